@@ -1,0 +1,48 @@
+# UCI handwritten digits out of scikit-learn: nothing to download.
+dataset_type = 'mask_plugins.Digits'
+image_size = 32
+data_preprocessor = dict(
+    num_classes=10,
+    mean=[77.8, 77.8, 77.8],
+    std=[95.9, 95.9, 95.9],
+    to_rgb=False,
+)
+
+train_pipeline = [
+    dict(type='mask_plugins.SeedSample'),
+    dict(type='RandomCrop', crop_size=image_size, padding=4),
+    dict(type='PackInputs'),
+]
+test_pipeline = [dict(type='PackInputs')]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    persistent_workers=False,
+    pin_memory=False,
+    drop_last=False,
+    dataset=dict(
+        type=dataset_type,
+        split='train',
+        image_size=image_size,
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    persistent_workers=False,
+    pin_memory=False,
+    dataset=dict(
+        type=dataset_type,
+        split='test',
+        image_size=image_size,
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

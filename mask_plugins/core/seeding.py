@@ -1,0 +1,72 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Stateless randomness: every random stream is a function of its place.
+
+Saved generator states do not give an exact resume: whatever draws between a
+checkpoint and the next step (a validation, a data worker) shifts the stream.
+Seeds that are derived from (seed, where we are) need no state at all.
+"""
+
+import random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+# What a stream of random numbers is for. The numbers are part of the result
+# of a run: append to them, never change them.
+EPOCH, ITERATION, VALIDATION, TEST, SAMPLE = range(5)
+
+
+class Seeds(NamedTuple):
+    """One seed for each global generator."""
+
+    python: int
+    numpy: int
+    torch: int
+
+
+def derive_seeds(seed: int, stream: int, *position: int) -> Seeds:
+    """Seeds that depend on all arguments and on nothing else.
+
+    They come from numpy's ``SeedSequence`` (O'Neill's ``seed_seq`` design),
+    which mixes well: neighbouring positions give unrelated streams, unlike
+    ``seed + rank + epoch``, where different places share a stream.
+
+    Args:
+        seed (int): Seed of the run, not negative.
+        stream (int): What the numbers are for, such as :data:`ITERATION`.
+        *position (int): Where, not negative, such as rank and iteration.
+
+    Returns:
+        Seeds: 32 bits for :mod:`random` and numpy, 64 bits for torch.
+
+    Raises:
+        ValueError: If an argument is negative.
+    """
+    key = (seed, stream, *position)
+    if min(key) < 0:
+        raise ValueError(
+            f'seed, stream and position must not be negative, got {key}'
+        )
+    # SeedSequence pads with zeros; the length keeps (1,) and (1, 0) apart.
+    words = np.random.SeedSequence((len(key), *key)).generate_state(4)
+    python, numpy, high, low = words.tolist()
+    return Seeds(python, numpy, (high << 32) | low)
+
+
+def seed_generators(seeds: Seeds, cuda: bool = False) -> None:
+    """Seed the global generators of :mod:`random`, numpy and torch.
+
+    ``torch.manual_seed`` is avoided: without an initialised CUDA it formats
+    a stack trace at each call, which is far too slow for every sample.
+
+    Args:
+        seeds (Seeds): From :func:`derive_seeds`.
+        cuda (bool): Seed the current CUDA device too, where CUDA has been
+            initialised. Data workers must not. Defaults to False.
+    """
+    random.seed(seeds.python)
+    np.random.seed(seeds.numpy)
+    torch.default_generator.manual_seed(seeds.torch)
+    if cuda and torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seeds.torch)

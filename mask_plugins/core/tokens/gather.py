@@ -1,0 +1,36 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Take the kept tokens out of a sequence, and put them back."""
+
+from torch import Tensor
+
+
+def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
+    """The tokens at ``index``; the gradient reaches those only.
+
+    Args:
+        x (Tensor): Tokens, :math:`(B, N, C)`.
+        index (Tensor): int64 indices, :math:`(B, n)`.
+
+    Returns:
+        Tensor: :math:`(B, n, C)`.
+    """
+    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.size(-1)))
+
+
+def scatter_tokens(
+    x: Tensor, index: Tensor, num_tokens: int, fill: float = 0.0
+) -> Tensor:
+    """Put kept tokens back at their places; dropped ones become ``fill``.
+
+    Args:
+        x (Tensor): Kept tokens, :math:`(B, n, C)`.
+        index (Tensor): Their places, int64, :math:`(B, n)`.
+        num_tokens (int): N, the length to restore.
+        fill (float): Value at dropped places. Defaults to 0.
+
+    Returns:
+        Tensor: :math:`(B, N, C)`.
+    """
+    batch, _, width = x.shape
+    full = x.new_full((batch, num_tokens, width), fill)
+    return full.scatter(1, index.unsqueeze(-1).expand(-1, -1, width), x)

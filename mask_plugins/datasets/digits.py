@@ -1,0 +1,102 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The embedded dataset: UCI handwritten digits out of scikit-learn."""
+
+from typing import Callable, List, Sequence, Tuple, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from mask_plugins.registry import DATASETS
+
+
+@DATASETS.register_module()
+class Digits(BaseDataset):
+    """UCI handwritten digits: 1,797 real 8x8 images, no download.
+
+    The images ship inside scikit-learn ("Optical Recognition of Handwritten
+    Digits", test part, https://doi.org/10.24432/C50P49). The split is fixed
+    and stratified: within each class, in the order of the file, every fifth
+    image is held out, so that 1,433 images train and 364 test.
+
+    A sample holds ``img``, a uint8 array of shape ``(S, S, 3)`` whose three
+    channels are equal, and ``gt_label``, an int.
+
+    Args:
+        split (str): ``'train'`` or ``'test'``.
+        image_size (int): Side S in pixels; other than 8, the images are
+            resized bicubically once, when the dataset is built.
+            Defaults to 8.
+        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
+        **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        ValueError: If ``split`` or ``image_size`` is not one of the allowed.
+        ImportError: If scikit-learn is not installed.
+    """
+
+    METAINFO = dict(classes=tuple(str(digit) for digit in range(10)))
+    HOLD_OUT_EVERY = 5
+
+    def __init__(
+        self,
+        split: str = 'train',
+        image_size: int = 8,
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        **kwargs,
+    ) -> None:
+        if split not in ('train', 'test'):
+            raise ValueError(
+                f"split must be 'train' or 'test', but got {split!r}"
+            )
+        if not isinstance(image_size, int) or image_size < 8:
+            raise ValueError(
+                f'image_size must be an int of at least 8, but got '
+                f'{image_size!r}'
+            )
+        self.split = split
+        self.image_size = image_size
+        super().__init__(pipeline=pipeline, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read scikit-learn's copy and keep this split's part of it."""
+        images, labels = self._read()
+        seen = np.zeros(10, dtype=int)
+        keep = []
+        for index, label in enumerate(labels):
+            held_out = seen[label] % self.HOLD_OUT_EVERY == 0
+            seen[label] += 1
+            if held_out == (self.split == 'test'):
+                keep.append(index)
+        images = self._resize(images[keep])
+        return [
+            dict(img=image, gt_label=int(label))
+            for image, label in zip(images, labels[keep])
+        ]
+
+    @staticmethod
+    def _read() -> Tuple[np.ndarray, np.ndarray]:
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError as error:
+            raise ImportError(
+                'mask_plugins.Digits reads the images that ship inside '
+                'scikit-learn: pip install scikit-learn'
+            ) from error
+        digits = load_digits()
+        return digits.images, digits.target
+
+    def _resize(self, images: np.ndarray) -> np.ndarray:
+        """``(N, 8, 8)`` in 0..16 to uint8 ``(N, S, S, 3)``."""
+        import torch
+        import torch.nn.functional as F
+
+        x = torch.from_numpy(images / 16 * 255).float()[:, None]
+        if self.image_size != 8:
+            size = (self.image_size, self.image_size)
+            x = F.interpolate(x, size, mode='bicubic', align_corners=False)
+        x = x.round().clamp(0, 255).byte()[:, 0, :, :, None]
+        return x.expand(-1, -1, -1, 3).numpy().copy()
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The class of sample ``idx``, as class-balancing wrappers ask."""
+        return [int(self.get_data_info(idx)['gt_label'])]

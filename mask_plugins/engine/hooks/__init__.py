@@ -1,0 +1,16 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Hooks, one per file."""
+
+from .pss_hook import PSSHook
+from .safe_checkpoint_hook import SafeCheckpointHook
+from .schedule_hook import ScheduleHook
+from .seed_hook import SeedHook
+from .train_log_hook import TrainLogHook
+
+__all__ = [
+    'PSSHook',
+    'SafeCheckpointHook',
+    'ScheduleHook',
+    'SeedHook',
+    'TrainLogHook',
+]

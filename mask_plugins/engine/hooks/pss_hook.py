@@ -1,0 +1,95 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The schedule hook with the defaults of patch sampling schedules."""
+
+from collections import Counter
+from typing import Optional, Union
+
+from mmengine.dist import master_only
+from mmengine.runner import Runner
+
+from mask_plugins.core.schedules import Schedule
+from mask_plugins.core.tokens import keep_count
+from mask_plugins.registry import HOOKS
+
+from .schedule_hook import ScheduleHook
+
+CYCLIC_80_0 = dict(
+    type='mask_plugins.CyclicSchedule',
+    start=0.8,
+    end=0.0,
+    quantum=0.2,
+    plateau='end',
+)
+
+
+@HOOKS.register_module()
+class PSSHook(ScheduleHook):
+    """Step the token drop ratio of a backbone every iteration.
+
+    Patch Sampling Schedules (Huynh & McDanel, arXiv:2208.09520): the drop
+    ratio follows a schedule over iterations in training and is 0 in
+    validation and test. At the start of training the hook logs, for each drop
+    ratio, its share of the iterations and its token count.
+
+    Args:
+        schedule (dict | Schedule): Defaults to the paper's best, cyclic from
+            80 % to 0 once per epoch, in steps of 20 %.
+        target (str): Defaults to ``'backbone.drop_ratio'``.
+        eval_value (float, optional): Defaults to 0.
+        name (str, optional): Defaults to ``'patch_drop_ratio'``.
+        **kwargs: See :class:`ScheduleHook`.
+
+    Raises:
+        ValueError: If the schedule leaves [0, 1).
+    """
+
+    # The levels of a long run repeat; a sample this large has them all.
+    REPORTED_ITERATIONS = 20000
+
+    def __init__(
+        self,
+        schedule: Union[dict, Schedule] = CYCLIC_80_0,
+        target: str = 'backbone.drop_ratio',
+        eval_value: Optional[float] = 0.0,
+        name: Optional[str] = 'patch_drop_ratio',
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            target, schedule, eval_value=eval_value, name=name, **kwargs
+        )
+        for key in ('start', 'end'):
+            ratio = getattr(self.schedule, key)
+            # The original reaches its last level by ending at -0.1.
+            low = -0.5 if self.schedule.parity else 0
+            if not low <= ratio < 1:
+                raise ValueError(
+                    f'{key} of the drop-ratio schedule must be in [0, 1), '
+                    f'got {ratio}'
+                )
+
+    @master_only
+    def _report(self, runner: Runner) -> None:
+        super()._report(runner)
+        module = self._targets[0].module
+        resolution = getattr(module, 'patch_resolution', None)
+        prefix = getattr(module, 'num_extra_tokens', 1)
+        count_on = getattr(module, 'count_on', 'tokens')
+        total, _ = self.lengths(runner)
+        stride = max(1, total // self.REPORTED_ITERATIONS)
+        # An odd stride does not lock onto the period of a cycle.
+        stride += 1 - stride % 2
+        counts = Counter(
+            self._resolved.value(t) for t in range(0, total, stride)
+        )
+        if len(counts) > 20:
+            return
+        for ratio, count in sorted(counts.items(), reverse=True):
+            line = (
+                f'drop ratio {ratio:.2f}: '
+                f'{100 * count / sum(counts.values()):5.1f} % of iterations'
+            )
+            if resolution is not None:
+                tokens = resolution[0] * resolution[1] + prefix
+                kept = keep_count(tokens, ratio, prefix, count_on)
+                line += f', {kept} of {tokens} tokens'
+            runner.logger.info(line)

@@ -1,0 +1,4 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What can a config name? Registered backbones, layers and wrappers."""
+
+from . import backbones  # noqa: F401  (they register)

@@ -1,0 +1,235 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Token sampling, the part that all backbones share."""
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from mask_plugins.core.tokens import (
+    SCORES,
+    TokenGate,
+    check_drop_ratio,
+    gather_tokens,
+    keep_count,
+    scatter_tokens,
+    score_l2_magnitude,
+    score_magnitude,
+    score_random,
+    select_tokens,
+)
+from mask_plugins.core.tokens.selection import COUNT_ON, TOKEN_ORDERS
+
+SCORE_ON = ('tokens', 'patch_embed')
+
+
+class TokenSamplingMixin:
+    """Select tokens once, before the first block, for a ViT of mmpretrain.
+
+    A backbone that mixes this in has ``num_extra_tokens`` prefix tokens, an
+    ``out_type`` and a method ``_format_output``, as those of mmpretrain do.
+    It calls :meth:`init_sampling` in its constructor and :meth:`sample` on
+    the tokens that enter its first block.
+
+    The ratio alone says whether tokens are dropped, not ``training``: hooks
+    set it to 0 for validation, tools to what they like.
+    """
+
+    def init_sampling(
+        self,
+        drop_ratio: float = 0.0,
+        scorer: str = 'magnitude',
+        score_on: str = 'tokens',
+        count_on: str = 'tokens',
+        token_order: str = 'score',
+        eval_seed: int = 0,
+    ) -> None:
+        """Check and keep the arguments.
+
+        Args:
+            drop_ratio (float): Share of tokens dropped, in [0, 1); 0 is off.
+                Defaults to 0.
+            scorer (str): What decides: ``'magnitude'``, ``'l2_magnitude'``,
+                ``'random'`` or ``'gate'`` (learned). Defaults to
+                ``'magnitude'``.
+            score_on (str): Score the ``'tokens'`` that enter the first block,
+                as the original does, or the ``'patch_embed'`` alone, which
+                has no position prior and no dropout in it. Defaults to
+                ``'tokens'``.
+            count_on (str): See :func:`keep_count`. Defaults to ``'tokens'``.
+            token_order (str): See :func:`select_tokens`. Defaults to
+                ``'score'``.
+            eval_seed (int): Seed of ``'random'`` in eval mode, where the
+                noise is the same in every forward. Defaults to 0.
+        """
+        for name, value, allowed in (
+            ('score_on', score_on, SCORE_ON),
+            ('count_on', count_on, COUNT_ON),
+            ('token_order', token_order, TOKEN_ORDERS),
+        ):
+            if value not in allowed:
+                raise ValueError(
+                    f'{name} must be one of {allowed}, got {value!r}'
+                )
+        self.score_on = score_on
+        self.count_on = count_on
+        self.token_order = token_order
+        self.eval_seed = eval_seed
+        self.token_gate = None
+        if scorer == 'gate':
+            self.token_gate = TokenGate(self.embed_dims)
+        self.scorer = scorer
+        self.drop_ratio = drop_ratio
+        # Where the tokens of the running forward came from; None is all.
+        self._kept: Optional[Tensor] = None
+
+    @property
+    def drop_ratio(self) -> float:
+        """Share of tokens dropped, in [0, 1)."""
+        return self._drop_ratio
+
+    @drop_ratio.setter
+    def drop_ratio(self, value: float) -> None:
+        self._drop_ratio = check_drop_ratio(value)
+
+    @property
+    def scorer(self) -> str:
+        """What decides which tokens are dropped."""
+        return self._scorer
+
+    @scorer.setter
+    def scorer(self, value: str) -> None:
+        if value not in SCORES:
+            raise ValueError(f'scorer must be one of {SCORES}, got {value!r}')
+        if value == 'gate' and self.token_gate is None:
+            raise ValueError(
+                "scorer='gate' needs weights: build the backbone with "
+                "scorer='gate'"
+            )
+        self._scorer = value
+
+    # ------------------------------------------------------------- sampling
+    def sample(
+        self, x: Tensor, patch_embed: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Drop tokens of the sequence that enters the first block.
+
+        Args:
+            x (Tensor): :math:`(B, N, C)`, prefix tokens first.
+            patch_embed (Tensor, optional): The embedding alone,
+                :math:`(B, P, C)`; needed if ``score_on='patch_embed'``.
+
+        Returns:
+            tuple[Tensor, Tensor | None]: The kept tokens :math:`(B, n, C)`
+            and where they were :math:`(B, n)`, or ``x`` and None when off.
+        """
+        learns = self.scorer == 'gate' and self.training
+        if self.drop_ratio == 0 and not learns:
+            return x, None
+        scores, factor = self._score(x, patch_embed)
+        if learns:
+            # Also at ratio 0: a parameter without a gradient in some
+            # iterations would break DDP.
+            prefix, patches = self._split(x)
+            factor = factor.unsqueeze(-1).to(x.dtype)
+            x = torch.cat((prefix, patches * factor), dim=1)
+            if self.drop_ratio == 0:
+                return x, None
+        kept = self._select(scores)
+        return gather_tokens(x, kept), kept
+
+    def _split(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        return x[:, : self.num_extra_tokens], x[:, self.num_extra_tokens :]
+
+    def _score(
+        self, x: Tensor, patch_embed: Optional[Tensor]
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        _, patches = self._split(x)
+        if self.score_on == 'patch_embed':
+            patches = patch_embed
+        if self.scorer == 'magnitude':
+            return score_magnitude(patches), None
+        if self.scorer == 'l2_magnitude':
+            return score_l2_magnitude(patches), None
+        if self.scorer == 'gate':
+            return self.token_gate(patches)
+        return score_random(patches, self._generator(patches.device)), None
+
+    @torch.compiler.disable
+    def _generator(self, device: torch.device) -> torch.Generator:
+        """Its own stream: dropout draws the same whoever selects.
+
+        In training it is seeded from the global CPU stream, so that seeding
+        that stream (see SeedHook) makes the selection repeatable.
+        """
+        seed = self.eval_seed
+        if self.training:
+            seed = int(torch.randint(2**62, ()))
+        return torch.Generator(device=device).manual_seed(seed)
+
+    def _select(self, scores: Tensor) -> Tensor:
+        count = keep_count(
+            self.num_extra_tokens + scores.size(1),
+            self.drop_ratio,
+            self.num_extra_tokens,
+            self.count_on,
+        )
+        return select_tokens(
+            scores, count, self.num_extra_tokens, self.token_order
+        )
+
+    # -------------------------------------------------------------- outputs
+    def _format_output(self, x: Tensor, hw: Tuple[int, int]) -> Tensor:
+        """As the stock backbone, of the kept tokens.
+
+        A feature map has its dropped places filled with 0; ``'raw'`` has the
+        kept tokens only.
+        """
+        if self.out_type == 'featmap' and self._kept is not None:
+            num_tokens = self.num_extra_tokens + hw[0] * hw[1]
+            x = scatter_tokens(x, self._kept, num_tokens)
+        return super()._format_output(x, hw)
+
+    # -------------------------------------------------- the original's calls
+    def set_patch_drop_ratio(self, drop_ratio: float) -> None:
+        """Set ``drop_ratio``; the name the original has for it."""
+        self.drop_ratio = drop_ratio
+
+    def set_patch_drop_func(self, scorer: str) -> None:
+        """Set ``scorer``; the name the original has for it."""
+        self.scorer = scorer
+
+    def embed_tokens(self, images: Tensor) -> Tuple[Tensor, Tensor]:
+        """The tokens that enter the first block, and the bare embedding.
+
+        Args:
+            images (Tensor): Preprocessed images, :math:`(B, 3, H, W)`.
+
+        Returns:
+            tuple[Tensor, Tensor]: :math:`(B, N, C)` and :math:`(B, P, C)`.
+        """
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def get_patch_info(
+        self, images: Tensor
+    ) -> Tuple[Tuple[Tensor, Tensor], Tuple[int, int]]:
+        """Which tokens are kept at the present ratio, most important first.
+
+        Args:
+            images (Tensor): Preprocessed images, :math:`(B, 3, H, W)`.
+
+        Returns:
+            tuple: ``((batch_index, token_index), (B, n))``, two int64 tensors
+            of length B n, image by image. Token 0 is the class token. At
+            ratio 0 all tokens are listed, sorted like the others.
+        """
+        tokens, patch_embed = self.embed_tokens(images)
+        scores, _ = self._score(tokens, patch_embed)
+        kept = self._select(scores)
+        batch, count = kept.shape
+        rows = torch.arange(batch, device=kept.device)
+        return (
+            (rows.repeat_interleave(count), kept.reshape(-1)),
+            (batch, count),
+        )

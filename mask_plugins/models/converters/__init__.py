@@ -1,0 +1,16 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Weights of the original repositories, under our names.
+
+Needs torch only: nothing here builds a model.
+"""
+
+from .files import read_weights, write_checkpoint
+from .vit import Conversion, convert_deit, convert_simmim
+
+__all__ = [
+    'Conversion',
+    'convert_deit',
+    'convert_simmim',
+    'read_weights',
+    'write_checkpoint',
+]

@@ -1,0 +1,95 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What the converter tools have in common."""
+
+import argparse
+import os
+import re
+import sys
+from typing import Callable, Dict, List, Optional, Sequence
+
+from .files import read_weights, write_checkpoint
+from .vit import Conversion
+
+
+def make_parser(source: str, tool: str, default_key: str = 'model'):
+    """The options that every converter has.
+
+    Args:
+        source (str): Whose checkpoints it reads.
+        tool (str): Basename of the tool, for the example.
+        default_key (str): Entry of the file that holds the weights.
+            Defaults to ``'model'``.
+
+    Returns:
+        argparse.ArgumentParser: The parser; a tool may add to it.
+    """
+    parser = argparse.ArgumentParser(
+        description=f'Convert a ViT checkpoint of {source} to the names of '
+        'mask_plugins.PSSVisionTransformer in an ImageClassifier.',
+        epilog=f'example: python tools/model_converters/{tool}.py '
+        'original.pth checkpoints/converted.pth',
+    )
+    parser.add_argument('src', help='original file, .pth or .safetensors')
+    parser.add_argument('dst', help='file to write, .pth or .safetensors')
+    parser.add_argument(
+        '--key',
+        default=default_key,
+        help='entry of the file that holds the weights (default: %(default)s)',
+    )
+    return parser
+
+
+def convert_file(
+    args: argparse.Namespace,
+    convert: Callable[[Dict], Conversion],
+) -> Optional[Conversion]:
+    """Read ``args.src``, convert it, write ``args.dst``, print what was done.
+
+    Args:
+        args (argparse.Namespace): What the parser of :func:`make_parser`
+            returned.
+        convert (Callable): From a state dict to a :class:`Conversion`.
+
+    Returns:
+        Conversion: What was written. A file that cannot be converted ends the
+        program with a message and exit code 1, and nothing is written.
+    """
+    try:
+        if os.path.abspath(args.src) == os.path.abspath(args.dst):
+            raise ValueError(f'dst would overwrite src, {args.src!r}')
+        result = convert(read_weights(args.src, args.key))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'error: {error}')
+    meta = dict(source=os.path.basename(args.src), backbone=result.backbone)
+    write_checkpoint(args.dst, result.state_dict, meta)
+    print_conversion(result)
+    print(f'wrote {len(result.state_dict)} tensors to {args.dst}')
+    print('backbone that they fit:')
+    for name, value in result.backbone.items():
+        print(f'    {name}={value!r},')
+    return result
+
+
+def print_conversion(result: Conversion) -> None:
+    """Print which keys became which, the blocks of the network as one row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table('original', 'becomes', 'keys')
+    for row in _merge_blocks(result.mapped):
+        table.add_row(*row)
+    table.add_section()
+    for original, reason, count in _merge_blocks(result.dropped):
+        table.add_row(original, f'(dropped: {reason})', count)
+    Console(width=max(100, Console().width)).print(table)
+
+
+def _merge_blocks(pairs: Sequence) -> List[List[str]]:
+    counts: Dict[tuple, int] = {}
+    for pair in pairs:
+        row = tuple(
+            re.sub(r'\b(blocks|layers)\.\d+\.', r'\1.*.', text, count=1)
+            for text in pair
+        )
+        counts[row] = counts.get(row, 0) + 1
+    return [[*row, str(count)] for row, count in counts.items()]

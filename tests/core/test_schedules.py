@@ -1,0 +1,223 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Schedules: curves, lengths, rounding, errors."""
+
+import math
+from collections import Counter
+
+import pytest
+
+from mask_plugins.core import schedules as S
+
+MOVING = [
+    S.LinearSchedule,
+    S.CosineSchedule,
+    S.ExponentialSchedule,
+]
+
+
+@pytest.mark.parametrize('cls', MOVING)
+@pytest.mark.parametrize(('start', 'end'), [(0.8, 0.2), (1.0, 200.0)])
+def test_reaches_both_ends_and_stays(cls, start, end):
+    schedule = cls(start, end, total=10)
+    values = [schedule.value(t) for t in range(30)]
+    assert values[0] == start
+    assert values[10:] == [end] * 20
+    rising = sorted(values[:11], reverse=end < start)
+    assert values[:11] == rising
+
+
+@pytest.mark.parametrize('cls', [*MOVING, S.CyclicSchedule])
+def test_never_leaves_the_range_when_rounded(cls):
+    schedule = cls(0.8, 0.05, quantum=0.2).resolve(100, 10)
+    values = {schedule.value(t) for t in range(120)}
+    assert values <= {0.8, 0.6, 0.4, 0.2, 0.05}
+
+
+def test_linear_is_exact():
+    schedule = S.LinearSchedule(0.8, 0.0, total=8)
+    assert [schedule.value(t) for t in range(9)] == [
+        0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0,
+    ]  # fmt: skip
+
+
+def test_cosine_and_exponential_follow_their_formulas():
+    cosine = S.CosineSchedule(0.8, 0.2, total=7)
+    exponential = S.ExponentialSchedule(1.0, 200.0, total=7)
+    for t in range(8):
+        angle = math.pi * t / 7
+        expected = 0.2 + 0.6 * (1 + math.cos(angle)) / 2
+        assert math.isclose(cosine.value(t), expected)
+        assert math.isclose(exponential.value(t), 200.0 ** (t / 7))
+
+
+def test_cyclic_repeats_every_period_and_is_symmetric():
+    schedule = S.CyclicSchedule(0.8, 0.0, period=10, total=100)
+    values = [schedule.value(t) for t in range(100)]
+    assert values[:10] == values[10:20] == values[90:]
+    assert values[0] == 0.8
+    assert values[5] == 0.0
+    assert values[1:5] == values[9:5:-1]
+    assert schedule.value(100) == schedule.value(1000) == 0.0
+
+
+@pytest.mark.parametrize('iters', [1, 2, 3, 7])
+def test_cyclic_of_short_epochs(iters):
+    schedule = S.CyclicSchedule(0.8, 0.0).resolve(5 * iters, iters)
+    assert schedule.value(0) == schedule.value(4 * iters) == 0.8
+    if iters % 2:  # the middle is never hit
+        assert all(schedule.value(t) > 0 for t in range(iters))
+
+
+def test_step():
+    schedule = S.StepSchedule(1.0, 0.0, milestones=[2, 5], total=10)
+    values = [schedule.value(t) for t in range(10)]
+    assert values == [1.0] * 2 + [0.5] * 3 + [0.0] * 5
+    shares = S.StepSchedule(1.0, 0.0, milestones=[0.2, 0.5]).resolve(10)
+    assert [shares.value(t) for t in range(10)] == values
+
+
+def test_constant_needs_no_length():
+    assert S.ConstantSchedule(0.4).value(10**9) == 0.4
+    assert S.ConstantSchedule(0.4, 0.4, quantum=0.2).value(0) == 0.4
+    assert S.ConstantSchedule(0.5, quantum=0.2).value(0) == 0.4
+
+
+class TestRounding:
+    def test_plateau_gives_the_last_level_a_full_width(self):
+        """What the original gets by ending at -0.1."""
+        ours = S.CyclicSchedule(0.8, 0.0, quantum=0.2, plateau='end')
+        theirs = S.CyclicSchedule(0.8, -0.1, quantum=0.2, parity=True)
+        ours, theirs = ours.resolve(25020, 2502), theirs.resolve(25020, 2502)
+        different = [
+            t for t in range(2502) if ours.value(t) != theirs.value(t)
+        ]
+        # Where the exact value ties, the original's sum rounds by its noise.
+        assert different == [417, 2085]
+
+    @pytest.mark.parametrize(
+        ('plateau', 'widths'),
+        [
+            ('none', [1, 2, 2, 2, 1]),
+            ('end', [1, 2, 2, 2, 2]),
+            ('both', [1, 1, 1, 1, 1]),
+        ],
+    )
+    def test_widths(self, plateau, widths):
+        total = 2000 * sum(widths) // 2
+        schedule = S.LinearSchedule(
+            0.8, 0.0, total=total, quantum=0.2, plateau=plateau
+        )
+        counts = Counter(schedule.value(t) for t in range(total))
+        found = [counts[level] for level in (0.8, 0.6, 0.4, 0.2, 0.0)]
+        unit = total / sum(widths)
+        for count, width in zip(found, widths):
+            assert abs(count - unit * width) <= 1
+
+    def test_rising_values_too(self):
+        schedule = S.LinearSchedule(
+            0.0, 0.4, total=500, quantum=0.2, plateau='both'
+        )
+        counts = Counter(schedule.value(t) for t in range(500))
+        assert set(counts) == {0.0, 0.2, 0.4}
+        assert max(counts.values()) - min(counts.values()) <= 2
+
+    @pytest.mark.parametrize(
+        ('value', 'rounded'),
+        [(0.1, 0.0), (0.3, 0.4), (0.5, 0.4), (0.7, 0.8), (0.30000001, 0.4)],
+    )
+    def test_ties_go_to_the_even_level(self, value, rounded):
+        assert float(S.quantize(value, 0.2)) == rounded
+
+    def test_irrational_ties_have_a_tolerance(self):
+        schedule = S.CosineSchedule(0.8, 0.2, total=4, quantum=0.2)
+        assert schedule.value(2) == 0.4  # 0.5 in exact arithmetic
+
+    def test_levels_are_the_decimals_they_look_like(self):
+        schedule = S.LinearSchedule(0.8, 0.0, total=100, quantum=0.2)
+        assert {schedule.value(t) for t in range(100)} == {
+            0.8, 0.6, 0.4, 0.2, 0.0,
+        }  # fmt: skip
+
+
+class TestLengths:
+    def test_whole_run_less_cooldown(self):
+        schedule = S.LinearSchedule(0.8, 0.0, cooldown=2).resolve(100, 10)
+        assert schedule.total == 80
+        assert schedule.value(79) > 0
+        assert {schedule.value(t) for t in range(80, 100)} == {0.0}
+
+    def test_epoch_and_iterations(self):
+        one_epoch = S.LinearSchedule(0.8, 0.0, total='epoch')
+        assert one_epoch.resolve(100, 10).total == 10
+        assert S.LinearSchedule(0.8, 0, total=7).resolve(100, 10).total == 7
+        whole = S.CyclicSchedule(0.8, 0.0, period=None).resolve(100, 10)
+        assert whole.period == 100
+
+    def test_resolve_leaves_the_original_alone(self):
+        schedule = S.CyclicSchedule(0.8, 0.0)
+        schedule.resolve(100, 10)
+        assert (schedule.total, schedule.period) == (None, 'epoch')
+
+    def test_unresolved(self):
+        with pytest.raises(ValueError, match='resolve'):
+            S.LinearSchedule(0.8, 0.0).value(0)
+
+    def test_epoch_unknown(self):
+        with pytest.raises(ValueError, match='iters_per_epoch is not known'):
+            S.CyclicSchedule(0.8, 0.0).resolve(100)
+
+    def test_cooldown_of_the_whole_run(self):
+        with pytest.raises(ValueError, match='leaves nothing of a run of 50'):
+            S.LinearSchedule(0.8, 0.0, cooldown=5).resolve(50, 10)
+
+    @pytest.mark.parametrize('lengths', [(0, 10), (10, 0)])
+    def test_nothing_to_train(self, lengths):
+        with pytest.raises(ValueError, match='must be at least 1, got 0'):
+            S.LinearSchedule(0.8, 0.0).resolve(*lengths)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'message'),
+    [
+        (dict(start='0.8', end=0), TypeError, "start must be .* got '0.8'"),
+        (dict(start=0.8, end=None), TypeError, 'end must be .* got None'),
+        (dict(start=0.8, end=True), TypeError, 'end must be .* got True'),
+        (dict(start=float('nan'), end=0), ValueError, 'start .* got nan'),
+        (dict(start=0, end=1, total=0), ValueError, 'total .* got 0'),
+        (dict(start=0, end=1, total=1.5), TypeError, 'total .* got 1.5'),
+        (dict(start=0, end=1, total='run'), TypeError, "total .* got 'run'"),
+        (dict(start=0, end=1, quantum=-0.2), ValueError, 'quantum .* -0.2'),
+        (dict(start=0, end=1, quantum='a'), TypeError, "quantum .* 'a'"),
+        (dict(start=0, end=1, plateau='x'), ValueError, "plateau .* 'x'"),
+        (dict(start=0, end=1, plateau='end'), ValueError, 'needs quantum'),
+        (dict(start=0, end=1, cooldown=-1), ValueError, 'cooldown .* -1'),
+        (dict(start=0, end=1, cooldown=0.5), TypeError, 'cooldown .* 0.5'),
+    ],
+)
+def test_bad_input(arguments, error, message):
+    with pytest.raises(error, match=message):
+        S.LinearSchedule(**arguments)
+
+
+def test_bad_input_of_the_others():
+    with pytest.raises(ValueError, match=r'start=0.4, but end=0.5'):
+        S.ConstantSchedule(0.4, 0.5)
+    with pytest.raises(ValueError, match='start .* above 0, got 0'):
+        S.ExponentialSchedule(0, 1)
+    with pytest.raises(ValueError, match='milestones must not be empty'):
+        S.StepSchedule(0, 1, [])
+    with pytest.raises(ValueError, match=r'must ascend, got \(5, 2\)'):
+        S.StepSchedule(0, 1, [5, 2])
+    with pytest.raises(ValueError, match='in .0, 1. .*got 1.5'):
+        S.StepSchedule(0, 1, [1.5])
+    with pytest.raises(TypeError, match='period .* 2.5'):
+        S.CyclicSchedule(0, 1, period=2.5)
+    with pytest.raises(ValueError, match='must not be negative, got -1'):
+        S.ConstantSchedule(0.4).value(-1)
+    with pytest.raises(ValueError, match='no StepSchedule'):
+        S.StepSchedule(0, 1, [2], total=5, parity=True).value(0)
+
+
+def test_quantum_none_is_off():
+    schedule = S.LinearSchedule(0.8, 0.0, total=8, quantum=None)
+    assert schedule.value(1) == 0.7

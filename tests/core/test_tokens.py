@@ -1,0 +1,178 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Tokens: scores, counts, selection, gather, bias, gate."""
+
+import pytest
+import torch
+from torch import nn
+
+from mask_plugins.core import tokens as T
+
+
+class TestKeepCount:
+    @pytest.mark.parametrize(
+        ('tokens', 'ratio', 'kept'),
+        [(197, 0.8, 39), (197, 0.2, 158), (577, 0.6, 231), (17, 0.95, 2)],
+    )
+    def test_counts_on_tokens(self, tokens, ratio, kept):
+        assert T.keep_count(tokens, ratio) == kept
+
+    def test_counts_on_patches(self):
+        assert T.keep_count(197, 0.8, count_on='patches') == 1 + 39
+        assert T.keep_count(198, 0.8, 2, 'patches') == 2 + 39
+
+    @pytest.mark.parametrize('count_on', ['tokens', 'patches'])
+    @pytest.mark.parametrize('prefix', [0, 1, 2])
+    def test_bounds(self, count_on, prefix):
+        for ratio in (0.0, 0.3, 0.999):
+            kept = T.keep_count(10, ratio, prefix, count_on)
+            assert prefix + 1 <= kept <= 10
+        assert T.keep_count(10, 0.0, prefix, count_on) == 10
+
+    @pytest.mark.parametrize('ratio', [-0.1, 1.0, 1.5])
+    def test_ratio_out_of_range(self, ratio):
+        with pytest.raises(ValueError, match=rf'\[0, 1\), got {ratio}'):
+            T.keep_count(10, ratio)
+
+    @pytest.mark.parametrize('ratio', ['0.5', None, True])
+    def test_ratio_of_another_type(self, ratio):
+        with pytest.raises(TypeError, match='drop_ratio must be a number'):
+            T.keep_count(10, ratio)
+
+    def test_no_patch(self):
+        with pytest.raises(ValueError, match='leaves 0 patches'):
+            T.keep_count(1, 0.0)
+        with pytest.raises(ValueError, match="count_on .* 'images'"):
+            T.keep_count(10, 0.0, count_on='images')
+
+
+class TestSelection:
+    def test_prefix_first_then_best_first(self):
+        scores = torch.tensor([[0.1, 0.9, 0.5], [3.0, 2.0, 1.0]])
+        kept = T.select_tokens(scores, 4, num_prefix_tokens=2)
+        assert kept.tolist() == [[0, 1, 3, 4], [0, 1, 2, 3]]
+
+    def test_index_order(self):
+        scores = torch.tensor([[0.1, 0.9, 0.5, 0.7]])
+        kept = T.select_tokens(scores, 3, 0, order='index')
+        assert kept.tolist() == [[1, 2, 3]]
+
+    def test_ties_keep_the_lower_index(self):
+        scores = torch.zeros(1, 50)
+        kept = T.select_tokens(scores, 11)
+        assert kept.tolist() == [list(range(11))]
+
+    def test_bad_input(self):
+        scores = torch.zeros(1, 5)
+        with pytest.raises(ValueError, match="order .* 'best'"):
+            T.select_tokens(scores, 3, order='best')
+        with pytest.raises(ValueError, match=r'num_keep=9 must be in \[1, 6'):
+            T.select_tokens(scores, 9)
+
+    def test_half_precision_scores_are_computed_in_fp32(self):
+        x = torch.rand(2, 30, 64).bfloat16()
+        for score in (T.score_magnitude, T.score_l2_magnitude):
+            assert score(x).dtype == torch.float32
+            assert torch.equal(score(x), score(x.float()))
+
+    def test_a_blank_image_is_no_problem(self):
+        scores = T.score_magnitude(torch.zeros(1, 9, 4))
+        assert T.select_tokens(scores, 4).tolist() == [[0, 1, 2, 3]]
+
+
+class TestGather:
+    def test_round_trip(self):
+        x = torch.rand(2, 6, 3)
+        index = torch.tensor([[0, 3, 1], [0, 5, 4]])
+        kept = T.gather_tokens(x, index)
+        assert torch.equal(kept[1, 1], x[1, 5])
+        full = T.scatter_tokens(kept, index, 6, fill=-1.0)
+        assert torch.equal(T.gather_tokens(full, index), kept)
+        assert (full[0, [2, 4, 5]] == -1).all()
+
+    def test_gradient_reaches_kept_tokens_only(self):
+        x = torch.rand(1, 4, 3, requires_grad=True)
+        T.gather_tokens(x, torch.tensor([[0, 2]])).sum().backward()
+        assert x.grad[0, :, 0].tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+class TestPositionBias:
+    def test_selected_equals_the_whole_indexed(self):
+        index = T.relative_position_index((3, 4))
+        table = torch.rand(int(index.max()) + 1, 5)
+        kept = torch.tensor([[0, 7, 3], [0, 1, 12]])
+        whole = T.gather_position_bias(table, index)[0]  # H, N, N
+        pairs = T.select_index_pairs(index, kept)
+        selected = T.gather_position_bias(table, pairs)
+        assert selected.shape == (2, 5, 3, 3)
+        for b, row in enumerate(kept):
+            assert torch.equal(selected[b], whole[:, row][:, :, row])
+
+    def test_gradient_is_the_dense_one(self):
+        index = T.relative_position_index((2, 2))
+        kept = torch.tensor([[0, 2, 1], [0, 4, 3]])
+        pairs = T.select_index_pairs(index, kept)
+        weight = torch.rand(2, 3, 3, 3, dtype=torch.float64)
+        table = torch.rand(12, 3, dtype=torch.float64, requires_grad=True)
+        (T.gather_position_bias(table, pairs) * weight).sum().backward()
+        expected = torch.zeros(12, 3, dtype=torch.float64)
+        for b in range(2):
+            for p in range(3):
+                for k in range(3):
+                    expected[pairs[b, p, k]] += weight[b, :, p, k]
+        torch.testing.assert_close(table.grad, expected)
+
+
+class TestGate:
+    def test_factor_is_one_with_a_gradient(self):
+        gate = T.TokenGate(8)
+        scores, factor = gate(torch.rand(2, 5, 8))
+        assert scores.shape == factor.shape == (2, 5)
+        assert (factor == 1).all()
+        factor.sum().backward()
+        assert gate.fc2.weight.grad.abs().sum() > 0
+
+    def test_no_nan_where_the_sigmoid_underflows(self):
+        gate = T.TokenGate(8)
+        nn.init.constant_(gate.fc2.bias, -1000.0)
+        _, factor = gate(torch.rand(2, 5, 8))
+        assert (factor == 1).all()
+
+    def test_learns_which_tokens_matter(self):
+        """The class stands in one token of twelve, which is the weakest.
+
+        Magnitude keeps the loud distractors, so it can only guess; a gate
+        that learns finds the quiet token.
+        """
+        torch.manual_seed(0)
+        classes, patches, width, kept = 4, 12, 16, 3
+        gate = T.TokenGate(width)
+        head = nn.Linear(width, classes)
+        parameters = [*gate.parameters(), *head.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=1e-2)
+        codes = torch.eye(classes, width)
+        marker = torch.zeros(width)
+        marker[-1] = 1.0
+
+        def batch(size=128):
+            x = torch.randn(size, patches, width) * 3
+            x[..., -1] = 0
+            labels = torch.randint(classes, (size,))
+            place = torch.randint(patches, (size,))
+            x[torch.arange(size), place] = codes[labels] + marker
+            return x, labels, place
+
+        for _ in range(300):
+            x, labels, _ = batch()
+            scores, factor = gate(x)
+            index = T.select_tokens(scores, kept, 0)
+            x = T.gather_tokens(x * factor[..., None], index)
+            loss = nn.functional.cross_entropy(head(x.mean(1)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        x, _, place = batch(1000)
+        found = T.select_tokens(gate(x)[0], kept, 0) == place[:, None]
+        loud = T.select_tokens(T.score_magnitude(x), kept, 0)
+        assert found.any(1).float().mean() > 0.9
+        assert (loud == place[:, None]).any(1).float().mean() < 0.1

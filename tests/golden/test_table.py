@@ -1,0 +1,44 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Every golden key has a fate, and the table tells the truth."""
+
+import os
+
+import pytest
+
+from . import pss_checks, test_pss, values
+
+ALL = [(file, key) for file, keys in values.files().items() for key in keys]
+
+
+def test_there_are_values():
+    """A variable that leads nowhere must not pass as nothing to test."""
+    where = values.directory()
+    variable = os.environ.get(values.VARIABLE)
+    assert where.is_dir(), f'{values.VARIABLE}={variable!r} is no directory'
+    assert ALL, f'no *.json with keys in {where} ({values.VARIABLE})'
+    tested = [key for key in ALL if (values.fate(*key) or ('',))[0] == 'test']
+    assert tested, f'no key in {where} leads to a test'
+
+
+@pytest.mark.parametrize(('file', 'key'), ALL, ids='-'.join)
+def test_key_has_a_fate(file, key):
+    found = values.fate(file, key)
+    assert found is not None, f'{file}.json has a key unknown here: {key}'
+    if found.kind == 'not built':
+        pytest.skip(f'{found.text} is not built yet: {file}.{key}')
+    if found.kind in ('test', 'non-goal'):
+        name = found.text.split(' -> ')[-1]
+        assert callable(getattr(test_pss, name, None)), name
+
+
+@pytest.mark.parametrize('name', pss_checks.PERTURBATIONS)
+def test_a_wrong_value_fails(name):
+    """The checks can fail: each does when one value is changed."""
+    check, cases, perturb = pss_checks.PERTURBATIONS[name]
+    case = next(iter(cases()), None)
+    if case is None:
+        pytest.skip(f'no case of {name} in {values.directory()}')
+    check(case)
+    wrong = perturb(case)
+    with pytest.raises(AssertionError):
+        check(wrong)

@@ -1,0 +1,428 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The sampling vision transformer and the sampler for stock backbones."""
+
+import copy
+
+import pytest
+import torch
+from mmpretrain.models.backbones import (
+    BEiTViT,
+    DistilledVisionTransformer,
+    VisionTransformer,
+)
+from torch import nn
+
+from mask_plugins.models.backbones import PSSVisionTransformer, sample_tokens
+from mask_plugins.models.backbones.state_dicts import resize_bias_table
+from mask_plugins.registry import MODELS
+
+ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
+
+
+def build(**kwargs):
+    torch.manual_seed(0)
+    model = PSSVisionTransformer(
+        arch=ARCH, img_size=32, patch_size=8, **kwargs
+    )
+    randomize(model)
+    model.eval()
+    return model
+
+
+def randomize(model):
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+
+
+def images(batch=2, size=32):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, 3, size, size, generator=generator)
+
+
+class TestForward:
+    @pytest.mark.parametrize('out_type', ['avg_featmap', 'cls_token'])
+    @pytest.mark.parametrize('scorer', ['magnitude', 'l2_magnitude', 'random'])
+    def test_shapes(self, out_type, scorer):
+        model = build(out_type=out_type, scorer=scorer, drop_ratio=0.5)
+        (out,) = model(images())
+        assert out.shape == (2, 24)
+
+    def test_fused_equals_exact(self):
+        for options in (
+            dict(),
+            dict(use_rel_pos_bias=False),
+            dict(use_rel_pos_bias=False, use_shared_rel_pos_bias=True),
+        ):
+            exact = build(fused_attn=False, drop_ratio=0.4, **options)
+            fused = build(fused_attn=True, drop_ratio=0.4, **options)
+            fused.load_state_dict(exact.state_dict())
+            x = images()
+            torch.testing.assert_close(
+                exact(x)[0], fused(x)[0], rtol=1e-4, atol=1e-5
+            )
+
+    def test_shared_bias_equals_the_same_bias_in_each_block(self):
+        shared = build(
+            use_rel_pos_bias=False,
+            use_shared_rel_pos_bias=True,
+            drop_ratio=0.4,
+        )
+        blocks = build(drop_ratio=0.4)
+        # the load hook copies the shared table to every block
+        blocks.load_state_dict(shared.state_dict())
+        assert torch.equal(shared(images())[0], blocks(images())[0])
+
+    def test_only_the_kept_patches_are_read(self):
+        model = build(drop_ratio=0.5, use_abs_pos_emb=True)
+        x = images(1)
+        (_, kept), _ = model.get_patch_info(x)
+        before = model(x)[0]
+        dropped = set(range(1, 17)) - set(kept.tolist())
+        for token in dropped:
+            row, column = divmod(token - 1, 4)
+            patch = x[0, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+            # half as bright about the bias: still the weaker patch
+            patch.mul_(0.9)
+        (_, again), _ = model.get_patch_info(x)
+        if again.tolist() == kept.tolist():
+            assert torch.equal(before, model(x)[0])
+        else:
+            pytest.fail('the change altered the selection')
+
+    def test_featmap_has_zeros_where_tokens_were_dropped(self):
+        model = build(out_type='featmap', drop_ratio=0.5)
+        (rows, kept), _ = model.get_patch_info(images())
+        (out,) = model(images())
+        assert out.shape == (2, 24, 4, 4)
+        filled = out.flatten(2).abs().sum(1) > 0  # B, P
+        expected = torch.zeros(2, 17, dtype=torch.bool)
+        expected[rows, kept] = True
+        assert torch.equal(filled, expected[:, 1:])
+
+    def test_raw_has_the_kept_tokens(self):
+        model = build(out_type='raw', drop_ratio=0.5)
+        assert model(images())[0].shape == (2, 8, 24)
+
+    def test_several_outputs(self):
+        model = build(out_type='featmap', out_indices=[0, 2], drop_ratio=0.5)
+        assert [out.shape for out in model(images())] == [(2, 24, 4, 4)] * 2
+
+    def test_other_input_size(self):
+        with pytest.raises(ValueError, match=r'64, 64.*img_size'):
+            build()(images(size=64))
+        model = build(use_rel_pos_bias=False, use_abs_pos_emb=True)
+        model.drop_ratio = 0.5
+        assert model(images(size=64))[0].shape == (2, 24)
+
+    def test_all_parameters_have_gradients_at_any_ratio(self):
+        """DDP then needs no search for unused parameters."""
+        model = build(scorer='gate', use_abs_pos_emb=True)
+        model.train()
+        for ratio in (0.0, 0.5):
+            model.zero_grad(set_to_none=True)
+            model.drop_ratio = ratio
+            model(images())[0].sum().backward()
+            missing = [
+                name
+                for name, parameter in model.named_parameters()
+                if parameter.grad is None
+            ]
+            assert missing == []
+
+    def test_score_on_patch_embed_ignores_positions(self):
+        model = build(use_abs_pos_emb=True, drop_ratio=0.5)
+        nn.init.normal_(model.pos_embed, std=100.0)
+        model.score_on = 'patch_embed'
+        (_, kept), _ = model.get_patch_info(images())
+        bare = build(drop_ratio=0.5)
+        bare.patch_embed.load_state_dict(model.patch_embed.state_dict())
+        (_, expected), _ = bare.get_patch_info(images())
+        assert torch.equal(kept, expected)
+
+
+class TestOffSwitch:
+    @pytest.mark.parametrize('train', [False, True])
+    @pytest.mark.parametrize('scorer', ['magnitude', 'random', 'gate'])
+    def test_off_is_the_same_network(self, train, scorer):
+        sampler = build(scorer=scorer, drop_path_rate=0.5)
+        plain = build(drop_path_rate=0.5)
+        plain.load_state_dict(sampler.state_dict(), strict=False)
+        sampler.drop_ratio = 0.6
+        sampler(images())
+        sampler.drop_ratio = 0
+        outputs = []
+        for model in (sampler, plain):
+            model.train(train)
+            torch.manual_seed(3)
+            outputs.append(model(images())[0])
+        assert torch.equal(*outputs)
+
+    def test_stock_beit_bit_for_bit(self):
+        ours = build(fused_attn=False, use_abs_pos_emb=True)
+        stock = BEiTViT(
+            arch=ARCH, img_size=32, patch_size=8, use_abs_pos_emb=True
+        )
+        stock.load_state_dict(ours.state_dict(), strict=False)
+        stock.eval()
+        assert torch.equal(ours(images())[0], stock(images())[0])
+
+
+class TestRandom:
+    def test_eval_is_deterministic_and_leaves_the_global_stream(self):
+        model = build(scorer='random', drop_ratio=0.5)
+        state = torch.get_rng_state()
+        first, second = model(images())[0], model(images())[0]
+        assert torch.equal(first, second)
+        assert torch.equal(state, torch.get_rng_state())
+
+    def test_training_draws_anew_but_repeats_with_the_seed(self):
+        model = build(scorer='random', drop_ratio=0.5)
+        model.train()
+        torch.manual_seed(0)
+        first, second = model(images())[0], model(images())[0]
+        assert not torch.equal(first, second)
+        torch.manual_seed(0)
+        assert torch.equal(first, model(images())[0])
+
+
+class TestCheckpoints:
+    def test_stock_beit_loads_strictly(self):
+        stock = BEiTViT(arch=ARCH, img_size=32, patch_size=8)
+        build().load_state_dict(stock.state_dict())
+
+    def test_stock_vit_loads_strictly_and_agrees(self):
+        torch.manual_seed(0)
+        stock = VisionTransformer(
+            arch=ARCH, img_size=32, patch_size=8, layer_scale_init_value=0.3
+        )
+        randomize(stock)
+        stock.eval()
+        ours = build(
+            out_type='cls_token',
+            use_abs_pos_emb=True,
+            use_rel_pos_bias=False,
+        )
+        ours.load_state_dict(stock.state_dict())
+        torch.testing.assert_close(
+            ours(images())[0], stock(images())[0], rtol=1e-4, atol=1e-5
+        )
+
+    def test_other_image_size_resizes_tables_and_embeddings(self):
+        large = PSSVisionTransformer(
+            arch=ARCH, img_size=(48, 64), patch_size=8, use_abs_pos_emb=True
+        )
+        small = build(use_abs_pos_emb=True)
+        small_in_classifier = nn.ModuleDict(dict(backbone=small))
+        nn.ModuleDict(dict(backbone=large)).load_state_dict(
+            small_in_classifier.state_dict()
+        )
+        table = large.layers[0].attn.relative_position_bias_table
+        small_table = small.layers[0].attn.relative_position_bias_table
+        assert torch.equal(table[-3:], small_table[-3:])
+
+    def test_resize_keeps_a_smooth_table(self):
+        reach = torch.arange(-6.0, 7)
+        smooth = (reach[:, None] ** 2 + reach[None] ** 2).reshape(-1, 1)
+        table = torch.cat((smooth, torch.ones(3, 1)))
+        same = resize_bias_table(table, (7, 7))
+        torch.testing.assert_close(same, table, rtol=0.2, atol=0.5)
+        wide = resize_bias_table(table, (14, 9))
+        assert wide.shape == (27 * 17 + 3, 1)
+        with pytest.raises(ValueError, match='rows, got 7'):
+            resize_bias_table(torch.ones(7, 1), (2, 2))
+
+    def test_a_pretrained_file_survives_init_weights(self, tmp_path):
+        donor = build()
+        path = tmp_path / 'donor.pth'
+        torch.save(dict(state_dict=donor.state_dict()), path)
+        model = build(init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+        model.init_weights()
+        for key, value in donor.state_dict().items():
+            assert torch.equal(value, model.state_dict()[key]), key
+
+    def test_init_is_the_originals(self):
+        model = PSSVisionTransformer('small', img_size=32, patch_size=8)
+        model.init_weights()
+        for depth, layer in enumerate(model.layers, 1):
+            assert (layer.attn.relative_position_bias_table == 0).all()
+            assert (layer.attn.q_bias == 0).all()
+            for linear, scale in (
+                (layer.attn.qkv, 1.0),
+                (layer.ffn.layers[0][0], 1.0),
+                (layer.attn.proj, (2 * depth) ** -0.5),
+                (layer.ffn.layers[1], (2 * depth) ** -0.5),
+            ):
+                std = float(linear.weight.std())
+                assert abs(std - 0.02 * scale) < 0.001 * scale
+
+
+class TestTokenSampler:
+    @pytest.mark.parametrize('stock', [VisionTransformer, 'deit'])
+    def test_keys_and_off_switch(self, stock):
+        if stock == 'deit':
+            stock = DistilledVisionTransformer
+        torch.manual_seed(0)
+        backbone = stock(arch=ARCH, img_size=32, patch_size=8)
+        randomize(backbone)
+        backbone.eval()
+        keys, before = list(backbone.state_dict()), backbone(images())[0]
+        sampled = sample_tokens(backbone)
+        assert sampled is backbone
+        assert isinstance(sampled, stock)
+        assert list(sampled.state_dict()) == keys
+        after = sampled(images())[0]
+        flat = [before, after]
+        if isinstance(before, (tuple, list)):
+            flat = [torch.stack(list(x)) for x in flat]
+        assert torch.equal(*flat)
+
+    def test_equals_the_transformer_that_samples_itself(self):
+        stock = VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
+        randomize(stock)
+        ours = build(
+            out_type='cls_token',
+            use_abs_pos_emb=True,
+            use_rel_pos_bias=False,
+            layer_scale_init_value=0.0,
+            drop_ratio=0.6,
+        )
+        ours.load_state_dict(stock.state_dict())
+        sampled = sample_tokens(stock, drop_ratio=0.6)
+        sampled.eval()
+        x = images()
+        (_, a), shape = sampled.get_patch_info(x)
+        (_, b), _ = ours.get_patch_info(x)
+        assert shape == (2, 7)
+        assert torch.equal(a, b)
+        torch.testing.assert_close(
+            sampled(x)[0], ours(x)[0], rtol=1e-4, atol=1e-5
+        )
+
+    def test_prefix_of_deit_has_two_tokens(self):
+        backbone = sample_tokens(
+            DistilledVisionTransformer(arch=ARCH, img_size=32, patch_size=8),
+            drop_ratio=0.5,
+        )
+        (_, kept), (batch, count) = backbone.get_patch_info(images())
+        assert (kept.view(batch, count)[:, :2] == torch.arange(2)).all()
+        assert (kept.view(batch, count)[:, 2:] >= 2).all()
+
+    def test_from_a_config_under_another_scope(self):
+        backbone = MODELS.build(
+            dict(
+                type='mask_plugins.TokenSampler',
+                drop_ratio=0.5,
+                scorer='gate',
+                backbone=dict(
+                    type='mmpretrain.VisionTransformer',
+                    arch=ARCH,
+                    img_size=32,
+                    patch_size=8,
+                    out_type='featmap',
+                ),
+            )
+        )
+        assert backbone(images())[0].shape == (2, 24, 4, 4)
+
+    def test_copies_are_independent(self):
+        backbone = sample_tokens(
+            VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
+        )
+        backbone.eval()
+        twin = copy.deepcopy(backbone)
+        twin.drop_ratio = 0.5
+        assert backbone.drop_ratio == 0
+        whole = backbone(images())[0]
+        assert not torch.equal(whole, twin(images())[0])
+        assert torch.equal(whole, backbone(images())[0])
+
+    def test_no_activation_is_kept(self):
+        backbone = sample_tokens(
+            VisionTransformer(arch=ARCH, img_size=32, patch_size=8),
+            drop_ratio=0.5,
+        )
+        backbone(images())
+        assert backbone._kept is None
+        assert backbone._entering is None
+
+    def test_refusals(self):
+        beit = BEiTViT(arch=ARCH, img_size=32, patch_size=8)
+        with pytest.raises(TypeError, match='PSSVisionTransformer'):
+            sample_tokens(beit)
+        with pytest.raises(TypeError, match='got Linear'):
+            sample_tokens(nn.Linear(2, 2))
+        vit = VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
+        with pytest.raises(TypeError, match='already'):
+            sample_tokens(sample_tokens(vit))
+        rotary = MODELS.build(
+            dict(type='mmpretrain.ViTEVA02', arch='t', img_size=28)
+        )
+        with pytest.raises(TypeError, match='rotates'):
+            sample_tokens(rotary)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            (dict(scorer='best'), "scorer must be one of .* 'best'"),
+            (dict(drop_ratio=1.0), r'drop_ratio must be in \[0, 1\), got 1'),
+            (dict(drop_ratio=-0.1), r'drop_ratio .* got -0.1'),
+            (dict(score_on='cls'), "score_on .* 'cls'"),
+            (dict(count_on='x'), "count_on .* 'x'"),
+            (dict(token_order='x'), "token_order .* 'x'"),
+            (
+                dict(use_shared_rel_pos_bias=True),
+                'use_shared_rel_pos_bias=True',
+            ),
+        ],
+    )
+    def test_constructor(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            build(**arguments)
+
+    def test_unknown_arch(self):
+        with pytest.raises(ValueError, match="arch .* 'huge'"):
+            PSSVisionTransformer('huge')
+
+    def test_later(self):
+        model = build()
+        with pytest.raises(ValueError, match='got 1.2'):
+            model.drop_ratio = 1.2
+        with pytest.raises(TypeError, match="got '0.5'"):
+            model.set_patch_drop_ratio('0.5')
+        with pytest.raises(ValueError, match='needs weights'):
+            model.set_patch_drop_func('gate')
+        assert model.drop_ratio == 0
+
+
+class TestContracts:
+    def test_deepcopy(self):
+        model = build(scorer='random', drop_ratio=0.5)
+        twin = copy.deepcopy(model)
+        assert torch.equal(model(images())[0], twin(images())[0])
+        twin.drop_ratio = 0.0
+        assert model.drop_ratio == 0.5
+
+    @pytest.mark.parametrize('train', [False, True])
+    def test_bf16_autocast(self, train):
+        """The selection is that of fp32 scores; the loss is finite."""
+        model = build(drop_ratio=0.5)
+        model.train(train)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            (out,) = model(images())
+            assert out.isfinite().all()
+            out.float().sum().backward()
+        assert model.patch_embed.projection.weight.grad.isfinite().all()
+
+    @pytest.mark.slow
+    def test_compile(self):
+        """One graph per ratio; the same numbers."""
+        torch._dynamo.reset()
+        model = build(use_abs_pos_emb=True)
+        compiled = torch.compile(model, backend='aot_eager')
+        for ratio in (0.0, 0.2, 0.4, 0.6, 0.8, 0.4, 0.0):
+            model.drop_ratio = ratio
+            torch.testing.assert_close(
+                compiled(images())[0], model(images())[0]
+            )
