@@ -83,7 +83,8 @@ def find_targets(model: nn.Module, path: str) -> List[Target]:
     elif owner in modules:
         found = [owner]
     else:
-        found = [key for key in modules if f'.{key}'.endswith(f'.{owner}')]
+        tail = f'.{owner}' if owner else ''
+        found = [key for key in modules if f'.{key}'.endswith(tail)]
     targets = [
         Target(modules[key], name, f'{key}.{name}' if key else name)
         for key in found

@@ -35,7 +35,7 @@ class Schedule:
             Needs ``quantum``. Defaults to ``'none'``.
         cooldown (int): Epochs at the end of the run over which the value
             stays at ``end``. Defaults to 0.
-        parity (bool): Reproduce the original of PSS (Huynh & McDanel,
+        parity (bool): Reproduce the original of PSS (McDanel & Huynh,
             arXiv:2208.09520) to the last bit: its float expressions and their
             ties, its clip to [0, 1], and its overshoot past ``total``.
             Defaults to False.

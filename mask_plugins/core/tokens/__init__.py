@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Token masks: score, count, select, gather.
 
-The parts of patch sampling (Huynh & McDanel, arXiv:2208.09520), as functions
+The parts of patch sampling (McDanel & Huynh, arXiv:2208.09520), as functions
 of tensors: a score per token says which are kept, a ratio how many, and the
 selection is data, a tensor of indices, that the caller may use and invert.
 

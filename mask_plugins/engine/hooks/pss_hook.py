@@ -26,7 +26,7 @@ CYCLIC_80_0 = dict(
 class PSSHook(ScheduleHook):
     """Step the token drop ratio of a backbone every iteration.
 
-    Patch Sampling Schedules (Huynh & McDanel, arXiv:2208.09520): the drop
+    Patch Sampling Schedules (McDanel & Huynh, arXiv:2208.09520): the drop
     ratio follows a schedule over iterations in training and is 0 in
     validation and test. At the start of training the hook logs, for each drop
     ratio, its share of the iterations and its token count.

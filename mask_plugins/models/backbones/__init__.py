@@ -1,7 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Backbones."""
 
-from .pss_vit import PSSVisionTransformer
-from .token_sampler import sample_tokens
+from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
-__all__ = ['PSSVisionTransformer', 'sample_tokens']
+if HAS_MMPRETRAIN:
+    from .pss_vit import PSSVisionTransformer
+    from .token_sampler import sample_tokens
+
+    __all__ = ['PSSVisionTransformer', 'sample_tokens']
+else:
+    register_missing(['PSSVisionTransformer', 'TokenSampler'])

@@ -25,13 +25,13 @@ from .token_sampling import TokenSamplingMixin
 
 @MODELS.register_module()
 class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
-    """A ViT that drops tokens once, before its first block.
+    r"""A ViT that drops tokens once, before its first block.
 
-    Patch Sampling Schedules: Tuning Vision Transformers Faster (Huynh &
-    McDanel, arXiv:2208.09520). With ``drop_ratio`` 0 it is a BEiT-style ViT,
-    whose state-dict keys it has: checkpoints of mmpretrain's ``BEiTViT`` and
-    ``VisionTransformer`` load as they are. Each image keeps its own tokens,
-    and all keep equally many, so shapes are static per ratio.
+    Accelerating Vision Transformer Training via a Patch Sampling Schedule
+    (McDanel & Huynh, arXiv:2208.09520). With ``drop_ratio`` 0 it is a
+    BEiT-style ViT, whose state-dict keys it has: checkpoints of mmpretrain's
+    ``BEiTViT`` and ``VisionTransformer`` load as they are. Each image keeps
+    its own tokens, and all keep equally many: shapes are static per ratio.
 
     Args:
         arch (str | dict): ``'tiny'``, ``'small'``, ``'base'``, ``'large'``
@@ -65,6 +65,10 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         frozen_stages (int): Defaults to -1.
         interpolate_mode (str): For position embeddings of other sizes.
             Defaults to ``'bicubic'``.
+        init_std (float): Spread of the truncated-normal initial weights and
+            embeddings. 0.02, the original's, is meant for widths of 384 and
+            more; narrow networks start faster with about
+            :math:`1 / \sqrt{C}`. Defaults to 0.02.
         patch_cfg (dict): Extra arguments of the patch embedding.
         init_cfg (dict, optional): Defaults to None.
     """
@@ -102,6 +106,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         fused_attn: bool = True,
         frozen_stages: int = -1,
         interpolate_mode: str = 'bicubic',
+        init_std: float = 0.02,
         patch_cfg: Optional[dict] = None,
         init_cfg: Optional[Union[dict, List[dict]]] = None,
     ) -> None:
@@ -166,6 +171,9 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         self.init_sampling(
             drop_ratio, scorer, score_on, count_on, token_order, eval_seed
         )
+        if init_std <= 0:
+            raise ValueError(f'init_std must be above 0, got {init_std}')
+        self.init_std = init_std
         # The parent froze its own blocks, which are gone.
         self.frozen_stages = frozen_stages
         if frozen_stages > 0:
@@ -178,11 +186,13 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         loaded = isinstance(self.init_cfg, dict)
         if loaded and self.init_cfg['type'] == 'Pretrained':
             return
-        trunc_normal_(self.cls_token, std=0.02)
+        for embedding in (self.cls_token, self.pos_embed):
+            if embedding is not None:
+                trunc_normal_(embedding, std=self.init_std)
         for depth, layer in enumerate(self.layers, 1):
             for module in layer.modules():
                 if isinstance(module, nn.Linear):
-                    trunc_normal_(module.weight, std=0.02)
+                    trunc_normal_(module.weight, std=self.init_std)
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)
             layer.rescale_residual(depth)

@@ -108,6 +108,11 @@ class TokenSamplingMixin:
             )
         self._scorer = value
 
+    def train(self, mode: bool = True) -> 'TokenSamplingMixin':
+        """As the parent, and as ``nn.Module`` has it: returns itself."""
+        super().train(mode)
+        return self
+
     # ------------------------------------------------------------- sampling
     def sample(
         self, x: Tensor, patch_embed: Optional[Tensor] = None

@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make quickstart`, `make test`.
+# Variables: PYTHON=python3.11 (what the environment is made with), VENV=.venv,
+# OUT=outputs/quickstart, PYTEST_ARGS='-k schedules'.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+SLOW := slow or gpu or slurm or mmdet
+export PYTHON VENV OUT CONFIG
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test test-slow test-all lint doctor clean
+
+help:  ## say what there is
+	@echo 'Two commands do everything: make quickstart, make test'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+setup:  ## build the virtual environment (skipped when it is there)
+	@tools/setup_env.sh
+
+quickstart:  ## set up, train and test on the embedded digits, draw the curves
+	@tools/quickstart.sh
+
+test: setup  ## set up, then the test suite (12 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'not ($(SLOW))' $(PYTEST_ARGS)
+
+test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
+	$(BIN)/python -m pytest -m '$(SLOW)' $(PYTEST_ARGS)
+
+test-all: setup  ## every test that can run here
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup  ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Without `setup`: it has to run where that fails.
+doctor:  ## say what is installed and what mends it
+	@if [ -x $(BIN)/python ]; then $(BIN)/python tools/doctor.py; \
+		else $${PYTHON:-python3} tools/doctor.py; fi
+
+clean:  ## remove what was built, but neither the environment nor outputs
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find mask_plugins tools tests configs -name __pycache__ -prune \
+		-exec rm -rf {} +

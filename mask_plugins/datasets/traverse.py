@@ -1,0 +1,51 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Walk through the wrappers of datasets and samplers."""
+
+from typing import Any, Iterator, List, Tuple
+
+from torch.utils.data import DataLoader
+
+
+def walk_datasets(
+    dataset: Any, wrappers: Tuple[Any, ...] = ()
+) -> Iterator[Tuple[Any, Tuple[Any, ...]]]:
+    """Every dataset inside ``dataset``, each with the wrappers around it.
+
+    Args:
+        dataset (Any): A dataset, or a wrapper that holds the inner ones in
+            ``dataset``, ``_dataset`` or ``datasets``.
+        wrappers (tuple): The wrappers around ``dataset``. Defaults to ().
+
+    Yields:
+        tuple: A dataset (wrappers too), and what wraps it, outermost first.
+    """
+    if any(dataset is wrapper for wrapper in wrappers):
+        return
+    yield dataset, wrappers
+    attributes = getattr(dataset, '__dict__', {})
+    for name in ('dataset', '_dataset', 'datasets'):
+        inner = attributes.get(name)
+        if inner is None:
+            continue
+        for part in inner if isinstance(inner, (list, tuple)) else [inner]:
+            yield from walk_datasets(part, (*wrappers, dataset))
+
+
+def pipeline_of(dataset: Any) -> List[Any]:
+    """The transforms of a dataset, without those of datasets inside it."""
+    pipeline = getattr(dataset, '__dict__', {}).get('pipeline', ())
+    transforms = getattr(pipeline, 'transforms', pipeline)
+    return list(transforms) if isinstance(transforms, (list, tuple)) else []
+
+
+def samplers_of(loader: DataLoader) -> List[Any]:
+    """All samplers of a loader: index, batch and the ones inside them."""
+    found: List[Any] = []
+    queue = [loader.sampler, loader.batch_sampler]
+    while queue:
+        sampler = queue.pop(0)
+        if sampler is None or any(sampler is other for other in found):
+            continue
+        found.append(sampler)
+        queue.append(getattr(sampler, '__dict__', {}).get('sampler'))
+    return found

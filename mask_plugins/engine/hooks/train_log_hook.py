@@ -1,0 +1,316 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Plain JSON logs: one line per iteration, one per validation."""
+
+import time
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, get_dist_info, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mask_plugins.engine.json_lines import JsonLines
+from mask_plugins.engine.resume import owes_validation
+from mask_plugins.registry import HOOKS
+
+from .safe_checkpoint_hook import SafeCheckpointHook
+
+
+@HOOKS.register_module()
+class TrainLogHook(Hook):
+    """Write ``train_log.json`` and ``val_log.json`` into the work_dir.
+
+    JSON lines. A train line, one per iteration, has ``epoch`` and
+    ``iteration`` (from 0, over the whole run), every ``train/*`` scalar of
+    the message hub that was set in this iteration under its name (``loss``,
+    ``lr``, ``patch_drop_ratio``, ...), and
+
+    - ``cpu_time``: seconds of waiting for the batch;
+    - ``gpu_time``: seconds of the training step and of the hooks that
+      belong to it, such as EMAHook;
+    - ``time``: their sum;
+    - ``memory``: peak of allocated GPU memory in MB, 0 without CUDA.
+
+    A validation line has ``epoch`` (the one just trained), ``iteration``
+    (iterations trained), ``loss``, ``acc1`` and ``acc5`` in % where the
+    metrics have them, ``time`` of the whole pass, ``memory``, and every
+    metric under its own name. ``loss`` is the mean of -log of the score of
+    the true class, over the samples of all ranks, where the model predicts
+    single-label ``pred_score``.
+
+    NaN and infinities are written as null. When a run is resumed, lines past
+    its checkpoint are cut: the logs of a killed and resumed run are those of
+    an uninterrupted one. A run that starts anew in a folder with logs puts
+    them aside as ``train_log.<timestamp>.json``.
+
+    Args:
+        interval (int): Train lines that are held back at most before they
+            are written. They are also written before every checkpoint and
+            validation. Defaults to 50.
+
+    Raises:
+        ValueError: If ``interval`` is not a positive int.
+    """
+
+    # After the hooks that set scalars (ScheduleHook is 55), before
+    # LoggerHook (60), whose time is not the training step's.
+    priority = 58
+
+    # Longer metrics, such as large confusion matrices, are left out.
+    MAX_METRIC_SIZE = 1000
+
+    def __init__(self, interval: int = 50) -> None:
+        if type(interval) is not int or interval < 1:
+            raise ValueError(
+                f'interval must be a positive int, got {interval!r}'
+            )
+        self.interval = interval
+        self._train: Optional[JsonLines] = None
+        self._val: Optional[JsonLines] = None
+        self._clock: Optional[_EndOfHooks] = None
+        self._seen: Dict[str, np.ndarray] = {}
+        self._start = self._cpu_time = self._val_start = 0.0
+        self._val_loss: Optional[torch.Tensor] = None
+        self._val_seen = 0
+        self._val_untold = False
+
+    # -------------------------------------------------------- start and end
+    def before_run(self, runner: Runner) -> None:
+        """Add the clock, at the end of the list that is being walked."""
+        if self._clock is None:
+            self._clock = _EndOfHooks()
+            runner.register_hook(self._clock)
+
+    def before_train(self, runner: Runner) -> None:
+        """Cut the logs to where the run is, or put old ones aside."""
+        hub = runner.message_hub
+        self._seen = {key: b.data[0] for key, b in hub.log_scalars.items()}
+        self._train = JsonLines(
+            f'{runner.work_dir}/train_log.json', self.interval
+        )
+        self._val = JsonLines(f'{runner.work_dir}/val_log.json', 1)
+        if not is_main_process():
+            return
+        if runner.iter == 0:
+            for log in (self._train, self._val):
+                name = log.put_aside(runner.timestamp)
+                if name:
+                    runner.logger.info(
+                        f'{log.path.name} of an earlier run is now {name}'
+                    )
+            return
+        done = runner.iter
+        again = owes_validation(runner) and any(
+            isinstance(hook, SafeCheckpointHook) for hook in runner.hooks
+        )
+        cut = self._train.cut(lambda line: line['iteration'] < done)
+        cut += self._val.cut(
+            lambda line: line['iteration'] < done + (not again)
+        )
+        if cut:
+            runner.logger.info(
+                f'{cut} log lines past iteration {done}, where the run is '
+                'resumed, were cut'
+            )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start the clock; the first batch is waited for now."""
+        self._clock.time = time.perf_counter()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Write what is held back."""
+        self._flush()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Have the log on the disk before the checkpoint that continues it."""
+        self._flush(sync=True)
+
+    def after_run(self, runner: Runner) -> None:
+        """Write what is held back."""
+        self._flush()
+
+    def after_train(self, runner: Runner) -> None:
+        """Stop logging: a validation from here on is none of the run's."""
+        self._flush()
+        self._val = None
+
+    def _flush(self, sync: bool = False) -> None:
+        if self._train is not None and is_main_process():
+            self._train.flush(sync)
+
+    # ------------------------------------------------------------- training
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        """The batch is there."""
+        self._start = time.perf_counter()
+        self._cpu_time = self._start - self._clock.time
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Log the iteration; RuntimeInfoHook has waited for its loss."""
+        gpu_time = time.perf_counter() - self._start
+        scalars = self._new_scalars(runner)
+        if not is_main_process():
+            return
+        self._train.append(
+            **{
+                'epoch': self._epoch(runner, runner.iter),
+                'iteration': runner.iter,
+                **scalars,
+                'time': self._cpu_time + gpu_time,
+                'cpu_time': self._cpu_time,
+                'gpu_time': gpu_time,
+                'memory': _memory(),
+            }
+        )
+
+    def _new_scalars(self, runner: Runner) -> Dict[str, float]:
+        """Train scalars that have been set since the last iteration."""
+        scalars = {}
+        for key, buffer in runner.message_hub.log_scalars.items():
+            history = buffer.data[0]
+            # An update makes a new array; an old value is not this line's.
+            if key.startswith('train/') and self._seen.get(key) is not history:
+                scalars[key[len('train/') :]] = float(history[-1])
+                self._seen[key] = history
+        scalars.pop('data_time', None)  # of IterTimerHook: cpu_time is ours
+        return scalars
+
+    @staticmethod
+    def _epoch(runner: Runner, iteration: int) -> int:
+        """The epoch of an iteration; iteration loops do not count them."""
+        if hasattr(runner.train_loop, 'dataloader_iterator'):
+            return iteration // max(1, len(runner.train_dataloader))
+        return runner.epoch
+
+    # ----------------------------------------------------------- validation
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start the clock."""
+        self._flush()
+        self._val_start = time.perf_counter()
+        self._val_loss = torch.zeros((), dtype=torch.float64)
+        self._val_seen = 0
+        self._val_untold = False
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch=None,
+        outputs: Optional[Sequence[Any]] = None,
+    ) -> None:
+        """Add the loss of the batch, where the predictions tell it."""
+        if self._val is None or self._val_loss is None:
+            return
+        outputs = list(outputs or ())
+        self._val_seen += len(outputs)
+        # The sampler pads the last batches of a distributed run with samples
+        # from the start; like the evaluator, count each sample once.
+        rank, world_size = get_dist_info()
+        size = len(runner.val_dataloader.dataset)
+        first = self._val_seen - len(outputs)
+        outputs = [
+            sample
+            for position, sample in enumerate(outputs, first)
+            if position * world_size + rank < size
+        ]
+        if not outputs:
+            return
+        losses = _losses(outputs)
+        if losses is None:
+            self._val_untold = True
+            return
+        # On the device of the scores: no wait for the GPU at each batch.
+        self._val_loss = self._val_loss.to(losses.device) + losses.sum()
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
+    ) -> None:
+        """Log the validation."""
+        if self._val is None:
+            return
+        # Collective: all ranks, before one of them writes.
+        total = torch.stack(
+            [
+                self._val_loss.cpu(),
+                torch.tensor(float(self._val_untold), dtype=torch.float64),
+            ]
+        )
+        all_reduce(total)
+        if not is_main_process():
+            return
+        loss, untold = total.tolist()
+        line = dict(epoch=runner.epoch - 1, iteration=runner.iter)
+        if hasattr(runner.train_loop, 'dataloader_iterator'):
+            line['epoch'] = self._epoch(runner, runner.iter - 1)
+        if not untold:
+            line['loss'] = loss / len(runner.val_dataloader.dataset)
+        line.update(self._metrics(metrics or {}))
+        line['time'] = time.perf_counter() - self._val_start
+        line['memory'] = _memory()
+        self._val.append(**line)
+
+    def _metrics(self, metrics: Dict[str, Any]) -> Dict[str, Any]:
+        """The metrics, and top-1 and top-5 under their short names too."""
+        plain = {key: self._plain(value) for key, value in metrics.items()}
+        plain = {k: v for k, v in plain.items() if v is not None}
+        short: Dict[str, Any] = {}
+        for key, value in plain.items():
+            name = {'top1': 'acc1', 'top5': 'acc5'}.get(key.split('/')[-1])
+            if name:
+                short.setdefault(name, value)
+        return {**short, **plain}
+
+    def _plain(self, value: Any) -> Any:
+        """A metric as JSON has it, None for what has no place in a line."""
+        if isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+            size = getattr(value, 'size', 1)
+            size = value.numel() if isinstance(value, torch.Tensor) else size
+            return value.tolist() if size <= self.MAX_METRIC_SIZE else None
+        return None
+
+
+class _EndOfHooks(Hook):
+    """Note when the last hook of an iteration is done."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.time = time.perf_counter()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """From here on the next batch is waited for."""
+        self.time = time.perf_counter()
+
+    def after_val(self, runner: Runner) -> None:
+        """A validation inside an iteration loop is no waiting either."""
+        self.time = time.perf_counter()
+
+
+def _losses(samples: Sequence[Any]) -> Optional[torch.Tensor]:
+    """-log of the score of the true class, shape :math:`(N,)`, or None."""
+    scores = [getattr(sample, 'pred_score', None) for sample in samples]
+    labels = [getattr(sample, 'gt_label', None) for sample in samples]
+    for score, label in zip(scores, labels):
+        if not isinstance(score, torch.Tensor) or score.dim() != 1:
+            return None
+        if not isinstance(label, torch.Tensor) or label.numel() != 1:
+            return None
+    picked = torch.stack(scores).double()
+    index = torch.stack([label.reshape(1) for label in labels])
+    picked = picked.gather(1, index.to(picked.device).long())[:, 0]
+    # A score that underflowed in float32 is not an infinite loss.
+    return -picked.clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def _memory() -> int:
+    if not torch.cuda.is_initialized():
+        return 0
+    return int(torch.cuda.max_memory_allocated() // 2**20)

@@ -1,0 +1,189 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Start distributed runs, on machines without a GPU too.
+
+mmengine's launchers call ``torch.cuda.set_device`` and give DDP a device id,
+so they stop where there is no GPU. A process group that exists already is left
+alone by the runner: it is enough to make one with gloo first.
+"""
+
+import datetime
+import os
+import re
+from typing import Dict, Mapping
+
+import torch.distributed as dist
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.registry import MODEL_WRAPPERS, DefaultScope
+from torch.nn.parallel import DistributedDataParallel
+
+# Where each launcher says rank, world size and local rank.
+LAUNCHERS = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': (
+        'OMPI_COMM_WORLD_RANK',
+        'OMPI_COMM_WORLD_SIZE',
+        'OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+}
+HOW_TO_START = {
+    'pytorch': 'torchrun --nproc_per_node N tools/train.py CONFIG '
+    '--launcher pytorch',
+    'slurm': 'srun --ntasks N python tools/train.py CONFIG --launcher slurm',
+    'mpi': 'mpirun -n N python tools/train.py CONFIG --launcher mpi',
+}
+
+
+def first_slurm_host(nodelist: str) -> str:
+    """Name the first host of a SLURM node list.
+
+    Args:
+        nodelist (str): As in ``SLURM_NODELIST``: ``'gpu[03-05,9],big1'``.
+
+    Returns:
+        str: ``'gpu03'`` in that example.
+    """
+    first = re.match(r'(?:[^,\[]|\[[^\]]*\])+', nodelist)
+    if first is None:
+        raise ValueError(f'SLURM_NODELIST names no host: {nodelist!r}')
+    return re.sub(r'\[(\d+)[^\]]*\]', r'\1', first.group())
+
+
+def slurm_port(environ: Mapping[str, str]) -> str:
+    """Derive a port that every task of a SLURM step agrees on.
+
+    It differs between the jobs of an array and between steps of one job, which
+    may share a node; 20000 to 29999 lies below Linux' ephemeral ports.
+    """
+    job = int(environ.get('SLURM_JOB_ID', 0))
+    step = environ.get('SLURM_STEP_ID', '0')
+    step = int(step) if step.isdigit() else 0
+    return str(20000 + (job + 1009 * step) % 10000)
+
+
+def launch_environment(
+    launcher: str, environ: Mapping[str, str]
+) -> Dict[str, str]:
+    """Translate what a launcher says into torch's own variables.
+
+    Args:
+        launcher (str): 'pytorch', 'slurm' or 'mpi'.
+        environ (Mapping): The environment of this process.
+
+    Returns:
+        dict: ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and
+        ``MASTER_PORT``. Address and port that are set already are kept.
+
+    Raises:
+        ValueError: If the launcher is unknown.
+        RuntimeError: If the process was not started by this launcher.
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(
+            f"launcher must be 'none' or one of {sorted(LAUNCHERS)}, got "
+            f'{launcher!r}'
+        )
+    rank, world_size, local_rank = LAUNCHERS[launcher]
+    missing = [name for name in (rank, world_size) if name not in environ]
+    if missing:
+        raise RuntimeError(
+            f'launcher={launcher!r}, but the environment has no '
+            f'{" and no ".join(missing)}: this process was not started by it. '
+            'Start it with '
+            f'`{HOW_TO_START[launcher]}`, or leave --launcher out for a '
+            'single process.'
+        )
+    found = {
+        'RANK': environ[rank],
+        'WORLD_SIZE': environ[world_size],
+        'LOCAL_RANK': environ.get(local_rank, '0'),
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': '29500',
+    }
+    if launcher == 'slurm':
+        found['MASTER_PORT'] = slurm_port(environ)
+        for name in ('SLURM_STEP_NODELIST', 'SLURM_NODELIST'):
+            # One node needs no name resolution: loopback always works.
+            nodes = environ.get('SLURM_STEP_NUM_NODES') or environ.get(
+                'SLURM_NNODES'
+            )
+            if nodes != '1' and name in environ:
+                found['MASTER_ADDR'] = first_slurm_host(environ[name])
+                break
+    for name in ('MASTER_ADDR', 'MASTER_PORT'):
+        found[name] = environ.get(name, found[name])
+    return found
+
+
+def use_cpu_wrapper(cfg: Config) -> None:
+    """Make the runner wrap the model in DDP without a device id.
+
+    mmengine fills ``device_ids`` in wherever it is missing, for a wrapper the
+    config chose as well; a wrapper that is no DDP is left alone.
+    """
+    wrapper = cfg.get('model_wrapper_cfg')
+    if wrapper is None:
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+        return
+    scope = cfg.get('default_scope') or 'mmengine'
+    with DefaultScope.overwrite_default_scope(scope):
+        wrapper_type = MODEL_WRAPPERS.get(
+            wrapper.get('type', 'MMDistributedDataParallel')
+        )
+    if wrapper_type and issubclass(wrapper_type, DistributedDataParallel):
+        wrapper.setdefault('device_ids', None)
+
+
+def prepare_launch(cfg: Config, launcher: str) -> None:
+    """Set a config up for its launcher and, without a GPU, start gloo.
+
+    With a GPU the rest is mmengine's; only the port of a SLURM run is chosen
+    here, because mmengine's constant one collides on shared nodes.
+
+    Args:
+        cfg (Config): The whole config. Changed in place.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        ValueError: If the launcher is unknown.
+        RuntimeError: If the process was not started by this launcher.
+    """
+    cfg.launcher = launcher
+    if launcher == 'none':
+        if int(os.environ.get('WORLD_SIZE', 1)) > 1 and (
+            'TORCHELASTIC_RUN_ID' in os.environ
+        ):
+            raise RuntimeError(
+                'started by torchrun with several processes, but --launcher '
+                'is none: each would train alone and write into the same '
+                'folder. Add --launcher pytorch.'
+            )
+        return
+    found = launch_environment(launcher, os.environ)
+    if get_device() != 'cpu':
+        if launcher == 'slurm':
+            os.environ['MASTER_PORT'] = found['MASTER_PORT']
+        return
+
+    os.environ.update(found)
+    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict())
+    dist_cfg.backend = 'gloo'
+    use_cpu_wrapper(cfg)
+    options = {}
+    if dist_cfg.get('timeout') is not None:
+        options['timeout'] = datetime.timedelta(seconds=dist_cfg.timeout)
+    if not dist.is_initialized():
+        dist.init_process_group(backend='gloo', **options)
+
+
+def end_launch() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

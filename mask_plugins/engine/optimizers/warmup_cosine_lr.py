@@ -1,0 +1,148 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Linear warm-up and one cosine that is *not* restarted after it."""
+
+import math
+from typing import List, Optional, Union
+
+from mmengine.optim import BaseOptimWrapper, _ParamScheduler
+from torch.optim import Optimizer
+
+from mask_plugins.registry import PARAM_SCHEDULERS
+
+INF = int(1e9)  # mmengine's "never"
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_ParamScheduler):
+    r"""timm's cosine schedule with linear warm-up, in closed form.
+
+    At step :math:`t`, counted from ``begin``, the rate of a group of base
+    rate :math:`\eta` is
+
+    .. math::
+        \eta_t = \begin{cases}
+            w_0 + t\,(\eta - w_0) / W & t < W \\
+            m + \frac{1}{2}(\eta - m)(1 + \cos(\pi t / T)) & W \le t < T \\
+            m & t \ge T
+        \end{cases}
+
+    The cosine runs from :math:`t = 0`, hence the rate drops at the end of
+    the warm-up (to 0.905 of its peak for :math:`W / T = 0.2`); mmengine's
+    ``LinearLR`` followed by ``CosineAnnealingLR`` starts the cosine at
+    :math:`W` instead. :math:`w_0` and :math:`m` are rates, not fractions: all
+    groups share them, whatever their layer-wise decay. This is
+    ``CosineLRScheduler`` of timm 0.4.12 with ``warmup_prefix=False`` and one
+    cycle, which SimMIM and DeiT use.
+
+    The rate is a function of the step alone (no recursion), so a resumed
+    run has exactly the rates of the uninterrupted one.
+
+    Args:
+        optimizer (Optimizer or BaseOptimWrapper): The optimizer.
+        warmup (int): Length :math:`W` of the warm-up, in epochs (or in
+            iterations if ``by_epoch=False``). Defaults to 0.
+        T_max (int, optional): Length :math:`T` of the cosine, warm-up
+            included, in the same unit. None means ``end - begin``; ``end``
+            is the length of the training where the Runner builds the
+            scheduler. Defaults to None.
+        warmup_lr (float): Rate :math:`w_0` at the first step of the warm-up.
+            Defaults to 0.
+        eta_min (float): Rate :math:`m` at the end. Defaults to 0.
+        begin (int): First step that is scheduled. Defaults to 0.
+        end (int): Step at which the schedule lets go of the rate.
+            Defaults to INF.
+        last_step (int): Index of the last step done. Defaults to -1.
+        by_epoch (bool): Whether a step is an epoch. With
+            ``convert_to_iter_based=True`` in the config the lengths stay
+            in epochs and the rate changes at every iteration.
+            Defaults to True.
+        verbose (bool): Whether to print each update. Defaults to False.
+
+    Raises:
+        ValueError: If a rate is negative, or not ``0 <= warmup < T_max``.
+    """
+
+    def __init__(
+        self,
+        optimizer: Union[Optimizer, BaseOptimWrapper],
+        warmup: int = 0,
+        T_max: Optional[int] = None,
+        warmup_lr: float = 0.0,
+        eta_min: float = 0.0,
+        begin: int = 0,
+        end: int = INF,
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ):
+        if T_max is None:
+            T_max = end - begin
+        if not 0 <= warmup < T_max:
+            raise ValueError(
+                'warmup must be at least 0 and less than T_max, but got '
+                f'warmup={warmup} and T_max={T_max}'
+            )
+        for name, value in (('warmup_lr', warmup_lr), ('eta_min', eta_min)):
+            if value < 0:
+                raise ValueError(f'{name} must not be negative, got {value}')
+        self.warmup = warmup
+        self.T_max = T_max
+        self.warmup_lr = warmup_lr
+        self.eta_min = eta_min
+        super().__init__(
+            optimizer,
+            param_name='lr',
+            begin=begin,
+            end=end,
+            last_step=last_step,
+            by_epoch=by_epoch,
+            verbose=verbose,
+        )
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls,
+        *args,
+        warmup: int = 0,
+        T_max: Optional[int] = None,
+        begin: int = 0,
+        end: int = INF,
+        by_epoch: bool = True,
+        epoch_length: Optional[int] = None,
+        **kwargs,
+    ) -> 'WarmupCosineLR':
+        """Build an iteration-based schedule from lengths in epochs."""
+        if not by_epoch:
+            raise ValueError(
+                'convert_to_iter_based needs by_epoch=True: the lengths are '
+                'converted from epochs to iterations'
+            )
+        if not epoch_length or epoch_length < 0:
+            raise ValueError(
+                f'epoch_length must be a positive int, got {epoch_length}'
+            )
+        return cls(
+            *args,
+            warmup=int(warmup * epoch_length),
+            T_max=None if T_max is None else int(T_max * epoch_length),
+            begin=int(begin * epoch_length),
+            end=end if end == INF else int(end * epoch_length),
+            by_epoch=False,
+            **kwargs,
+        )
+
+    def _get_value(self) -> List[float]:
+        """Return the rate of every parameter group at ``last_step``."""
+        t = self.last_step
+        if t < self.warmup:
+            return [
+                self.warmup_lr + t * (lr - self.warmup_lr) / self.warmup
+                for lr in self.base_values
+            ]
+        if t >= self.T_max:
+            return [self.eta_min for _ in self.base_values]
+        factor = 0.5 * (1 + math.cos(math.pi * t / self.T_max))
+        return [
+            self.eta_min + (lr - self.eta_min) * factor
+            for lr in self.base_values
+        ]

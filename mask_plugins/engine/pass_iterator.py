@@ -1,0 +1,59 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""An endless iterator over a data loader that knows its passes."""
+
+from typing import Any, Callable, Iterator, Optional
+
+from torch.utils.data import DataLoader
+
+
+class PassIterator:
+    """What ``IterBasedTrainLoop`` draws its batches from.
+
+    mmengine's own iterator starts its workers when the loop is built, before
+    a resumed run knows its seed, and starts the next pass without telling
+    anyone. This one starts at the first batch that is asked for and calls
+    ``start_pass`` before each pass, while no worker is loading.
+
+    A resumed loop asks for all batches that have been trained, to throw them
+    away. Whole passes of them are not loaded here.
+
+    Args:
+        dataloader (DataLoader): The loader.
+        start_pass (Callable): Called with the number of the pass.
+        done (int): Batches that have been trained. Defaults to 0.
+        finite (bool): Whether a pass ends, so that the loader's length is
+            that of a pass. Defaults to True.
+    """
+
+    def __init__(
+        self,
+        dataloader: DataLoader,
+        start_pass: Callable[[int], None],
+        done: int = 0,
+        finite: bool = True,
+    ) -> None:
+        self._dataloader = dataloader
+        self._start_pass = start_pass
+        self._pass = done // len(dataloader) if finite else 0
+        self._skip = self._pass * len(dataloader)
+        self._iterator: Optional[Iterator] = None
+
+    def __iter__(self) -> 'PassIterator':
+        return self
+
+    def __next__(self) -> Any:
+        if self._skip:
+            self._skip -= 1
+            return None
+        if self._iterator is None:
+            self._start()
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            self._pass += 1
+            self._start()
+            return next(self._iterator)
+
+    def _start(self) -> None:
+        self._start_pass(self._pass)
+        self._iterator = iter(self._dataloader)

@@ -1,0 +1,7 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How fast is it, and how much memory does it take?"""
+
+from .pss import PSSBenchmark
+from .timing import Case, Spread, peak_memory, time_interleaved
+
+__all__ = ['Case', 'PSSBenchmark', 'Spread', 'peak_memory', 'time_interleaved']

@@ -1,0 +1,111 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How long iterations take at each drop ratio."""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from .run_log import RunLog
+
+
+def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
+    """The iteration times of one epoch, outliers removed.
+
+    Args:
+        run (RunLog): The run.
+        epoch (int, optional): Which epoch, from 0; None is the second, since
+            the first holds the warm-up, or the first if it is the only one.
+            Defaults to None.
+
+    Returns:
+        dict: What ``draw_train_times`` takes of a run. Within each stretch of
+        constant ratio, times further than three standard deviations from the
+        mean (a checkpoint, a stalled loader) are left out.
+
+    Raises:
+        ValueError: If the log does not have this epoch.
+    """
+    epochs = run.column('epoch').astype(int)
+    found = sorted(set(epochs.tolist()))
+    if epoch is None:
+        epoch = found[min(1, len(found) - 1)]
+    if epoch not in found:
+        raise ValueError(
+            f'epoch {epoch} is not in the log of {run.name}, which has '
+            f'{found[0]} to {found[-1]}'
+        )
+    inside = epochs == epoch
+    ms = 1000 * run.column('time')[inside]
+    drop = run.column('patch_drop_ratio')[inside]
+    kept: List[int] = []
+    segments = []
+    for first, last in _stretches(drop):
+        stretch = np.arange(first, last + 1)
+        good = stretch[_inliers(ms[stretch])]
+        kept += good.tolist()
+        ratio = None if np.isnan(drop[first]) else float(drop[first])
+        segments.append(
+            dict(
+                first=first,
+                last=last,
+                drop_ratio=ratio,
+                mean_ms=float(ms[good].mean()),
+            )
+        )
+    return dict(
+        name=run.name,
+        epoch=epoch,
+        iteration=kept,
+        ms=ms[kept].tolist(),
+        removed=len(ms) - len(kept),
+        segments=segments,
+    )
+
+
+def times_by_ratio(run: RunLog) -> List[Dict[str, float]]:
+    """Share of iterations and time per drop ratio, over the whole run.
+
+    The first epoch is left out if there are others. A run without a schedule
+    has one row, ratio 0.
+
+    Returns:
+        list[dict]: ``drop_ratio``, ``share`` of the iterations, ``mean_ms``,
+        ``median_ms``.
+    """
+    epochs = run.column('epoch').astype(int)
+    chosen = epochs > epochs.min()
+    if not chosen.any():
+        chosen[:] = True
+    drop = np.nan_to_num(run.column('patch_drop_ratio'))
+    ms = 1000 * run.column('time')
+    rows = []
+    # Rounded, as a schedule without a quantum has a ratio per iteration.
+    drop = drop.round(2)
+    for ratio in sorted(set(drop.tolist())):
+        at = ms[(drop == ratio) & chosen]
+        if not len(at):
+            continue
+        rows.append(
+            dict(
+                drop_ratio=ratio,
+                share=float((drop == ratio).mean()),
+                mean_ms=float(at[_inliers(at)].mean()),
+                median_ms=float(np.median(at)),
+            )
+        )
+    return rows
+
+
+def _stretches(drop: np.ndarray) -> List[Tuple[int, int]]:
+    """First and last index of each stretch of equal values (NaN = NaN)."""
+    filled = np.nan_to_num(drop, nan=-1.0)
+    edges = np.flatnonzero(np.diff(filled)) + 1
+    starts = np.concatenate(([0], edges))
+    ends = np.concatenate((edges, [len(drop)])) - 1
+    return [(int(a), int(b)) for a, b in zip(starts, ends)]
+
+
+def _inliers(values: np.ndarray) -> np.ndarray:
+    """Which values lie within three standard deviations, at least one."""
+    deviation = np.abs(values - values.mean())
+    return deviation <= 3 * values.std() + 1e-12

@@ -1,0 +1,279 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Several runs as one table: mean and spread over seeds."""
+
+import glob
+import json
+import os
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+from mmengine.config import Config
+
+from .run_log import RunLog
+
+SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
+# What two runs of one recipe may differ in.
+NO_RECIPE = (
+    'seed', 'work_dir', 'resume', 'launcher', 'log_level', 'visualizer',
+    'vis_backends', 'experiment_name',
+)  # fmt: skip
+
+
+class Metric(NamedTuple):
+    """A column: a key of ``val_log.json`` or else of ``train_log.json``."""
+
+    key: str
+    best: str = 'max'
+
+    @classmethod
+    def parse(cls, text: str) -> 'Metric':
+        """``KEY`` or ``KEY:max`` or ``KEY:min``.
+
+        Without a direction, a key with "loss" in it is best when small.
+
+        Raises:
+            ValueError: If the direction is another.
+        """
+        key, _, best = text.partition(':')
+        if not best:
+            best = 'min' if 'loss' in key.lower() else 'max'
+        if best not in ('max', 'min') or not key:
+            raise ValueError(
+                f"a metric is KEY, KEY:max or KEY:min, got '{text}'"
+            )
+        return cls(key, best)
+
+
+class Run(NamedTuple):
+    """A finished or unfinished run."""
+
+    log: RunLog
+    config: Optional[Config]
+    config_name: Optional[str]
+
+    @property
+    def name(self) -> str:
+        """The path as it was given; its last part alone may be a seed."""
+        return self.log.folder.rstrip('/') or self.log.folder
+
+    def done(self) -> Optional[str]:
+        """None if it ran to its end, or the log cannot tell; else how far."""
+        train = (self.config or {}).get('train_cfg') or {}
+        if train.get('max_epochs') is not None:
+            ran = int(self.log.train[-1]['epoch']) + 1
+            if ran < train['max_epochs'] or self._in_epoch(ran):
+                return f'epoch {ran} of {train["max_epochs"]}'
+        elif train.get('max_iters') is not None:
+            ran = len(self.log.train)
+            if ran < train['max_iters']:
+                return f'iteration {ran} of {train["max_iters"]}'
+        return None
+
+    def _in_epoch(self, ran: int) -> bool:
+        """Whether the last epoch has fewer iterations than the others."""
+        epochs = self.log.column('epoch').astype(int)
+        last = int((epochs == ran - 1).sum())
+        return ran > 1 and last < self.log.iters_per_epoch
+
+    def value(self, metric: Metric) -> Dict[str, Optional[float]]:
+        """Final and best value of a metric; None where it was not logged."""
+        values = self.log.val_column(metric.key)
+        if not np.isfinite(values).any():
+            values = self.log.column(metric.key)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return dict(final=None, best=None)
+        best = values.max() if metric.best == 'max' else values.min()
+        return dict(final=float(values[-1]), best=float(best))
+
+
+def read_run(folder: str) -> Run:
+    """Read the logs and the config of a work_dir.
+
+    Raises:
+        FileNotFoundError: If there are no logs.
+        ValueError: If a log is corrupt.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f'there is no folder {folder}')
+    log = RunLog(folder)
+    configs = glob.glob(os.path.join(glob.escape(folder), '*.py'))
+    if not configs:
+        return Run(log, None, None)
+    newest = max(configs, key=os.path.getmtime)
+    name = os.path.splitext(os.path.basename(newest))[0]
+    try:
+        config = Config.fromfile(newest, import_custom_modules=False)
+    except Exception:  # a config of another machine; the logs suffice
+        config = None
+    return Run(log, config, name)
+
+
+def group_runs(
+    runs: Sequence[Run], pattern: Optional[str] = None
+) -> Dict[str, List[Run]]:
+    """Sort runs into recipes, whose runs differ in their seeds only.
+
+    Runs whose configs are equal but for the seed are one group, called after
+    the config. Where no config lies in the work_dir, the path with the seed
+    stripped (``run-seed1``, ``run/seed_1``) is the group.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+        pattern (str, optional): Regular expression instead: the group is its
+            first parenthesis, or all it matches, in the path of the work_dir.
+            Defaults to None.
+
+    Raises:
+        ValueError: If the pattern is not valid, or a run does not match.
+    """
+    if pattern is not None:
+        return _group(runs, [_match(pattern, run.name) for run in runs])
+    keys = []
+    for run in runs:
+        recipe = strip_seed(run.name)
+        if run.config is not None:
+            plain = _without_seeds(run.config.to_dict())
+            recipe = json.dumps(plain, sort_keys=True, default=str)
+        keys.append((run.config_name, recipe))
+    groups = _group(runs, keys)
+    names = [_group_name(group) for group in groups.values()]
+    unique: Dict[str, List[Run]] = {}
+    for name, group in zip(names, groups.values()):
+        # One config, several settings: the folders tell them apart.
+        if names.count(name) > 1:
+            name = strip_seed(group[0].name)
+        if name in unique:
+            name = group[0].name
+        unique[name] = group
+    return unique
+
+
+def strip_seed(path: str) -> str:
+    """``a/run-seed1`` to ``run``, ``a/run/seed_1`` to ``run``."""
+    stripped = SEED.sub('', os.path.normpath(path)).rstrip('/')
+    return os.path.basename(stripped) or os.path.basename(path)
+
+
+def _group(runs: Sequence[Run], keys: Sequence) -> Dict[Any, List[Run]]:
+    groups: Dict[Any, List[Run]] = {}
+    for key, run in zip(keys, runs):
+        groups.setdefault(key, []).append(run)
+    return groups
+
+
+def _group_name(group: Sequence[Run]) -> str:
+    name = group[0].config_name
+    return strip_seed(group[0].name) if name is None else SEED.sub('', name)
+
+
+def _match(pattern: str, name: str) -> str:
+    try:
+        found = re.search(pattern, name)
+    except re.error as error:
+        raise ValueError(f'--group {pattern!r} is no regular expression: '
+                         f'{error}') from error  # fmt: skip
+    if found is None:
+        raise ValueError(f'--group {pattern!r} does not match {name}')
+    return found.group(1) if found.groups() else found.group(0)
+
+
+def _without_seeds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            str(key): _without_seeds(item)
+            for key, item in value.items()
+            if key not in NO_RECIPE
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_seeds(item) for item in value]
+    return value
+
+
+def summarize(
+    groups: Dict[str, List[Run]], metrics: Sequence[Metric]
+) -> List[Dict[str, Any]]:
+    """Mean and standard deviation per group.
+
+    Returns:
+        list[dict]: ``name``, ``n``, ``runs``, and per column (``<key> final``
+        and ``<key> best`` of each metric, ``hours``) a dict with ``mean``,
+        ``std`` (of the sample; None for one run), ``n`` and ``values``.
+
+    Raises:
+        ValueError: If a metric is in none of the logs.
+    """
+    rows = []
+    for name, runs in groups.items():
+        columns: Dict[str, Dict[str, Any]] = {}
+        for metric in metrics:
+            values = [run.value(metric) for run in runs]
+            for kind in ('final', 'best'):
+                columns[f'{metric.key} {kind}'] = _spread(
+                    [value[kind] for value in values]
+                )
+        columns['hours'] = _spread([run.log.hours[-1] for run in runs])
+        rows.append(
+            dict(
+                name=name,
+                n=len(runs),
+                runs=[run.name for run in runs],
+                columns=columns,
+            )
+        )
+    for metric in metrics:
+        column = f'{metric.key} final'
+        if not any(row['columns'][column]['n'] for row in rows):
+            known = sorted(
+                {key for g in groups.values() for r in g for key in _keys(r)}
+            )
+            raise ValueError(
+                f'no log has the metric {metric.key!r}; they have {known}'
+            )
+    return rows
+
+
+def _keys(run: Run) -> List[str]:
+    return [key for line in run.log.val[:1] for key in line]
+
+
+def _spread(values: Sequence[Optional[float]]) -> Dict[str, Any]:
+    known = [float(value) for value in values if value is not None]
+    std = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    mean = float(np.mean(known)) if known else None
+    return dict(mean=mean, std=std, n=len(known), values=list(values))
+
+
+def mean_curves(
+    groups: Dict[str, List[Run]], key: str
+) -> List[Dict[str, Any]]:
+    """A metric's mean over each group's runs, at the epochs all of them have.
+
+    Returns:
+        list[dict]: What ``draw_curves`` takes; ``spread`` is one standard
+        deviation. Groups without the metric are left out.
+    """
+    curves = []
+    for name, runs in groups.items():
+        series = []
+        for run in runs:
+            value = run.log.val_column(key)
+            known = np.isfinite(value)
+            epoch = run.log.val_epoch[known].round(6).tolist()
+            hours = run.log.val_hours[known].tolist()
+            series.append(dict(zip(epoch, zip(value[known], hours))))
+        common = sorted(set(series[0]).intersection(*series[1:]))
+        if not common:
+            continue
+        table = np.array([[one[epoch] for epoch in common] for one in series])
+        curve = dict(
+            name=f'{name} (n = {len(runs)})',
+            epoch=common,
+            value=table[:, :, 0].mean(0),
+            hours=table[:, :, 1].mean(0),
+        )
+        if len(runs) > 1:
+            curve['spread'] = table[:, :, 0].std(0, ddof=1)
+        curves.append(curve)
+    return curves

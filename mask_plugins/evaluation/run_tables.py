@@ -1,0 +1,60 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The rows of :func:`run_comparison.summarize` as text."""
+
+import csv
+import io
+from typing import Any, Dict, List, Sequence
+
+
+def header(rows: Sequence[Dict[str, Any]]) -> List[str]:
+    """Names of the columns of :func:`cells`."""
+    return ['run', 'n', *(rows[0]['columns'] if rows else ())]
+
+
+def cells(row: Dict[str, Any], digits: int = 2) -> List[str]:
+    """A row as text: ``mean ± standard deviation``."""
+    out = [row['name'], str(row['n'])]
+    for name, spread in row['columns'].items():
+        places = 3 if name == 'hours' else digits
+        if spread['mean'] is None:
+            out.append('-')
+            continue
+        text = f'{spread["mean"]:.{places}f}'
+        if spread['std'] is not None:
+            text += f' ± {spread["std"]:.{places}f}'
+        # Where a run has no such metric, n is not that of the row.
+        if spread['n'] != row['n']:
+            text += f' (n = {spread["n"]})'
+        out.append(text)
+    return out
+
+
+def to_markdown(rows: Sequence[Dict[str, Any]], notes: Sequence[str]) -> str:
+    """A Markdown table; notes below it."""
+    names = header(rows)
+    lines = [
+        '| ' + ' | '.join(names) + ' |',
+        '| --- ' + '| ---: ' * (len(names) - 1) + '|',
+    ]
+    lines += ['| ' + ' | '.join(cells(row)) + ' |' for row in rows]
+    lines += ['', 'Mean ± standard deviation over the n runs of a row.']
+    lines += [f'- {note}' for note in notes]
+    return '\n'.join(lines) + '\n'
+
+
+def to_csv(rows: Sequence[Dict[str, Any]]) -> str:
+    """A table of numbers: mean, standard deviation and n per column."""
+    table = []
+    for row in rows:
+        line = dict(run=row['name'], n=row['n'])
+        for name, spread in row['columns'].items():
+            short = name.replace(' ', '_')
+            line[f'{short}_mean'] = spread['mean']
+            line[f'{short}_std'] = spread['std']
+            line[f'{short}_n'] = spread['n']
+        table.append(line)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(table[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(table)
+    return out.getvalue()

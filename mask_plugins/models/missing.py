@@ -1,0 +1,33 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What a config is told that names a model whose library is missing."""
+
+from importlib.util import find_spec
+from typing import Callable, Sequence
+
+from mask_plugins.registry import MODELS
+
+HAS_MMPRETRAIN = find_spec('mmpretrain') is not None
+
+
+def register_missing(names: Sequence[str]) -> None:
+    """Register the names of models that build on mmpretrain without it.
+
+    mmdet and mmseg users have all that does not build on mmpretrain. A config
+    that names one of the others is told what to install, which "X is not in
+    the registry" would not say.
+
+    Args:
+        names (Sequence[str]): Names in ``MODELS``.
+    """
+    for name in names:
+        MODELS.register_module(name=name, module=_missing(name))
+
+
+def _missing(name: str) -> Callable:
+    def build(*args, **kwargs):
+        raise ImportError(
+            f'mask_plugins.{name} builds on mmpretrain, which is not '
+            "installed: mim install 'mmpretrain>=1.0.0'"
+        )
+
+    return build

@@ -1,0 +1,165 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Losses and accuracies against epochs and against hours."""
+
+from typing import Any, Mapping, Optional, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import (
+    color_of,
+    marker_of,
+    new_figure,
+    shared_legend,
+    styled,
+    thin,
+    time_unit,
+)
+from .sweep import draw_accuracy, label_throughput
+
+Curve = Mapping[str, Any]
+
+
+@styled
+def draw_curves(
+    curves: Sequence[Curve], label: str, title: str = ''
+) -> Figure:
+    """Draw one quantity of several runs against epochs and against time.
+
+    Args:
+        curves (Sequence[Mapping]): Per run ``name`` and arrays of equal
+            length: ``epoch``, ``hours`` (cumulative training time) and
+            ``value``. Optional: ``raw``, drawn pale behind a smoothed
+            ``value``; ``spread``, of which a band of plus and minus that is
+            drawn.
+        label (str): What the y axis shows, with its unit.
+        title (str): Above the figure. Defaults to ''.
+
+    Returns:
+        Figure: Epochs on the left, time on the right.
+    """
+    figure = new_figure(8.4, 3.6)
+    left, right = figure.subplots(1, 2, sharey=True)
+    factor, unit = time_unit(longest(curves))
+    for number, curve in enumerate(curves):
+        draw_curve(left, curve, np.asarray(curve['epoch']), number)
+        draw_curve(right, curve, np.asarray(curve['hours']) * factor, number)
+    left.set_xlabel('epoch')
+    left.set_ylabel(label)
+    right.set_xlabel(f'training time [{unit}]')
+    right.tick_params(labelleft=False)
+    _clip_raw(left, curves)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    if len(curves) > 1:
+        shared_legend(figure, left)
+    return figure
+
+
+def longest(curves: Sequence[Curve]) -> float:
+    """Hours of the longest run."""
+    return max((max(c['hours']) for c in curves if len(c['hours'])), default=0)
+
+
+def draw_curve(axes: Axes, curve: Curve, x: np.ndarray, number: int) -> None:
+    """One run; few points get markers, so that a single one is seen."""
+    color = color_of(number)
+    value = np.asarray(curve['value'], dtype=float)
+    marker = marker_of(number) if len(value) <= 40 else None
+    raw = curve.get('raw')
+    if raw is not None:
+        marker = None
+        axes.plot(
+            thin(x),
+            thin(np.asarray(raw, dtype=float)),
+            color=color,
+            alpha=0.2,
+            linewidth=0.6,
+            rasterized=True,  # or a PDF holds every iteration as vectors
+        )
+    spread = curve.get('spread')
+    if spread is not None:
+        spread = np.asarray(spread, dtype=float)
+        axes.fill_between(
+            x,
+            value - spread,
+            value + spread,
+            color=color,
+            alpha=0.2,
+            linewidth=0,
+        )
+    axes.plot(
+        thin(x),
+        thin(value),
+        color=color,
+        label=curve['name'],
+        marker=marker,
+        markersize=3.5,
+    )
+
+
+def _clip_raw(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Let the curves fill the axes; a few outliers of the noise may leave."""
+    noise = [c['raw'] for c in curves if c.get('raw') is not None]
+    if not noise:
+        return
+    noise = np.concatenate([np.asarray(x, dtype=float) for x in noise])
+    values = np.concatenate(
+        [np.asarray(c['value'], dtype=float) for c in curves]
+    )
+    noise, values = noise[np.isfinite(noise)], values[np.isfinite(values)]
+    if not len(noise) or not len(values):
+        return
+    low = min(np.percentile(noise, 0.5), values.min())
+    high = max(np.percentile(noise, 99.5), values.max())
+    edge = 0.05 * (high - low) or 0.5
+    axes.set_ylim(low - edge, high + edge)
+
+
+@styled
+def draw_overview(
+    curves: Sequence[Curve],
+    sweeps: Optional[Mapping[str, Sequence[Mapping]]] = None,
+) -> Figure:
+    """Accuracy against time; beside it accuracy against the keep ratio.
+
+    Args:
+        curves (Sequence[Mapping]): See :func:`draw_curves`.
+        sweeps (Mapping, optional): See :func:`draw_sweep`; the names and the
+            order of ``curves``. Without any the right panel is left out.
+            Defaults to None.
+
+    Returns:
+        Figure: The legend says what each run reached, and when.
+    """
+    figure = new_figure(8.4 if sweeps else 5.0, 3.8)
+    panels = figure.subplots(1, 2 if sweeps else 1, squeeze=False)[0]
+    left = panels[0]
+    factor, unit = time_unit(longest(curves))
+    for number, curve in enumerate(curves):
+        hours = np.asarray(curve['hours']) * factor
+        # In the legend, where no curve can lie under it.
+        reached = f'{curve["value"][-1]:.2f} % in {hours[-1]:.1f} {unit}'
+        label = f'{curve["name"]}: {reached}'
+        draw_curve(left, dict(curve, name=label), hours, number)
+        left.plot(
+            hours[-1:],
+            curve['value'][-1:],
+            color=color_of(number),
+            marker='o',
+            markersize=8,
+            markerfacecolor='none',
+        )
+    left.set_xlabel(f'training time [{unit}]')
+    left.set_ylabel('top-1 accuracy [%]')
+    left.set_title('accuracy over training time')
+    if sweeps:
+        draw_accuracy(panels[1], sweeps)
+        panels[1].set_title('accuracy with fewer tokens')
+        if len(sweeps) == 1:
+            for records in sweeps.values():
+                label_throughput(panels[1], records, 'acc1', side='right')
+            panels[1].set_title('accuracy with fewer tokens (images / s)')
+    shared_legend(figure, left)
+    return figure

@@ -1,0 +1,135 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What all pictures share: style, axes, units, saving."""
+
+import functools
+import os
+from typing import Any, Callable, Sequence, Tuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FORMATS = ('png', 'pdf')
+KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
+DROP_RATIO_LABEL = r'drop ratio $d$'
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLORS = (
+    '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
+    '#000000', '#999933',
+)  # fmt: skip
+MARKERS = 'osD^vPX*'
+
+STYLE = {
+    'axes.grid': True,
+    'axes.spines.right': False,
+    'axes.spines.top': False,
+    'axes.titlesize': 10,
+    'axes.labelsize': 10,
+    'figure.dpi': 100,
+    'font.size': 9,
+    'grid.alpha': 0.3,
+    'grid.linewidth': 0.6,
+    'legend.fontsize': 9,
+    'legend.frameon': False,
+    'lines.linewidth': 1.6,
+    'pdf.fonttype': 42,  # TrueType, which publishers ask for
+    'ps.fonttype': 42,
+    'savefig.dpi': 300,
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Run a drawing function under our style, and leave no trace of it."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: Any, **kwargs: Any) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure without a window or any global state (no pyplot).
+
+    Args:
+        width (float): Inches.
+        height (float): Inches.
+    """
+    return Figure(figsize=(width, height), layout='constrained')
+
+
+def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
+    """Write a figure; the file appears whole or not at all.
+
+    Args:
+        figure (Figure): The figure.
+        path (str): Ends in ``.png`` or ``.pdf``.
+        dpi (int): Dots per inch of what is not vectors. Defaults to 300.
+
+    Returns:
+        str: ``path``.
+
+    Raises:
+        ValueError: If the ending is another.
+    """
+    kind = os.path.splitext(path)[1][1:]
+    if kind not in FORMATS:
+        raise ValueError(f'pictures end in one of {FORMATS}, got {path!r}')
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    part = f'{path}.part'
+    try:
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(part, format=kind, dpi=dpi)
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
+    return path
+
+
+def color_of(index: int) -> str:
+    """Colour of run number ``index``."""
+    return COLORS[index % len(COLORS)]
+
+
+def marker_of(index: int) -> str:
+    """Marker of run number ``index``."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """Put the legend of ``axes`` below all panels, never over the data."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    longest = max(len(label) for label in labels)
+    # About 12 characters fit into an inch, beside the line of each entry.
+    fit = int(figure.get_figwidth() * 12 // (longest + 6))
+    columns = max(1, min(columns, len(labels), fit))
+    figure.legend(handles, labels, loc='outside lower center', ncols=columns)
+
+
+def time_unit(hours: float) -> Tuple[float, str]:
+    """Factor and name of the unit in which so many hours read well."""
+    if hours >= 1:
+        return 1.0, 'h'
+    if hours >= 1 / 60:
+        return 60.0, 'min'
+    return 3600.0, 's'
+
+
+def thin(values: Sequence, most: int = 4000) -> np.ndarray:
+    """Every k-th value, the last one too, so that at most ``most`` are drawn.
+
+    Args:
+        values (Sequence): One value per iteration.
+        most (int): Defaults to 4000, more than a picture has pixels.
+    """
+    values = np.asarray(values)
+    if len(values) <= most:
+        return values
+    index = np.linspace(0, len(values) - 1, most).round().astype(int)
+    return values[index]

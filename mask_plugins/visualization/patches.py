@@ -1,0 +1,250 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Images with the patches that are kept."""
+
+import textwrap
+from typing import Any, List, Mapping, Sequence, Tuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .figure import new_figure, styled
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+RIGHT, WRONG = '#00693C', '#B22222'
+
+Record = Mapping[str, Any]
+
+
+def to_picture(record: Record, index: int) -> np.ndarray:
+    """Undo the normalisation of an image.
+
+    Args:
+        record (Mapping): The content of ``image_patches.json``. Without
+            ``mean``, ``std`` and ``channel_order``, as the original writes
+            it, those of ImageNet and RGB are taken.
+        index (int): Which image.
+
+    Returns:
+        np.ndarray: :math:`(h, w, 3)`, RGB, in [0, 1].
+    """
+    image = np.asarray(record['images'][index], dtype=float)  # 3, h, w
+    mean = np.asarray(record.get('mean', IMAGENET_MEAN)).reshape(-1, 1, 1)
+    std = np.asarray(record.get('std', IMAGENET_STD)).reshape(-1, 1, 1)
+    image = ((image * std + mean) / 255).clip(0, 1)
+    if len(image) == 1:
+        image = image.repeat(3, axis=0)
+    if record.get('channel_order', 'rgb') == 'bgr':
+        image = image[::-1]
+    return image.transpose(1, 2, 0)
+
+
+def kept_patches(record: Record, ratio: int, index: int) -> np.ndarray:
+    """Which patches of an image are kept at ratio number ``ratio``.
+
+    Returns:
+        np.ndarray: bool, :math:`(P,)`. The class token is left out.
+    """
+    rows, tokens = (np.asarray(part) for part in record['kept_patches'][ratio])
+    prefix = record.get('num_prefix_tokens', 1)
+    tokens = tokens[rows == index]
+    kept = np.zeros(int(np.prod(grid_of(record))), dtype=bool)
+    kept[tokens[tokens >= prefix] - prefix] = True
+    return kept
+
+
+def grid_of(record: Record) -> Tuple[int, int]:
+    """Rows and columns of patches; a square where the record is silent."""
+    if 'grid' in record:
+        return tuple(record['grid'])
+    prefix = record.get('num_prefix_tokens', 1)
+    tokens = max(max(pair[1]) for pair in record['kept_patches']) + 1
+    side = round((tokens - prefix) ** 0.5)
+    return side, side
+
+
+def whiten(picture: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+    """Blend dropped patches with white: 20 % image, 80 % white.
+
+    Args:
+        picture (np.ndarray): :math:`(h, w, 3)` in [0, 1].
+        dropped (np.ndarray): bool, :math:`(rows, columns)` of the grid.
+    """
+    height, width = picture.shape[:2]
+    rows = np.arange(height) * dropped.shape[0] // height
+    columns = np.arange(width) * dropped.shape[1] // width
+    pale = dropped[rows][:, columns, None]
+    return np.where(pale, 0.2 * picture + 0.8, picture)
+
+
+def softmax(logits: Sequence[float]) -> np.ndarray:
+    """Probabilities of the classes."""
+    logits = np.asarray(logits, dtype=float)
+    exp = np.exp(logits - logits.max())
+    return exp / exp.sum()
+
+
+@styled
+def draw_patch_grid(record: Record) -> Figure:
+    """Draw images (rows) at all drop ratios (columns).
+
+    Args:
+        record (Mapping): The content of ``image_patches.json``.
+
+    Returns:
+        Figure: Dropped patches are pale; above each picture the predicted
+        class and its softmax probability, green where right.
+    """
+    rows = [(record, index) for index in range(len(record['images']))]
+    labels = [_true_name(record, index) for _, index in rows]
+    return _draw(rows, labels)
+
+
+@styled
+def draw_patch_comparison(records: Sequence[Record], index: int) -> Figure:
+    """Draw one image as several models (rows) see it.
+
+    Args:
+        records (Sequence[Mapping]): Contents of ``image_patches.json`` of the
+            models, with the same images and drop ratios.
+        index (int): Which image.
+    """
+    rows = [(record, index) for record in records]
+    names = [
+        record.get('name', f'model {number}')
+        for number, record in enumerate(records, 1)
+    ]
+    figure = _draw(rows, names)
+    figure.suptitle(_true_name(records[0], index), fontsize=10)
+    return figure
+
+
+def check_comparable(records: Sequence[Record]) -> None:
+    """Raise unless the records show the same images at the same ratios.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    first = records[0]
+    for number, other in enumerate(records[1:], 2):
+        name = other.get('name', f'number {number}')
+        if list(other['drop_ratios']) != list(first['drop_ratios']):
+            raise ValueError(
+                f'{name} has the drop ratios {other["drop_ratios"]}, the '
+                f'first has {first["drop_ratios"]}: collect them alike'
+            )
+        if len(other['images']) != len(first['images']):
+            raise ValueError(
+                f'{name} has {len(other["images"])} images, the first has '
+                f'{len(first["images"])}: collect the same ones'
+            )
+        for index in range(len(first['images'])):
+            a, b = to_picture(first, index), to_picture(other, index)
+            if a.shape == b.shape and np.abs(a - b).max() > 0.02:
+                raise ValueError(
+                    f'image {index} of {name} is not that of the first: '
+                    'give the same --indices or --images'
+                )
+
+
+def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
+    ratios = rows[0][0]['drop_ratios']
+    height, width = np.asarray(rows[0][0]['images'][0]).shape[-2:]
+    size = 1.35
+    figure = new_figure(
+        size * len(ratios) + 0.5,
+        (size * height / width + 0.22) * len(rows) + 0.6,
+    )
+    panels = figure.subplots(len(rows), len(ratios), squeeze=False)
+    for line, (record, index) in enumerate(rows):
+        picture = to_picture(record, index)
+        for column in range(len(ratios)):
+            axes = panels[line, column]
+            kept = kept_patches(record, column, index)
+            _draw_picture(axes, picture, ~kept.reshape(grid_of(record)))
+            _title(axes, record, column, index)
+            if line == 0:
+                _head(axes, f'$\\rho$ = {1 - ratios[column]:.2g}')
+        label = '\n'.join(textwrap.wrap(labels[line], 24)[:3])
+        panels[line, 0].set_ylabel(label, fontsize=8)
+    figure.supxlabel(
+        r'columns: keep ratio $\rho = 1 - d$; above each picture: predicted '
+        'class (probability)',
+        fontsize=8,
+    )
+    return figure
+
+
+def _draw_picture(
+    axes: Axes, picture: np.ndarray, dropped: np.ndarray
+) -> None:
+    height, width = picture.shape[:2]
+    axes.imshow(
+        whiten(picture, dropped),
+        extent=(0, width, height, 0),
+        interpolation='nearest' if width < 128 else 'antialiased',
+    )
+    high, wide = height / dropped.shape[0], width / dropped.shape[1]
+    frames = [
+        Rectangle((column * wide, row * high), wide, high)
+        for row, column in np.argwhere(dropped)
+    ]
+    axes.add_collection(
+        PatchCollection(
+            frames, facecolor='none', edgecolor='black', linewidth=0.35
+        )
+    )
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _head(axes: Axes, text: str) -> None:
+    axes.annotate(
+        text,
+        (0.5, 1),
+        xycoords='axes fraction',
+        xytext=(0, 14),
+        textcoords='offset points',
+        ha='center',
+        fontsize=10,
+    )
+
+
+def _title(axes: Axes, record: Record, ratio: int, index: int) -> None:
+    probabilities = softmax(record['logits'][ratio][index])
+    best = int(probabilities.argmax())
+    target = record['targets'][index]
+    color = 'black'
+    if target is not None:
+        color = RIGHT if best == target else WRONG
+    axes.set_title(
+        f'{_short(_class_name(record, best))} '
+        f'({100 * probabilities[best]:.1f} %)',
+        fontsize=7.5,
+        color=color,
+        pad=2.5,
+    )
+
+
+def _true_name(record: Record, index: int) -> str:
+    target = record['targets'][index]
+    if target is None:
+        return 'class unknown'
+    return f'true: {_class_name(record, target)}'
+
+
+def _class_name(record: Record, number: int) -> str:
+    names = record.get('class_to_idx') or {}
+    found = [name for name, value in names.items() if value == number]
+    return found[0] if found else f'class {number}'
+
+
+def _short(text: str, most: int = 15) -> str:
+    text = text.split(',')[0]
+    return text if len(text) <= most else text[: most - 1] + '…'

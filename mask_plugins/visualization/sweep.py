@@ -1,0 +1,100 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Accuracy and throughput against the keep ratio."""
+
+from typing import Dict, List, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import (
+    KEEP_RATIO_LABEL,
+    color_of,
+    marker_of,
+    new_figure,
+    shared_legend,
+    styled,
+)
+
+Records = Sequence[Mapping[str, float]]
+
+
+@styled
+def draw_sweep(sweeps: Mapping[str, Records]) -> Figure:
+    """Draw what ``sweep_drop`` measured, of one model or of several.
+
+    Args:
+        sweeps (Mapping): Name of the model to its records, the lines of
+            ``sweep_drop.json``.
+
+    Returns:
+        Figure: Accuracy on the left, throughput on the right; the keep ratio
+        falls from left to right.
+    """
+    figure = new_figure(8.4, 3.6)
+    left, right = figure.subplots(1, 2)
+    draw_accuracy(left, sweeps)
+    for number, (name, records) in enumerate(sweeps.items()):
+        records = by_ratio(records)
+        _line(right, records, 'throughput', number, name)
+        # With several models the numbers would lie on top of each other.
+        if len(sweeps) == 1:
+            label_throughput(right, records, 'throughput', side='left')
+    right.set_ylabel('images / s (forward pass alone)')
+    right.set_ylim(0, 1.1 * right.dataLim.y1)
+    right.margins(x=0.1)
+    right.set_title('throughput')
+    keep_ratio_axis(right)
+    if len(sweeps) > 1:
+        shared_legend(figure, left)
+    return figure
+
+
+def draw_accuracy(axes: Axes, sweeps: Mapping[str, Records]) -> None:
+    """One line per model: top-1 accuracy in %."""
+    for number, (name, records) in enumerate(sweeps.items()):
+        _line(axes, by_ratio(records), 'acc1', number, name)
+    axes.set_ylabel('top-1 accuracy [%]')
+    axes.set_title('accuracy')
+    axes.margins(y=0.12)
+    keep_ratio_axis(axes)
+
+
+def label_throughput(axes: Axes, records: Records, at: str, side: str) -> None:
+    """Write images/s above the points of ``at``, on the side of no line."""
+    left = side == 'left'
+    for record in records:
+        if record.get(at) is None or record.get('throughput') is None:
+            continue
+        axes.annotate(
+            f'{record["throughput"]:.0f}',
+            (1 - record['drop_ratio'], record[at]),
+            xytext=(-1 if left else 1, 5),
+            textcoords='offset points',
+            ha='right' if left else 'left',
+            fontsize=7.5,
+        )
+
+
+def keep_ratio_axis(axes: Axes) -> None:
+    """All tokens on the left, few on the right, as in the PSS paper."""
+    axes.set_xlabel(KEEP_RATIO_LABEL)
+    axes.invert_xaxis()
+
+
+def by_ratio(records: Records) -> List[Dict[str, float]]:
+    """The records, sorted by drop ratio."""
+    return sorted(map(dict, records), key=lambda record: record['drop_ratio'])
+
+
+def _line(
+    axes: Axes, records: Records, key: str, number: int, name: str
+) -> None:
+    records = [record for record in records if record.get(key) is not None]
+    axes.plot(
+        [1 - record['drop_ratio'] for record in records],
+        [record[key] for record in records],
+        color=color_of(number),
+        marker=marker_of(number),
+        markersize=4.5,
+        label=name,
+    )

@@ -1,0 +1,81 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How long the iterations of one epoch take, by keep ratio."""
+
+from typing import Any, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import color_of, new_figure, shared_legend, styled
+
+
+@styled
+def draw_train_times(runs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the iteration times of one epoch of several runs.
+
+    Args:
+        runs (Sequence[Mapping]): Per run ``name``, ``epoch``, the arrays
+            ``iteration`` (within the epoch) and ``ms``, and ``segments``,
+            the stretches of constant ratio: mappings of ``first``, ``last``
+            (iterations), ``drop_ratio`` (or None) and ``mean_ms``.
+
+    Returns:
+        Figure: A point per iteration; a dashed line per segment, with its
+        mean and its keep ratio.
+    """
+    figure = new_figure(8.4, 4.2)
+    axes = figure.subplots()
+    for number, run in enumerate(runs):
+        color = color_of(number)
+        axes.plot(
+            run['iteration'],
+            run['ms'],
+            color=color,
+            alpha=0.35,
+            linestyle='none',
+            marker='.',
+            markersize=3,
+            rasterized=True,
+        )
+        for segment in run['segments']:
+            _draw_segment(axes, segment, color)
+        axes.plot([], [], color=color, label=_label(run))
+    # Room above for the labels of the highest segments.
+    top = max((s['mean_ms'] for r in runs for s in r['segments']), default=1)
+    highest = max((max(r['ms']) for r in runs if len(r['ms'])), default=1)
+    axes.set_ylim(0, max(1.25 * top, min(1.05 * highest, 1.6 * top)))
+    axes.margins(x=0.02)
+    axes.set_xlabel('iteration within the epoch')
+    axes.set_ylabel('time of an iteration [ms]')
+    shared_legend(figure, axes)
+    return figure
+
+
+def _draw_segment(axes: Axes, segment: Mapping[str, Any], color: str) -> None:
+    first, last = segment['first'], segment['last']
+    mean, drop = segment['mean_ms'], segment['drop_ratio']
+    axes.plot(
+        [first - 0.5, last + 0.5],
+        [mean, mean],
+        color=color,
+        linestyle=(0, (4, 1.5)),
+        linewidth=2,
+    )
+    text = f'{mean:.0f}' if mean >= 100 else f'{mean:.1f}'
+    if drop is not None:
+        text += f'\n$\\rho$ {1 - drop:.2g}'
+    axes.annotate(
+        text,
+        ((first + last) / 2, mean),
+        xytext=(0, 5),
+        textcoords='offset points',
+        ha='center',
+        va='bottom',
+        fontsize=7.5,
+        color=color,
+        bbox=dict(boxstyle='round,pad=0.1', fc='white', ec='none', alpha=0.75),
+    )
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    return f'{run["name"]} (epoch {run["epoch"] + 1})'

@@ -1,0 +1,138 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Packaging, with the ``.mim`` folder that OpenMIM looks for.
+
+``mim train mask_plugins CONFIG`` searches the installed package for configs
+and tools. They lie at the top of the repository, so they are copied into a
+wheel (``mask_plugins/.mim``), and linked where a checkout is installed in
+editable mode. Hooking the build commands instead of reading ``sys.argv`` keeps
+this right for every front end (pip, build, ``setup.py develop``), and building
+a wheel does not touch the links of an editable checkout.
+"""
+
+import os
+import shutil
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.develop import develop
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = 'mask_plugins'
+MIM_ITEMS = ('configs', 'tools', 'demo', 'model-index.yml')
+
+
+def read(*parts):
+    """Read a text file of the repository."""
+    with open(os.path.join(ROOT, *parts), encoding='utf-8') as file:
+        return file.read()
+
+
+def get_version():
+    """Read the version without importing the package (and so torch)."""
+    scope = {}
+    exec(read(PACKAGE, 'version.py'), scope)
+    return scope['__version__']
+
+
+def get_long_description():
+    """Read the README, without which a package still builds."""
+    has_readme = os.path.isfile(os.path.join(ROOT, 'README.md'))
+    return read('README.md') if has_readme else ''
+
+
+def parse_requirements(name):
+    """List the requirements of ``requirements/<name>.txt``, comments cut."""
+    lines = read('requirements', f'{name}.txt').splitlines()
+    lines = (line.split('#')[0].strip() for line in lines)
+    return [line for line in lines if line]
+
+
+def remove(path):
+    """Remove a file, a link (never what it points at) or a folder."""
+    if os.path.islink(path) or os.path.isfile(path):
+        os.remove(path)
+    elif os.path.isdir(path):
+        shutil.rmtree(path)
+
+
+def add_mim_extension(package_dir, link):
+    """Put configs, tools and the model index into ``package_dir/.mim``.
+
+    Args:
+        package_dir (str): The package folder to extend: the one of the
+            checkout, or its copy in the build folder.
+        link (bool): Link (a checkout, so that edits count at once) instead of
+            copying (a wheel). Where the file system has no links, files are
+            copied.
+    """
+    target_root = os.path.join(package_dir, '.mim')
+    remove(target_root)
+    os.makedirs(target_root)
+    for item in MIM_ITEMS:
+        source = os.path.join(ROOT, item)
+        target = os.path.join(target_root, item)
+        if not os.path.exists(source):
+            continue
+        if link:
+            try:
+                os.symlink(os.path.relpath(source, target_root), target)
+                continue
+            except OSError:
+                pass
+        if os.path.isdir(source):
+            ignore = shutil.ignore_patterns('__pycache__', '*.py[cod]')
+            shutil.copytree(source, target, ignore=ignore)
+        else:
+            shutil.copy2(source, target)
+
+
+class BuildPy(build_py):
+    """``build_py`` that adds ``.mim``: to the wheel, or to the checkout."""
+
+    def run(self):
+        super().run()
+        if getattr(self, 'editable_mode', False):
+            add_mim_extension(os.path.join(ROOT, PACKAGE), link=True)
+        else:
+            package_dir = os.path.join(self.build_lib, PACKAGE)
+            add_mim_extension(package_dir, link=False)
+
+
+class Develop(develop):
+    """The old ``setup.py develop``, which does not run ``build_py``."""
+
+    def run(self):
+        add_mim_extension(os.path.join(ROOT, PACKAGE), link=True)
+        super().run()
+
+
+if __name__ == '__main__':
+    setup(
+        name=PACKAGE,
+        version=get_version(),
+        description='Masks of weights, tokens, features and patches as '
+        'plugins for OpenMMLab',
+        long_description=get_long_description(),
+        long_description_content_type='text/markdown',
+        author='mask_plugins contributors',
+        keywords='computer vision, masking, sparsity, OpenMMLab, mmpretrain',
+        license='Apache-2.0',
+        classifiers=[
+            'Development Status :: 4 - Beta',
+            'Intended Audience :: Science/Research',
+            'Operating System :: POSIX',
+            'Programming Language :: Python :: 3',
+            'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        ],
+        packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+        python_requires='>=3.8',
+        install_requires=parse_requirements('runtime'),
+        extras_require={
+            'mim': parse_requirements('mminstall'),
+            'analysis': parse_requirements('analysis'),
+            'optional': parse_requirements('optional'),
+            'tests': parse_requirements('tests'),
+        },
+        cmdclass={'build_py': BuildPy, 'develop': Develop},
+        zip_safe=False,
+    )

@@ -1,0 +1,55 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import resource
+import signal
+
+import pytest
+from mmengine.fileio import get_file_backend
+
+from mask_plugins.engine.atomic_backend import (
+    ATOMIC,
+    AtomicLocalBackend,
+    remove_leftovers,
+)
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow past 1,000 bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, old)
+
+
+def test_write_and_replace(tmp_path):
+    backend = get_file_backend(backend_args=dict(backend=ATOMIC))
+    path = tmp_path / 'new' / 'file'
+    backend.put(b'one', path)
+    backend.put_text('zwei', str(path))
+    assert path.read_text() == 'zwei'
+    assert [p.name for p in path.parent.iterdir()] == ['file']
+
+
+def test_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    AtomicLocalBackend().put(b'one', 'file')
+    assert (tmp_path / 'file').read_bytes() == b'one'
+
+
+def test_a_failing_write_leaves_the_old_file(tmp_path, full_disk):
+    path = tmp_path / 'file'
+    path.write_bytes(b'old')
+    with pytest.raises(OSError, match=r'could not write .*untouched'):
+        AtomicLocalBackend().put(b'x' * 5000, path)
+    assert path.read_bytes() == b'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_leftovers(tmp_path):
+    (tmp_path / '.epoch_1.pth.12.mask_plugins-tmp').write_bytes(b'half')
+    (tmp_path / 'epoch_1.pth').write_bytes(b'whole')
+    assert len(remove_leftovers(tmp_path)) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth']
+    assert remove_leftovers(tmp_path / 'missing') == []

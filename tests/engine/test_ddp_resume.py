@@ -1,0 +1,55 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from .test_resume import assert_same_run, log_lines
+
+ROOT = Path(__file__).parents[2]
+
+
+def launch(folder, step):
+    """Two processes; their exit codes and what they wrote."""
+    env = dict(
+        os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', LOCAL_RANK='0'
+    )
+    script = str(Path(__file__).with_name('ddp_run.py'))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(folder), str(rank), step],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    output = ''.join(p.communicate(timeout=300)[0] for p in processes)
+    return [p.returncode for p in processes], output
+
+
+@pytest.mark.ddp
+def test_two_processes_resume_exactly(tmp_path):
+    """Also when rank 0 alone finds the newest checkpoint damaged."""
+    codes, output = launch(tmp_path, 'start')
+    assert codes == [-signal.SIGKILL] * 2, output
+    newest = tmp_path / 'killed' / 'epoch_2.pth'
+    newest.write_bytes(newest.read_bytes()[:1000])
+    codes, output = launch(tmp_path, 'resume')
+    assert codes == [0, 0], output
+    assert output.count('Resuming from') == 1
+    whole = tmp_path / 'whole'
+    checkpoint = torch.load(whole / 'epoch_3.pth', weights_only=True)
+    assert checkpoint['meta']['iter'] == 6
+    for line in log_lines(whole, 'val_log.json'):
+        # 6 even labels and 5 odd ones: the padding is not counted.
+        loss = -(6 * math.log(0.2) + 5 * math.log(0.8)) / 11
+        assert line['loss'] == pytest.approx(loss, rel=1e-6)
+    killed = tmp_path / 'killed'
+    assert_same_run(killed, whole)

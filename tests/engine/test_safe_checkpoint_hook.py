@@ -1,0 +1,469 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import json
+import logging
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.fileio import FileClient, LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import load_checkpoint
+
+from mask_plugins.engine.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.hooks import (
+    SafeCheckpointHook,
+    SeedHook,
+    TrainLogHook,
+)
+from mask_plugins.engine.resume import UnsafeCheckpointError
+
+from .toys import ToyModel, build_runner
+
+
+class Stop(Exception):
+    pass
+
+
+class StopHook(Hook):
+    """End a run at a hook point, as a kill would."""
+
+    def __init__(self, point, count, priority='NORMAL'):
+        self.left = count
+        self.priority = priority
+
+        def hit(runner, *args, **kwargs):
+            self.left -= 1
+            if self.left == 0:
+                raise Stop
+
+        setattr(self, point, hit)
+
+
+class Validations(Hook):
+    """At which iterations were there validations?"""
+
+    def __init__(self):
+        self.at = []
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.at.append(runner.iter)
+
+
+class Messages(logging.Handler):
+    def __init__(self, runner):
+        super().__init__()
+        self.text = ''
+        runner.logger.addHandler(self)
+
+    def emit(self, record):
+        self.text += record.getMessage() + '\n'
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def names(folder, pattern='*.pth'):
+    return sorted(path.name for path in Path(folder).glob(pattern))
+
+
+def train(work_dir, **kwargs):
+    """Train, and return the runner and what it logged."""
+    runner = build_runner(work_dir, **kwargs)
+    messages = Messages(runner)
+    runner.train()
+    return runner, messages.text
+
+
+class TestSave:
+    def test_loads_safely_and_has_the_log_history(self, tmp_path):
+        runner, _ = train(tmp_path)
+        checkpoint = load(tmp_path / 'epoch_2.pth')
+        history = checkpoint['message_hub']['log_scalars']['train/loss']
+        assert history['log'].tolist() == (
+            runner.message_hub.get_scalar('train/loss').data[0].tolist()
+        )
+        last = (tmp_path / 'last_checkpoint').read_text()
+        assert last == str(tmp_path / 'epoch_2.pth')
+
+    def test_history_is_back_after_resume(self, tmp_path):
+        first, _ = train(tmp_path)
+        second, _ = train(tmp_path, resume=True, epochs=3)
+        old, new = (
+            runner.message_hub.get_scalar('train/loss').data[0]
+            for runner in (first, second)
+        )
+        assert new.shape == (9,)
+        np.testing.assert_array_equal(new[:6], old)
+
+    def test_a_tool_without_the_hook_reads_it(self, tmp_path):
+        runner, _ = train(tmp_path)
+        model = ToyModel()
+        load_checkpoint(model, str(tmp_path / 'epoch_2.pth'), strict=True)
+        assert torch.equal(model.linear.weight, runner.model.linear.weight)
+
+    def test_dropped_objects_are_named_once(self, tmp_path):
+        class Litter(Hook):
+            def before_train(self, runner):
+                runner.message_hub.update_info('litter', lambda: 0)
+
+        _, text = train(tmp_path, hooks=[Litter()])
+        assert text.count('message_hub.runtime_info.litter') == 1
+        assert (
+            'litter'
+            not in load(tmp_path / 'epoch_2.pth')['message_hub'][
+                'runtime_info'
+            ]
+        )
+
+    def test_max_keep_and_best(self, tmp_path):
+        options = dict(max_keep_ckpts=1, save_best='toy/acc')
+        train(
+            tmp_path,
+            checkpoint=options,
+            epochs=4,
+            metric=dict(values=(1.0, 3.0, 2.0, 2.5)),
+        )
+        best = 'best_toy_acc_epoch_2.pth'
+        assert names(tmp_path) == [best, 'epoch_4.pth']
+        info = load(tmp_path / 'epoch_4.pth')['message_hub']['runtime_info']
+        assert info['best_score'] == 3.0
+        assert info['best_ckpt'] == str(tmp_path / best)
+        assert info['keep_ckpt_ids'] == [4]
+
+    def test_other_out_dir_and_published_keys(self, tmp_path):
+        options = dict(
+            out_dir=str(tmp_path / 'out'), published_keys=['state_dict']
+        )
+        train(tmp_path / 'run', checkpoint=options)
+        folder = tmp_path / 'out' / 'run'
+        published = names(folder, 'epoch_2-*.pth')
+        assert len(published) == 1
+        assert set(load(folder / published[0])) == {'state_dict'}
+        runner, _ = train(
+            tmp_path / 'run', checkpoint=options, resume=True, epochs=3
+        )
+        assert (runner.iter, runner.epoch) == (9, 3)
+        assert 'epoch_3.pth' in names(folder)
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            dict(backend_args=dict(backend='local')),
+            dict(file_client_args=dict(backend='disk')),
+        ],
+    )
+    def test_ways_to_say_local_are_atomic(self, tmp_path, options):
+        runner, text = train(tmp_path, checkpoint=options, epochs=1)
+        hook = next(
+            h for h in runner.hooks if isinstance(h, SafeCheckpointHook)
+        )
+        assert hook.backend_args == dict(backend='mask_plugins.atomic')
+        assert 'written plainly' not in text
+
+    def test_old_ones_go_when_the_new_one_is_in_place(self, tmp_path):
+        removed = []
+
+        @register_backend('test.watch', force=True)
+        class Watch(AtomicLocalBackend):
+            def remove(self, path):
+                last = Path((tmp_path / 'last_checkpoint').read_text())
+                assert last.is_file()
+                assert str(last) != path
+                info = load(last)['message_hub']['runtime_info']
+                best = Path(info['best_ckpt'])
+                if Path(path).name.startswith('best'):
+                    assert best.is_file()
+                    assert str(best) != path
+                removed.append(Path(path).name)
+                super().remove(path)
+
+        options = dict(
+            max_keep_ckpts=1,
+            save_best='toy/acc',
+            backend_args=dict(backend='test.watch'),
+        )
+        train(tmp_path, checkpoint=options, epochs=3)
+        assert removed == [
+            'epoch_1.pth',
+            'best_toy_acc_epoch_1.pth',
+            'epoch_2.pth',
+        ]
+
+    def test_a_full_disk_loses_nothing(self, tmp_path):
+        class FillDisk(Hook):
+            def after_train_epoch(self, runner):
+                if runner.epoch == 1:
+                    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))
+
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        runner = build_runner(
+            tmp_path,
+            hooks=[FillDisk()],
+            checkpoint=dict(max_keep_ckpts=1),
+            log_level='ERROR',
+        )
+        try:
+            with pytest.raises(OSError, match='could not write'):
+                runner.train()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, old)
+        assert names(tmp_path) == ['epoch_1.pth']
+        assert load(tmp_path / 'epoch_1.pth')['meta']['epoch'] == 1
+        last = (tmp_path / 'last_checkpoint').read_text()
+        assert last == str(tmp_path / 'epoch_1.pth')
+        assert names(tmp_path, '.*') == []
+
+    def test_other_storage_is_written_plainly_with_one_warning(self, tmp_path):
+        class Remote(LocalBackend):
+            """Storage that is reached through a prefix only."""
+
+            def _local(self, path):
+                return str(path).replace('toy://', f'{tmp_path}/far/')
+
+            def put(self, obj, filepath):
+                super().put(obj, self._local(filepath))
+
+            def isfile(self, filepath):
+                return super().isfile(self._local(filepath))
+
+            def remove(self, filepath):
+                super().remove(self._local(filepath))
+
+        register_backend('toy', Remote, force=True, prefixes='toy')
+        FileClient.register_backend('toy', Remote, force=True, prefixes='toy')
+        options = dict(out_dir='toy://bucket', max_keep_ckpts=1)
+        _, text = train(tmp_path / 'run', checkpoint=options)
+        assert text.count('written plainly') == 1
+        assert names(tmp_path / 'far/bucket/run') == ['epoch_2.pth']
+        last = (tmp_path / 'run' / 'last_checkpoint').read_text()
+        assert last == 'toy://bucket/run/epoch_2.pth'
+
+    def test_leftovers_of_a_killed_run_are_removed(self, tmp_path):
+        left = tmp_path / '.epoch_1.pth.99.mask_plugins-tmp'
+        left.write_bytes(b'half')
+        train(tmp_path, epochs=1)
+        assert not left.exists()
+
+    def test_validation_alone_saves_nothing(self, tmp_path):
+        runner = build_runner(tmp_path, checkpoint=dict(save_best='toy/acc'))
+        runner.val()
+        assert names(tmp_path) == []
+
+
+class TestDamagedCheckpoints:
+    @pytest.fixture
+    def work_dir(self, tmp_path):
+        train(tmp_path / 'run', epochs=2, hooks=[SeedHook()])
+        return tmp_path / 'run'
+
+    @staticmethod
+    def damage(path, how):
+        data = path.read_bytes()
+        if how == 'truncated':
+            path.write_bytes(data[: len(data) // 2])
+        elif how == 'flipped':
+            at = data.index(b'PK', len(data) // 3) - 40
+            path.write_bytes(
+                data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
+            )
+        elif how == 'empty':
+            path.write_bytes(b'')
+        elif how == 'missing':
+            path.unlink()
+        elif how == 'other':
+            torch.save(dict(weight=torch.ones(1)), path)
+
+    @pytest.mark.parametrize(
+        'how', ['truncated', 'flipped', 'empty', 'missing', 'other']
+    )
+    def test_newest(self, work_dir, how):
+        before = load(work_dir / 'epoch_2.pth')['state_dict']
+        self.damage(work_dir / 'epoch_2.pth', how)
+        runner = build_runner(work_dir, resume=True, hooks=[SeedHook()])
+        messages = Messages(runner)
+        runner.train()
+        assert messages.text.count('Resuming from') == 1
+        assert 'epoch_1.pth' in messages.text
+        after = load(work_dir / 'epoch_2.pth')['state_dict']
+        assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 6
+        assert torch.equal(before['linear.weight'], after['linear.weight'])
+
+    @pytest.mark.parametrize('content', [b'', b'\x00\xff' * 9, b'x' * 9999])
+    def test_last_checkpoint(self, work_dir, content):
+        (work_dir / 'last_checkpoint').write_bytes(content)
+        _, text = train(work_dir, resume=True, epochs=3)
+        assert text.count('Resuming from') == 1
+        assert 'resumed epoch: 2, iter: 6' in text
+
+    def test_no_last_checkpoint(self, work_dir):
+        (work_dir / 'last_checkpoint').unlink()
+        _, text = train(work_dir, resume=True, epochs=3)
+        assert 'last_checkpoint does not exist' in text
+        assert 'resumed epoch: 2, iter: 6' in text
+
+    def test_moved_folder(self, work_dir):
+        moved = work_dir.with_name('moved')
+        work_dir.rename(moved)
+        _, text = train(moved, resume=True, epochs=3)
+        assert 'resumed epoch: 2, iter: 6' in text
+
+    def test_a_newer_one_of_another_run_is_not_taken(self, work_dir):
+        shutil.copy(work_dir / 'epoch_1.pth', work_dir / 'epoch_300.pth')
+        self.damage(work_dir / 'epoch_2.pth', 'truncated')
+        _, text = train(work_dir, resume=True)
+        assert 'resumed epoch: 1, iter: 3' in text
+
+    def test_all(self, work_dir):
+        for path in work_dir.glob('*.pth'):
+            self.damage(path, 'truncated')
+        runner, text = train(work_dir, resume=True)
+        assert 'training starts from scratch' in text
+        assert 'resumed epoch' not in text
+        assert runner.iter == 6
+
+    def test_nothing_to_resume_is_no_warning(self, tmp_path):
+        runner = build_runner(tmp_path / 'new', resume=True, epochs=1)
+        messages = Messages(runner)
+        runner.train()
+        assert 'scratch' not in messages.text
+        assert names(tmp_path / 'new') == ['epoch_1.pth']
+
+    @pytest.mark.parametrize('resume', [True, False])
+    @pytest.mark.parametrize('how', ['truncated', 'flipped', 'missing'])
+    def test_named_one_is_an_error(self, work_dir, how, resume):
+        path = work_dir / 'epoch_2.pth'
+        self.damage(path, how)
+        runner = build_runner(work_dir, resume=resume, load_from=str(path))
+        with pytest.raises((ValueError, OSError), match='load_from='):
+            runner.train()
+
+    @pytest.mark.parametrize('named', [True, False])
+    def test_pickled_objects_of_a_stock_checkpoint(
+        self, tmp_path, monkeypatch, named
+    ):
+        runner = build_runner(tmp_path, epochs=1)
+        stock = CheckpointHook(interval=1)
+        runner._hooks = [
+            stock if isinstance(hook, SafeCheckpointHook) else hook
+            for hook in runner.hooks
+        ]
+        runner.train()
+        load_from = str(tmp_path / 'epoch_1.pth') if named else None
+        options = dict(resume=True, load_from=load_from)
+        with pytest.raises(UnsafeCheckpointError, match='HistoryBuffer'):
+            train(tmp_path, **options)
+        monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+        runner, _ = train(tmp_path, **options)
+        monkeypatch.delenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
+        assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 6
+        load(tmp_path / 'epoch_2.pth')
+
+
+class TestOwedValidation:
+    def stop_and_resume(self, work_dir, point, count, priority=50, **kwargs):
+        with pytest.raises(Stop):
+            train(work_dir, hooks=[StopHook(point, count, priority)], **kwargs)
+        validations = Validations()
+        log = TrainLogHook()
+        train(work_dir, hooks=[validations, log], resume=True, **kwargs)
+        return validations.at
+
+    def test_epoch_loop(self, tmp_path):
+        assert self.stop_and_resume(tmp_path, 'before_val', 1) == [3, 6]
+
+    def test_last_epoch(self, tmp_path):
+        assert self.stop_and_resume(tmp_path, 'before_val', 2) == [6]
+
+    def test_iteration_loop(self, tmp_path):
+        at = self.stop_and_resume(
+            tmp_path,
+            'before_val',
+            1,
+            loop='iter',
+            interval=2,
+            checkpoint=dict(by_epoch=False, interval=1),
+        )
+        assert at == [2, 4, 6]
+
+    def test_not_due(self, tmp_path):
+        at = self.stop_and_resume(
+            tmp_path, 'before_train_epoch', 2, epochs=4, interval=2
+        )
+        assert at == [6, 12]
+
+    def test_recorded(self, tmp_path):
+        """A new best saves the checkpoint again, with the validation."""
+        options = dict(save_best='toy/acc')
+        at = self.stop_and_resume(
+            tmp_path, 'before_train_epoch', 2, checkpoint=options
+        )
+        assert at == [6]
+
+    def test_best_is_the_uninterrupted_runs(self, tmp_path):
+        options = dict(save_best='toy/acc', max_keep_ckpts=1)
+        validations = self.stop_and_resume(
+            tmp_path / 'a',
+            'after_val_epoch',
+            1,
+            priority='LOW',
+            checkpoint=options,
+        )
+        assert validations == [3, 6]
+        train(tmp_path / 'b', checkpoint=options)
+        assert names(tmp_path / 'a') == names(tmp_path / 'b')
+
+    def test_checkpoint_inside_an_epoch_warns(self, tmp_path):
+        options = dict(by_epoch=False, interval=2)
+        with pytest.raises(Stop):
+            train(
+                tmp_path,
+                checkpoint=options,
+                hooks=[StopHook('before_train_iter', 3)],
+            )
+        validations = Validations()
+        _, text = train(
+            tmp_path, checkpoint=options, hooks=[validations], resume=True
+        )
+        assert 'inside epoch 1 (iteration 2)' in text
+        assert validations.at == [5, 8]
+
+
+def test_a_copied_folder_does_not_reach_into_the_original(tmp_path):
+    options = dict(save_best='toy/acc', max_keep_ckpts=1)
+    train(tmp_path / 'a', checkpoint=options, epochs=1)
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    (tmp_path / 'b' / 'last_checkpoint').write_text(
+        str(tmp_path / 'b' / 'epoch_1.pth')
+    )
+    before = names(tmp_path / 'a')
+    train(
+        tmp_path / 'b',
+        checkpoint=options,
+        epochs=2,
+        resume=True,
+        metric=dict(values=(9.0,)),
+    )
+    assert names(tmp_path / 'a') == before
+    assert 'best_toy_acc_epoch_2.pth' in names(tmp_path / 'b')
+
+
+def test_dataset_meta_with_arrays_is_no_change(tmp_path):
+    from .toys import ToyDataset
+
+    dataset = dict(
+        type=ToyDataset,
+        metainfo=dict(classes=('a', 'b'), sigmas=np.arange(3.0)),
+    )
+    train(tmp_path, dataset=dataset, epochs=1)
+    _, text = train(tmp_path, dataset=dataset, resume=True)
+    assert 'dataset metainfo' not in text
+    meta = load(tmp_path / 'epoch_2.pth')['meta']['dataset_meta']
+    assert json.dumps(meta['sigmas'].tolist()) == '[0.0, 1.0, 2.0]'

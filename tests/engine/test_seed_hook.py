@@ -1,0 +1,252 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, RepeatDataset
+from mmengine.hooks import Hook
+from torch.utils.data import RandomSampler
+
+from mask_plugins.datasets.transforms import SeedSample
+from mask_plugins.engine.hooks import SeedHook
+from mask_plugins.engine.pass_iterator import PassIterator
+
+from .test_safe_checkpoint_hook import Messages
+from .toys import ToyDataset, build_runner
+
+
+def augment(results):
+    results['x'] += np.random.rand() + random.random() + torch.rand(1).item()
+    return results
+
+
+PIPELINE = [dict(type='mask_plugins.SeedSample'), augment]
+
+
+class Record(Hook):
+    """What was fed, and what an iteration would draw."""
+
+    priority = 'LOW'
+
+    def __init__(self):
+        self.fed, self.drawn, self.val = [], [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.fed.append([float(x) for x in data_batch['x']])
+        self.drawn.append(self.draw())
+
+    def before_val_epoch(self, runner):
+        self.val.append(self.draw())
+
+    @staticmethod
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+class Disturb(Hook):
+    """Draw a different number of random numbers in every run."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        for _ in range(self.count):
+            Record.draw()
+
+    before_val = before_train = before_run = after_train_iter
+
+
+def run(tmp_path, disturb=0, pipeline=PIPELINE, **kwargs):
+    record = Record()
+    dataset = dict(type=ToyDataset, pipeline=pipeline)
+    kwargs.setdefault('dataset', dataset)
+    runner = build_runner(
+        tmp_path, hooks=[SeedHook(), record, Disturb(disturb)], **kwargs
+    )
+    messages = Messages(runner)
+    runner.train()
+    record.warnings = [
+        line for line in messages.text.splitlines() if 'SeedHook: ' in line
+    ]
+    return record
+
+
+def test_what_ran_before_does_not_matter(tmp_path):
+    a, b = run(tmp_path / 'a'), run(tmp_path / 'b', disturb=3)
+    assert a.fed == b.fed
+    assert a.drawn == b.drawn
+    assert a.val == b.val
+    assert len(set(a.drawn)) == len(a.drawn) == 6
+    assert len(set(a.val)) == 2
+    assert a.warnings == []
+    # Another order and another augmentation in the second epoch.
+    assert len({x for batch in a.fed for x in batch}) == 24
+
+
+def test_the_seed_matters(tmp_path):
+    a = run(tmp_path / 'a')
+    b = run(tmp_path / 'b', randomness=dict(seed=4))
+    assert a.fed != b.fed
+    assert not set(a.drawn) & set(b.drawn)
+
+
+@pytest.mark.parametrize('diff', [True, False])
+def test_data_order_without_dist_sampler_seed_hook(tmp_path, diff):
+    """The order is a function of (seed, epoch) whatever the config says."""
+    order = []
+    for name in 'ab':
+        record = Record()
+        runner = build_runner(
+            tmp_path / name,
+            hooks=[SeedHook(), record],
+            randomness=dict(seed=3, diff_rank_seed=diff),
+        )
+        runner._hooks = [
+            hook
+            for hook in runner.hooks
+            if type(hook).__name__ != 'DistSamplerSeedHook'
+        ]
+        runner.train()
+        order.append(record.fed)
+    assert order[0] == order[1]
+    assert order[0][:3] != order[0][3:]
+
+
+def test_iteration_loop_counts_passes(tmp_path):
+    options = dict(checkpoint=dict(by_epoch=False), interval=100)
+    a = run(tmp_path / 'a', loop='iter', **options)
+    b = run(tmp_path / 'b', interval=100)
+    assert a.fed == b.fed
+    c = run(
+        tmp_path / 'c',
+        loop='iter',
+        loader=dict(num_workers=2, persistent_workers=True),
+        **options,
+    )
+    assert c.fed == a.fed
+    assert a.warnings == c.warnings == []
+
+
+def test_infinite_sampler(tmp_path):
+    sampler = dict(type='InfiniteSampler', shuffle=True)
+    options = dict(
+        checkpoint=dict(by_epoch=False), sampler=sampler, loop='iter'
+    )
+    a = run(tmp_path / 'a', **options)
+    b = run(tmp_path / 'b', loader=dict(num_workers=1), **options)
+    assert a.fed == b.fed
+    assert len({x for batch in a.fed for x in batch}) == 24
+
+
+def test_repeated_dataset_looks_different_each_time(tmp_path):
+    dataset = dict(
+        type=RepeatDataset,
+        times=2,
+        dataset=dict(type=ToyDataset, pipeline=PIPELINE),
+    )
+    a = run(tmp_path, dataset=dataset, epochs=1)
+    assert a.warnings == []
+    assert len({x for batch in a.fed for x in batch}) == 24
+
+
+class Balanced(ToyDataset):
+    def get_cat_ids(self, idx):
+        return [0 if idx else 1]
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(pipeline=[augment]), []),
+        (
+            dict(pipeline=[augment], loader=dict(num_workers=1)),
+            ['Put dict(type='],
+        ),
+        (
+            dict(
+                pipeline=[augment],
+                loader=dict(num_workers=1, persistent_workers=True),
+            ),
+            ['starts every worker', 'persistent_workers=False'],
+        ),
+        (
+            dict(
+                pipeline=[augment],
+                loop='iter',
+                checkpoint=dict(by_epoch=False),
+            ),
+            ['an iteration loop without'],
+        ),
+        (dict(pipeline=PIPELINE[::-1]), ['transform 1 of ToyDataset']),
+        (dict(randomness=dict(seed=None)), ['Set randomness=dict(seed=0)']),
+        (
+            dict(sampler=lambda dataset, seed: RandomSampler(dataset)),
+            ['RandomSampler has no attribute `seed`'],
+        ),
+        (
+            dict(
+                dataset=dict(
+                    type=ClassBalancedDataset,
+                    oversample_thr=0.5,
+                    dataset=dict(type=Balanced, pipeline=PIPELINE),
+                )
+            ),
+            ['ClassBalancedDataset hides'],
+        ),
+    ],
+)
+def test_warnings_say_what_to_do(tmp_path, options, expected):
+    if callable(options.get('sampler')):
+        options = dict(options, sampler=dict(type=options['sampler']))
+    record = run(tmp_path, **options)
+    assert len(record.warnings) == len(expected)
+    for text in expected:
+        assert sum(text in line for line in record.warnings) == 1
+
+
+def test_val_pipeline_and_datasets_without_pipeline(tmp_path):
+    class Bare(BaseDataset):
+        def load_data_list(self):
+            return [dict(x=1.0, y=1.0)] * 12
+
+    record = run(tmp_path, dataset=dict(type=Bare, serialize_data=False))
+    assert record.warnings == []
+
+
+class TestPassIterator:
+    def collect(self, count, **kwargs):
+        passes, loaded = [], []
+
+        class Loader(list):
+            def __iter__(self):
+                for item in list.__iter__(self):
+                    loaded.append(item)
+                    yield item
+
+        iterator = PassIterator(Loader('abc'), passes.append, **kwargs)
+        return [next(iterator) for _ in range(count)], passes, loaded
+
+    def test_passes(self):
+        got, passes, _ = self.collect(7)
+        assert got == list('abcabca')
+        assert passes == [0, 1, 2]
+
+    def test_whole_passes_are_skipped(self):
+        got, passes, loaded = self.collect(9, done=7)
+        assert got == [None] * 6 + list('abc')
+        assert passes == [2]
+        assert loaded == list('abc')
+
+    def test_endless_passes_are_not(self):
+        got, passes, _ = self.collect(3, done=7, finite=False)
+        assert got == list('abc')
+        assert passes == [0]
+
+
+def test_seed_sample_reaches_the_hook_through_its_registry_name(tmp_path):
+    runner = build_runner(
+        tmp_path, dataset=dict(type=ToyDataset, pipeline=PIPELINE)
+    )
+    transforms = runner.train_dataloader.dataset.pipeline.transforms
+    assert isinstance(transforms[0], SeedSample)

@@ -1,0 +1,164 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import json
+import math
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mask_plugins.engine.hooks import TrainLogHook
+from mask_plugins.engine.json_lines import JsonLines
+
+from .test_safe_checkpoint_hook import Stop, StopHook
+from .toys import Scores, ToyMetric, ToyModel, build_runner
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def train(work_dir, hooks=(), interval_log=50, **kwargs):
+    runner = build_runner(
+        work_dir, hooks=[TrainLogHook(interval_log), *hooks], **kwargs
+    )
+    runner.train()
+    return runner
+
+
+class Scalars(Hook):
+    """Sets some scalars, one only now and then."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        hub = runner.message_hub
+        hub.update_scalar('train/patch_drop_ratio', runner.iter / 10)
+        if runner.iter % 2:
+            hub.update_scalar('train/odd', math.nan)
+
+
+def test_schema(tmp_path):
+    train(tmp_path, hooks=[Scalars()])
+    train_lines = lines(tmp_path / 'train_log.json')
+    assert [line['iteration'] for line in train_lines] == list(range(6))
+    assert [line['epoch'] for line in train_lines] == [0, 0, 0, 1, 1, 1]
+    for line in train_lines:
+        assert line['time'] == line['cpu_time'] + line['gpu_time']
+        assert min(line['cpu_time'], line['gpu_time']) > 0
+        assert line['patch_drop_ratio'] == line['iteration'] / 10
+        assert line['lr'] == 0.1
+        assert line['memory'] == 0
+        assert ('odd' in line) == bool(line['iteration'] % 2)
+        assert line.get('odd') is None
+        assert 'data_time' not in line
+    val_lines = lines(tmp_path / 'val_log.json')
+    assert [line['toy/acc'] for line in val_lines] == [1.0, 3.0]
+    assert [line['epoch'] for line in val_lines] == [0, 1]
+    assert [line['iteration'] for line in val_lines] == [3, 6]
+    assert 'loss' not in val_lines[0]
+    assert val_lines[0]['time'] > 0
+
+
+def test_losses_are_the_message_hubs(tmp_path):
+    runner = train(tmp_path)
+    history = runner.message_hub.get_scalar('train/loss').data[0]
+    found = [line['loss'] for line in lines(tmp_path / 'train_log.json')]
+    assert found == history.tolist()
+
+
+class Metrics(ToyMetric):
+    def compute_metrics(self, results):
+        return dict(
+            top1=torch.tensor(12.5),
+            top5=50.0,
+            matrix=torch.eye(2),
+            huge=torch.zeros(2000),
+            nan=float('nan'),
+        )
+
+
+def test_validation_line(tmp_path):
+    train(tmp_path, model=Scores, metric=dict(type=Metrics), epochs=1)
+    (line,) = lines(tmp_path / 'val_log.json')
+    expected = -(math.log(0.2) + math.log(0.8)) / 2
+    assert line['loss'] == pytest.approx(expected, rel=1e-6)
+    assert (line['acc1'], line['acc5']) == (12.5, 50.0)
+    assert line['toy/top1'] == 12.5
+    assert line['toy/matrix'] == [[1, 0], [0, 1]]
+    assert line['toy/nan'] is None
+    assert 'toy/huge' not in line
+
+
+def test_nan_loss_is_null(tmp_path):
+    class Broken(ToyModel):
+        def __init__(self):
+            super().__init__()
+            self.linear.weight.data.fill_(math.nan)
+
+    train(tmp_path, model=Broken, epochs=1)
+    text = (tmp_path / 'train_log.json').read_text()
+    assert 'NaN' not in text
+    assert lines(tmp_path / 'train_log.json')[0]['loss'] is None
+
+
+def test_iteration_loop(tmp_path):
+    train(tmp_path, loop='iter', interval=2, checkpoint=dict(by_epoch=False))
+    found = lines(tmp_path / 'train_log.json')
+    assert [line['epoch'] for line in found] == [0, 0, 0, 1, 1, 1]
+    found = lines(tmp_path / 'val_log.json')
+    assert [line['iteration'] for line in found] == [2, 4, 6]
+    assert [line['epoch'] for line in found] == [0, 1, 1]
+
+
+@pytest.mark.parametrize('interval_log', [1, 50])
+def test_resume_cuts_what_comes_after(tmp_path, interval_log):
+    with pytest.raises(Stop):
+        train(tmp_path, [StopHook('after_train_iter', 5)], interval_log)
+    path = tmp_path / 'train_log.json'
+    with open(path, 'a') as file:
+        file.write('{"epoch": 1, "iteration": 77}\n{"epoch": 1, "iter')
+    train(tmp_path, resume=True, interval_log=interval_log)
+    assert [line['iteration'] for line in lines(path)] == list(range(6))
+    found = lines(tmp_path / 'val_log.json')
+    assert [line['iteration'] for line in found] == [3, 6]
+
+
+def test_fresh_start_keeps_the_old_logs(tmp_path):
+    train(tmp_path, epochs=1)
+    old = (tmp_path / 'train_log.json').read_text()
+    runner = train(tmp_path, epochs=2)
+    aside = tmp_path / f'train_log.{runner.timestamp}.json'
+    assert aside.read_text() == old
+    assert len(lines(tmp_path / 'train_log.json')) == 6
+    assert len(list(tmp_path.glob('val_log.*.json'))) == 1
+
+
+def test_validation_alone_writes_nothing(tmp_path):
+    build_runner(tmp_path, hooks=[TrainLogHook()]).val()
+    assert not list(tmp_path.glob('*_log.json'))
+
+
+@pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])
+def test_bad_interval(interval):
+    with pytest.raises(ValueError, match='interval must be a positive int'):
+        TrainLogHook(interval)
+
+
+class TestJsonLines:
+    def test_buffer_is_written_when_it_goes(self, tmp_path):
+        log = JsonLines(tmp_path / 'log.json', 10)
+        log.append(a=1, b=float('inf'))
+        assert not log.path.exists()
+        path = log.path
+        del log
+        assert lines(path) == [dict(a=1, b=None)]
+
+    def test_put_aside_never_overwrites(self, tmp_path):
+        for content in 'abc':
+            log = JsonLines(tmp_path / 'log.json', 1)
+            log.append(value=content)
+            log.put_aside('now')
+        found = sorted(tmp_path.iterdir())
+        assert [path.name for path in found] == [
+            'log.now-2.json',
+            'log.now-3.json',
+            'log.now.json',
+        ]

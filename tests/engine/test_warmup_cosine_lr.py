@@ -1,0 +1,191 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The rate of WarmupCosineLR against timm's formula."""
+
+import copy
+import math
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import Runner
+from torch import nn
+
+from mask_plugins.engine.optimizers import WarmupCosineLR
+
+RATES = (1.25e-3, 4.6e-6)
+
+
+def timm_rate(t, lr, warmup, total, warmup_lr, eta_min):
+    """timm 0.4.12, CosineLRScheduler._get_lr with its defaults."""
+    if t < warmup:
+        return warmup_lr + t * (lr - warmup_lr) / warmup
+    if t // total > 0:
+        return eta_min
+    cosine = math.cos(math.pi * (t - total * (t // total)) / total)
+    return eta_min + 0.5 * (lr - eta_min) * (1 + cosine)
+
+
+def make_optimizer():
+    groups = [
+        dict(params=[nn.Parameter(torch.zeros(2))], lr=lr) for lr in RATES
+    ]
+    return torch.optim.SGD(groups, lr=1.0)
+
+
+def rates_of(scheduler, steps):
+    rates = []
+    for _ in range(steps):
+        rates.append([g['lr'] for g in scheduler.optimizer.param_groups])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_follows_the_formula_in_every_group():
+    scheduler = WarmupCosineLR(
+        make_optimizer(), warmup=20, T_max=100, warmup_lr=2.5e-7, eta_min=1e-6
+    )
+    rates = rates_of(scheduler, 110)
+    for t, pair in enumerate(rates):
+        expected = [timm_rate(t, lr, 20, 100, 2.5e-7, 1e-6) for lr in RATES]
+        assert pair == pytest.approx(expected, rel=1e-12)
+    # All groups start and end at one rate, whatever their own.
+    assert rates[0] == [2.5e-7, 2.5e-7]
+    assert rates[100] == rates[109] == [1e-6, 1e-6]
+    # The cosine does not restart after the warm-up: no return to the peak.
+    assert max(rate[0] for rate in rates) < 0.96 * RATES[0]
+    assert rates[20][0] / RATES[0] == pytest.approx(0.905, abs=1e-3)
+
+
+def test_warmup_of_zero_starts_at_the_base_rate():
+    scheduler = WarmupCosineLR(make_optimizer(), T_max=10)
+    assert rates_of(scheduler, 1) == [list(RATES)]
+
+
+def test_epochs_are_converted_to_iterations():
+    cfg = dict(
+        type='mask_plugins.WarmupCosineLR',
+        warmup=2,
+        warmup_lr=1e-7,
+        eta_min=1e-8,
+        end=10,
+        convert_to_iter_based=True,
+    )
+    built = PARAM_SCHEDULERS.build(
+        cfg, default_args=dict(optimizer=make_optimizer(), epoch_length=7)
+    )
+    assert not built.by_epoch
+    assert (built.warmup, built.T_max, built.end) == (14, 70, 70)
+    for t, pair in enumerate(rates_of(built, 70)):
+        expected = [timm_rate(t, lr, 14, 70, 1e-7, 1e-8) for lr in RATES]
+        assert pair == pytest.approx(expected, rel=1e-12)
+
+
+def test_state_restores_the_uninterrupted_ones():
+    kwargs = dict(warmup=4, T_max=20, warmup_lr=1e-7, eta_min=1e-8)
+    whole = rates_of(WarmupCosineLR(make_optimizer(), **kwargs), 20)
+
+    first = WarmupCosineLR(make_optimizer(), **kwargs)
+    rates = rates_of(first, 9)
+    state = copy.deepcopy(first.state_dict())
+    optimizer_state = first.optimizer.state_dict()
+    second = WarmupCosineLR(make_optimizer(), **kwargs)
+    second.optimizer.load_state_dict(optimizer_state)
+    second.load_state_dict(state)
+    assert rates + rates_of(second, 11) == whole
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(warmup=10, T_max=10), 'warmup=10 and T_max=10'),
+        (dict(warmup=-1, T_max=10), 'warmup=-1'),
+        (dict(T_max=10, eta_min=-1e-6), 'eta_min must not be negative'),
+        (dict(T_max=10, warmup_lr=-1.0), 'warmup_lr must not be negative'),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        WarmupCosineLR(make_optimizer(), **kwargs)
+
+
+def test_conversion_needs_epochs():
+    kwargs = dict(warmup=1, T_max=4)
+    with pytest.raises(ValueError, match='by_epoch=True'):
+        WarmupCosineLR.build_iter_from_epoch(
+            make_optimizer(), by_epoch=False, epoch_length=3, **kwargs
+        )
+    with pytest.raises(ValueError, match='epoch_length'):
+        WarmupCosineLR.build_iter_from_epoch(make_optimizer(), **kwargs)
+
+
+class ToyModel(BaseModel):
+    """Notes the rate of each step, and can be stopped before one."""
+
+    def __init__(self, stop_before=None):
+        super().__init__()
+        self.fc = nn.Linear(2, 1)
+        self.rates = []
+        self.stop_before = stop_before
+
+    def forward(self, inputs, mode='tensor'):
+        return dict(loss=self.fc(torch.stack(inputs)).square().mean())
+
+    def train_step(self, data, optim_wrapper):
+        if len(self.rates) == self.stop_before:
+            raise InterruptedError
+        self.rates.append(optim_wrapper.param_groups[0]['lr'])
+        return super().train_step(data, optim_wrapper)
+
+
+class ToyDataset(torch.utils.data.Dataset):
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.ones(2) * index)
+
+
+def toy_runner(work_dir, resume=False, stop_before=None):
+    model = ToyModel(stop_before)
+    return Runner(
+        model,
+        str(work_dir),
+        train_dataloader=dict(
+            batch_size=2,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=ToyDataset(),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=5),
+        optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), 1.0)),
+        param_scheduler=dict(
+            type='mask_plugins.WarmupCosineLR',
+            warmup=1,
+            warmup_lr=0.01,
+            eta_min=0.02,
+            convert_to_iter_based=True,
+        ),
+        default_hooks=dict(
+            checkpoint=dict(type='mask_plugins.SafeCheckpointHook', interval=1)
+        ),
+        resume=resume,
+        experiment_name=f'{work_dir.name}-{resume}',
+    )
+
+
+def test_a_resumed_run_has_the_rates_of_the_uninterrupted_one(tmp_path):
+    whole = toy_runner(tmp_path / 'whole')
+    whole.train()
+    # 3 iterations per epoch; T is the length of the training
+    expected = [timm_rate(t, 1.0, 3, 15, 0.01, 0.02) for t in range(15)]
+    assert whole.model.rates == pytest.approx(expected, rel=1e-12)
+
+    killed = toy_runner(tmp_path / 'killed', stop_before=8)
+    with pytest.raises(InterruptedError):
+        killed.train()
+    resumed = toy_runner(tmp_path / 'killed', resume=True)
+    resumed.train()
+    # of the third epoch, two iterations were lost and done again
+    assert killed.model.rates[:6] + resumed.model.rates == whole.model.rates

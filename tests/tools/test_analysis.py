@@ -1,0 +1,278 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The analysis tools through their command lines."""
+
+import json
+import runpy
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mask_plugins.evaluation.files import read_json, read_json_lines
+from tests.evaluation.models import PSS, RESNET, write_model
+from tests.evaluation.runs import write_run
+from tests.evaluation.test_run_comparison import CONFIG
+
+TOOLS = (
+    'sweep_drop', 'image_patches', 'patch_distribution', 'plot_schedules',
+    'plot_training', 'compare_runs',
+)  # fmt: skip
+PNG = b'\x89PNG'
+
+
+@pytest.fixture
+def call(repo_root):
+    """Run a tool in this process."""
+
+    def run(tool, *argv):
+        path = repo_root / 'tools' / 'analysis' / f'{tool}.py'
+        runpy.run_path(str(path))['main']([str(x) for x in argv])
+
+    return run
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_picture(path, start=PNG):
+    assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_has_an_example(tool, call, capsys):
+    with pytest.raises(SystemExit) as end:
+        call(tool, '--help')
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert f'example: python tools/analysis/{tool}.py' in ' '.join(out.split())
+
+
+# -------------------------------------------------------------- of a model
+def test_sweep_drop_as_a_process(tmp_path, repo_root):
+    config, checkpoint = write_model(tmp_path)
+    script = repo_root / 'tools' / 'analysis' / 'sweep_drop.py'
+    done = subprocess.run(
+        [sys.executable, script, config, checkpoint, '--limit', '20',
+         '--drop-ratios', '0.6', '0', '--device', 'cpu'],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert 'sweep_drop.json' in done.stdout
+    assert '20 images' in done.stdout
+    assert '1/1' in done.stderr  # progress, in lines where there is no screen
+    # Beside the checkpoint, and nothing else there.
+    assert names(tmp_path) == [
+        'sweep_drop.json', 'sweep_drop.png', 'tiny.pth', 'tiny.py',
+    ]  # fmt: skip
+    records = read_json_lines(str(tmp_path / 'sweep_drop.json'))
+    assert [r['drop_ratio'] for r in records] == [0, 0.6]
+    assert set(records[0]) == {
+        'drop_ratio', 'acc1', 'acc5', 'loss', 'time', 'throughput', 'tokens',
+        'flops', 'images',
+    }  # fmt: skip
+    assert_picture(tmp_path / 'sweep_drop.png')
+
+
+def test_image_patches_and_comparison(tmp_path, call, capsys):
+    for name in 'ab':
+        paths = write_model(tmp_path / name, PSS, name)
+        call('image_patches', *paths, '--indices', 3, 5, '--device', 'cpu')
+    assert 'keep 0.2' in capsys.readouterr().out
+    record = read_json(str(tmp_path / 'a' / 'image_patches.json'))
+    assert record['drop_ratios'] == [0, 0.2, 0.4, 0.6, 0.8]
+    assert np.shape(record['images']) == (2, 3, 16, 16)
+    assert np.shape(record['logits']) == (5, 2, 10)
+    assert record['class_to_idx']['7'] == 7
+    assert record['indices'] == [3, 5]
+    assert_picture(tmp_path / 'a' / 'image_patches.png')
+    found = [tmp_path / name / 'image_patches.json' for name in 'ab']
+    out = tmp_path / 'out'
+    call('image_patches', '--compare', *found, '--out', out)
+    assert names(out) == [
+        'image_patches_comp-0.png', 'image_patches_comp-1.png',
+    ]  # fmt: skip
+    content = json.loads(found[1].read_text())
+    content['images'] = content['images'][::-1]
+    found[1].write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match='image 0 of b'):
+        call('image_patches', '--compare', *found, '--out', tmp_path / 'no')
+    assert not (tmp_path / 'no').exists()
+
+
+def test_image_patches_of_files(tmp_path, call):
+    config, checkpoint = write_model(tmp_path)
+    image = np.zeros((40, 30, 3), np.uint8)
+    image[:, :, 0] = 255  # blue, to OpenCV
+    cv2.imwrite(str(tmp_path / 'a.png'), image)
+    call(
+        'image_patches', config, checkpoint, '--images', tmp_path / 'a.png',
+        '--out', tmp_path / 'out', '--format', 'pdf',
+    )  # fmt: skip
+    record = read_json(str(tmp_path / 'out' / 'image_patches.json'))
+    assert np.shape(record['images']) == (1, 3, 16, 16)
+    assert record['targets'] == [None]
+    assert record['channel_order'] == 'bgr'
+    assert_picture(tmp_path / 'out' / 'image_patches.pdf', b'%PDF')
+    (tmp_path / 'b.png').write_text('no image')
+    with pytest.raises(SystemExit, match=r'b\.png is not an image'):
+        call('image_patches', config, checkpoint, '--images',
+             tmp_path / 'b.png')  # fmt: skip
+
+
+def test_patch_distribution(tmp_path, call):
+    paths = write_model(tmp_path)
+    call('patch_distribution', *paths, '--limit', 10, '--drop-ratios', 0.5)
+    data = read_json(str(tmp_path / 'patch_distribution.json'))
+    assert data['num_images'] == 10
+    assert np.shape(data['counts']) == (1, 16)
+    assert_picture(tmp_path / 'patch_distribution.png')
+
+
+def test_bad_input_of_model_tools_writes_nothing(tmp_path, call, capsys):
+    config, checkpoint = write_model(tmp_path / 'a')
+    _, other = write_model(tmp_path / 'b', dict(PSS, patch_size=2), 'other')
+    resnet = write_model(tmp_path / 'c', RESNET)
+    (tmp_path / 'file').write_text('')
+    before = sorted(tmp_path.rglob('*'))
+    for tool in ('sweep_drop', 'image_patches', 'patch_distribution'):
+        with pytest.raises(SystemExit, match='do not fit'):
+            call(tool, config, other)
+        with pytest.raises(SystemExit, match='cannot drop tokens'):
+            call(tool, *resnet)
+        with pytest.raises(SystemExit, match=r'no file .*none\.pth'):
+            call(tool, config, tmp_path / 'none.pth')
+        with pytest.raises(SystemExit, match=r'no file .*none\.py'):
+            call(tool, tmp_path / 'none.py', checkpoint)
+        with pytest.raises(SystemExit, match='is a file, not a folder'):
+            call(tool, config, checkpoint, '--out', tmp_path / 'file')
+        with pytest.raises(SystemExit, match='KEY=VALUE'):
+            call(tool, config, checkpoint, '--cfg-options', 'model')
+        for ratio in ('1', '-0.1', 'x', 'nan'):
+            with pytest.raises(SystemExit):
+                call(tool, config, checkpoint, '--drop-ratios', ratio)
+            assert r'number in [0, 1)' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match='index 364'):
+        call('image_patches', config, checkpoint, '--indices', '364')
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+# -------------------------------------------------------------- of schedules
+def test_plot_schedules(tmp_path, call, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (tmp_path / 'a').with_suffix('.py')
+    config, _ = write_model(tmp_path / 'm')
+    text.write_text(
+        f"_base_ = ['{config}']\n"
+        "custom_hooks = [dict(type='mask_plugins.PSSHook')]\n"
+        'train_cfg = dict(max_epochs=2)\n'
+    )
+    call('plot_schedules', 'a.py', '--iters-per-epoch', 45)
+    assert '22.22' in capsys.readouterr().out
+    (summary,) = read_json('work_dirs/a/plot_schedules.json')
+    assert [level['tokens'] for level in summary['levels']] == [
+        3, 7, 10, 14, 17,
+    ]  # fmt: skip
+    assert 0.5 < summary['mac_share'] < 0.8
+    assert_picture(tmp_path / 'work_dirs' / 'a' / 'plot_schedules.png')
+    with pytest.raises(SystemExit, match='--iters-per-epoch'):
+        call('plot_schedules', 'a.py')
+    call(
+        'plot_schedules', '--schedule', 'type=LinearSchedule', 'start=0.8',
+        'end=0.0', 'quantum=0.2', '--epochs', 5, '--iters-per-epoch', 8,
+        '--out', 'b',
+    )  # fmt: skip
+    (summary,) = read_json('b/plot_schedules.json')
+    assert summary['max_iters'] == 40
+    assert 'tokens' not in summary['levels'][0]
+    with pytest.raises(SystemExit, match='start'):
+        call('plot_schedules', '--schedule', 'type=LinearSchedule',
+             'start=x', 'end=0.0', '--out', 'c')  # fmt: skip
+    assert not (tmp_path / 'c').exists()
+
+
+# ------------------------------------------------------------------ of logs
+def test_plot_training(tmp_path, call, capsys):
+    a = write_run(tmp_path / 'a')
+    b = write_run(tmp_path / 'b', schedule=False)
+    sweep = [dict(drop_ratio=0.2 * i, acc1=80 - i, throughput=100 + i)
+             for i in range(4)]  # fmt: skip
+    (tmp_path / 'a' / 'sweep_drop.json').write_text(
+        ''.join(json.dumps(line) + '\n' for line in sweep)
+    )
+    call('plot_training', a, b, '--names', 'cyclic', 'baseline')
+    assert '5.00' in capsys.readouterr().out  # 1000 ms / 200 ms
+    pictures = ['overview.png', 'train_times.png', 'training_loss.png',
+                'validation_accuracy.png', 'validation_loss.png']  # fmt: skip
+    assert names(tmp_path) == [
+        'a', 'b', *pictures[:2], pictures[2], 'training_summary.json',
+        *pictures[3:],
+    ]  # fmt: skip
+    for name in pictures:
+        assert_picture(tmp_path / name)
+    summary = read_json(str(tmp_path / 'training_summary.json'))
+    assert [one['name'] for one in summary] == ['cyclic', 'baseline']
+    assert summary[0]['acc1_best'] == 80
+
+
+def test_plot_training_without_validation(tmp_path, call):
+    run = write_run(tmp_path / 'a', epochs=1)
+    (tmp_path / 'a' / 'val_log.json').unlink()
+    call('plot_training', run)
+    assert names(tmp_path / 'a') == [
+        'train_log.json', 'train_times.png', 'training_loss.png',
+        'training_summary.json',
+    ]  # fmt: skip
+
+
+def test_plot_training_with_bad_logs_writes_nothing(tmp_path, call):
+    run = write_run(tmp_path / 'a')
+    with pytest.raises(SystemExit, match=r'no train_log\.json'):
+        call('plot_training', run, tmp_path)
+    log = tmp_path / 'a' / 'train_log.json'
+    log.write_text(log.read_text() + '{"epoch": 3, "iter')
+    with pytest.raises(SystemExit, match=r'train_log\.json, line 31'):
+        call('plot_training', run)
+    assert names(tmp_path / 'a') == ['train_log.json', 'val_log.json']
+
+
+def test_compare_runs(tmp_path, call, capsys):
+    runs = []
+    for lr in (1, 2):
+        for seed in range(3):
+            folder = tmp_path / f'lr{lr}-seed{seed}'
+            config = CONFIG.format(seed=seed, lr=lr)
+            runs.append(write_run(folder, accuracy=70 + 10 * lr + seed,
+                                  config=config))  # fmt: skip
+    half = write_run(tmp_path / 'half', epochs=1, config=config)
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    out = tmp_path / 'out'
+    call('compare_runs', *runs, half, empty, '--out', out, '--metrics',
+         'acc1', 'rankme')  # fmt: skip
+    printed = capsys.readouterr().out
+    assert '91.00 ± 1.00' in printed
+    assert 'half is unfinished (epoch 1 of 3)' in printed
+    assert 'empty has no train_log.json' in printed
+    assert names(out) == [
+        'compare_runs.csv', 'compare_runs.json', 'compare_runs.md',
+        'compare_runs.png', 'compare_runs_rankme.png',
+    ]  # fmt: skip
+    table = (out / 'compare_runs.md').read_text()
+    assert '| lr1 | 3 | 81.00 ± 1.00 |' in table
+    assert 'unfinished' in table
+    call('compare_runs', *runs, half, '--out', out, '--group', r'lr\d|half',
+         '--include-unfinished')  # fmt: skip
+    groups = read_json(str(out / 'compare_runs.json'))['groups']
+    assert [group['n'] for group in groups] == [3, 3, 1]
+
+
+def test_compare_runs_with_nothing_to_compare(tmp_path, call):
+    with pytest.raises(SystemExit, match='no run to compare'):
+        call('compare_runs', tmp_path, '--out', tmp_path / 'out')
+    run = write_run(tmp_path / 'a')
+    with pytest.raises(SystemExit, match='no log has the metric'):
+        call('compare_runs', run, '--metrics', 'nope',
+             '--out', tmp_path / 'out')  # fmt: skip
+    assert not (tmp_path / 'out').exists()

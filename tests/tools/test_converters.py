@@ -1,0 +1,421 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Checkpoints with the originals' names: convert, load, compare outputs.
+
+The reference below is written after timm's and BEiT's module names, apart
+from our backbone: its forward is what the converted weights must reproduce.
+"""
+
+import os
+import runpy
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+from mask_plugins.models.converters import (
+    convert_deit,
+    convert_simmim,
+    read_weights,
+    write_checkpoint,
+)
+from mask_plugins.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools' / 'model_converters'
+WIDTH, DEPTH, HEADS, SIZE, PATCH, CLASSES = 128, 2, 2, 16, 4, 5
+GRID = SIZE // PATCH
+DISTANCES = (2 * GRID - 1) ** 2 + 3
+
+
+def position_index():
+    """BEiT's rows of the table, pair by pair."""
+    index = torch.empty(GRID**2 + 1, GRID**2 + 1, dtype=torch.long)
+    index[0, :] = DISTANCES - 3
+    index[:, 0] = DISTANCES - 2
+    index[0, 0] = DISTANCES - 1
+    for q in range(GRID**2):
+        for k in range(GRID**2):
+            dy, dx = q // GRID - k // GRID, q % GRID - k % GRID
+            row = (dy + GRID - 1) * (2 * GRID - 1) + dx + GRID - 1
+            index[q + 1, k + 1] = row
+    return index
+
+
+class Attention(nn.Module):
+    def __init__(self, style, rel_pos):
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=style == 'timm')
+        self.proj = nn.Linear(WIDTH, WIDTH)
+        if style == 'beit':
+            self.q_bias = nn.Parameter(torch.zeros(WIDTH))
+            self.v_bias = nn.Parameter(torch.zeros(WIDTH))
+        if rel_pos:
+            self.relative_position_bias_table = nn.Parameter(
+                torch.zeros(DISTANCES, HEADS)
+            )
+            self.register_buffer('relative_position_index', position_index())
+
+    def forward(self, x, bias):
+        qkv = F.linear(x, self.qkv.weight, self.qkv.bias)
+        if hasattr(self, 'q_bias'):
+            zeros = torch.zeros_like(self.v_bias)
+            qkv = qkv + torch.cat((self.q_bias, zeros, self.v_bias))
+        q, k, v = (
+            part.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for part in qkv.chunk(3, dim=-1)
+        )
+        logits = q @ k.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5
+        if hasattr(self, 'relative_position_bias_table'):
+            table = self.relative_position_bias_table
+            bias = table[self.relative_position_index].permute(2, 0, 1)
+        if bias is not None:
+            logits = logits + bias
+        x = (logits.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return self.proj(x)
+
+
+class Block(nn.Module):
+    def __init__(self, style, rel_pos, layer_scale):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(WIDTH, eps=1e-6)
+        self.attn = Attention(style, rel_pos)
+        self.norm2 = nn.LayerNorm(WIDTH, eps=1e-6)
+        self.mlp = nn.Module()
+        self.mlp.fc1 = nn.Linear(WIDTH, 4 * WIDTH)
+        self.mlp.fc2 = nn.Linear(4 * WIDTH, WIDTH)
+        if layer_scale:
+            self.gamma_1 = nn.Parameter(torch.ones(WIDTH))
+            self.gamma_2 = nn.Parameter(torch.ones(WIDTH))
+
+    def forward(self, x, bias):
+        branch = self.attn(self.norm1(x), bias)
+        x = x + getattr(self, 'gamma_1', 1) * branch
+        branch = self.mlp.fc2(F.gelu(self.mlp.fc1(self.norm2(x))))
+        return x + getattr(self, 'gamma_2', 1) * branch
+
+
+class OriginalViT(nn.Module):
+    """A ViT with the originals' names."""
+
+    def __init__(
+        self,
+        style='beit',
+        rel_pos=True,
+        shared=False,
+        abs_pos=False,
+        mean=True,
+        layer_scale=True,
+        head=True,
+    ):
+        super().__init__()
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, WIDTH, PATCH, PATCH)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
+        self.pos_embed = None
+        if abs_pos:
+            self.pos_embed = nn.Parameter(torch.zeros(1, GRID**2 + 1, WIDTH))
+        if shared:
+            self.rel_pos_bias = nn.Module()
+            self.rel_pos_bias.relative_position_bias_table = nn.Parameter(
+                torch.zeros(DISTANCES, HEADS)
+            )
+            self.rel_pos_bias.register_buffer(
+                'relative_position_index', position_index()
+            )
+        self.blocks = nn.ModuleList(
+            Block(style, rel_pos, layer_scale) for _ in range(DEPTH)
+        )
+        norm = nn.LayerNorm(WIDTH, eps=1e-6)
+        if mean:
+            self.fc_norm = norm
+        else:
+            self.norm = norm
+        self.head = nn.Linear(WIDTH, CLASSES) if head else nn.Identity()
+
+    def tokens(self, images):
+        x = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
+        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        if self.pos_embed is not None:
+            x = x + self.pos_embed
+        bias = None
+        if hasattr(self, 'rel_pos_bias'):
+            shared = self.rel_pos_bias
+            table = shared.relative_position_bias_table
+            bias = table[shared.relative_position_index].permute(2, 0, 1)
+        for block in self.blocks:
+            x = block(x, bias)
+        return x
+
+    def features(self, images):
+        x = self.tokens(images)
+        if hasattr(self, 'fc_norm'):
+            return self.fc_norm(x[:, 1:].mean(1))
+        return self.norm(x)[:, 0]
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+
+class OriginalPretraining(nn.Module):
+    """SimMIM around an encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = OriginalViT(
+            rel_pos=False, shared=True, mean=False, head=False
+        )
+        self.encoder.mask_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
+        self.decoder = nn.Sequential(
+            nn.Conv2d(WIDTH, PATCH**2 * 3, 1), nn.PixelShuffle(PATCH)
+        )
+
+
+def randomized(model):
+    """Weights under which every parameter matters."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise * 0.2)
+    return model.eval()
+
+
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(2, 3, SIZE, SIZE, generator=generator)
+
+
+def classifier(backbone):
+    head = dict(type='LinearClsHead', num_classes=CLASSES, in_channels=WIDTH)
+    return MODELS.build(
+        dict(
+            type='mmpretrain.ImageClassifier',
+            backbone={**backbone, 'fused_attn': False},
+            head={**head, 'type': 'mmpretrain.LinearClsHead'},
+        )
+    ).eval()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _registered():
+    from mmpretrain.utils import register_all_modules
+
+    register_all_modules(init_default_scope=False)
+
+
+@pytest.mark.parametrize(
+    ('convert', 'kwargs'),
+    [
+        (convert_simmim, dict()),
+        (convert_simmim, dict(mean=False, abs_pos=True)),
+        (convert_deit, dict(style='timm', rel_pos=False, abs_pos=True,
+                            mean=False, layer_scale=False)),
+        (convert_deit, dict(abs_pos=True, layer_scale=False)),
+    ],
+    ids=['simmim', 'simmim-cls', 'deit', 'deit-pss'],
+)  # fmt: skip
+def test_converted_weights_compute_the_same(convert, kwargs):
+    original = randomized(OriginalViT(**kwargs))
+    result = convert(original.state_dict())
+    model = classifier(result.backbone)
+    model.load_state_dict(result.state_dict, strict=True)
+    with torch.no_grad():
+        ours = model.head(model.backbone(images()))
+        theirs = original(images())
+    assert theirs.std() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_key_bias_that_is_dropped_matters_to_nothing():
+    original = randomized(
+        OriginalViT(style='timm', rel_pos=True, layer_scale=False)
+    )
+    before = original(images())
+    with torch.no_grad():
+        for block in original.blocks:
+            assert block.attn.qkv.bias[WIDTH : 2 * WIDTH].abs().min() > 0
+            block.attn.qkv.bias[WIDTH : 2 * WIDTH] = 0
+    torch.testing.assert_close(
+        original(images()), before, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_simmim_pretraining(tmp_path):
+    original = randomized(OriginalPretraining())
+    result = convert_simmim(original.state_dict())
+    dropped = {key.split('.')[0] for key, _ in result.dropped}
+    assert dropped == {'mask_token', 'decoder', 'norm', 'rel_pos_bias'}
+    assert not any('index' in key for key in result.state_dict)
+    tables = [
+        result.state_dict[
+            f'backbone.layers.{i}.attn.relative_position_bias_table'
+        ]
+        for i in range(DEPTH)
+    ]
+    assert tables[0].equal(tables[1])
+    assert tables[0].data_ptr() != tables[1].data_ptr()
+
+    model = classifier(result.backbone)
+    missing, unexpected = model.load_state_dict(
+        result.state_dict, strict=False
+    )
+    # what fine-tuning adds, and nothing else
+    assert {key.rsplit('.', 1)[0] for key in missing} == {
+        'backbone.ln2',
+        'head.fc',
+    }
+    assert not unexpected
+    x = original.encoder.tokens(images())[:, 1:].mean(1)
+    theirs = F.layer_norm(x, (WIDTH,), eps=1e-6)
+    ours = model.backbone(images())[0]
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    # and with the read-out that the pre-training has
+    result = convert_simmim(original.state_dict(), out_type='cls_token')
+    model = classifier(result.backbone)
+    missing, unexpected = model.load_state_dict(
+        result.state_dict, strict=False
+    )
+    assert {key.rsplit('.', 1)[0] for key in missing} == {'head.fc'}
+    assert not unexpected
+    ours = model.backbone(images())[0]
+    theirs = original.encoder.features(images())
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_written_file_is_a_pretrained_checkpoint(tmp_path, suffix):
+    result = convert_simmim(randomized(OriginalViT()).state_dict())
+    path = str(tmp_path / f'sub/converted{suffix}')
+    write_checkpoint(path, result.state_dict, dict(backbone=result.backbone))
+    assert [p.name for p in (tmp_path / 'sub').iterdir()] == [
+        f'converted{suffix}'
+    ]
+    weights = read_weights(path, 'state_dict')
+    assert weights.keys() == result.state_dict.keys()
+    for key, value in weights.items():
+        assert value.equal(result.state_dict[key])
+    if suffix == '.pth':
+        torch.load(path, weights_only=True)
+        model = classifier(
+            dict(
+                **result.backbone,
+                init_cfg=dict(
+                    type='Pretrained', checkpoint=path, prefix='backbone.'
+                ),
+            )
+        )
+        model.init_weights()
+        key = 'layers.1.attn.q_bias'
+        loaded = model.backbone.state_dict()[key]
+        assert loaded.equal(result.state_dict[f'backbone.{key}'])
+        load_checkpoint(model, path, strict=True)
+
+
+def original_training_file(path, weights):
+    """A checkpoint as SimMIM writes it: yacs settings beside the weights."""
+    import types
+
+    class CfgNode(dict):
+        def __init__(self, values):
+            super().__init__(values)
+            self.__dict__['__immutable__'] = True
+
+    config = types.ModuleType('yacs.config')
+    CfgNode.__module__, CfgNode.__qualname__ = 'yacs.config', 'CfgNode'
+    config.CfgNode = CfgNode
+    sys.modules['yacs'] = types.ModuleType('yacs')
+    sys.modules['yacs.config'] = config
+    try:
+        torch.save(
+            dict(
+                model=weights,
+                optimizer=dict(state={}, param_groups=[]),
+                max_accuracy=83.7,
+                epoch=99,
+                config=CfgNode({'MODEL': CfgNode({'TYPE': 'vit'})}),
+                args=Namespace(model='deit_small'),
+            ),
+            path,
+        )
+    finally:
+        del sys.modules['yacs'], sys.modules['yacs.config']
+
+
+def test_tool_converts_a_training_checkpoint(tmp_path):
+    src, dst = tmp_path / 'ckpt_epoch_99.pth', tmp_path / 'out/vit.pth'
+    weights = randomized(OriginalPretraining()).state_dict()
+    original_training_file(src, weights)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(TOOLS / 'simmim_to_mask_plugins.py'),
+            str(src),
+            str(dst),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    for text in ('mask_token', 'decoder', 'blocks.*.attn.q_bias'):
+        assert text in done.stdout
+    saved = torch.load(dst, weights_only=True)
+    assert saved['meta']['source'] == 'ckpt_epoch_99.pth'
+    assert saved['meta']['backbone']['img_size'] == SIZE
+    key = 'backbone.patch_embed.projection.weight'
+    original = weights['encoder.patch_embed.proj.weight']
+    assert saved['state_dict'][key].equal(original)
+
+
+def test_tool_refuses_a_foreign_file_and_writes_nothing(tmp_path, monkeypatch):
+    src, dst = tmp_path / 'resnet.pth', tmp_path / 'out.pth'
+    torch.save({'conv1.weight': torch.zeros(1)}, src)
+    tool = str(TOOLS / 'deit_to_mask_plugins.py')
+    monkeypatch.setattr(sys, 'argv', [tool, str(src), str(dst)])
+    with pytest.raises(SystemExit, match=r'error: .*conv1\.weight'):
+        runpy.run_path(tool, run_name='__main__')
+    assert not dst.exists()
+    # a file is never written onto itself
+    monkeypatch.setattr(sys, 'argv', [tool, str(src), str(src)])
+    with pytest.raises(SystemExit, match='overwrite'):
+        runpy.run_path(tool, run_name='__main__')
+
+
+def test_unexpected_and_missing_keys_are_named():
+    weights = randomized(OriginalViT(style='timm')).state_dict()
+    distilled = dict(weights, dist_token=torch.zeros(1, 1, WIDTH))
+    distilled['head_dist.weight'] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r'dist_token, head_dist\.weight'):
+        convert_deit(distilled)
+    lacking = dict(weights)
+    del lacking['blocks.1.mlp.fc1.weight']
+    with pytest.raises(ValueError, match=r"blocks\.1\.mlp\.fc1\.weight'"):
+        convert_simmim(lacking)
+    with pytest.raises(ValueError, match='out_type'):
+        convert_simmim(weights, out_type='featmap')
+
+
+def test_reading_runs_no_code_and_says_what_is_wrong(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / 'ran',))
+
+    torch.save(dict(model={}, evil=Evil()), tmp_path / 'evil.pth')
+    with pytest.raises(ValueError, match='weights_only'):
+        read_weights(str(tmp_path / 'evil.pth'))
+    assert not (tmp_path / 'ran').exists()
+    (tmp_path / 'text.pth').write_text('not a checkpoint')
+    with pytest.raises(ValueError, match='no PyTorch file'):
+        read_weights(str(tmp_path / 'text.pth'))
+    with pytest.raises(FileNotFoundError, match='absent'):
+        read_weights(str(tmp_path / 'absent.pth'))
+    torch.save(dict(epoch=3), tmp_path / 'epoch.pth')
+    with pytest.raises(ValueError, match="no weights under 'model'"):
+        read_weights(str(tmp_path / 'epoch.pth'))

@@ -1,0 +1,268 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Each check on stated facts, and the whole doctor on this environment."""
+
+import ast
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'doctor.py'
+doctor = SimpleNamespace(**runpy.run_path(str(TOOL)))
+
+SOUND = {
+    'torch': '2.11.0',
+    'torchvision': '0.26.0',
+    'mmcv-lite': '2.1.0',
+    'mmengine': '0.10.7',
+    'mmpretrain': '1.2.0',
+    'openmim': '0.3.7',
+    'setuptools': '80.10.2',
+    'click': '8.2.1',
+    'numpy': '2.3.5',
+    'scikit-learn': '1.9.1',
+    'mask-plugins': '0.1.0',
+}
+CPU = json.dumps(dict(cuda=None, available=False, names=[]))
+
+
+def facts(drop=(), fails=None, answer=CPU, **changes):
+    """Facts of a sound environment, changed (``mmcv_lite='2.0'``).
+
+    Args:
+        drop (tuple[str]): Distributions that are not installed.
+        fails (str, optional): What every probe dies of. Defaults to None.
+        answer (str): What every probe prints. Defaults to a machine without
+            a GPU.
+    """
+    driver = changes.pop('driver', ('', ''))
+    python = changes.pop('python', (3, 11, 7))
+    versions = {k: v for k, v in SOUND.items() if k not in drop}
+    versions.update({k.replace('_', '-'): v for k, v in changes.items()})
+
+    def probe(name):
+        return (True, answer) if fails is None else (False, fails)
+
+    return doctor.Facts(versions, probe, driver=driver, python=python)
+
+
+def gpu(**changes):
+    """What torch says on a GPU machine, changed."""
+    found = dict(cuda='13.0', available=True, names=['H200'])
+    return json.dumps({**found, **changes})
+
+
+@pytest.mark.parametrize(
+    ('check', 'case', 'status', 'mend'),
+    [
+        ('python', {}, 'ok', ''),
+        ('python', dict(python=(3, 7, 9)), 'fail', 'PYTHON=python3.11'),
+        ('torch', {}, 'ok', ''),
+        ('torch', dict(drop=['torch']), 'fail', 'install torch=='),
+        ('torch', dict(torch='1.13.1'), 'fail', 'install torch=='),
+        ('torch', dict(fails='OSError: libcudart'), 'fail', 'reinstall'),
+        ('torchvision', {}, 'ok', ''),
+        ('torchvision', dict(torchvision='0.26.1+cpu'), 'ok', ''),
+        ('torchvision', dict(torch='1.13.1', torchvision='0.14.1'), 'ok', ''),
+        ('torchvision', dict(torchvision='0.28.0'), 'fail', '0.26.*'),
+        ('torchvision', dict(torch='2.1.2'), 'fail', '0.16.*'),
+        (
+            'torchvision',
+            dict(torch='2.11.0+cpu', torchvision='0.26.0+cu130'),
+            'fail',
+            '0.26.*',
+        ),
+        ('torchvision', dict(drop=['torchvision']), 'fail', '0.26.*'),
+        ('torchvision', dict(drop=['torchvision', 'mmpretrain']), 'ok', ''),
+        (
+            'torchvision',
+            dict(fails='RuntimeError: operator torchvision::nms does not'),
+            'fail',
+            '0.26.*',
+        ),
+        ('forks', {}, 'ok', ''),
+        ('forks', dict(drop=['mmengine'], onedl_mmengine='0.10'), 'ok', ''),
+        (
+            'forks',
+            dict(onedl_mmengine='0.10.12'),
+            'fail',
+            'uninstall -y mmengine onedl-mmengine',
+        ),
+        ('forks', dict(onedl_mim='0.5.1'), 'fail', 'onedl-mim'),
+        (
+            'forks',
+            dict(drop=['mmpretrain'], onedl_mmpretrain='1.3.6'),
+            'warn',
+            'install onedl-mim',
+        ),
+        ('mmcv', {}, 'ok', ''),
+        ('mmcv', dict(drop=['mmcv-lite'], mmcv='2.1.0'), 'ok', ''),
+        ('mmcv', dict(drop=['mmcv-lite'], onedl_mmcv='2.3.6'), 'ok', ''),
+        ('mmcv', dict(mmcv='2.1.0'), 'fail', 'uninstall -y mmcv mmcv-lite'),
+        ('mmcv', dict(drop=['mmcv-lite']), 'fail', 'install'),
+        ('mmcv', dict(mmcv_lite='1.7.1'), 'fail', '>=2.0.0,<2.4.0'),
+        ('mmcv', dict(mmcv_lite='2.4.0'), 'fail', '>=2.0.0,<2.4.0'),
+        (
+            'mmcv',
+            dict(fails='ImportError: libGL.so.1: cannot open'),
+            'fail',
+            'opencv-python-headless',
+        ),
+        ('openmim', {}, 'ok', ''),
+        ('openmim', dict(openmim='0.3.9'), 'warn', 'openmim==0.3.7'),
+        ('openmim', dict(drop=['openmim']), 'warn', 'openmim==0.3.7'),
+        ('setuptools', {}, 'ok', ''),
+        ('setuptools', dict(setuptools='81.0.0'), 'warn', "'setuptools<81'"),
+        ('setuptools', dict(setuptools='84.0'), 'fail', "'setuptools<81'"),
+        ('setuptools', dict(drop=['setuptools']), 'fail', "'setuptools<81'"),
+        (
+            'setuptools',
+            dict(drop=['openmim'], onedl_mim='0.5.1', setuptools='84.0'),
+            'ok',
+            '',
+        ),
+        ('click', {}, 'ok', ''),
+        ('click', dict(click='8.3.0'), 'warn', "'click<8.3'"),
+        ('numpy', {}, 'ok', ''),
+        ('numpy', dict(numpy='2.4.0'), 'warn', "'numpy<2.4'"),
+        (
+            'numpy',
+            dict(drop=['mmpretrain'], onedl_mmpretrain='1', numpy='2.4.0'),
+            'ok',
+            '',
+        ),
+        ('mmpretrain', {}, 'ok', ''),
+        ('mmpretrain', dict(drop=['mmpretrain']), 'warn', 'mmpretrain=='),
+        ('mmpretrain', dict(fails='ImportError: x'), 'fail', 'reinstall'),
+        ('gpu', {}, 'ok', ''),
+        ('gpu', dict(driver=('580.1', '13.0'), answer=gpu()), 'ok', ''),
+        (
+            'gpu',
+            dict(
+                driver=('525.1', '12.0'), answer=gpu(available=False, names=[])
+            ),
+            'fail',
+            'update the NVIDIA driver',
+        ),
+        ('gpu', dict(driver=('580.1', '13.0')), 'warn', 'CUDA 13.0'),
+        (
+            'gpu',
+            dict(
+                driver=('580.1', '13.0'), answer=gpu(available=False, names=[])
+            ),
+            'warn',
+            'CUDA_VISIBLE_DEVICES',
+        ),
+        ('gpu', dict(fails='no torch'), 'fail', 'torch'),
+        ('registries', dict(answer='{"HOOKS": 3}'), 'ok', ''),
+        ('registries', dict(answer='{"MODELS": "KeyError"}'), 'fail', '-e .'),
+        (
+            'registries',
+            dict(answer='{"MODELS": "x"}', drop=['mmpretrain']),
+            'warn',
+            'mmpretrain',
+        ),
+        ('registries', dict(fails='ImportError: x'), 'fail', 'above'),
+        ('data', {}, 'ok', ''),
+        ('data', dict(drop=['scikit-learn']), 'warn', 'scikit-learn'),
+    ],
+)
+def test_check(check, case, status, mend):
+    row = getattr(doctor, f'check_{check}')(facts(**case))
+    assert row.status == status, row
+    assert mend in row.mend
+    assert bool(row.mend) == (status != 'ok')
+
+
+def test_plugin_that_is_not_installed():
+    row = doctor.check_plugin(facts(drop=['mask-plugins']))
+    assert row.status == 'fail'
+    assert 'install' in row.mend
+
+
+def test_a_check_that_breaks_is_a_row():
+    """Torch answering nonsense must not end the table."""
+    rows = doctor.examine(facts(answer='no JSON'))
+    assert len(rows) == len(doctor.CHECKS)
+    broken = {row.name for row in rows if row.status == 'fail'}
+    assert {'gpu', 'registries'} <= broken
+
+
+def test_a_probe_that_dies_is_told_from_one_that_answers():
+    assert doctor.run_python('print(6 * 7)') == (True, '42')
+    works, output = doctor.run_python('import os; os.abort()')
+    assert not works
+    assert output
+    works, output = doctor.run_python('raise ValueError("why")')
+    assert (works, output) == (False, 'ValueError: why')
+
+
+def test_only_the_standard_library_is_imported():
+    tree = ast.parse(TOOL.read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split('.')[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split('.')[0])
+    assert names <= set(sys.stdlib_module_names)
+
+
+def run_doctor(*options, **kwargs):
+    return subprocess.run(
+        [sys.executable, str(TOOL), *options],
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+def test_this_environment_is_sound(tmp_path):
+    done = run_doctor('--json', cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)
+    assert all(set(r) == {'name', 'found', 'status', 'mend'} for r in rows)
+    found = {row['name']: row for row in rows}
+    assert len(found) == len(doctor.CHECKS)
+    assert found['registries']['status'] == 'ok'
+    assert found['torch/torchvision']['status'] == 'ok'
+
+
+def test_the_table():
+    rows = [
+        doctor.Row('torch', '2.11.0'),
+        doctor.Row(
+            'click/mim', 'click 8.3', 'warn', "pip install 'click<8.3'"
+        ),
+    ]
+    _, mending, first, second, mend = doctor.table(rows).splitlines()
+    assert mending.strip() == '-> what mends it'
+    assert first.split() == ['torch', 'ok', '2.11.0']
+    assert second.split()[:2] == ['click/mim', 'warn']
+    assert mend.strip() == "-> pip install 'click<8.3'"
+
+
+def test_a_broken_environment_exits_with_1(tmp_path):
+    """A torch that cannot be imported, in a real run of the tool."""
+    (tmp_path / 'torch').mkdir()
+    (tmp_path / 'torch' / '__init__.py').write_text('raise OSError("broken")')
+    env = dict(PYTHONPATH=str(tmp_path), PATH='')
+    done = run_doctor(env=env, cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'OSError: broken' in done.stdout
+    assert 'to mend' in done.stdout.splitlines()[-1]
+
+
+def test_probes_that_take_their_process_down(monkeypatch):
+    """Each is then tried alone, so that the others still answer."""
+    probes = {'torch': 'print(1)', 'mmcv': 'import os; os.abort()'}
+    monkeypatch.setitem(
+        doctor.try_all.__wrapped__.__globals__, 'PROBES', probes
+    )
+    answers = doctor.try_all.__wrapped__()
+    assert answers['torch'] == (True, '1')
+    assert not answers['mmcv'][0]

@@ -1,0 +1,70 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""``tools/test.py`` on a small checkpoint."""
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+from .test_train import QUICKSTART, SMALL, lines, run, train
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST = ROOT / 'tools' / 'test.py'
+SMALL_TEST = ('test_dataloader.dataset.indices=20', SMALL[3])
+
+
+def run_test(*options):
+    return run(sys.executable, TEST, QUICKSTART, *options)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The work_dir of a small training."""
+    folder = tmp_path_factory.mktemp('trained')
+    done = train('--work-dir', folder, '--cfg-options', *SMALL)
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+def test_metrics_are_those_of_the_validation(trained, tmp_path):
+    done = run_test(
+        trained / 'epoch_1.pth', '--work-dir', tmp_path,
+        '--out', tmp_path / 'metrics.json', '--out-item', 'metrics',
+        '--cfg-options', *SMALL_TEST,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    validation = lines(trained / 'val_log.json')[-1]
+    assert metrics['accuracy/top1'] == validation['accuracy/top1']
+
+
+def test_predictions_with_augmentation(trained, tmp_path):
+    done = run_test(
+        trained / 'epoch_1.pth', '--work-dir', tmp_path, '--tta',
+        '--out', tmp_path / 'predictions.pkl', '--cfg-options', *SMALL_TEST,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
+    assert len(predictions) == 20
+
+
+def test_pictures_of_the_results(trained, tmp_path):
+    done = run_test(
+        trained / 'epoch_1.pth', '--work-dir', tmp_path, '--show-dir', 'shown',
+        '--interval', '10', '--cfg-options', *SMALL_TEST,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert len(list(tmp_path.rglob('shown/*'))) == 2
+
+
+def test_bad_input_is_named_and_writes_nothing(tmp_path):
+    done = run_test('nowhere.pth', '--work-dir', tmp_path / 'run')
+    assert done.returncode == 1
+    line = done.stdout.splitlines()[-1]
+    assert line.startswith('test.py: checkpoint: there is no file nowhere.pth')
+    done = run_test('nowhere.pth', '--out-item', 'metrics')
+    assert done.returncode == 2
+    assert '--out-item needs --out' in done.stdout
+    assert not (tmp_path / 'run').exists()

@@ -1,0 +1,166 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""``tools/train.py`` as mim, torchrun and a user start it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ROOT / 'tools' / 'train.py'
+QUICKSTART = ROOT / 'configs/pss/pss-vit-tiny_magnitude-cyclic-80-0_digits.py'
+# Two iterations and one validation of a small network.
+SMALL = (
+    'train_cfg.max_epochs=1',
+    'train_dataloader.dataset.indices=64',
+    'val_dataloader.dataset.indices=20',
+    'model.backbone.arch.num_layers=1',
+    'default_hooks.checkpoint.save_best=None',
+)
+
+
+def run(*command, **env):
+    """Run a command without any launcher's variables; output in one."""
+    launcher = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT', 'SLURM_')
+    environ = {
+        k: v for k, v in os.environ.items() if not k.startswith(launcher)
+    }
+    environ.update(OMP_NUM_THREADS='1', **env)
+    return subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environ,
+        timeout=300,
+    )
+
+
+def train(*options, config=QUICKSTART, **env):
+    return run(sys.executable, TRAIN, config, *options, **env)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_help_is_quick():
+    """Mim asks for it before each run: torch must not be loaded for it."""
+    code = (
+        'import runpy, sys\n'
+        f'sys.argv = ["train.py", "-h"]\n'
+        'try:\n'
+        f'    runpy.run_path({str(TRAIN)!r}, run_name="__main__")\n'
+        'except SystemExit as end:\n'
+        '    print(end.code, "torch" in sys.modules)\n'
+    )
+    done = run(sys.executable, '-c', code)
+    assert done.stdout.splitlines()[-1] == '0 False'
+    # Mim would add this option, which is OpenMMLab 1's, if it were there.
+    assert '--gpus' not in done.stdout
+    assert '--launcher' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--config-is-missing'], 'config: there is no file'),
+        (
+            ['--resume', 'nowhere.pth'],
+            '--resume: there is no file nowhere.pth',
+        ),
+        (
+            ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'],
+            'auto_scale_lr=dict(base_batch_size=',
+        ),
+        (['--launcher', 'pytorch'], 'torchrun --nproc_per_node'),
+        (['--launcher', 'slurm'], 'srun --ntasks'),
+    ],
+)
+def test_bad_input_is_named_and_writes_nothing(tmp_path, options, message):
+    config = QUICKSTART
+    if options[0] == '--config-is-missing':
+        config, options = tmp_path / 'none.py', []
+    work_dir = tmp_path / 'run'
+    done = train('--work-dir', work_dir, *options, config=config)
+    assert done.returncode == 1
+    assert message in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1].startswith('train.py: ')
+    assert not work_dir.exists()
+
+
+def test_train_and_resume(tmp_path):
+    """With a `mask_plugins::` base, and without workers that persist."""
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = ['mask_plugins::pss/{QUICKSTART.name}']")
+    options = ('--work-dir', tmp_path / 'run', '--cfg-options', *SMALL)
+    done = train(*options, config=config)
+    assert done.returncode == 0, done.stdout
+    assert len(lines(tmp_path / 'run' / 'train_log.json')) == 2
+    assert len(lines(tmp_path / 'run' / 'val_log.json')) == 1
+
+    done = train(
+        '--resume', '--no-validate', *options, 'train_cfg.max_epochs=2',
+        config=config,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    log = lines(tmp_path / 'run' / 'train_log.json')
+    assert [line['iteration'] for line in log] == [0, 1, 2, 3]
+    assert len(lines(tmp_path / 'run' / 'val_log.json')) == 1
+
+
+@pytest.mark.ddp
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without')
+@pytest.mark.parametrize('starter', ['run', 'launch'])
+def test_two_processes_without_a_gpu(tmp_path, starter):
+    """Torchrun, and torch.distributed.launch, which is what mim starts."""
+    options = ('--work-dir', tmp_path, '--launcher', 'pytorch')
+    done = run(
+        sys.executable, '-m', f'torch.distributed.{starter}',
+        '--nproc_per_node=2', '--master_port=0', TRAIN, QUICKSTART,
+        *options, '--cfg-options', *SMALL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    # 64 images, 32 per process and iteration: one iteration, one log.
+    assert len(lines(tmp_path / 'train_log.json')) == 1
+    assert len(lines(tmp_path / 'val_log.json')) == 1
+    checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    assert not any(k.startswith('module.') for k in checkpoint['state_dict'])
+
+
+@pytest.mark.ddp
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without')
+def test_two_slurm_tasks_without_a_gpu(tmp_path):
+    """What srun sets, stated here; a real srun is in the slurm tests."""
+    tasks = []
+    for rank in range(2):
+        environ = dict(
+            os.environ,
+            OMP_NUM_THREADS='1',
+            SLURM_PROCID=str(rank),
+            SLURM_NTASKS='2',
+            SLURM_LOCALID=str(rank),
+            SLURM_NODELIST='here',
+            SLURM_NNODES='1',
+            SLURM_JOB_ID=str(os.getpid()),
+        )
+        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT'):
+            environ.pop(name, None)
+        command = [sys.executable, TRAIN, QUICKSTART, '--work-dir', tmp_path]
+        command += ['--launcher', 'slurm', '--cfg-options', *SMALL]
+        tasks.append(
+            subprocess.Popen(
+                [str(part) for part in command],
+                env=environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    outputs = [task.communicate(timeout=300)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], '\n'.join(outputs)
+    assert len(lines(tmp_path / 'train_log.json')) == 1

@@ -1,0 +1,125 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Compare runs: one table with mean and spread over seeds, and curves."""
+
+import os.path as osp
+
+from mask_plugins.evaluation import cli
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = cli.make_parser(
+        'Compare runs from their logs. Runs whose configs in the work_dir '
+        'differ in nothing but the seed are one row, with mean and standard '
+        'deviation. Writes compare_runs.md, .csv, .json and a picture.',
+        'compare_runs',
+        'work_dirs/baseline-seed{0,1,2} work_dirs/cyclic-seed{0,1,2} '
+        '--metrics acc1 loss:min',
+    )
+    parser.add_argument('work_dirs', nargs='+', help='folders of the runs')
+    parser.add_argument(
+        '--group',
+        metavar='REGEX',
+        help='group by the first parenthesis of REGEX, or all it matches, in '
+        'the path of a run',
+    )
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        default=['acc1'],
+        metavar='KEY[:max|:min]',
+        help='keys of val_log.json, and which end is better (default: acc1)',
+    )
+    parser.add_argument(
+        '--include-unfinished',
+        action='store_true',
+        help='take runs in that have not reached their last epoch',
+    )
+    cli.add_output_arguments(parser, 'the folder that all runs have in common')
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    with cli.clear_errors():
+        run(args)
+
+
+def run(args):
+    """Read, compare, then write."""
+    from mask_plugins.evaluation import run_comparison as comparison
+    from mask_plugins.evaluation import run_tables
+    from mask_plugins.evaluation.files import write_json, write_text
+    from mask_plugins.visualization import draw_curves, save_figure
+
+    paths = [osp.abspath(folder) for folder in args.work_dirs]
+    common = osp.commonpath(paths)
+    if len(paths) > 1 and common == osp.abspath(osp.sep):
+        common = '.'
+    out = cli.output_folder(args.out, common)
+    metrics = [comparison.Metric.parse(text) for text in args.metrics]
+    runs, notes = read(args)
+    groups = comparison.group_runs(runs, args.group)
+    rows = comparison.summarize(groups, metrics)
+    figures = {}
+    for number, metric in enumerate(metrics):
+        curves = comparison.mean_curves(groups, metric.key)
+        if curves:
+            suffix = f'_{metric.key}'.replace('/', '-') if number else ''
+            label = metric.key
+            if metric.key in ('acc1', 'acc5'):
+                label = f'top-{metric.key[-1]} accuracy [%]'
+            title = ''
+            if any('spread' in curve for curve in curves):
+                title = 'mean and standard deviation over seeds'
+            figures[f'compare_runs{suffix}'] = draw_curves(
+                curves, label, title
+            )
+    cells = [run_tables.cells(row) for row in rows]
+    cli.print_table(run_tables.header(rows), cells)
+    for note in notes:
+        print(f'note: {note}')
+    table = osp.join(out, 'compare_runs')
+    written = [
+        write_text(f'{table}.md', run_tables.to_markdown(rows, notes)),
+        write_text(f'{table}.csv', run_tables.to_csv(rows)),
+        write_json(f'{table}.json', dict(groups=rows, notes=notes)),
+    ]
+    for name, figure in figures.items():
+        path = osp.join(out, f'{name}.{args.format}')
+        written.append(save_figure(figure, path))
+    cli.print_written(written)
+
+
+def read(args):
+    """The runs that can be compared, and notes about the others."""
+    from mask_plugins.evaluation.progress import track
+    from mask_plugins.evaluation.run_comparison import read_run
+
+    runs, notes = [], []
+    for folder in track(args.work_dirs, 'runs'):
+        try:
+            one = read_run(folder)
+        except FileNotFoundError as error:
+            notes.append(f'left out: {error}')
+            continue
+        unfinished = one.done()
+        if unfinished and not args.include_unfinished:
+            notes.append(
+                f'left out: {folder} is unfinished ({unfinished}); '
+                '--include-unfinished takes it in'
+            )
+            continue
+        if unfinished:
+            notes.append(f'{folder} is unfinished ({unfinished})')
+        if one.config is None:
+            notes.append(f'{folder} has no config: grouped by its name')
+        runs.append(one)
+    if not runs:
+        raise ValueError('no run to compare. ' + '; '.join(notes))
+    return runs, notes
+
+
+if __name__ == '__main__':
+    main()

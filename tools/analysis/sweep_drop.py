@@ -1,0 +1,90 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Test a checkpoint at several drop ratios: accuracy, speed, operations."""
+
+import os
+import os.path as osp
+
+from mask_plugins.evaluation import cli
+
+DROP_RATIOS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = cli.make_parser(
+        'Test a checkpoint at several drop ratios. Writes sweep_drop.json '
+        '(JSON lines) and a picture. Plain ViT and BEiT checkpoints are '
+        'measured with token sampling put into them; where that cannot be '
+        'done, --drop-ratios 0 alone measures any classifier.',
+        'sweep_drop',
+        'configs/pss/pss-vit-tiny_magnitude-cyclic-80-0_digits.py '
+        'work_dirs/pss-vit-tiny_magnitude-cyclic-80-0_digits/epoch_20.pth',
+    )
+    cli.add_model_arguments(parser)
+    cli.add_ratio_argument(parser, DROP_RATIOS)
+    cli.add_data_arguments(parser)
+    cli.add_output_arguments(parser, 'that of the checkpoint')
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    with cli.clear_errors():
+        run(args)
+
+
+def run(args):
+    """Measure, then write."""
+    from mask_plugins.engine import run_config
+    from mask_plugins.evaluation.data_loading import (
+        build_test_loader,
+        build_test_set,
+    )
+    from mask_plugins.evaluation.drop_sweep import sweep_drop_ratios
+    from mask_plugins.evaluation.files import write_json_lines
+    from mask_plugins.evaluation.model_loading import load_model
+    from mask_plugins.evaluation.progress import track
+    from mask_plugins.visualization import draw_sweep, save_figure
+
+    out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
+    cfg = run_config.load_config(
+        args.config, options=cli.parse_options(args.cfg_options)
+    )
+    run_config.check_file(args.checkpoint, 'checkpoint')
+    ratios = sorted(set(args.drop_ratios))
+    model = load_model(cfg, args.checkpoint, ratios, args.scorer, args.device)
+    loader = build_test_loader(
+        cfg, build_test_set(cfg), args.batch_size, args.limit
+    )
+    batches = track(loader, f'{len(ratios)} drop ratios, batches')
+    records = sweep_drop_ratios(model, batches, ratios)
+    name = osp.splitext(osp.basename(args.config))[0]
+    figure = draw_sweep({name: records})
+    cli.print_table(
+        ['drop ratio', 'keep ratio', 'top-1 [%]', 'tokens', 'GFLOPs/image',
+         'images/s', 'speed-up'],
+        [
+            [
+                f'{record["drop_ratio"]:g}',
+                f'{1 - record["drop_ratio"]:.2g}',
+                f'{record["acc1"]:.2f}',
+                record['tokens'],
+                f'{record["flops"]:.4g}',
+                f'{record["throughput"]:.1f}',
+                f'{record["throughput"] / records[0]["throughput"]:.2f}',
+            ]
+            for record in records
+        ],
+        f'{name}: {records[0]["images"]} images',
+    )  # fmt: skip
+    cli.print_written(
+        [
+            write_json_lines(os.path.join(out, 'sweep_drop.json'), records),
+            save_figure(figure, osp.join(out, f'sweep_drop.{args.format}')),
+        ]
+    )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,18 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Convert a DeiT checkpoint, stock or of the PSS repository.
+
+The averaged weights of a training checkpoint are under `--key model_ema`.
+"""
+
+from mask_plugins.models.converters import convert_deit
+from mask_plugins.models.converters.cli import convert_file, make_parser
+
+
+def main() -> None:
+    """Run the tool."""
+    parser = make_parser('DeiT', 'deit_to_mask_plugins')
+    convert_file(parser.parse_args(), convert_deit)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+#
+# Set up, train and test the quickstart model, draw its curves.
+#
+#   OUT=outputs/quickstart CONFIG=configs/pss/X.py tools/quickstart.sh
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv=${VENV:-.venv}
+config=${CONFIG:-configs/pss/pss-vit-tiny_magnitude-cyclic-80-0_digits.py}
+out=${OUT:-outputs/quickstart}
+
+say() { echo "quickstart: $*"; }
+
+tools/setup_env.sh
+# mim starts `python`, the tools are our own: both from the environment.
+PATH=$(cd "$venv/bin" && pwd):$PATH
+export PATH
+
+if [ -e "$out" ]; then
+    number=2
+    while [ -e "$out-$number" ]; do number=$((number + 1)); done
+    say "$out is there from an earlier run and stays; this one goes to" \
+        "$out-$number"
+    out=$out-$number
+fi
+mkdir -p "$out"
+
+say "training $config (some minutes on a CPU)"
+begin=$SECONDS
+mim train mmpretrain "$config" --work-dir "$out"
+wall=$((SECONDS - begin))
+
+checkpoint=$(cat "$out/last_checkpoint")
+say "testing $checkpoint"
+mim test mmpretrain "$config" --checkpoint "$checkpoint" \
+    --work-dir "$out" --out "$out/test_metrics.json" --out-item metrics
+
+say "drawing"
+pictures=$out/pictures
+python tools/analysis/plot_schedules.py "$config" --out "$pictures"
+python tools/analysis/plot_training.py "$out" --out "$pictures"
+python tools/analysis/image_patches.py "$config" "$checkpoint" \
+    --out "$pictures"
+
+python - "$out" "$checkpoint" "$pictures" "$wall" <<'PYTHON'
+import glob
+import json
+import os
+import sys
+
+out, checkpoint, pictures, wall = sys.argv[1:]
+seconds = 0.0
+for name in ('train_log.json', 'val_log.json'):
+    with open(os.path.join(out, name)) as file:
+        seconds += sum(json.loads(line)['time'] for line in file)
+with open(os.path.join(out, 'test_metrics.json')) as file:
+    top1 = json.load(file)['accuracy/top1']
+logs = sorted(glob.glob(os.path.join(out, '*', '*.log')), key=os.path.getmtime)
+drawn = sorted(glob.glob(os.path.join(pictures, '**', '*.png'), recursive=True))
+print(f'quickstart: log         {logs[0]}')
+print(f'quickstart:             {out}/train_log.json, {out}/val_log.json')
+print(f'quickstart: checkpoint  {checkpoint}')
+for path in drawn:
+    print(f'quickstart: picture     {path}')
+print(
+    f'quickstart: seconds are iterations and validations; the whole command '
+    f'with its start took {wall} s'
+)
+print(
+    f'quickstart: top-1 {top1:.2f} %, {seconds:.0f} s of training, outputs in '
+    f'{out}'
+)
+PYTHON

@@ -1,0 +1,126 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Train a model; what ``mim train mask_plugins`` starts."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+# Makes `_base_ = ['mask_plugins::...']` resolvable.
+import mask_plugins  # noqa: F401
+
+
+def parse_args():
+    """Read the command line: mmpretrain's options, with the same meaning."""
+    parser = argparse.ArgumentParser(
+        description='Train a model from a config.',
+        epilog='Several processes: `torchrun --nproc_per_node 2 '
+        'tools/train.py CONFIG --launcher pytorch`, or `srun ... --launcher '
+        'slurm`. Both work on nodes without a GPU.',
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without a value, from the newest '
+        'one in the work_dir, if there is one',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision'
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='train without validating'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the batch size, from the base batch '
+        'size that the config states',
+    )
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory'
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start new dataloader workers in every epoch',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, such as '
+        'train_cfg.max_epochs=3 or "a.b=[1,2]" (no blanks)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what starts the processes',
+    )
+    # torch.distributed.launch writes it either way, depending on its version.
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help=argparse.SUPPRESS,
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def apply_args(cfg, args):
+    """Write the options that are about training into the config."""
+    from mask_plugins.engine import run_config
+
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if cfg.get('auto_scale_lr') is None:
+            raise ValueError(
+                '--auto-scale-lr: the config has no '
+                'auto_scale_lr=dict(base_batch_size=...)'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None
+        if args.resume != 'auto':
+            run_config.check_file(args.resume, '--resume')
+            cfg.load_from = args.resume
+    run_config.set_dataloader_defaults(
+        cfg,
+        pin_memory=False if args.no_pin_memory else None,
+        persistent_workers=False if args.no_persistent_workers else None,
+    )
+
+
+def main():
+    """Train."""
+    args = parse_args()
+    # Only now: they import torch, and mim asks for the help before each run.
+    from mask_plugins.engine import launch, run_config
+
+    try:
+        cfg = run_config.load_config(
+            args.config, args.work_dir, args.cfg_options
+        )
+        apply_args(cfg, args)
+        launch.prepare_launch(cfg, args.launcher)
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'train.py: {error}') from error
+    run_config.build_runner(cfg).train()
+    launch.end_launch()
+
+
+if __name__ == '__main__':
+    main()
