@@ -15,6 +15,7 @@ import shutil
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 from setuptools.command.develop import develop
+from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 PACKAGE = 'mask_plugins'
@@ -98,6 +99,22 @@ class BuildPy(build_py):
             add_mim_extension(package_dir, link=False)
 
 
+class EditableWheel(editable_wheel):
+    """``pip install -e .`` that mim and mmengine can follow to the checkout.
+
+    Both look for the package beside its metadata in site-packages, where an
+    editable install has no folder, and then join site-packages with the first
+    line of ``top_level.txt``. An absolute path there is what join returns: so
+    ``mim train mask_plugins`` and ``mask_plugins::`` bases find the checkout.
+    """
+
+    def _ensure_dist_info(self):
+        super()._ensure_dist_info()
+        path = os.path.join(str(self.dist_info_dir), 'top_level.txt')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(f'{os.path.join(ROOT, PACKAGE)}\n{PACKAGE}\n')
+
+
 class Develop(develop):
     """The old ``setup.py develop``, which does not run ``build_py``."""
 
@@ -133,6 +150,10 @@ if __name__ == '__main__':
             'optional': parse_requirements('optional'),
             'tests': parse_requirements('tests'),
         },
-        cmdclass={'build_py': BuildPy, 'develop': Develop},
+        cmdclass={
+            'build_py': BuildPy,
+            'develop': Develop,
+            'editable_wheel': EditableWheel,
+        },
         zip_safe=False,
     )

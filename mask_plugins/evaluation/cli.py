@@ -4,6 +4,7 @@
 import argparse
 import os
 import sys
+import textwrap
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence
 
@@ -21,8 +22,10 @@ def make_parser(
         example (str): Arguments of a typical call.
     """
     return argparse.ArgumentParser(
-        description=description,
+        description=textwrap.fill(description, 78),
+        # On one line, so that it can be copied.
         epilog=f'example: python tools/analysis/{tool}.py {example}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 

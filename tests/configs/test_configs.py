@@ -307,7 +307,7 @@ def test_pipelines_feed_the_size_of_the_model(name, size, tmp_path):
 def test_reduced_recipe_trains_and_tests(name, tmp_path):
     """The recipe as it is, of a small network on the embedded images."""
     cfg = load(name.format('magnitude-cyclic-80-0'))
-    data = copy.deepcopy(read(CONFIGS / '_base_/datasets/digits_bs32.py'))
+    data = copy.deepcopy(read(CONFIGS / '_base_/datasets/digits_bs16.py'))
     cfg.model.backbone.update(
         img_size=data.image_size,
         patch_size=data.image_size // 4,

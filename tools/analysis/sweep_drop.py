@@ -17,8 +17,7 @@ def parse_args(argv=None):
         'measured with token sampling put into them; where that cannot be '
         'done, --drop-ratios 0 alone measures any classifier.',
         'sweep_drop',
-        'configs/pss/pss-vit-tiny_magnitude-cyclic-80-0_digits.py '
-        'work_dirs/pss-vit-tiny_magnitude-cyclic-80-0_digits/epoch_20.pth',
+        'CONFIG CHECKPOINT --drop-ratios 0 0.4 0.8 --limit 5000',
     )
     cli.add_model_arguments(parser)
     cli.add_ratio_argument(parser, DROP_RATIOS)

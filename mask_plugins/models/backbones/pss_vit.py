@@ -25,7 +25,7 @@ from .token_sampling import TokenSamplingMixin
 
 @MODELS.register_module()
 class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
-    r"""A ViT that drops tokens once, before its first block.
+    """A ViT that drops tokens once, before its first block.
 
     Accelerating Vision Transformer Training via a Patch Sampling Schedule
     (McDanel & Huynh, arXiv:2208.09520). With ``drop_ratio`` 0 it is a
@@ -65,10 +65,12 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         frozen_stages (int): Defaults to -1.
         interpolate_mode (str): For position embeddings of other sizes.
             Defaults to ``'bicubic'``.
-        init_std (float): Spread of the truncated-normal initial weights and
-            embeddings. 0.02, the original's, is meant for widths of 384 and
-            more; narrow networks start faster with about
-            :math:`1 / \sqrt{C}`. Defaults to 0.02.
+        init_std (float): Spread of the initial weights and class token, drawn
+            from a truncated normal distribution. 0.02, the original's, is
+            meant for widths of 384 and more. Defaults to 0.02.
+        pos_embed_std (float): The same for the position embedding. A short
+            training from scratch gains by more: positions are then told
+            apart from the start. Defaults to 0.02.
         patch_cfg (dict): Extra arguments of the patch embedding.
         init_cfg (dict, optional): Defaults to None.
     """
@@ -107,6 +109,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         frozen_stages: int = -1,
         interpolate_mode: str = 'bicubic',
         init_std: float = 0.02,
+        pos_embed_std: float = 0.02,
         patch_cfg: Optional[dict] = None,
         init_cfg: Optional[Union[dict, List[dict]]] = None,
     ) -> None:
@@ -171,9 +174,14 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         self.init_sampling(
             drop_ratio, scorer, score_on, count_on, token_order, eval_seed
         )
-        if init_std <= 0:
-            raise ValueError(f'init_std must be above 0, got {init_std}')
+        for name, std in (
+            ('init_std', init_std),
+            ('pos_embed_std', pos_embed_std),
+        ):
+            if std <= 0:
+                raise ValueError(f'{name} must be above 0, got {std}')
         self.init_std = init_std
+        self.pos_embed_std = pos_embed_std
         # The parent froze its own blocks, which are gone.
         self.frozen_stages = frozen_stages
         if frozen_stages > 0:
@@ -186,9 +194,9 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         loaded = isinstance(self.init_cfg, dict)
         if loaded and self.init_cfg['type'] == 'Pretrained':
             return
-        for embedding in (self.cls_token, self.pos_embed):
-            if embedding is not None:
-                trunc_normal_(embedding, std=self.init_std)
+        trunc_normal_(self.cls_token, std=self.init_std)
+        if self.pos_embed is not None:
+            trunc_normal_(self.pos_embed, std=self.pos_embed_std)
         for depth, layer in enumerate(self.layers, 1):
             for module in layer.modules():
                 if isinstance(module, nn.Linear):

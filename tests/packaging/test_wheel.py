@@ -1,0 +1,169 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What the wheel holds, and that mim trains from it by a config's basename."""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .conftest import make_environment, pip_install, run
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = 'pss-vit-tiny_magnitude-cyclic-80-0_digits.py'
+# Two iterations and one validation of a small network.
+SMALL = (
+    'train_cfg.max_epochs=1',
+    'train_dataloader.dataset.indices=64',
+    'val_dataloader.dataset.indices=20',
+    'model.backbone.arch.num_layers=1',
+)
+
+
+def sources(folder):
+    """Relative names of a folder's files, caches left out."""
+    return {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / folder).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+
+
+def test_the_wheel_holds_configs_and_tools(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+        metadata = next(n for n in names if n.endswith('dist-info/METADATA'))
+        metadata = file.read(metadata).decode()
+        top_level = next(n for n in names if n.endswith('top_level.txt'))
+        assert file.read(top_level).decode().split() == ['mask_plugins']
+    mim = {n[len('mask_plugins/.mim/') :] for n in names if '/.mim/' in n}
+    wanted = sources('configs') | sources('tools') | sources('demo')
+    assert mim == wanted | {'model-index.yml'}
+    folders = {name.split('/')[0] for name in names}
+    assert len(folders) == 2, folders
+    code = {n for n in names if n.endswith('.py') and '/.mim/' not in n}
+    assert code == {
+        name
+        for name in sources('mask_plugins')
+        if name.endswith('.py') and '/.mim/' not in name
+    }
+    required = [
+        line.split(': ')[1]
+        for line in metadata.splitlines()
+        if line.startswith('Requires-Dist') and 'extra' not in line
+    ]
+    packages = {line.split('>')[0].split('<')[0] for line in required}
+    assert packages == {'torch', 'numpy', 'mmengine'}
+    assert 'License-File: LICENSE' in metadata
+
+
+def test_the_source_package_builds_the_same_wheel(
+    source_tree, wheel, tmp_path
+):
+    """Through the sdist, which is what an index would hold."""
+    run(
+        sys.executable,
+        'setup.py',
+        '-q',
+        'sdist',
+        '-d',
+        tmp_path,
+        cwd=source_tree,
+    )
+    (archive,) = tmp_path.glob('*.tar.gz')
+    options = ('--no-build-isolation', '--no-deps', '--no-index')
+    run(
+        sys.executable, '-m', 'pip', 'wheel', *options, '-w', tmp_path, archive
+    )
+    (again,) = tmp_path.glob('*.whl')
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as two:
+        assert set(one.namelist()) == set(two.namelist())
+
+
+@pytest.mark.slow
+class TestInstalledWheel:
+    """Mim, with nothing of the checkout in sight."""
+
+    def mim(self, installed, folder, *command):
+        return installed.run(
+            installed.python, '-m', 'mim', *command, cwd=folder
+        )
+
+    def test_it_is_the_wheel_that_is_imported(self, installed, tmp_path):
+        code = 'import mask_plugins; print(mask_plugins.__file__)'
+        found = installed.run(installed.python, '-c', code, cwd=tmp_path)
+        assert Path(found.strip()).parents[1] == installed.purelib
+        assert ROOT not in Path(found.strip()).parents
+
+    def test_train_test_and_run(self, installed, tmp_path):
+        output = self.mim(
+            installed, tmp_path, 'train', 'mask_plugins', QUICKSTART,
+            '--work-dir', 'run', '--cfg-options', *SMALL,
+        )  # fmt: skip
+        config = installed.purelib / 'mask_plugins/.mim/configs/pss'
+        assert str(config / QUICKSTART) in output
+        assert str(ROOT) not in output.replace(sys.prefix, '')
+        log = (tmp_path / 'run' / 'train_log.json').read_text().splitlines()
+        assert len(log) == 2
+
+        self.mim(
+            installed, tmp_path, 'test', 'mask_plugins', QUICKSTART,
+            '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run',
+            '--out', 'metrics.json', '--out-item', 'metrics',
+            '--cfg-options', 'test_dataloader.dataset.indices=20', SMALL[3],
+        )  # fmt: skip
+        metrics = json.loads((tmp_path / 'metrics.json').read_text())
+        assert 0 <= metrics['accuracy/top1'] <= 100
+
+    def test_run_doctor(self, installed, tmp_path):
+        output = self.mim(installed, tmp_path, 'run', 'mask_plugins', 'doctor')
+        assert str(installed.purelib / 'mask_plugins') in output
+        assert 'doctor: 0 to mend' in output
+
+    def test_list(self, installed, tmp_path):
+        output = self.mim(installed, tmp_path, 'list')
+        assert 'mask-plugins' in output
+
+    def test_gridsearch(self, installed, tmp_path):
+        self.mim(
+            installed, tmp_path, 'gridsearch', 'mask_plugins', QUICKSTART,
+            '--work-dir', 'grid', '--search-args',
+            '--optim_wrapper.optimizer.lr 0.001 0.002',
+            '--cfg-options', *SMALL,
+        )  # fmt: skip
+        for value in ('0.001', '0.002'):
+            (folder,) = tmp_path.glob(f'grid_search_*lr_{value}')
+            log = (folder / 'train_log.json').read_text().splitlines()
+            assert len(log) == 2
+
+    def test_bases_of_the_package(self, installed, tmp_path):
+        """Which mmengine looks up in the installed package."""
+        config = tmp_path / 'mine.py'
+        config.write_text(f"_base_ = ['mask_plugins::pss/{QUICKSTART}']")
+        code = (
+            'import mask_plugins\n'
+            'from mmengine.config import Config\n'
+            'print(Config.fromfile("mine.py").model.backbone.type)'
+        )
+        found = installed.run(installed.python, '-c', code, cwd=tmp_path)
+        assert found.split()[-1] == 'mask_plugins.PSSVisionTransformer'
+
+
+@pytest.mark.slow
+def test_an_editable_install(source_tree, tmp_path):
+    """Mim finds the checkout, and sees an edit of a config at once."""
+    env = make_environment(tmp_path / 'venv')
+    pip_install(env, '--no-build-isolation', '-e', source_tree)
+    assert (source_tree / 'mask_plugins' / '.mim' / 'configs').is_symlink()
+    added = source_tree / 'configs' / 'added_after_the_install.py'
+    added.write_text(f"_base_ = ['mask_plugins::pss/{QUICKSTART}']")
+    try:
+        output = run(
+            env.python, '-m', 'mim', 'train', 'mask_plugins', added.name,
+            '--work-dir', 'run', '--cfg-options', *SMALL, cwd=tmp_path,
+        )  # fmt: skip
+    finally:
+        added.unlink()
+    assert str(added) in output
+    assert (tmp_path / 'run' / 'epoch_1.pth').exists()
