@@ -12,6 +12,7 @@ SMALL = (
     ONE_LAYER,
     'train_cfg.max_epochs=1',
     'train_dataloader.dataset.indices=64',
+    'train_dataloader.batch_size=32',
     'val_dataloader.dataset.indices=20',
     # The schedule's own warm-up is longer than the run.
     'param_scheduler.warmup=0',

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ..small_run import NAME, SMALL, SMALL_TEST
 from .conftest import make_environment, pip_install, run
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICKSTART = 'pss-vit-tiny_magnitude-cyclic-80-0_digits.py'
-# Two iterations and one validation of a small network.
-SMALL = (
-    'train_cfg.max_epochs=1',
-    'train_dataloader.dataset.indices=64',
-    'val_dataloader.dataset.indices=20',
-    'model.backbone.arch.num_layers=1',
-)
 
 
 def sources(folder):
@@ -98,20 +91,20 @@ class TestInstalledWheel:
 
     def test_train_test_and_run(self, installed, tmp_path):
         output = self.mim(
-            installed, tmp_path, 'train', 'mask_plugins', QUICKSTART,
+            installed, tmp_path, 'train', 'mask_plugins', NAME,
             '--work-dir', 'run', '--cfg-options', *SMALL,
         )  # fmt: skip
         config = installed.purelib / 'mask_plugins/.mim/configs/pss'
-        assert str(config / QUICKSTART) in output
+        assert str(config / NAME) in output
         assert str(ROOT) not in output.replace(sys.prefix, '')
         log = (tmp_path / 'run' / 'train_log.json').read_text().splitlines()
         assert len(log) == 2
 
         self.mim(
-            installed, tmp_path, 'test', 'mask_plugins', QUICKSTART,
+            installed, tmp_path, 'test', 'mask_plugins', NAME,
             '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run',
             '--out', 'metrics.json', '--out-item', 'metrics',
-            '--cfg-options', 'test_dataloader.dataset.indices=20', SMALL[3],
+            '--cfg-options', *SMALL_TEST,
         )  # fmt: skip
         metrics = json.loads((tmp_path / 'metrics.json').read_text())
         assert 0 <= metrics['accuracy/top1'] <= 100
@@ -127,7 +120,7 @@ class TestInstalledWheel:
 
     def test_gridsearch(self, installed, tmp_path):
         self.mim(
-            installed, tmp_path, 'gridsearch', 'mask_plugins', QUICKSTART,
+            installed, tmp_path, 'gridsearch', 'mask_plugins', NAME,
             '--work-dir', 'grid', '--search-args',
             '--optim_wrapper.optimizer.lr 0.001 0.002',
             '--cfg-options', *SMALL,
@@ -140,7 +133,7 @@ class TestInstalledWheel:
     def test_bases_of_the_package(self, installed, tmp_path):
         """Which mmengine looks up in the installed package."""
         config = tmp_path / 'mine.py'
-        config.write_text(f"_base_ = ['mask_plugins::pss/{QUICKSTART}']")
+        config.write_text(f"_base_ = ['mask_plugins::pss/{NAME}']")
         code = (
             'import mask_plugins\n'
             'from mmengine.config import Config\n'
@@ -157,7 +150,7 @@ def test_an_editable_install(source_tree, tmp_path):
     pip_install(env, '--no-build-isolation', '-e', source_tree)
     assert (source_tree / 'mask_plugins' / '.mim' / 'configs').is_symlink()
     added = source_tree / 'configs' / 'added_after_the_install.py'
-    added.write_text(f"_base_ = ['mask_plugins::pss/{QUICKSTART}']")
+    added.write_text(f"_base_ = ['pss/{NAME}']")
     try:
         output = run(
             env.python, '-m', 'mim', 'train', 'mask_plugins', added.name,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from .test_train import QUICKSTART, SMALL, lines, run, train
+from ..small_run import QUICKSTART, SMALL, SMALL_TEST
+from .test_train import lines, run, train
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST = ROOT / 'tools' / 'test.py'
-SMALL_TEST = ('test_dataloader.dataset.indices=20', SMALL[3])
 
 
 def run_test(*options):

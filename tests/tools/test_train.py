@@ -3,6 +3,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ..small_run import QUICKSTART, SMALL
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / 'tools' / 'train.py'
-QUICKSTART = ROOT / 'configs/pss/pss-vit-tiny_magnitude-cyclic-80-0_digits.py'
-# Two iterations and one validation of a small network.
-SMALL = (
-    'train_cfg.max_epochs=1',
-    'train_dataloader.dataset.indices=64',
-    'val_dataloader.dataset.indices=20',
-    'model.backbone.arch.num_layers=1',
-    'default_hooks.checkpoint.save_best=None',
-)
 
 
 def run(*command, **env):
@@ -94,23 +88,26 @@ def test_bad_input_is_named_and_writes_nothing(tmp_path, options, message):
 
 
 def test_train_and_resume(tmp_path):
-    """With a `mask_plugins::` base, and without workers that persist."""
-    config = tmp_path / 'mine.py'
-    config.write_text(f"_base_ = ['mask_plugins::pss/{QUICKSTART.name}']")
-    options = ('--work-dir', tmp_path / 'run', '--cfg-options', *SMALL)
-    done = train(*options, config=config)
+    options = ('--work-dir', tmp_path, '--cfg-options', *SMALL)
+    done = train(*options)
     assert done.returncode == 0, done.stdout
-    assert len(lines(tmp_path / 'run' / 'train_log.json')) == 2
-    assert len(lines(tmp_path / 'run' / 'val_log.json')) == 1
+    assert len(lines(tmp_path / 'train_log.json')) == 2
+    assert len(lines(tmp_path / 'val_log.json')) == 1
 
     done = train(
         '--resume', '--no-validate', *options, 'train_cfg.max_epochs=2',
-        config=config,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    log = lines(tmp_path / 'run' / 'train_log.json')
+    log = lines(tmp_path / 'train_log.json')
     assert [line['iteration'] for line in log] == [0, 1, 2, 3]
-    assert len(lines(tmp_path / 'run' / 'val_log.json')) == 1
+    assert len(lines(tmp_path / 'val_log.json')) == 1
+
+
+def free_port():
+    """A port nobody listens on; 0 would leave the workers without one."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return listener.getsockname()[1]
 
 
 @pytest.mark.ddp
@@ -121,7 +118,8 @@ def test_two_processes_without_a_gpu(tmp_path, starter):
     options = ('--work-dir', tmp_path, '--launcher', 'pytorch')
     done = run(
         sys.executable, '-m', f'torch.distributed.{starter}',
-        '--nproc_per_node=2', '--master_port=0', TRAIN, QUICKSTART,
+        '--nproc_per_node=2', f'--master_port={free_port()}',
+        TRAIN, QUICKSTART,
         *options, '--cfg-options', *SMALL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
