@@ -43,4 +43,4 @@ def test_the_rest_works_and_the_error_says_what_to_install():
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith('1433')
-    assert "mim install 'mmpretrain>=1.0.0'" in run.stdout
+    assert "mim install 'mmpretrain>=1.2.0'" in run.stdout

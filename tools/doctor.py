@@ -227,8 +227,8 @@ def check_torch(facts: Facts) -> Row:
         return Row(
             'torch', f'{found}: {output}', FAIL, f'{mend} --force-reinstall'
         )
-    if facts.release('torch') < (2, 0):
-        return Row('torch', f'{found}, 2.0 or newer is needed', FAIL, mend)
+    if facts.release('torch') < (2, 5):
+        return Row('torch', f'{found}, 2.5 or newer is needed', FAIL, mend)
     return Row('torch', found)
 
 

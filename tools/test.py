@@ -31,7 +31,7 @@ def parse_args():
         action=DictAction,
         metavar='KEY=VALUE',
         help='change settings of the config, such as '
-        'model.backbone.drop_ratio=0.4 or "a.b=[1,2]" (no blanks)',
+        'test_dataloader.batch_size=64 or "a.b=[1,2]" (no blanks)',
     )
     parser.add_argument(
         '--amp', action='store_true', help='test in mixed precision'

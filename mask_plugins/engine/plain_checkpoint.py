@@ -73,6 +73,28 @@ def from_plain(checkpoint: Dict[str, Any]) -> None:
     _restore(checkpoint, tree)
 
 
+def equal(a: Any, b: Any) -> bool:
+    """Equality through containers and arrays; types must agree too.
+
+    Args:
+        a (Any): What :func:`from_plain` has restored, say.
+        b (Any): What it is compared to.
+
+    Returns:
+        bool: Dicts with the same items in another order differ.
+    """
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        same = list(a) == list(b)
+        return same and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    return bool(a == b)
+
+
 class _Encoder:
     """Rebuild nested containers and note what was converted on the way."""
 

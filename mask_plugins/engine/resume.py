@@ -6,7 +6,7 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.runner import Runner
@@ -17,6 +17,21 @@ LAST_VALIDATED = 'last_validated_iter'
 
 class UnsafeCheckpointError(RuntimeError):
     """A sound checkpoint with pickled objects, which torch refuses."""
+
+
+class ResumeChoice(NamedTuple):
+    """How a run that is to be resumed should start.
+
+    Args:
+        resume (bool): False where nothing is left to resume from.
+        load_from (str, optional): The checkpoint, None where mmengine finds
+            it by itself. Defaults to None.
+        warning (str): What to tell the user. Defaults to ''.
+    """
+
+    resume: bool
+    load_from: Optional[str] = None
+    warning: str = ''
 
 
 def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
@@ -80,6 +95,82 @@ def _unsafe(path: str, error: Exception) -> str:
         'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run; what '
         'SafeCheckpointHook then saves loads without it'
     )
+
+
+def check_named_checkpoint(path: str) -> None:
+    """Read the checkpoint that ``load_from`` names; a URL is not looked at.
+
+    Args:
+        path (str): Value of ``load_from``.
+
+    Raises:
+        FileNotFoundError, ValueError, UnsafeCheckpointError: As
+            :func:`check_checkpoint`.
+    """
+    if '://' in path:
+        return
+    try:
+        check_checkpoint(osp.expanduser(path))
+    except UnsafeCheckpointError:
+        raise
+    except (ValueError, OSError) as error:
+        raise type(error)(
+            f'load_from={path!r} cannot be loaded: {error}'
+        ) from error
+
+
+def choose_checkpoint(
+    work_dir: str, folders: Sequence[str], filename_tmpl: str
+) -> ResumeChoice:
+    """The newest checkpoint of a run that is sound.
+
+    Args:
+        work_dir (str): Where ``last_checkpoint`` lies.
+        folders (Sequence[str]): Where checkpoints lie; the folder of the one
+            that ``last_checkpoint`` names is searched too.
+        filename_tmpl (str): Their name, with ``{}`` for the step.
+
+    Returns:
+        ResumeChoice: With a warning if it is not what ``last_checkpoint``
+        names.
+
+    Raises:
+        UnsafeCheckpointError: If torch refuses to load a sound one.
+    """
+    last_file = osp.join(work_dir, 'last_checkpoint')
+    last = ''
+    if osp.isfile(last_file):
+        # A damaged one must not end the search.
+        with open(last_file, errors='replace') as file:
+            last = file.read().strip()
+    if '://' in last:
+        return ResumeChoice(True)
+    if last:
+        folders = [*folders, osp.dirname(last) or '.']
+    problems = []
+    for path in checkpoint_candidates(last, folders, filename_tmpl):
+        try:
+            check_checkpoint(path, ('meta', 'state_dict', 'message_hub'))
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        warning = ''
+        if problems or not last:
+            why = '; '.join(problems) or f'{last_file} does not exist'
+            warning = (
+                f'{why}. Resuming from {path}; what came after it is trained '
+                'again.'
+            )
+        # Left to mmengine where it chooses the same.
+        return ResumeChoice(True, None if path == last else path, warning)
+    if problems:
+        return ResumeChoice(
+            False,
+            warning=f'{"; ".join(problems)}. There is no checkpoint to resume '
+            'from: training starts from scratch, and new checkpoints replace '
+            'the damaged ones of the same name.',
+        )
+    return ResumeChoice(True)
 
 
 def checkpoint_candidates(

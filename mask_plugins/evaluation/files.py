@@ -4,7 +4,7 @@
 import json
 import math
 import os
-from typing import Any, Iterable, List
+from typing import Any, Callable, Iterable, List, Optional
 
 
 def read_json(path: str) -> Any:
@@ -21,12 +21,21 @@ def read_json(path: str) -> Any:
             raise ValueError(f'{path} is not JSON: {error}') from error
 
 
-def read_json_lines(path: str) -> List[dict]:
+def read_json_lines(
+    path: str, on_cut: Optional[Callable[[str], Any]] = None
+) -> List[dict]:
     """Read a file that has one JSON object per line.
+
+    Args:
+        path (str): The file.
+        on_cut (Callable, optional): For a file that is still being written,
+            or whose writer was killed: called with a note where the last
+            line is cut, which is then left out, even if it is the only one.
+            Defaults to None: such a line is an error.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is empty, or a line is not a JSON object; the
+        ValueError: If it has no line, or one is not a JSON object; the
             message names file and line.
     """
     records = []
@@ -39,6 +48,12 @@ def read_json_lines(path: str) -> List[dict]:
             except ValueError as error:
                 hint = ''
                 if not line.endswith('\n'):
+                    if on_cut is not None:
+                        on_cut(
+                            f'{path}, line {number} is cut, and left out: '
+                            'the run was killed, or is still writing'
+                        )
+                        return records
                     hint = ' (a run that was killed while writing?)'
                 raise ValueError(
                     f'{path}, line {number} is not JSON{hint}: '

@@ -12,7 +12,7 @@ from mmpretrain.models.backbones import BEiTViT
 from torch import Tensor, nn
 
 from mask_plugins.models.backbones import PSSVisionTransformer, sample_tokens
-from mask_plugins.models.converters import read_weights
+from mask_plugins.models.converters import read_checkpoint, take_weights
 from mask_plugins.registry import MODELS
 
 
@@ -68,6 +68,10 @@ def load_model(
     state-dict keys stay, and without dropping it computes what it did. So
     baselines and models trained with a schedule are measured alike.
 
+    A checkpoint of a run with an ``EMAHook`` holds two sets of weights. Those
+    are loaded that the run itself evaluated: the average, or with
+    ``evaluate_on_ema=False`` the trained ones.
+
     Args:
         cfg (Config): Its config.
         checkpoint (str): Its weights.
@@ -88,7 +92,7 @@ def load_model(
     device = torch.device(device) if device else default_device()
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'device {device}: there is no CUDA GPU here')
-    weights = _read(checkpoint)
+    weights = _read(checkpoint, _averages_unused(cfg))
     with config_scope(cfg):
         model_cfg = cfg.model.copy()
         if cfg.get('data_preprocessor') is not None:
@@ -153,10 +157,41 @@ def _pss_from_beit(backbone: BEiTViT, cfg: dict) -> PSSVisionTransformer:
     return PSSVisionTransformer(**settings)
 
 
-def _read(checkpoint: str) -> Dict[str, Tensor]:
+def _averages_unused(cfg: Config) -> bool:
+    """Whether the run averaged its weights but evaluated the trained ones."""
+    hooks = list((cfg.get('default_hooks') or {}).values())
+    hooks += cfg.get('custom_hooks') or []
+    return any(
+        isinstance(hook, dict)
+        and _type_name(hook).endswith('EMAHook')
+        and not hook.get('evaluate_on_ema', True)
+        for hook in hooks
+    )
+
+
+def _type_name(cfg: dict) -> str:
+    """The type of a config: a name, or a class in the new style."""
+    kind = cfg.get('type')
+    return getattr(kind, '__name__', str(kind))
+
+
+def _read(checkpoint: str, trained: bool) -> Dict[str, Tensor]:
+    """The weights; those before averaging if ``trained`` and they exist."""
     ignored = [(_Ignored, name) for name in IGNORED]
     with torch.serialization.safe_globals(ignored):
-        weights = read_weights(checkpoint, 'state_dict')
+        loaded = read_checkpoint(checkpoint)
+    key = 'state_dict'
+    if trained and isinstance(loaded, dict) and 'ema_state_dict' in loaded:
+        # EMAHook exchanges the two when it saves, whatever it evaluates.
+        key = 'ema_state_dict'
+        print(
+            f'{checkpoint}: the trained weights are loaded, not their '
+            'average, as the EMAHook of the config has evaluate_on_ema=False'
+        )
+    weights = take_weights(loaded, key, checkpoint)
+    if key == 'ema_state_dict':
+        # Beside the weights it counts its steps.
+        weights.pop('steps', None)
     # A wrapper's prefix, as mmengine strips it too.
     return {
         key[len('module.') :] if key.startswith('module.') else key: value

@@ -134,7 +134,7 @@ def group_runs(
     for run in runs:
         recipe = strip_seed(run.name)
         if run.config is not None:
-            plain = _without_seeds(run.config.to_dict())
+            plain = _without_seeds(_without_source(run.config.to_dict()))
             recipe = json.dumps(plain, sort_keys=True, default=str)
         keys.append((run.config_name, recipe))
     groups = _group(runs, keys)
@@ -177,6 +177,17 @@ def _match(pattern: str, name: str) -> str:
     if found is None:
         raise ValueError(f'--group {pattern!r} does not match {name}')
     return found.group(1) if found.groups() else found.group(0)
+
+
+def _without_source(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Without ``load_from`` where it says from where a run was resumed.
+
+    Otherwise it names the weights that the run started with, and is part of
+    the recipe; None is as good as absent.
+    """
+    if config.get('resume') or config.get('load_from') is None:
+        config.pop('load_from', None)
+    return config
 
 
 def _without_seeds(value: Any) -> Any:

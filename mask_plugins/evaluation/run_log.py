@@ -15,7 +15,9 @@ VAL_LOG = 'val_log.json'
 class RunLog:
     """What ``TrainLogHook`` wrote into a work_dir.
 
-    The logs of the original of PSS, which have the same keys, do as well.
+    The logs of the original of PSS, which have the same keys, do as well. A
+    run may be under way, or have been killed: a last line that is cut is left
+    out, and ``notes`` says so.
 
     Args:
         folder (str): The work_dir.
@@ -24,24 +26,28 @@ class RunLog:
 
     Raises:
         FileNotFoundError: If there is no ``train_log.json``.
-        ValueError: If a line is not JSON, or lacks ``epoch`` or ``time``.
+        ValueError: If another line is not JSON, or one lacks ``epoch`` or
+            ``time``, or there is none.
     """
 
     def __init__(self, folder: str, name: Optional[str] = None) -> None:
         self.folder = folder
         self.name = name or os.path.basename(os.path.abspath(folder))
+        self.notes: List[str] = []
         path = os.path.join(folder, TRAIN_LOG)
         if not os.path.isfile(path):
             raise FileNotFoundError(
                 f'{folder} has no {TRAIN_LOG}: was it trained with '
                 'mask_plugins.TrainLogHook?'
             )
-        self.train = read_json_lines(path)
+        self.train = read_json_lines(path, self.notes.append)
+        if not self.train:
+            raise ValueError(f'{path} has no whole line yet')
         self._require(path, self.train, ('epoch', 'time'))
         path = os.path.join(folder, VAL_LOG)
         self.val: List[dict] = []
         if os.path.isfile(path):
-            self.val = read_json_lines(path)
+            self.val = read_json_lines(path, self.notes.append)
             self._require(path, self.val, ('epoch',))
 
     @staticmethod

@@ -33,7 +33,7 @@ class Scheduled(NamedTuple):
     attribute: str
     schedule: Schedule
     by_epoch: bool = False
-    every: int = 1
+    every: int = 1  # iterations per optimizer step
 
 
 def read_schedules(cfg: Config, name: str) -> List[Scheduled]:
@@ -176,10 +176,11 @@ def plan(
         ``mac_share``; None if it is a slope) and ``mac_share`` of the run;
         and ``curve``, what ``draw_schedules`` takes.
     """
-    every = iters_per_epoch if scheduled.by_epoch else scheduled.every
-    epoch = 1 if scheduled.by_epoch else math.ceil(iters_per_epoch / every)
-    schedule = scheduled.schedule.resolve(math.ceil(max_iters / every), epoch)
-    iterations, value = _evaluate(schedule, max_iters, every)
+    unit = iters_per_epoch if scheduled.by_epoch else 1
+    schedule = scheduled.schedule.resolve(
+        math.ceil(max_iters / unit), iters_per_epoch // unit
+    )
+    iterations, value = _evaluate(schedule, max_iters, unit, scheduled.every)
     ratio = scheduled.attribute == RATIO
     if ratio and not (0 <= value.min() and value.max() < 1):
         raise ValueError(
@@ -209,27 +210,31 @@ def plan(
         name=scheduled.name,
         epoch=np.append(iterations, max_iters) / iters_per_epoch,
         value=np.append(value, value[-1]),
-        cycle=_cycle(schedule, every / iters_per_epoch),
+        cycle=_cycle(schedule, unit / iters_per_epoch),
     )
     return dict(summary=summary, curve=curve)
 
 
 def _evaluate(
-    schedule: Schedule, max_iters: int, every: int
+    schedule: Schedule, max_iters: int, unit: int, hold: int
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Iterations, all or a sample of them, and their values."""
+    """Iterations, all or a sample of them, and their values.
+
+    As ``ScheduleHook.value`` has it: t counts ``unit`` iterations, and stays
+    for ``hold`` of them.
+    """
     if isinstance(schedule, CyclicSchedule):
         # One cycle says all.
         cycle = min(schedule.period, schedule.total)
         values = np.array([schedule.value(t) for t in range(cycle)])
         iterations = np.arange(max_iters)
-        step = iterations // every
+        step = (iterations - iterations % hold) // unit
         end = schedule.value(schedule.total)
         value = np.where(step < schedule.total, values[step % cycle], end)
         return iterations, value
     stride = -(-max_iters // MOST_VALUES)
     iterations = np.arange(0, max_iters, stride)
-    value = [schedule.value(int(t) // every) for t in iterations]
+    value = [schedule.value(int(t - t % hold) // unit) for t in iterations]
     return iterations, np.array(value)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 
 from mmengine.config import Config
 
-from mask_plugins.core.tokens import keep_count
+from mask_plugins.core.tokens import block_macs, keep_count
 from mask_plugins.registry import MODELS
 
 from .model_loading import config_scope
@@ -25,16 +25,9 @@ class Tokens(NamedTuple):
         return keep_count(total, drop_ratio, self.prefix, self.count_on)
 
     def mac_share(self, drop_ratio: float) -> float:
-        """Multiply-adds of a block, relative to those at ratio 0.
-
-        A block of width C costs :math:`12 n C^2 + 2 n^2 C` for n tokens.
-        """
-        return self._macs(self.kept(drop_ratio)) / self._macs(
-            self.patches + self.prefix
-        )
-
-    def _macs(self, n: int) -> float:
-        return 12.0 * n * self.width**2 + 2.0 * n**2 * self.width
+        """Multiply-adds of a block, relative to those at ratio 0."""
+        full = block_macs(self.patches + self.prefix, self.width)
+        return block_macs(self.kept(drop_ratio), self.width) / full
 
 
 def read_tokens(cfg: Config) -> Optional[Tokens]:

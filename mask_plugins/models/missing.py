@@ -27,7 +27,7 @@ def _missing(name: str) -> Callable:
     def build(*args, **kwargs):
         raise ImportError(
             f'mask_plugins.{name} builds on mmpretrain, which is not '
-            "installed: mim install 'mmpretrain>=1.0.0'"
+            "installed: mim install 'mmpretrain>=1.2.0'"
         )
 
     return build

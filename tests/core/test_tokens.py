@@ -4,6 +4,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mask_plugins.core import tokens as T
 
@@ -176,3 +177,21 @@ class TestGate:
         loud = T.select_tokens(T.score_magnitude(x), kept, 0)
         assert found.any(1).float().mean() > 0.9
         assert (loud == place[:, None]).any(1).float().mean() < 0.1
+
+
+class TestCost:
+    def test_is_what_torch_counts_in_a_block(self):
+        n, width, heads = 17, 48, 3
+        tokens = torch.ones(n, width)
+        with FlopCounterMode(display=False) as counter:
+            qkv = tokens @ torch.ones(width, 3 * width)
+            q, k, v = qkv.reshape(n, 3, heads, -1).permute(1, 2, 0, 3)
+            mixed = ((q @ k.mT) @ v).transpose(0, 1).reshape(n, width)
+            projected = mixed @ torch.ones(width, width)
+            hidden = projected @ torch.ones(width, 4 * width)
+            hidden @ torch.ones(4 * width, width)
+        assert 2 * T.block_macs(n, width) == counter.get_total_flops()
+
+    def test_deit_small(self):
+        # 4.6 G multiply-adds in all, 0.06 of them in the patch embedding.
+        assert 12 * T.block_macs(197, 384) == pytest.approx(4.54e9, rel=2e-3)

@@ -137,6 +137,18 @@ class TestValues:
         runner = run(tmp_path, [hook], optim_wrapper=optim)
         assert used(runner) == [0.8, 0.8, 0.6, 0.6, 0.4, 0.4, 0.2, 0.2]
 
+    def test_updates_keep_step_with_epochs(self, tmp_path):
+        """Four iterations an epoch, three an update: no drift."""
+        hook = ScheduleHook('backbone.drop_ratio', CYCLIC, unit='update')
+        optim = dict(
+            optimizer=dict(type='SGD', lr=0.01), accumulative_counts=3
+        )
+        loop = dict(by_epoch=True, max_epochs=3)
+        runner = run(tmp_path, [hook], loop=loop, optim_wrapper=optim)
+        cycle = [0.8, 0.4, 0.0, 0.4]
+        began = [t - t % 3 for t in range(12)]
+        assert used(runner) == [cycle[t % 4] for t in began]
+
     def test_evaluation_value_is_given_back(self, tmp_path):
         hook = ScheduleHook('backbone.drop_ratio', LINEAR, eval_value=0.1)
         runner = run(tmp_path, [hook])
@@ -173,6 +185,11 @@ class TestValues:
             experiment_name=str(tmp_path),
         )
         runner.test()
+        log = next(tmp_path.glob('*/*.log')).read_text()
+        assert (
+            'tests with backbone.drop_ratio = 0.0, not the configured 0.3'
+            in log
+        )
         assert set(used(runner, training=False)) == {0.0}
         assert runner.model.backbone.drop_ratio == 0.3
 

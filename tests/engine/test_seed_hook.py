@@ -179,6 +179,8 @@ class Balanced(ToyDataset):
             ['an iteration loop without'],
         ),
         (dict(pipeline=PIPELINE[::-1]), ['transform 1 of ToyDataset']),
+        (dict(accumulate=2), ['does not divide the 3 iterations']),
+        (dict(accumulate=3), []),
         (dict(randomness=dict(seed=None)), ['Set randomness=dict(seed=0)']),
         (
             dict(sampler=lambda dataset, seed: RandomSampler(dataset)),

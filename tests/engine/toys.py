@@ -89,6 +89,7 @@ def build_runner(
     model=ToyModel,
     val_dataset=None,
     interval=1,
+    accumulate=1,
     **kwargs,
 ):
     """A Runner with 3 iterations per epoch and SafeCheckpointHook."""
@@ -121,7 +122,10 @@ def build_runner(
         val_evaluator={'type': ToyMetric, **(metric or {})},
         train_cfg=train_cfg,
         val_cfg=dict(),
-        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
+        optim_wrapper=dict(
+            optimizer=dict(type='Adam', lr=0.1),
+            accumulative_counts=accumulate,
+        ),
         default_hooks=dict(
             checkpoint={
                 'type': 'mask_plugins.SafeCheckpointHook',

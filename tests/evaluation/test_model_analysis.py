@@ -1,11 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Loading, sweeping and looking into models that anyone may have trained."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmpretrain.engine.hooks import EMAHook
 
 from mask_plugins.core.tokens import keep_count
 from mask_plugins.evaluation import data_loading, patch_images
@@ -95,6 +98,55 @@ def test_stock_checkpoints_hold_a_log_history(tmp_path):
     _, model = load((config, checkpoint), RATIOS)
     key = 'backbone.cls_token'
     assert torch.equal(model.state_dict()[key], state_dict[key])
+
+
+@pytest.mark.parametrize('where', ['custom_hooks', 'default_hooks'])
+@pytest.mark.parametrize('on_ema', [True, False, None])
+def test_weights_are_those_that_the_run_evaluated(
+    on_ema, where, tmp_path, capsys
+):
+    config, checkpoint = write_model(tmp_path, PSS)
+    cfg = Config.fromfile(config)
+    hook = dict(type='mmpretrain.EMAHook', momentum=0.5)
+    if on_ema is not None:
+        hook.update(evaluate_on_ema=on_ema, evaluate_on_origin=not on_ema)
+    cfg[where] = [hook] if where == 'custom_hooks' else dict(ema=hook)
+    trained, average = save_with_ema(cfg, checkpoint)
+    model = load_model(cfg, checkpoint, RATIOS, device='cpu')
+    expected = trained if on_ema is False else average
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+    printed = capsys.readouterr().out
+    assert ('trained weights' in printed) == (on_ema is False)
+
+
+def test_no_average_in_the_file(tmp_path, capsys):
+    config, checkpoint = write_model(tmp_path, PSS)
+    cfg = Config.fromfile(config)
+    cfg.custom_hooks = [dict(type='EMAHook', evaluate_on_ema=False)]
+    load_model(cfg, checkpoint, RATIOS, device='cpu')
+    assert capsys.readouterr().out == ''
+
+
+def save_with_ema(cfg, checkpoint):
+    """Save as a run does; the trained weights and their average."""
+    model = build(cfg.filename)
+    hook = EMAHook(momentum=0.5)
+    hook.before_run(SimpleNamespace(model=model))
+    hook.ema_model.update_parameters(model)  # the first one copies
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    hook.ema_model.update_parameters(model)
+    trained, average = model.state_dict(), hook.ema_model.module.state_dict()
+    trained = {key: value.clone() for key, value in trained.items()}
+    average = {key: value.clone() for key, value in average.items()}
+    key = 'backbone.cls_token'
+    assert torch.allclose(trained[key] - average[key], torch.tensor(0.5))
+    content = dict(state_dict=model.state_dict())
+    hook.before_save_checkpoint(None, content)
+    torch.save(content, checkpoint)
+    return trained, average
 
 
 # -------------------------------------------------------------------- data

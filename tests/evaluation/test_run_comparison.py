@@ -52,6 +52,24 @@ def test_one_config_with_other_settings_is_another_group(tmp_path):
     assert 'big-lr' in groups
 
 
+def test_a_resumed_run_stays_in_its_group(tmp_path):
+    more = ('', "resume = True\nload_from = 'w2/epoch_1.pth'\n",
+            'resume = False\nload_from = None\n',
+            "resume = False\nload_from = 'pretrained.pth'\n")  # fmt: skip
+    runs = [
+        comparison.read_run(
+            write_run(
+                tmp_path / f'run-seed{seed}',
+                config=CONFIG.format(seed=seed, lr=1) + text,
+            )
+        )
+        for seed, text in enumerate(more)
+    ]
+    groups = comparison.group_runs(runs)
+    # What a run starts from is part of its recipe.
+    assert list(groups.values()) == [runs[:3], runs[3:]]
+
+
 def test_without_configs_the_folders_tell(tmp_path):
     names = ['x-seed0', 'x-seed1', 'y_seed_0', 'z/seed0', 'z/seed=1']
     runs = [comparison.read_run(write_run(tmp_path / n)) for n in names]

@@ -63,6 +63,37 @@ def test_missing_and_corrupt_logs_are_named(tmp_path):
         RunLog(str(folder))
 
 
+def test_a_last_line_that_is_cut_is_left_out_and_noted(tmp_path):
+    folder = tmp_path / 'run'
+    write_run(folder)
+    train, val = folder / 'train_log.json', folder / 'val_log.json'
+    text = train.read_text()
+    train.write_text(text[:-12])
+    val.write_text('{"epoch": 0, "iter')
+    run = RunLog(str(folder))
+    assert len(run.train) == 3 * PER_EPOCH - 1
+    assert run.val == []
+    assert [note.split(' and ')[0] for note in run.notes] == [
+        f'{train}, line 30 is cut,',
+        f'{val}, line 1 is cut,',
+    ]
+    # Whole but for the end of the line: nothing is lost.
+    train.write_text(text[:-1])
+    val.unlink()
+    run = RunLog(str(folder))
+    assert len(run.train) == 3 * PER_EPOCH
+    assert run.notes == []
+    # Cut, but not the last: no crash leaves that.
+    train.write_text(text[:-12] + '\n')
+    with pytest.raises(ValueError, match=r'train_log\.json, line 30 is not'):
+        RunLog(str(folder))
+    train.write_text(text[:10])
+    with pytest.raises(ValueError, match='has no whole line'):
+        RunLog(str(folder))
+    with pytest.raises(ValueError, match='line 1 is not JSON .a run that was'):
+        read_json_lines(str(train))
+
+
 def test_json_files(tmp_path):
     path = str(tmp_path / 'sub' / 'a.json')
     write_json(path, dict(a=float('nan'), b=[1, float('inf')]))

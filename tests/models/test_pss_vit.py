@@ -2,6 +2,7 @@
 """The sampling vision transformer and the sampler for stock backbones."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -231,11 +232,18 @@ class TestCheckpoints:
         with pytest.raises(ValueError, match='rows, got 7'):
             resize_bias_table(torch.ones(7, 1), (2, 2))
 
-    def test_a_pretrained_file_survives_init_weights(self, tmp_path):
+    def test_resize_without_scipy_says_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, 'scipy.interpolate', None)
+        with pytest.raises(ImportError, match='pip install scipy'):
+            resize_bias_table(torch.ones(12, 1), (2, 2))
+
+    @pytest.mark.parametrize('as_list', [False, True])
+    def test_a_pretrained_file_survives_init_weights(self, tmp_path, as_list):
         donor = build()
         path = tmp_path / 'donor.pth'
         torch.save(dict(state_dict=donor.state_dict()), path)
-        model = build(init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+        init_cfg = dict(type='Pretrained', checkpoint=str(path))
+        model = build(init_cfg=[init_cfg] if as_list else init_cfg)
         model.init_weights()
         for key, value in donor.state_dict().items():
             assert torch.equal(value, model.state_dict()[key]), key

@@ -231,10 +231,26 @@ def test_plot_training_with_bad_logs_writes_nothing(tmp_path, call):
     with pytest.raises(SystemExit, match=r'no train_log\.json'):
         call('plot_training', run, tmp_path)
     log = tmp_path / 'a' / 'train_log.json'
-    log.write_text(log.read_text() + '{"epoch": 3, "iter')
+    log.write_text(log.read_text() + '{"epoch": 3, "iter\n')
     with pytest.raises(SystemExit, match=r'train_log\.json, line 31'):
         call('plot_training', run)
     assert names(tmp_path / 'a') == ['train_log.json', 'val_log.json']
+
+
+def test_logs_of_a_killed_run(tmp_path, call, capsys):
+    config = CONFIG.format(seed=0, lr=1)
+    run = write_run(tmp_path / 'a', epochs=2, config=config)
+    log = tmp_path / 'a' / 'train_log.json'
+    log.write_text(log.read_text() + '{"epoch": 2, "iter')
+    note = 'line 21 is cut, and left out'
+    call('plot_training', run)
+    assert note in capsys.readouterr().out
+    call('compare_runs', run, '--include-unfinished')
+    printed = capsys.readouterr().out
+    assert note in printed
+    assert 'a is unfinished (epoch 2 of 3)' in printed
+    comparison = read_json(str(tmp_path / 'a' / 'compare_runs.json'))
+    assert [group['n'] for group in comparison['groups']] == [1]
 
 
 def test_compare_runs(tmp_path, call, capsys):

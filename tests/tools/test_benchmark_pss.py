@@ -21,11 +21,11 @@ from mask_plugins.evaluation.benchmarks import (
     peak_memory,
     time_interleaved,
 )
-from mask_plugins.evaluation.benchmarks.pss import (
+from mask_plugins.evaluation.benchmarks.bias_gather import (
     GivenBias,
-    cyclic_shares,
     dense_gather,
 )
+from mask_plugins.evaluation.benchmarks.pss import cyclic_shares
 from mask_plugins.models.backbones import PSSVisionTransformer
 from mask_plugins.visualization.pss_benchmark import plot_pss_benchmark
 

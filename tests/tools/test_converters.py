@@ -6,6 +6,7 @@ from our backbone: its forward is what the converted weights must reproduce.
 """
 
 import os
+import pickle
 import runpy
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from mask_plugins.models.converters import (
     read_weights,
     write_checkpoint,
 )
+from mask_plugins.models.converters.cli import make_parser
 from mask_plugins.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -316,6 +318,22 @@ def test_written_file_is_a_pretrained_checkpoint(tmp_path, suffix):
         loaded = model.backbone.state_dict()[key]
         assert loaded.equal(result.state_dict[f'backbone.{key}'])
         load_checkpoint(model, path, strict=True)
+
+
+def test_help_says_what_each_format_is_for(capsys):
+    with pytest.raises(SystemExit):
+        make_parser('SimMIM', 'simmim_to_mask_plugins').parse_args(['-h'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert ".pth, which init_cfg=dict(type='Pretrained')" in text
+    assert '.safetensors, which mmengine does not read' in text
+
+
+def test_mmengine_reads_no_safetensors(tmp_path):
+    # If this fails, the help of the converters can be shortened.
+    path = str(tmp_path / 'converted.safetensors')
+    write_checkpoint(path, dict(a=torch.ones(2)))
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(nn.Linear(1, 1), path)
 
 
 def original_training_file(path, weights):

@@ -104,6 +104,7 @@ def read(args):
         except FileNotFoundError as error:
             notes.append(f'left out: {error}')
             continue
+        notes += one.log.notes
         unfinished = one.done()
         if unfinished and not args.include_unfinished:
             notes.append(

@@ -68,6 +68,8 @@ def run(args):
     figures = draw(args, runs)
     summary = [summarize(one) for one in runs]
     print_summary(summary)
+    for note in (note for one in runs for note in one.notes):
+        print(f'note: {note}')
     written = [write_json(osp.join(out, 'training_summary.json'), summary)]
     for name in track(list(figures), 'pictures'):
         path = osp.join(out, f'{name}.{args.format}')

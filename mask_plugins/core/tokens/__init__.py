@@ -10,6 +10,7 @@ with the prefix, H heads, L relative positions.
 """
 
 from .bias import gather_position_bias
+from .cost import block_macs
 from .gate import TokenGate
 from .gather import gather_tokens, scatter_tokens
 from .relative_position import relative_position_index, select_index_pairs
@@ -19,6 +20,7 @@ from .selection import check_drop_ratio, keep_count, select_tokens
 __all__ = [
     'SCORES',
     'TokenGate',
+    'block_macs',
     'check_drop_ratio',
     'gather_position_bias',
     'gather_tokens',

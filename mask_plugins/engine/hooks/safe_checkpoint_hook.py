@@ -6,7 +6,6 @@ import os.path as osp
 import pickle
 from typing import Any, Dict, List, Optional, Set
 
-import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import HardDiskBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
@@ -18,12 +17,12 @@ from mask_plugins.engine.atomic_backend import (
     AtomicLocalBackend,
     remove_leftovers,
 )
-from mask_plugins.engine.plain_checkpoint import from_plain, to_plain
+from mask_plugins.engine.plain_checkpoint import equal, from_plain, to_plain
+from mask_plugins.engine.remove_later_backend import RemoveLaterBackend
 from mask_plugins.engine.resume import (
     LAST_VALIDATED,
-    UnsafeCheckpointError,
-    check_checkpoint,
-    checkpoint_candidates,
+    check_named_checkpoint,
+    choose_checkpoint,
     inside_epoch,
     owes_validation,
 )
@@ -140,55 +139,15 @@ class SafeCheckpointHook(CheckpointHook):
         """``_resume`` and ``_load_from`` as they should be."""
         resume, load_from = runner._resume, runner._load_from
         if load_from is not None:
-            if '://' not in str(load_from):
-                self._check_named(str(load_from))
+            check_named_checkpoint(str(load_from))
+        if load_from is not None or not resume:
             return [resume, load_from]
-        if not resume:
-            return [resume, load_from]
-        last_file = osp.join(runner.work_dir, 'last_checkpoint')
-        last = ''
-        if osp.isfile(last_file):
-            # A damaged one must not end the search.
-            with open(last_file, errors='replace') as file:
-                last = file.read().strip()
-        if '://' in last:
-            return [True, None]
-        folders = [*self._folders(runner)]
-        if last:
-            folders.append(osp.dirname(last) or '.')
-        problems = []
-        for path in checkpoint_candidates(last, folders, self.filename_tmpl):
-            try:
-                check_checkpoint(path, ('meta', 'state_dict', 'message_hub'))
-            except (ValueError, OSError) as error:
-                problems.append(str(error))
-                continue
-            if problems or not last:
-                why = '; '.join(problems) or f'{last_file} does not exist'
-                runner.logger.warning(
-                    f'{type(self).__name__}: {why}. Resuming from {path}; '
-                    'what came after it is trained again.'
-                )
-            # Left to mmengine where it chooses the same.
-            return [True, None if path == last else path]
-        if problems:
-            runner.logger.warning(
-                f'{type(self).__name__}: {"; ".join(problems)}. There is no '
-                'checkpoint to resume from: training starts from scratch, and '
-                'new checkpoints replace the damaged ones of the same name.'
-            )
-            return [False, None]
-        return [True, None]
-
-    def _check_named(self, path: str) -> None:
-        try:
-            check_checkpoint(osp.expanduser(path))
-        except UnsafeCheckpointError:
-            raise
-        except (ValueError, OSError) as error:
-            raise type(error)(
-                f'load_from={path!r} cannot be loaded: {error}'
-            ) from error
+        choice = choose_checkpoint(
+            runner.work_dir, self._folders(runner), self.filename_tmpl
+        )
+        if choice.warning:
+            runner.logger.warning(f'{type(self).__name__}: {choice.warning}')
+        return [choice.resume, choice.load_from]
 
     def _folders(self, runner: Runner) -> List[str]:
         """The run's folder for checkpoints, before mmengine works it out."""
@@ -217,7 +176,7 @@ class SafeCheckpointHook(CheckpointHook):
         # mmengine compares pickles, which differ for equal objects.
         if runner._resume and 'dataset_meta' in checkpoint.get('meta', {}):
             live = getattr(runner.train_dataloader.dataset, 'metainfo', None)
-            if _equal(live, checkpoint['meta']['dataset_meta']):
+            if equal(live, checkpoint['meta']['dataset_meta']):
                 checkpoint['meta']['dataset_meta'] = live
 
     def _save_checkpoint_with_step(
@@ -268,7 +227,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save the best as mmengine does, but remove the old one last."""
         backend = self.file_backend
-        self.file_backend = _RemoveLater(backend)
+        self.file_backend = RemoveLaterBackend(backend)
         try:
             super()._save_best_checkpoint(runner, metrics)
             paths = self.file_backend.paths
@@ -320,33 +279,3 @@ class SafeCheckpointHook(CheckpointHook):
         if message not in self._warned:
             self._warned.add(message)
             runner.logger.warning(f'{type(self).__name__}: {message}.')
-
-
-class _RemoveLater:
-    """A file backend that only notes what it is told to remove."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self.paths: List[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def remove(self, path: str) -> None:
-        self.paths.append(path)
-
-    rmtree = remove
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Equality through containers and arrays; types must agree too."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        same = list(a) == list(b)
-        return same and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b)
-    return bool(a == b)

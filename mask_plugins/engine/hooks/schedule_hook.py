@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Set a scheduled value in the model before every iteration."""
 
-import math
 from typing import List, Optional, Tuple, Union
 
 from mmengine.dist import master_only
@@ -34,9 +33,10 @@ class ScheduleHook(Hook):
         schedule (dict | Schedule): Config of a schedule in ``SCHEDULES``.
         by_epoch (bool): Count epochs instead of iterations: t is the epoch,
             and ``total`` and ``period`` are epochs. Defaults to False.
-        unit (str): What t counts otherwise: ``'iter'``, iterations of the
-            data loader, or ``'update'``, optimizer steps, which are fewer
-            under gradient accumulation. Defaults to ``'iter'``.
+        unit (str): When the value may change otherwise: at every iteration of
+            the data loader, ``'iter'``, or at every optimizer step,
+            ``'update'``, which are fewer under gradient accumulation. Lengths
+            are iterations in both cases. Defaults to ``'iter'``.
         eval_value (float, optional): Value during validation and test; None
             leaves the attribute as it is. Defaults to None.
         name (str, optional): Name of the logged scalar; by default the last
@@ -113,7 +113,7 @@ class ScheduleHook(Hook):
         runner.message_hub.update_scalar(f'train/{self.name}', used)
 
     def lengths(self, runner: Runner) -> Tuple[int, int]:
-        """What t runs to in all and per epoch, in the unit of t."""
+        """What t runs to, in all and per epoch."""
         epoch = len(runner.train_dataloader)
         total = runner.max_iters
         if epoch < 1 or total < 1:
@@ -122,22 +122,18 @@ class ScheduleHook(Hook):
                 f'iteration, but the train loop has {epoch} per epoch and '
                 f'{total} in all'
             )
-        if self.by_epoch:
-            return math.ceil(total / epoch), 1
-        every = self._every(runner)
-        return math.ceil(total / every), math.ceil(epoch / every)
+        return (-(-total // epoch), 1) if self.by_epoch else (total, epoch)
 
     def value(self, runner: Runner) -> float:
         """The scheduled value at ``runner.iter``."""
-        return self._resolved.value(runner.iter // self._every(runner))
-
-    def _every(self, runner: Runner) -> int:
-        """Iterations for which t stays."""
+        t = runner.iter
         if self.by_epoch:
-            return len(runner.train_dataloader)
-        if self.unit == 'update':
-            return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        return 1
+            t //= len(runner.train_dataloader)
+        elif self.unit == 'update':
+            # The iteration that began this update: t stays in iterations, so
+            # that an epoch is as long for the schedule as for the loop.
+            t -= t % getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        return self._resolved.value(t)
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
@@ -161,6 +157,17 @@ class ScheduleHook(Hook):
             return
         targets = self._find(runner)
         self._train_values = [target.get() for target in targets]
+        if runner._train_loop is None and set(self._train_values) != {
+            self.eval_value
+        }:
+            # A test of a model that was configured otherwise: say so, or its
+            # numbers would be taken for those of the configured value.
+            runner.logger.warning(
+                f'{type(self).__name__} tests with {self.target} = '
+                f'{self.eval_value}, not the configured '
+                f'{self._train_values[0]}; set eval_value of the hook for '
+                'another value'
+            )
         for target in targets:
             target.set(self.eval_value)
 

@@ -1,15 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Make every random number a function of (seed, rank, place)."""
 
-from typing import Any, List, Tuple
+from typing import List
 
-from mmengine.dataset import (
-    ClassBalancedDataset,
-    ConcatDataset,
-    DefaultSampler,
-    InfiniteSampler,
-    RepeatDataset,
-)
+from mmengine.dataset import DefaultSampler, InfiniteSampler, RepeatDataset
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -24,13 +18,9 @@ from mask_plugins.core.seeding import (
     seed_generators,
 )
 from mask_plugins.datasets.samplers import DrawSampler
-from mask_plugins.datasets.transforms import SeedSample
-from mask_plugins.datasets.traverse import (
-    pipeline_of,
-    samplers_of,
-    walk_datasets,
-)
+from mask_plugins.datasets.traverse import samplers_of, walk_datasets
 from mask_plugins.engine.pass_iterator import PassIterator
+from mask_plugins.engine.seed_checks import seed_problems, seed_samples_of
 from mask_plugins.registry import HOOKS
 
 
@@ -72,9 +62,20 @@ class SeedHook(Hook):
             )
         loop, loader = runner.train_loop, runner.train_dataloader
         self._number_draws(runner, loader)
-        self._check_pipeline(runner, loader)
+        by_iter = hasattr(loop, 'dataloader_iterator')
+        every = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if len(loader) % every:
+            self._warn(
+                runner,
+                f'accumulative_counts={every} does not divide the '
+                f'{len(loader)} iterations of an epoch: a checkpoint between '
+                'two updates does not hold the gradients gathered so far, a '
+                'resumed run differs. Use a number that divides it',
+            )
+        for problem in seed_problems(loader, by_iter):
+            self._warn(runner, problem)
         self._start_pass(runner, runner.epoch)
-        if not hasattr(loop, 'dataloader_iterator'):
+        if not by_iter:
             return
         if isinstance(loop, IterBasedTrainLoop):
             infinite = _infinite(loader)
@@ -145,7 +146,7 @@ class SeedHook(Hook):
     def _seed_samples(
         self, runner: Runner, loader: DataLoader, epoch: int
     ) -> None:
-        for number, transform in enumerate(_seed_samples_in(loader)):
+        for number, transform in enumerate(seed_samples_of(loader)):
             transform.set(self._base_seed(runner), epoch, number)
 
     def _number_draws(self, runner: Runner, loader: DataLoader) -> None:
@@ -162,139 +163,10 @@ class SeedHook(Hook):
         if not isinstance(sampler, DrawSampler):
             batch_sampler.sampler = DrawSampler(sampler)
 
-    # ------------------------------------------------------------- warnings
-    def _check_pipeline(self, runner: Runner, loader: DataLoader) -> None:
-        for sampler in _leaves(loader):
-            if 'seed' not in vars(sampler) and not isinstance(
-                sampler, SequentialSampler
-            ):
-                self._warn(
-                    runner,
-                    f'{type(sampler).__name__} has no attribute `seed`: the '
-                    'hook cannot make data order a function of (seed, epoch). '
-                    "Use sampler=dict(type='DefaultSampler', shuffle=True)",
-                )
-            elif not hasattr(sampler, 'set_epoch') and not isinstance(
-                sampler, SequentialSampler
-            ):
-                self._warn(
-                    runner,
-                    f'{type(sampler).__name__} has no method `set_epoch`: a '
-                    'resumed run repeats the data order of the first epoch. '
-                    "Use sampler=dict(type='DefaultSampler', shuffle=True)",
-                )
-        leaves = [
-            (dataset, wrappers)
-            for dataset, wrappers in walk_datasets(loader.dataset)
-            if pipeline_of(dataset)
-        ]
-        seeded = _seed_samples_in(loader)
-        if not seeded:
-            self._warn_unseeded(runner, loader)
-            return
-        for dataset, wrappers in leaves:
-            self._check_dataset(runner, loader, dataset, wrappers)
-
-    def _warn_unseeded(self, runner: Runner, loader: DataLoader) -> None:
-        advice = (
-            "Put dict(type='mask_plugins.SeedSample') first in the train "
-            'pipeline'
-        )
-        if loader.num_workers > 0:
-            self._warn(
-                runner,
-                'the train pipeline has no mask_plugins.SeedSample: random '
-                'augmentation depends on the number of workers, and mmengine '
-                f'starts every worker with the same numbers. {advice}',
-            )
-        if loader.num_workers > 0 and loader.persistent_workers:
-            self._warn(
-                runner,
-                'persistent_workers=True without mask_plugins.SeedSample: '
-                'the workers carry random states that no checkpoint holds, a '
-                f'resumed run differs. {advice}, or set '
-                'persistent_workers=False',
-            )
-        elif hasattr(runner.train_loop, 'dataloader_iterator'):
-            self._warn(
-                runner,
-                'an iteration loop without mask_plugins.SeedSample: random '
-                f'augmentation differs after a resume. {advice}',
-            )
-
-    def _check_dataset(
-        self,
-        runner: Runner,
-        loader: DataLoader,
-        dataset: Any,
-        wrappers: Tuple[Any, ...],
-    ) -> None:
-        name = type(dataset).__name__
-        transforms = pipeline_of(dataset)
-        positions = [
-            i for i, t in enumerate(transforms) if isinstance(t, SeedSample)
-        ]
-        if not positions and not any(
-            isinstance(transform, SeedSample)
-            for inner, _ in walk_datasets(dataset)
-            for transform in pipeline_of(inner)
-        ):
-            self._warn(
-                runner,
-                f'the pipeline of {name} has no mask_plugins.SeedSample, '
-                'while others have: put it first in every train pipeline',
-            )
-        elif positions and positions[0] > 0:
-            self._warn(
-                runner,
-                f'mask_plugins.SeedSample is transform {positions[0]} of '
-                f'{name}; what {type(transforms[0]).__name__} draws before '
-                'it is not seeded. Put it first',
-            )
-        if not positions:
-            return
-        lost = [
-            type(wrapper).__name__
-            for wrapper in wrappers
-            if not isinstance(wrapper, (ConcatDataset, RepeatDataset))
-            and type(wrapper).__name__ != '_SlicedDataset'
-        ]
-        repeats = any(isinstance(w, ClassBalancedDataset) for w in wrappers)
-        numbered = isinstance(
-            getattr(loader.batch_sampler, 'sampler', None), DrawSampler
-        )
-        if lost and (numbered or repeats):
-            self._warn(
-                runner,
-                f'{" and ".join(lost)} hides which draw of a sample it is: '
-                'a sample that is drawn several times gets the same '
-                'augmentation each time. Use a sampler or longer training '
-                'in place of the wrapper, or leave SeedSample out',
-            )
-
     def _warn(self, runner: Runner, message: str) -> None:
         if message not in self._warned:
             self._warned.append(message)
             runner.logger.warning(f'{type(self).__name__}: {message}.')
-
-
-def _seed_samples_in(loader: DataLoader) -> List[SeedSample]:
-    """Every SeedSample that the loader's datasets apply, in a fixed order."""
-    return [
-        transform
-        for dataset, _ in walk_datasets(loader.dataset)
-        for transform in pipeline_of(dataset)
-        if isinstance(transform, SeedSample)
-    ]
-
-
-def _leaves(loader: DataLoader) -> List[Any]:
-    """The samplers that decide on the order, not those that wrap one."""
-    samplers = samplers_of(loader)
-    inner = [s for s in samplers if 'sampler' not in vars(s)]
-    # With a batch sampler, torch fills in a SequentialSampler that is unused.
-    used = [s for s in inner if not isinstance(s, SequentialSampler)]
-    return used or inner
 
 
 def _infinite(loader: DataLoader) -> List[InfiniteSampler]:

@@ -6,12 +6,13 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce, get_dist_info, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.engine.json_lines import JsonLines
 from mask_plugins.engine.resume import owes_validation
+from mask_plugins.engine.validation_loss import ValidationLoss
 from mask_plugins.registry import HOOKS
 
 from .safe_checkpoint_hook import SafeCheckpointHook
@@ -71,9 +72,7 @@ class TrainLogHook(Hook):
         self._clock: Optional[_EndOfHooks] = None
         self._seen: Dict[str, np.ndarray] = {}
         self._start = self._cpu_time = self._val_start = 0.0
-        self._val_loss: Optional[torch.Tensor] = None
-        self._val_seen = 0
-        self._val_untold = False
+        self._val_loss: Optional[ValidationLoss] = None
 
     # -------------------------------------------------------- start and end
     def before_run(self, runner: Runner) -> None:
@@ -191,9 +190,10 @@ class TrainLogHook(Hook):
         """Start the clock."""
         self._flush()
         self._val_start = time.perf_counter()
-        self._val_loss = torch.zeros((), dtype=torch.float64)
-        self._val_seen = 0
-        self._val_untold = False
+        self._val_loss = None
+        if self._val is not None:
+            size = len(runner.val_dataloader.dataset)
+            self._val_loss = ValidationLoss(size)
 
     def after_val_iter(
         self,
@@ -203,28 +203,8 @@ class TrainLogHook(Hook):
         outputs: Optional[Sequence[Any]] = None,
     ) -> None:
         """Add the loss of the batch, where the predictions tell it."""
-        if self._val is None or self._val_loss is None:
-            return
-        outputs = list(outputs or ())
-        self._val_seen += len(outputs)
-        # The sampler pads the last batches of a distributed run with samples
-        # from the start; like the evaluator, count each sample once.
-        rank, world_size = get_dist_info()
-        size = len(runner.val_dataloader.dataset)
-        first = self._val_seen - len(outputs)
-        outputs = [
-            sample
-            for position, sample in enumerate(outputs, first)
-            if position * world_size + rank < size
-        ]
-        if not outputs:
-            return
-        losses = _losses(outputs)
-        if losses is None:
-            self._val_untold = True
-            return
-        # On the device of the scores: no wait for the GPU at each batch.
-        self._val_loss = self._val_loss.to(losses.device) + losses.sum()
+        if self._val_loss is not None:
+            self._val_loss.add(outputs or ())
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
@@ -233,21 +213,14 @@ class TrainLogHook(Hook):
         if self._val is None:
             return
         # Collective: all ranks, before one of them writes.
-        total = torch.stack(
-            [
-                self._val_loss.cpu(),
-                torch.tensor(float(self._val_untold), dtype=torch.float64),
-            ]
-        )
-        all_reduce(total)
+        loss = self._val_loss.mean()
         if not is_main_process():
             return
-        loss, untold = total.tolist()
         line = dict(epoch=runner.epoch - 1, iteration=runner.iter)
         if hasattr(runner.train_loop, 'dataloader_iterator'):
             line['epoch'] = self._epoch(runner, runner.iter - 1)
-        if not untold:
-            line['loss'] = loss / len(runner.val_dataloader.dataset)
+        if loss is not None:
+            line['loss'] = loss
         line.update(self._metrics(metrics or {}))
         line['time'] = time.perf_counter() - self._val_start
         line['memory'] = _memory()
@@ -292,22 +265,6 @@ class _EndOfHooks(Hook):
     def after_val(self, runner: Runner) -> None:
         """A validation inside an iteration loop is no waiting either."""
         self.time = time.perf_counter()
-
-
-def _losses(samples: Sequence[Any]) -> Optional[torch.Tensor]:
-    """-log of the score of the true class, shape :math:`(N,)`, or None."""
-    scores = [getattr(sample, 'pred_score', None) for sample in samples]
-    labels = [getattr(sample, 'gt_label', None) for sample in samples]
-    for score, label in zip(scores, labels):
-        if not isinstance(score, torch.Tensor) or score.dim() != 1:
-            return None
-        if not isinstance(label, torch.Tensor) or label.numel() != 1:
-            return None
-    picked = torch.stack(scores).double()
-    index = torch.stack([label.reshape(1) for label in labels])
-    picked = picked.gather(1, index.to(picked.device).long())[:, 0]
-    # A score that underflowed in float32 is not an infinite loss.
-    return -picked.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def _memory() -> int:

@@ -191,8 +191,9 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
     def init_weights(self) -> None:
         """Initialise as the original does, unless weights are loaded."""
         super().init_weights()
-        loaded = isinstance(self.init_cfg, dict)
-        if loaded and self.init_cfg['type'] == 'Pretrained':
+        configs = self.init_cfg or []
+        configs = configs if isinstance(configs, list) else [configs]
+        if any(config['type'] == 'Pretrained' for config in configs):
             return
         trunc_normal_(self.cls_token, std=self.init_std)
         if self.pos_embed is not None:

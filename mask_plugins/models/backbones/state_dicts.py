@@ -88,8 +88,19 @@ def resize_bias_table(table: Tensor, resolution: Tuple[int, int]) -> Tensor:
 
     Returns:
         Tensor: :math:`((2h-1)(2w-1) + 3, H)`.
+
+    Raises:
+        ImportError: If scipy is not installed.
+        ValueError: If the table is not of a square grid.
     """
-    from scipy.interpolate import RectBivariateSpline
+    try:
+        from scipy.interpolate import RectBivariateSpline
+    except ImportError as error:
+        raise ImportError(
+            'the relative position bias of these weights is of another input '
+            'size, and resizing it takes the splines of scipy: '
+            'pip install scipy'
+        ) from error
 
     rows = len(table) - 3
     source = round(rows**0.5)

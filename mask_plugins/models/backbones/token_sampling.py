@@ -162,10 +162,12 @@ class TokenSamplingMixin:
 
     @torch.compiler.disable
     def _generator(self, device: torch.device) -> torch.Generator:
-        """Its own stream: dropout draws the same whoever selects.
+        """The noise has a stream of its own.
 
-        In training it is seeded from the global CPU stream, so that seeding
-        that stream (see SeedHook) makes the selection repeatable.
+        In training it is seeded by one number of the global CPU stream, so
+        that seeding that stream (see SeedHook) makes the selection
+        repeatable, and a CUDA stream is left alone. In eval mode every
+        forward has the same noise: place b of a batch keeps the same patches.
         """
         seed = self.eval_seed
         if self.training:

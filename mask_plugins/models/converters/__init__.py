@@ -4,13 +4,20 @@
 Needs torch only: nothing here builds a model.
 """
 
-from .files import read_weights, write_checkpoint
+from .files import (
+    read_checkpoint,
+    read_weights,
+    take_weights,
+    write_checkpoint,
+)
 from .vit import Conversion, convert_deit, convert_simmim
 
 __all__ = [
     'Conversion',
     'convert_deit',
     'convert_simmim',
+    'read_checkpoint',
     'read_weights',
+    'take_weights',
     'write_checkpoint',
 ]

@@ -30,7 +30,12 @@ def make_parser(source: str, tool: str, default_key: str = 'model'):
         'original.pth checkpoints/converted.pth',
     )
     parser.add_argument('src', help='original file, .pth or .safetensors')
-    parser.add_argument('dst', help='file to write, .pth or .safetensors')
+    parser.add_argument(
+        'dst',
+        help="file to write: .pth, which init_cfg=dict(type='Pretrained') "
+        'and load_from read, or .safetensors, which mmengine does not read: '
+        'for tools/analysis and other libraries',
+    )
     parser.add_argument(
         '--key',
         default=default_key,

@@ -5,7 +5,7 @@ import argparse
 import os
 import pickle
 from collections import OrderedDict
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor
@@ -25,11 +25,8 @@ _CfgNode = type(
 def read_weights(path: str, key: str = 'model') -> Dict[str, Tensor]:
     """Read a state dict from a ``.pth`` or ``.safetensors`` file.
 
-    Nothing is unpickled but tensors, plain Python data, and the settings
-    that SimMIM (a yacs node) and DeiT (an ``argparse.Namespace``) keep.
-
     Args:
-        path (str): The file.
+        path (str): The file, read as by :func:`read_checkpoint`.
         key (str): Entry that holds the weights, in a file that has several;
             a file that is a bare state dict is taken as it is.
             Defaults to ``'model'``.
@@ -41,14 +38,46 @@ def read_weights(path: str, key: str = 'model') -> Dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file does not hold weights.
     """
+    return take_weights(read_checkpoint(path), key, path)
+
+
+def read_checkpoint(path: str) -> Any:
+    """Read all that is in a ``.pth`` or ``.safetensors`` file.
+
+    Nothing is unpickled but tensors, plain Python data, and the settings
+    that SimMIM (a yacs node) and DeiT (an ``argparse.Namespace``) keep.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Any: Usually a dict, tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds other objects.
+    """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'there is no checkpoint at {path!r}')
     if path.endswith('.safetensors'):
         from safetensors.torch import load_file
 
-        loaded = load_file(path)
-    else:
-        loaded = _read_pickle(path)
+        return load_file(path)
+    return _read_pickle(path)
+
+
+def take_weights(loaded: Any, key: str, path: str) -> Dict[str, Tensor]:
+    """Take a state dict out of what :func:`read_checkpoint` returned.
+
+    Args:
+        loaded (Any): What was read.
+        key (str): Entry that holds the weights; a bare state dict is taken
+            as it is.
+        path (str): The file, for the error message.
+
+    Raises:
+        ValueError: If there are no weights.
+    """
     if isinstance(loaded, dict) and key in loaded:
         loaded = loaded[key]
     weights = isinstance(loaded, dict) and all(
@@ -82,12 +111,14 @@ def _read_pickle(path: str) -> object:
 def write_checkpoint(
     path: str, state_dict: Dict[str, Tensor], meta: Optional[dict] = None
 ) -> None:
-    """Write weights that ``init_cfg=dict(type='Pretrained')`` can read.
-
-    The file appears whole or not at all.
+    """Write weights; the file appears whole or not at all.
 
     Args:
-        path (str): ``.pth``, or ``.safetensors`` (which has no ``meta``).
+        path (str): ``.pth`` is what mmengine reads, in
+            ``init_cfg=dict(type='Pretrained')`` and ``load_from``.
+            ``.safetensors`` it does not read: that is for other libraries,
+            :func:`read_weights` and the tools in ``tools/analysis``, and
+            holds no ``meta``.
         state_dict (dict[str, Tensor]): The weights.
         meta (dict, optional): Plain data kept beside them.
             Defaults to None.
