@@ -142,7 +142,7 @@ if __name__ == '__main__':
             'Topic :: Scientific/Engineering :: Artificial Intelligence',
         ],
         packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-        python_requires='>=3.8',
+        python_requires='>=3.9',
         install_requires=parse_requirements('runtime'),
         extras_require={
             'mim': parse_requirements('mminstall'),

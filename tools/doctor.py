@@ -191,10 +191,10 @@ def paired_torchvision(torch: Tuple[int, ...]) -> str:
 def check_python(facts: Facts) -> Row:
     """Python is new enough."""
     found = '.'.join(map(str, facts.python))
-    if facts.python >= (3, 8):
+    if facts.python >= (3, 9):
         return Row('python', found)
     return Row(
-        'python', found, FAIL, 'make setup PYTHON=python3.11  (3.8 or newer)'
+        'python', found, FAIL, 'make setup PYTHON=python3.11  (3.9 or newer)'
     )
 
 

@@ -57,11 +57,11 @@ fi
 version=$("$PYTHON" -c 'import platform; print(platform.python_version())' \
     2>/dev/null) || fail "cannot run '$PYTHON'; name a Python with" \
     "\`make setup PYTHON=python3.11\`"
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 8))' ||
-    fail "$PYTHON is Python $version, but 3.8 or newer is needed:" \
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
+    fail "$PYTHON is Python $version, but 3.9 or newer is needed:" \
         "\`make setup PYTHON=python3.11\`"
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$PYTHON is Python $version. The package runs on 3.8, but the pinned" \
+    fail "$PYTHON is Python $version. The package runs on 3.9, but the pinned" \
         "set of $requirements needs 3.11: \`make setup PYTHON=python3.11\`"
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$PYTHON has no venv module: \`apt-get install python3-venv\`" \

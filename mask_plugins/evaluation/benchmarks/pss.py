@@ -6,7 +6,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import torch
 
 from mask_plugins.core.schedules import CyclicSchedule
-from mask_plugins.core.tokens import keep_count
+from mask_plugins.core.tokens import block_macs, keep_count
 from mask_plugins.models.backbones import PSSVisionTransformer
 
 from .bias_gather import GATHER_DROP, measure_bias_gather
@@ -217,8 +217,8 @@ class PSSBenchmark:
 
     def _macs(self, arch: str, ratio: float) -> float:
         settings = self._arch(arch)
-        width, n = settings['embed_dims'], self.counts[ratio]
-        return settings['num_layers'] * (12 * n * width**2 + 2 * n**2 * width)
+        macs = block_macs(self.counts[ratio], settings['embed_dims'])
+        return settings['num_layers'] * macs
 
     def _weigh(self, arch: str, name: str, times: Dict) -> Optional[dict]:
         """Mean step over the cyclic schedule, relative to drop 0."""
