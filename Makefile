@@ -6,8 +6,6 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 SLOW := slow or gpu or slurm or mmdet
 export PYTHON VENV OUT CONFIG
-# Threads that wait by spinning starve each other on cores shared with others.
-export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-slow test-all lint doctor clean

@@ -17,8 +17,6 @@ tools/setup_env.sh
 # mim starts `python`, the tools are our own: both from the environment.
 PATH=$(cd "$venv/bin" && pwd):$PATH
 export PATH
-# Threads that wait by spinning starve each other on cores shared with others.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 if [ -e "$out" ]; then
     number=2
