@@ -1,7 +1,17 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Layers that place a mask."""
 
-from .pss_attention import PSSAttention
-from .pss_encoder_layer import PSSEncoderLayer
+from mask_plugins.core.weights import SoftMaskConv2d, SoftMaskLinear
+from mask_plugins.models.missing import HAS_MMPRETRAIN
+from mask_plugins.registry import MODELS
 
-__all__ = ['PSSAttention', 'PSSEncoderLayer']
+MODELS.register_module(module=SoftMaskConv2d)
+MODELS.register_module(module=SoftMaskLinear)
+
+__all__ = ['SoftMaskConv2d', 'SoftMaskLinear']
+
+if HAS_MMPRETRAIN:
+    from .pss_attention import PSSAttention
+    from .pss_encoder_layer import PSSEncoderLayer
+
+    __all__ += ['PSSAttention', 'PSSEncoderLayer']

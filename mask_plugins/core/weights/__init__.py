@@ -1,0 +1,78 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Masks of weights: soft ones that are annealed, binary ones from scores.
+
+Functions first (``soft``, ``scores``), then a small module per mask
+(``SoftMask``, ``ScoreMask``, ``BinaryMask``), then
+:func:`mask_parameters`, which puts them on any model.
+"""
+
+from .adapter import Adapter, pack_masks, read_adapter, write_adapter
+from .adapters import (
+    activate_masks,
+    active_masks,
+    load_masks,
+    loaded_masks,
+    unload_masks,
+)
+from .binary_mask import BinaryMask
+from .layers import SoftMaskConv2d, SoftMaskLinear
+from .mask_parameters import format_plan, mask_parameters
+from .report import MaskReport, mask_report
+from .rules import Rule
+from .score_init import SCORE_INITS
+from .score_mask import ScoreMask
+from .scores import score_mask, score_masked_weight
+from .soft import (
+    prune_logits,
+    soft_mask,
+    soft_masked_weight,
+    soft_scale,
+    ticket_mask,
+)
+from .soft_mask import SoftMask
+from .verbs import (
+    collect_sums,
+    disable_masks,
+    hold_masks,
+    merge_masks,
+    named_masks,
+    unmerge_masks,
+)
+from .weight_mask import WeightMask
+
+__all__ = [
+    'SCORE_INITS',
+    'Adapter',
+    'BinaryMask',
+    'MaskReport',
+    'Rule',
+    'ScoreMask',
+    'SoftMask',
+    'SoftMaskConv2d',
+    'SoftMaskLinear',
+    'WeightMask',
+    'activate_masks',
+    'active_masks',
+    'collect_sums',
+    'disable_masks',
+    'format_plan',
+    'hold_masks',
+    'load_masks',
+    'loaded_masks',
+    'mask_parameters',
+    'mask_report',
+    'merge_masks',
+    'named_masks',
+    'pack_masks',
+    'prune_logits',
+    'read_adapter',
+    'score_mask',
+    'score_masked_weight',
+    'soft_mask',
+    'soft_masked_weight',
+    'soft_scale',
+    'ticket_mask',
+    'unload_masks',
+    'unmerge_masks',
+    'write_adapter',
+]

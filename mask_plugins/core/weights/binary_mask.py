@@ -1,0 +1,76 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A finished mask: bits that are not trained any more."""
+
+from typing import Any, Dict
+
+import torch
+from torch import Tensor
+
+from .scores import binary_masked_weight
+from .weight_mask import WeightMask, mask_dtype
+
+
+class BinaryMask(WeightMask):
+    """Which weights count, as an adapter file says it.
+
+    Args:
+        weight (Tensor): The parameter that is masked.
+        on (Tensor): bool, of its shape.
+        kind (str): ``'score'``, ``'soft'`` or ``'flip'``: what the mask was
+            trained as; ``'flip'`` negates what is off. Defaults to
+            ``'score'``.
+        factor (float): Constant factor of what is on. Defaults to 1.
+        scale (bool): Multiply by sqrt(N / n). Defaults to False.
+        chunks (int): Parts with a scale of their own. Defaults to 1.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        on: Tensor,
+        kind: str = 'score',
+        factor: float = 1.0,
+        scale: bool = False,
+        chunks: int = 1,
+    ) -> None:
+        super().__init__()
+        if on.shape != weight.shape:
+            raise ValueError(
+                f'on has the shape {tuple(on.shape)}, but the weight has '
+                f'{tuple(weight.shape)}'
+            )
+        self.kind = kind
+        self.factor = factor
+        self.scale = scale
+        self.chunks = chunks
+        self._dtype = mask_dtype(weight)
+        on = on.to(weight.device, torch.bool)
+        # Restored from its adapter, not from a checkpoint of the base.
+        self.register_buffer('on', on, persistent=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See :class:`WeightMask`."""
+        return self._dtype
+
+    def masked(self, weight: Tensor) -> Tensor:
+        """See :class:`WeightMask`."""
+        if self.kind == 'flip':
+            return torch.where(self.on, weight, -weight)
+        if self.kind == 'soft':
+            # as SoftMask does, so that the bits of the result are the same
+            return weight * (self.on.to(weight.dtype) * self.factor)
+        return binary_masked_weight(weight, self.on, self.scale, self.chunks)
+
+    def hard(self) -> Tensor:
+        """See :class:`WeightMask`."""
+        return self.on
+
+    def settings(self) -> Dict[str, Any]:
+        """See :class:`WeightMask`."""
+        return dict(
+            kind=self.kind,
+            factor=self.factor,
+            scale=self.scale,
+            chunks=self.chunks,
+        )

@@ -1,0 +1,195 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Mask the parameters of any module."""
+
+from collections import defaultdict
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Set, Tuple
+
+from torch import nn
+
+from .masked_module import (
+    MaskedModule,
+    attach_mask,
+    make_reader,
+    stock_class,
+)
+from .readers import find_readers
+from .rules import Rule, RuleLike, match_rules, parse_rules
+from .weight_mask import WeightMask
+
+# Forward runs in kernels that read memory, not through the module.
+_OPAQUE = ('quantized', 'torchao')
+
+
+class PlanRow(NamedTuple):
+    """What becomes of one parameter.
+
+    Args:
+        name (str): Full name.
+        shape (tuple[int]): Its shape.
+        rule (str): The pattern that decided, '' if none.
+        action (str): 'mask', 'train', 'freeze', or 'keep' if none.
+        tied_to (str): The name it was met by first, '' if it is that.
+    """
+
+    name: str
+    shape: Tuple[int, ...]
+    rule: str
+    action: str
+    tied_to: str
+
+
+def mask_parameters(
+    model: nn.Module,
+    rules: Sequence[RuleLike],
+    mask: Callable[..., WeightMask],
+    dry_run: bool = False,
+) -> Any:
+    """Mask, train or freeze each parameter of a model, in place.
+
+    Masked layers keep their class ancestry, their parameters and the names of
+    these: a mask is a small module beside the parameter, such as
+    ``layer1.conv.weight_mask``. Tied weights get one mask. Masks exist when
+    this returns, so build the optimizer afterwards.
+
+    A parameter whose mask says ``trains_weight = False`` is frozen. What no
+    rule matches stays as it is.
+
+    Args:
+        model (nn.Module): Any module: Conv*, Linear, norms, attention with
+            ``in_proj_weight`` or a fused qkv, ...
+        rules (Sequence): Ordered ``(pattern, action)``, the first that
+            matches decides; see :class:`Rule`.
+        mask (Callable): Makes the mask of a parameter, as
+            ``functools.partial(SoftMask, init=-0.1)``; options of a rule are
+            passed to it.
+        dry_run (bool): Print name, shape, rule and action of every parameter
+            and change nothing. Defaults to False.
+
+    Returns:
+        nn.Module | list[PlanRow]: The model, or with ``dry_run`` the plan.
+
+    Raises:
+        TypeError: If a parameter cannot be masked.
+        ValueError: If a rule matches nothing (it lists near names), or if
+            something that is to be masked is masked already.
+    """
+    parsed = parse_rules(rules)
+    matched = match_rules(model, parsed)
+    rows = _plan(model, matched)
+    if dry_run:
+        print(format_plan(rows))
+        return rows
+    modules = dict(model.named_modules(remove_duplicate=False))
+    _check(rows, modules)
+    masks = _build(model, matched, mask)
+    owners: Dict[str, Set[str]] = defaultdict(set)
+    attached = set()
+    for row in rows:
+        owner, _, leaf = row.name.rpartition('.')
+        module = modules[owner]
+        parameter = module._parameters[leaf]
+        if row.action != 'mask':
+            if row.action != 'keep':
+                parameter.requires_grad_(row.action == 'train')
+            continue
+        owners[owner].add(leaf)
+        if (id(module), leaf) in attached:  # a module that stands twice
+            continue
+        attached.add((id(module), leaf))
+        found = masks[id(parameter)]
+        parameter.requires_grad_(found.trains_weight)
+        attach_mask(module, leaf, found)
+    for path, children in find_readers(model, owners).items():
+        make_reader(modules[path], children)
+    return model
+
+
+def format_plan(rows: Sequence[PlanRow]) -> str:
+    """The plan as a text table, with a count of each action."""
+    header = ('parameter', 'shape', 'rule', 'action')
+    lines: List[Sequence[str]] = [header]
+    counts: Dict[str, int] = defaultdict(int)
+    for row in rows:
+        shape = 'x'.join(map(str, row.shape)) or 'scalar'
+        tied = f' (tied to {row.tied_to})' if row.tied_to else ''
+        lines.append((row.name, shape, row.rule or '-', row.action + tied))
+        if not row.tied_to:
+            size = 1
+            for length in row.shape:
+                size *= length
+            counts[row.action] += size
+    widths = [max(len(line[i]) for line in lines) for i in range(4)]
+    text = [
+        '  '.join(cell.ljust(width) for cell, width in zip(line, widths))
+        for line in lines
+    ]
+    total = ', '.join(f'{k} {v:,}' for k, v in sorted(counts.items()))
+    return '\n'.join([*(line.rstrip() for line in text), f'elements: {total}'])
+
+
+def _plan(model: nn.Module, matched: Dict[str, Rule]) -> List[PlanRow]:
+    first: Dict[int, str] = {}
+    rows = []
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owner = model.get_submodule(name.rpartition('.')[0])
+        if isinstance(owner, WeightMask):
+            continue
+        rule = matched.get(name)
+        met = first.setdefault(id(parameter), name)
+        rows.append(
+            PlanRow(
+                name,
+                tuple(parameter.shape),
+                str(rule) if rule else '',
+                rule.action if rule else 'keep',
+                '' if met == name else met,
+            )
+        )
+    return rows
+
+
+def _check(rows: Sequence[PlanRow], modules: Dict[str, nn.Module]) -> None:
+    """All that can go wrong goes wrong before anything is changed."""
+    for row in rows:
+        if row.action != 'mask':
+            continue
+        owner, _, leaf = row.name.rpartition('.')
+        module = modules[owner]
+        if isinstance(module, MaskedModule) and leaf in module._masked:
+            raise ValueError(
+                f'{row.name} is masked already: merge its mask first'
+            )
+        kind = stock_class(module)
+        if any(part in kind.__module__ for part in _OPAQUE):
+            raise TypeError(
+                f'{row.name} cannot be masked: {kind.__name__} is quantised'
+            )
+        if not hasattr(kind, 'forward') or hasattr(module, 'parametrizations'):
+            raise TypeError(
+                f'{row.name} cannot be masked: {kind.__name__} is '
+                'parametrized or has no forward'
+            )
+
+
+def _build(
+    model: nn.Module,
+    matched: Dict[str, Rule],
+    make: Callable[..., WeightMask],
+) -> Dict[int, WeightMask]:
+    """A mask for each masked parameter, tied ones once."""
+    masks: Dict[int, WeightMask] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        rule = matched.get(name)
+        if rule is None or rule.action != 'mask' or id(parameter) in masks:
+            continue
+        try:
+            built = make(parameter, **rule.options)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f'the mask of {name}: {error}') from error
+        if not isinstance(built, WeightMask):
+            raise TypeError(
+                'mask must make a WeightMask, such as SoftMask or ScoreMask, '
+                f'got {type(built).__name__}'
+            )
+        masks[id(parameter)] = built
+    return masks

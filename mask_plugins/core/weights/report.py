@@ -1,0 +1,164 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How much the masks of a model keep, and what they cost to store."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Tuple
+
+from torch import nn
+
+from .verbs import named_masks
+
+
+@dataclass(frozen=True)
+class MaskRow:
+    """The mask of one parameter.
+
+    Args:
+        name (str): Full name of the parameter.
+        shape (tuple[int]): Its shape.
+        size (int): Its elements.
+        kept (int): Elements that the hard mask keeps.
+        soft_density (float): Mean of the mask as it is now.
+        finite (bool): Whether no logit or score is NaN or infinite.
+    """
+
+    name: str
+    shape: Tuple[int, ...]
+    size: int
+    kept: int
+    soft_density: float
+    finite: bool
+
+    @property
+    def density(self) -> float:
+        """Share that the hard mask keeps."""
+        return self.kept / self.size if self.size else 0.0
+
+
+@dataclass(frozen=True)
+class MaskReport:
+    """All masks of a model.
+
+    Args:
+        rows (list[MaskRow]): One per mask, in the order of the model.
+        parameters (int): Elements of all parameters of the model, masks left
+            out.
+    """
+
+    rows: List[MaskRow]
+    parameters: int
+
+    @property
+    def size(self) -> int:
+        """Masked elements."""
+        return sum(row.size for row in self.rows)
+
+    @property
+    def kept(self) -> int:
+        """Masked elements that are kept."""
+        return sum(row.kept for row in self.rows)
+
+    @property
+    def density(self) -> float:
+        """Share of the masked elements that is kept (hard)."""
+        return self.kept / self.size if self.size else 1.0
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the masked elements that is removed (hard)."""
+        return 1 - self.density
+
+    @property
+    def soft_density(self) -> float:
+        """Mean of all masks as they are now."""
+        total = sum(row.soft_density * row.size for row in self.rows)
+        return total / self.size if self.size else 1.0
+
+    @property
+    def density_of_model(self) -> float:
+        """Share kept of all parameters, unmasked ones included."""
+        if not self.parameters:
+            return 1.0
+        return 1 - (self.size - self.kept) / self.parameters
+
+    @property
+    def empty(self) -> List[str]:
+        """Names of parameters of which nothing is kept."""
+        return [row.name for row in self.rows if not row.kept]
+
+    @property
+    def not_finite(self) -> List[str]:
+        """Names of parameters whose logits or scores have NaN or infinity."""
+        return [row.name for row in self.rows if not row.finite]
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of the masks at one bit per element."""
+        return sum(-(-row.size // 8) for row in self.rows)
+
+    @property
+    def float_bytes(self) -> int:
+        """Bytes of the masked weights in float32."""
+        return 4 * self.size
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values, as JSON has them."""
+        rows = [dict(asdict(row), density=row.density) for row in self.rows]
+        names = (
+            'size', 'kept', 'density', 'sparsity', 'soft_density',
+            'density_of_model', 'parameters', 'packed_bytes', 'float_bytes',
+            'empty', 'not_finite',
+        )  # fmt: skip
+        return dict({n: getattr(self, n) for n in names}, masks=rows)
+
+    def __str__(self) -> str:
+        lines = [('parameter', 'shape', 'kept', 'of', 'density', 'soft')]
+        for row in self.rows:
+            shape = 'x'.join(map(str, row.shape))
+            lines.append(
+                (row.name, shape, f'{row.kept:,}', f'{row.size:,}',
+                 f'{row.density:.4f}', f'{row.soft_density:.4f}')
+            )  # fmt: skip
+        lines.append(
+            ('all masks', '', f'{self.kept:,}', f'{self.size:,}',
+             f'{self.density:.4f}', f'{self.soft_density:.4f}')
+        )  # fmt: skip
+        widths = [max(len(line[i]) for line in lines) for i in range(6)]
+        return '\n'.join(
+            '  '.join(
+                cell.ljust(width) if i < 2 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths))
+            ).rstrip()
+            for line in lines
+        )
+
+
+def mask_report(model: nn.Module) -> MaskReport:
+    """Count what the masks of a model keep.
+
+    Sparsity is always the share removed, density the share kept, both of the
+    hard mask; the soft density is the mean of the mask as it is now, which
+    for a soft mask overstates what its ticket will keep.
+
+    Args:
+        model (nn.Module): Any module.
+
+    Returns:
+        MaskReport: Without rows if the model has no masks.
+    """
+    rows, own = [], set()
+    for item in named_masks(model):
+        hard = item.mask.hard()
+        own |= {id(p) for p in item.mask.parameters()}
+        rows.append(
+            MaskRow(
+                item.name,
+                tuple(hard.shape),
+                hard.numel(),
+                int(hard.count_nonzero()),
+                item.mask.soft_density(),
+                item.mask.finite(),
+            )
+        )
+    total = sum(p.numel() for p in model.parameters() if id(p) not in own)
+    return MaskReport(rows, total)

@@ -1,0 +1,79 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What the scores of a mask start at.
+
+Each function takes the weight and returns the scores, of its shape.
+"""
+
+import math
+from typing import Optional
+
+import torch
+from torch import Generator, Tensor
+
+
+def constant_scores(weight: Tensor, value: float = 1.0) -> Tensor:
+    """Equal scores: with 1 and a threshold below it everything is on."""
+    return torch.full_like(
+        weight, value, memory_format=torch.contiguous_format
+    )
+
+
+def normal_scores(
+    weight: Tensor,
+    mean: float = 1.0,
+    std: float = 0.0,
+    generator: Optional[Generator] = None,
+) -> Tensor:
+    """Normally distributed scores."""
+    scores = constant_scores(weight)
+    return scores.normal_(mean, std, generator=generator)
+
+
+def kaiming_scores(
+    weight: Tensor, generator: Optional[Generator] = None
+) -> Tensor:
+    r"""Uniform in :math:`\pm 1/\sqrt{\text{fan in}}`; vectors are sqrt(5).
+
+    So a threshold of 0 turns half of a matrix off, and nothing of a vector.
+    """
+    scores = constant_scores(weight, math.sqrt(5))
+    if weight.dim() < 2:
+        return scores
+    torch.nn.init.kaiming_uniform_(scores, a=math.sqrt(5), generator=generator)
+    return scores
+
+
+def magnitude_scores(
+    weight: Tensor,
+    mean: float = 0.0,
+    std: float = 0.01,
+    shuffle: bool = False,
+    generator: Optional[Generator] = None,
+) -> Tensor:
+    """``|weight|`` plus normal noise.
+
+    Args:
+        weight (Tensor): The base weight.
+        mean (float): Of the noise. Defaults to 0.
+        std (float): Of the noise. Defaults to 0.01.
+        shuffle (bool): Permute the weight first: magnitudes of the layer, but
+            not of the weight. Defaults to False.
+        generator (Generator, optional): Defaults to None, torch's own.
+
+    Returns:
+        Tensor: The scores.
+    """
+    scores = weight.detach().abs().contiguous()
+    if shuffle:
+        order = torch.randperm(weight.numel(), generator=generator)
+        scores = scores.view(-1)[order].view(weight.shape)
+    noise = normal_scores(weight, mean, std, generator)
+    return noise + scores
+
+
+SCORE_INITS = dict(
+    constant=constant_scores,
+    normal=normal_scores,
+    kaiming=kaiming_scores,
+    magnitude=magnitude_scores,
+)

@@ -1,0 +1,298 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+r"""Binary masks of scores with a straight-through gradient.
+
+Self-Masking Networks (Warmerdam et al., GCPR 2024): a frozen weight
+:math:`W` with a score :math:`S` counts as
+
+.. math:: W' = c \, (W \odot M), \quad M = 1[S > k], \quad c = \sqrt{N / n}
+
+with N elements of which n are on. The scale is part of the graph, so that with
+:math:`G = \partial L / \partial W'` (equation of the spec's section 2.2)
+
+.. math:: \partial L / \partial S
+    = c \, (G \odot W) - \frac{c}{2 n} \sum_j G_j W_j M_j .
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CRITERIA = ('threshold', 'topk', 'flip')
+
+
+def check_criterion(criterion: str, k: float) -> None:
+    """Raise for a criterion or a k that has no meaning.
+
+    Args:
+        criterion (str): One of :data:`CRITERIA`.
+        k (float): Threshold of the scores, or the share kept for ``'topk'``.
+
+    Raises:
+        ValueError: If the criterion is unknown, ``k`` is NaN, or ``k`` is
+            outside [0, 1] for ``'topk'``.
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(
+            f'criterion must be one of {CRITERIA}, got {criterion!r}'
+        )
+    if k != k:
+        raise ValueError(f'k must be a number, got {k!r}')
+    if criterion == 'topk' and not 0 <= k <= 1:
+        raise ValueError(
+            "k of criterion='topk' is the share of weights that is kept and "
+            f'must be in [0, 1], got {k!r}'
+        )
+
+
+def score_mask(
+    scores: Tensor,
+    criterion: str = 'threshold',
+    k: float = 0.0,
+    chunks: int = 1,
+) -> Tensor:
+    """The mask of a tensor of scores; its gradient passes straight through.
+
+    Args:
+        scores (Tensor): Of any shape and memory format.
+        criterion (str): ``'threshold'`` keeps scores above ``k`` (equal is
+            off); ``'topk'`` keeps the share ``k`` of the highest, of equal
+            scores the later ones; ``'flip'`` gives -1 up to ``k`` and +1
+            above. NaN is off, or -1. Defaults to ``'threshold'``.
+        k (float): See above. Defaults to 0.
+        chunks (int): Parts of equal size along the first dimension, each
+            ranked for itself: 3 for a fused query-key-value weight.
+            Defaults to 1.
+
+    Returns:
+        Tensor: 0 and 1, or -1 and +1, of the dtype of ``scores``.
+
+    Raises:
+        ValueError: See :func:`check_criterion`; or if the first dimension
+            is no multiple of ``chunks``.
+    """
+    check_criterion(criterion, k)
+    check_chunks(scores, chunks)
+    on = score_is_on(scores.detach(), criterion, k, chunks)
+    mask = on.to(scores.dtype)
+    if criterion == 'flip':
+        mask = 2 * mask - 1
+    if not scores.requires_grad:
+        return mask
+    return _StraightThrough.apply(scores, mask)
+
+
+def score_is_on(
+    scores: Tensor, criterion: str, k: float, chunks: int = 1
+) -> Tensor:
+    """Which scores are on, as bool and without a graph.
+
+    Args: as of :func:`score_mask`.
+
+    Returns:
+        Tensor: bool, of the shape of ``scores``.
+    """
+    if criterion != 'topk':
+        return scores > k
+    rows = scores.reshape(chunks, -1)
+    on = torch.stack([_highest(row, k) for row in rows])
+    return on.view(scores.shape)
+
+
+def _highest(row: Tensor, share: float) -> Tensor:
+    """The ``share`` of highest elements; of equal ones, the later."""
+    off = int((1 - share) * row.numel())
+    if off == 0:
+        return torch.ones_like(row, dtype=torch.bool)
+    # NaN would rank highest.
+    row = row.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    if off == row.numel():
+        return torch.zeros_like(row, dtype=torch.bool)
+    # Linear time, where sorting a large layer takes a tenth of a second.
+    border = row.kthvalue(off).values
+    on = row > border
+    missing = row.numel() - off - int(on.sum())
+    if missing:
+        ties = (row == border).nonzero().squeeze(1)
+        on[ties[-missing:]] = True
+    return on
+
+
+def check_chunks(tensor: Tensor, chunks: int) -> None:
+    """Raise unless the first dimension divides into ``chunks``.
+
+    Args:
+        tensor (Tensor): The tensor to divide.
+        chunks (int): Into how many parts.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    size = tensor.shape[0] if tensor.dim() else 1
+    if isinstance(chunks, bool) or not isinstance(chunks, int) or chunks < 1:
+        raise ValueError(
+            f'chunks must be an int of at least 1, got {chunks!r}'
+        )
+    if size % chunks:
+        raise ValueError(
+            f'chunks={chunks} does not divide the first dimension of a '
+            f'tensor of shape {tuple(tensor.shape)}'
+        )
+
+
+def score_masked_weight(
+    weight: Tensor,
+    scores: Tensor,
+    criterion: str = 'threshold',
+    k: float = 0.0,
+    scale: bool = True,
+    chunks: int = 1,
+) -> Tensor:
+    """The product of a weight and its score mask, scaled within the graph.
+
+    No mask of floats is made, and the backward pass needs neither mask nor
+    scores: the sum over what is on is that of gradient times product.
+
+    Args:
+        weight (Tensor): Of any shape.
+        scores (Tensor): Of the same shape and dtype.
+        criterion (str): See :func:`score_mask`. Defaults to
+            ``'threshold'``.
+        k (float): See :func:`score_mask`. Defaults to 0.
+        scale (bool): Multiply by sqrt(N / n). Defaults to True.
+        chunks (int): Parts along the first dimension with a scale of their
+            own. Defaults to 1.
+
+    Returns:
+        Tensor: All zeros, and a finite gradient, where nothing is on.
+
+    Raises:
+        ValueError: See :func:`check_scaling` and :func:`score_mask`.
+    """
+    check_criterion(criterion, k)
+    check_scaling(criterion, scale)
+    check_chunks(scores, chunks)
+    return _ScoreMaskedWeight.apply(
+        weight, scores, criterion, k, scale, chunks
+    )
+
+
+def check_scaling(criterion: str, scale: bool) -> None:
+    """Raise where the scale sqrt(1 / mean of the mask) makes no sense.
+
+    Args:
+        criterion (str): One of :data:`CRITERIA`.
+        scale (bool): Whether the product is scaled.
+
+    Raises:
+        ValueError: For ``'flip'``, whose mask may have a mean of 0 or less.
+    """
+    if criterion == 'flip' and scale:
+        raise ValueError(
+            "criterion='flip' needs scale=False: the mean of a mask of -1 "
+            'and +1 may be 0 or negative, got scale=True'
+        )
+
+
+def binary_masked_weight(
+    weight: Tensor, on: Tensor, scale: bool = True, chunks: int = 1
+) -> Tensor:
+    """A weight where the mask is on, times sqrt(N / n).
+
+    Args:
+        weight (Tensor): Of any shape.
+        on (Tensor): bool, of the same shape.
+        scale (bool): Multiply by sqrt(N / n). Defaults to True.
+        chunks (int): Parts along the first dimension with a scale of their
+            own. Defaults to 1.
+
+    Returns:
+        Tensor: The product; all zeros where nothing is on.
+    """
+    return _product(weight, on, scale, chunks)[0]
+
+
+def _product(weight, on, scale, chunks):
+    """The product, and of each chunk n (at least 1) and c."""
+    product = torch.where(on, weight, weight.new_zeros(()))
+    if chunks == 1:
+        counts = on.count_nonzero()[None]
+    else:
+        counts = on.reshape(chunks, -1).count_nonzero(1)
+    counts = counts.clamp(min=1).to(weight.dtype)
+    factors = (on.numel() // chunks / counts).sqrt()
+    if not scale:
+        factors = torch.ones_like(factors)
+    else:
+        product = product * _spread(factors, product)
+    return product, counts, factors
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    """One value per chunk, in a shape that broadcasts to ``like``."""
+    if values.numel() == 1:
+        return values[0]
+    rows = values.repeat_interleave(like.shape[0] // values.numel())
+    return rows.view(-1, *[1] * (like.dim() - 1))
+
+
+def _inner(a: Tensor, b: Tensor, chunks: int) -> Tensor:
+    """The sum of the products of each chunk, (chunks,)."""
+    if chunks == 1 and a.stride() == b.stride() and a.is_contiguous():
+        return torch.dot(a.view(-1), b.view(-1))[None]
+    return (a * b).reshape(chunks, -1).sum(1)
+
+
+class _ScoreMaskedWeight(torch.autograd.Function):
+    """Straight-through for the mask, exact for the scale."""
+
+    @staticmethod
+    def forward(ctx, weight, scores, criterion, k, scale, chunks):
+        ctx.scale, ctx.chunks, ctx.flip = scale, chunks, criterion == 'flip'
+        on = score_is_on(scores, criterion, k, chunks)
+        needed = on if ctx.needs_input_grad[0] else None
+        if ctx.flip:
+            product = torch.where(on, weight, -weight)
+            ctx.save_for_backward(weight, needed)
+            return product
+        product, counts, factors = _product(weight, on, scale, chunks)
+        ctx.save_for_backward(weight, needed, product, counts, factors)
+        return product
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        weight, on, *rest = ctx.saved_tensors
+        grad_weight = grad_scores = None
+        if ctx.flip:
+            if ctx.needs_input_grad[0]:
+                grad_weight = torch.where(on, grad, -grad)
+            if ctx.needs_input_grad[1]:
+                grad_scores = grad * weight
+            return grad_weight, grad_scores, None, None, None, None
+        product, counts, factors = rest
+        spread = _spread(factors, grad)
+        if ctx.needs_input_grad[0]:
+            grad_weight = torch.where(on, grad * spread, 0)
+        if ctx.needs_input_grad[1] and not ctx.scale:
+            grad_scores = grad * weight
+        elif ctx.needs_input_grad[1]:
+            # sum G W M = sum G W' / c, so the second term is known from the
+            # product, without mask or scores: c (G W - sum G W' / (2 n c)).
+            second = _inner(grad, product, ctx.chunks) / (
+                -2 * counts * factors
+            )
+            grad_scores = torch.addcmul(_spread(second, grad), grad, weight)
+            grad_scores.mul_(spread)
+        return grad_weight, grad_scores, None, None, None, None
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The value of the mask, the gradient of the scores."""
+
+    @staticmethod
+    def forward(ctx, scores, mask):
+        return mask
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None

@@ -1,0 +1,141 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+r"""Soft masks that are annealed to hard ones, as pure functions.
+
+Continuous Sparsification (Savarese et al., arXiv:1912.04427, section 3): a
+weight :math:`w` with a logit :math:`s` counts as
+
+.. math:: w' = w \, c \, \sigma(\beta s), \qquad c = 1 / \sigma(s_0)
+
+where the temperature :math:`\beta` grows from 1 to about 200. At the start
+:math:`s = s_0, \beta = 1`, so the masked network is the dense one. At the end
+the mask is the step function :math:`c \, 1[s > 0]`: the ticket.
+"""
+
+import math
+from typing import Tuple, Union
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Number = Union[float, Tensor]
+
+
+def soft_scale(init: float) -> float:
+    """The constant c that makes a mask of logits ``init`` exactly one.
+
+    Args:
+        init (float): Initial value of the logits.
+
+    Returns:
+        float: 1 / sigmoid(init), which is 2 for 0.
+    """
+    return 1.0 + math.exp(-init)
+
+
+def soft_mask(
+    logits: Tensor, temperature: Number = 1.0, scale: float = 2.0
+) -> Tensor:
+    """The soft mask c * sigmoid(temperature * logits).
+
+    Args:
+        logits (Tensor): Of any shape.
+        temperature (float | Tensor): Inverse temperature, one element, >= 0.
+            Defaults to 1.
+        scale (float): The constant c, see :func:`soft_scale`. Defaults to 2,
+            that of logits which start at 0.
+
+    Returns:
+        Tensor: In (0, scale), of the shape of ``logits``.
+    """
+    return scale * torch.sigmoid(temperature * logits)
+
+
+def ticket_mask(logits: Tensor, scale: float = 2.0) -> Tensor:
+    """The hard mask c * 1[logits > 0]; it has no gradient.
+
+    A logit of exactly 0 is pruned, and so is NaN.
+
+    Args:
+        logits (Tensor): Of any shape.
+        scale (float): The constant c. Defaults to 2.
+
+    Returns:
+        Tensor: 0 or ``scale``, of the shape and dtype of ``logits``.
+    """
+    return (logits > 0).to(logits.dtype) * scale
+
+
+def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
+    """What the logits become between two rounds: min(b * s, init).
+
+    Of weights that are kept the mask starts again at one; what the annealing
+    has turned off stays off (Savarese et al., section 3.2).
+
+    Args:
+        logits (Tensor): Of any shape.
+        temperature (float | Tensor): The temperature of the last epoch. The
+            authors' code resets it to 1 before it prunes, which brings most
+            of the pruned weights back.
+        init (float): Initial value of the logits.
+
+    Returns:
+        Tensor: Of the shape of ``logits``.
+    """
+    return torch.clamp(temperature * logits, max=init)
+
+
+def soft_masked_weight(
+    weight: Tensor,
+    logits: Tensor,
+    temperature: Tensor,
+    scale: float,
+) -> Tuple[Tensor, Tensor]:
+    """The product of a weight and its soft mask, and the sum of the mask.
+
+    One node of the graph with two outputs: the sum is what a penalty on the
+    number of weights needs, and here it costs next to nothing. Only the
+    sigmoid is kept for the backward pass.
+
+    Args:
+        weight (Tensor): Of any shape.
+        logits (Tensor): Of the same shape and dtype.
+        temperature (Tensor): Inverse temperature, one element.
+        scale (float): The constant c.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``weight * soft_mask(...)``, and the sum of
+        that mask, a scalar.
+    """
+    return _SoftMaskedWeight.apply(weight, logits, temperature, scale)
+
+
+class _SoftMaskedWeight(torch.autograd.Function):
+    """Both gradients in the least number of passes over memory."""
+
+    @staticmethod
+    def forward(ctx, weight, logits, temperature, scale):
+        sigmoid = (logits * temperature).sigmoid_()
+        zero = weight.new_zeros(())
+        # addcmul folds the constant into the product.
+        product = torch.addcmul(zero, weight, sigmoid, value=scale)
+        ctx.save_for_backward(weight, sigmoid, temperature)
+        ctx.scale = scale
+        return product, sigmoid.sum() * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_product, grad_sum):
+        weight, sigmoid, temperature = ctx.saved_tensors
+        grad_weight = grad_logits = None
+        zero = weight.new_zeros(())
+        if ctx.needs_input_grad[0]:
+            grad_weight = torch.addcmul(
+                zero, grad_product, sigmoid, value=ctx.scale
+            )
+        if ctx.needs_input_grad[1]:
+            # d loss / d mask, the penalty's share included
+            grad = torch.addcmul(grad_sum.to(weight), grad_product, weight)
+            grad_logits = torch.ops.aten.sigmoid_backward(grad, sigmoid)
+            grad_logits.mul_(temperature * ctx.scale)
+        return grad_weight, grad_logits, None, None

@@ -1,0 +1,171 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The mask of Continuous Sparsification, as a module."""
+
+from typing import Any, Dict, List, Optional
+
+import torch
+from torch import Tensor, nn
+
+from .soft import (
+    prune_logits,
+    soft_masked_weight,
+    soft_scale,
+    ticket_mask,
+)
+from .weight_mask import WeightMask, mask_dtype
+
+
+class SoftMask(WeightMask):
+    r"""A logit per weight, annealed by a temperature to a hard ticket.
+
+    The weight counts as :math:`w\,c\,\sigma(\beta s)`, or as a ticket as
+    :math:`w\,c\,1[s > 0]`; see :mod:`mask_plugins.core.weights.soft`. Weight
+    and logits are trained together, but as a ticket the logits are frozen.
+
+    Args:
+        weight (Tensor): The parameter that is masked; only its shape, dtype
+            and device count.
+        init (float): Initial value s0 of the logits: lower is sparser.
+            Defaults to 0.
+        ticket_scale (str): What c is in a ticket. ``'keep'``, as the method
+            has it: a normalisation that follows absorbs it. ``'one'``: kept
+            weights count as they are. Defaults to ``'keep'``.
+
+    Attributes:
+        logits (Parameter): Of the shape of ``weight``.
+        temperature (Tensor): Inverse temperature, one element; a buffer, so
+            that a compiled graph sees a new value. Set by a schedule.
+        ticket (bool): Whether the mask is hard.
+
+    Raises:
+        ValueError: If ``ticket_scale`` is unknown or ``init`` not finite.
+    """
+
+    trains_weight = True
+    TICKET_SCALES = ('keep', 'one')
+
+    def __init__(
+        self, weight: Tensor, init: float = 0.0, ticket_scale: str = 'keep'
+    ) -> None:
+        super().__init__()
+        if not abs(init) < 50:
+            raise ValueError(
+                'init must be a finite number (usually in [-0.3, 0.3]; '
+                f'sigmoid underflows beyond 50), got {init!r}'
+            )
+        if ticket_scale not in self.TICKET_SCALES:
+            raise ValueError(
+                f'ticket_scale must be one of {self.TICKET_SCALES}, got '
+                f'{ticket_scale!r}'
+            )
+        dtype = mask_dtype(weight)
+        self.init = float(init)
+        self.ticket_scale = ticket_scale
+        self.logits = nn.Parameter(
+            torch.full_like(weight, init, dtype=dtype, requires_grad=False)
+        )
+        place = dict(device=weight.device)
+        self.register_buffer(
+            'temperature', torch.ones((), dtype=dtype, **place)
+        )
+        self.register_buffer(
+            'ticket_flag', torch.zeros((), dtype=torch.bool, **place)
+        )
+        self._ticket = False
+        # Sums of the mask, while somebody collects them for a penalty.
+        self._sums: Optional[List[Tensor]] = None
+
+    @property
+    def ticket(self) -> bool:
+        """Whether the mask is hard; to set it freezes or frees the logits."""
+        return self._ticket
+
+    @ticket.setter
+    def ticket(self, value: bool) -> None:
+        self._ticket = bool(value)
+        self.ticket_flag.fill_(self._ticket)
+        self.logits.requires_grad_(not self._ticket)
+
+    @property
+    def scale(self) -> float:
+        """The constant c that is in force."""
+        if self._ticket and self.ticket_scale == 'one':
+            return 1.0
+        return soft_scale(self.init)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See :class:`WeightMask`."""
+        return self.logits.dtype
+
+    def masked(self, weight: Tensor) -> Tensor:
+        """See :class:`WeightMask`."""
+        if self._ticket:
+            return weight * ticket_mask(self.logits.detach(), self.scale)
+        product, total = soft_masked_weight(
+            weight, self.logits, self.temperature, self.scale
+        )
+        if self._sums is not None:
+            self._sums.append(total)
+        return product
+
+    def sum(self) -> Tensor:
+        """The sum of the mask, with its graph: what the penalty counts."""
+        if self._ticket:
+            return ticket_mask(self.logits.detach(), self.scale).sum()
+        one = torch.ones((), dtype=self.dtype, device=self.logits.device)
+        return soft_masked_weight(
+            one.expand_as(self.logits),
+            self.logits,
+            self.temperature,
+            self.scale,
+        )[1]
+
+    def hard(self) -> Tensor:
+        """See :class:`WeightMask`: logits above 0."""
+        return self.logits.detach() > 0
+
+    def soft_density(self) -> float:
+        """The mean of sigmoid(b s); of a ticket, its density."""
+        if self._ticket:
+            return super().soft_density()
+        logits = self.logits.detach().double()
+        return float(torch.sigmoid(self.temperature.double() * logits).mean())
+
+    @torch.no_grad()
+    def prune(self, temperature: Optional[float] = None) -> None:
+        """Between rounds: s becomes min(b * s, init), in place.
+
+        Args:
+            temperature (float, optional): The b. Defaults to None, the
+                temperature as it is.
+        """
+        b = self.temperature if temperature is None else temperature
+        self.logits.copy_(prune_logits(self.logits, b, self.init))
+
+    @torch.no_grad()
+    def set_hard(self, on: Tensor) -> None:
+        """Make the logits say what is kept, for a mask found elsewhere.
+
+        Args:
+            on (Tensor): bool. What is on and has a logit above 0 keeps it,
+                as what is off and has none.
+        """
+        eps = torch.finfo(self.dtype).tiny
+        logits = torch.where(on, self.logits.clamp(min=eps), self.logits)
+        self.logits.copy_(torch.where(on, logits, logits.clamp(max=0)))
+
+    def settings(self) -> Dict[str, Any]:
+        """See :class:`WeightMask`: as a ticket."""
+        scale = soft_scale(self.init) if self.ticket_scale == 'keep' else 1.0
+        return dict(kind='soft', factor=scale, scale=False, chunks=1)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if bool(self.ticket_flag) != self._ticket:
+            self.ticket = bool(self.ticket_flag)
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` says."""
+        shape = 'x'.join(map(str, self.logits.shape))
+        return f'{shape}, init={self.init}, ticket={self._ticket}'

@@ -1,0 +1,105 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Mask the weights of any registered model."""
+
+import functools
+from typing import Any, Dict, Optional, Sequence, Union
+
+from torch import nn
+
+from mask_plugins.core.weights import ScoreMask, SoftMask, mask_parameters
+from mask_plugins.core.weights.rules import RuleLike
+from mask_plugins.registry import MODELS
+
+MODELS.register_module(module=SoftMask)
+MODELS.register_module(module=ScoreMask)
+
+LAYER_WEIGHTS = (
+    ('type:_ConvNd.weight', 'mask'),
+    ('type:Linear.weight', 'mask'),
+)
+
+
+@MODELS.register_module(name='MaskedModel')
+def build_masked_model(
+    module: Union[dict, nn.Module],
+    mask: Dict[str, Any],
+    rules: Optional[Sequence[RuleLike]] = None,
+    data_preprocessor: Optional[dict] = None,
+) -> nn.Module:
+    """Build a backbone, neck, head or whole model with masked weights.
+
+    In a config: ``backbone=dict(type='mask_plugins.MaskedModel',
+    module=dict(type='ResNet', depth=18), rules=[('*conv*', 'mask'),
+    ('*', 'freeze')], mask=dict(type='mask_plugins.ScoreMask'))``. State-dict
+    keys of the base stay the stock ones, so ``init_cfg``, ``load_from`` and
+    checkpoints of the stock model work; masks are extra keys beside them.
+
+    Args:
+        module (dict | nn.Module): Config of any model of any OpenMMLab
+            project.
+        mask (dict): Config of a mask: ``mask_plugins.SoftMask`` or
+            ``mask_plugins.ScoreMask``, without the weight.
+        rules (Sequence, optional): What is masked, trained and frozen; see
+            :func:`mask_plugins.core.weights.mask_parameters`. Defaults to
+            None: all weights of convolutions and linear layers are masked.
+        data_preprocessor (dict, optional): The runner adds it for a whole
+            model; passed on.
+
+    Returns:
+        nn.Module: The model itself, not a wrapper around it.
+
+    Raises:
+        TypeError, ValueError: If a rule or the mask is wrong.
+    """
+    if isinstance(module, dict):
+        module = dict(module)
+        if data_preprocessor is not None:
+            module.setdefault('data_preprocessor', data_preprocessor)
+        module = MODELS.build(module)
+    if rules is None:
+        rules = _present(module)
+    rules = [_plain(rule) for rule in rules]
+    return mask_parameters(module, rules, mask_factory(mask))
+
+
+def mask_factory(mask: Dict[str, Any]):
+    """From the config of a mask to what makes one of a weight.
+
+    Args:
+        mask (dict): ``type`` and arguments.
+
+    Raises:
+        TypeError: If it is no dict with a ``type``.
+        KeyError: If there is no such mask.
+    """
+    if not isinstance(mask, dict) or 'type' not in mask:
+        raise TypeError(
+            "mask must be a dict such as dict(type='mask_plugins.SoftMask', "
+            f'init=0.), got {mask!r}'
+        )
+    options = dict(mask)
+    kind = options.pop('type')
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    if cls is None:
+        raise KeyError(
+            f'mask: there is no {kind!r}; use mask_plugins.SoftMask or '
+            'mask_plugins.ScoreMask'
+        )
+    return functools.partial(cls, **options)
+
+
+def _present(module: nn.Module) -> list:
+    """The default rules that match something in this module."""
+    names = {base.__name__ for m in module.modules() for base in type(m).mro()}
+    found = [r for r in LAYER_WEIGHTS if r[0][5:].split('.')[0] in names]
+    if not found:
+        raise ValueError(
+            f'{type(module).__name__} has no convolution and no linear layer '
+            'to mask; say what to mask by rules'
+        )
+    return found
+
+
+def _plain(rule: RuleLike) -> RuleLike:
+    """A rule of a config, whose dicts are ConfigDicts."""
+    return dict(rule) if isinstance(rule, dict) else rule
