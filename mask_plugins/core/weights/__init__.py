@@ -6,7 +6,13 @@ Functions first (``soft``, ``scores``), then a small module per mask
 :func:`mask_parameters`, which puts them on any model.
 """
 
-from .adapter import Adapter, pack_masks, read_adapter, write_adapter
+from .adapter import (
+    Adapter,
+    mask_keys,
+    pack_masks,
+    read_adapter,
+    write_adapter,
+)
 from .adapters import (
     activate_masks,
     active_masks,
@@ -30,6 +36,7 @@ from .soft import (
     ticket_mask,
 )
 from .soft_mask import SoftMask
+from .ticket import keep_highest, make_ticket
 from .verbs import (
     collect_sums,
     disable_masks,
@@ -57,8 +64,11 @@ __all__ = [
     'disable_masks',
     'format_plan',
     'hold_masks',
+    'keep_highest',
     'load_masks',
     'loaded_masks',
+    'make_ticket',
+    'mask_keys',
     'mask_parameters',
     'mask_report',
     'merge_masks',

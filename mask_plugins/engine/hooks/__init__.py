@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Hooks, one per file."""
 
+from .continuous_sparsification_hook import ContinuousSparsificationHook
 from .pss_hook import PSSHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
@@ -8,6 +9,7 @@ from .seed_hook import SeedHook
 from .train_log_hook import TrainLogHook
 
 __all__ = [
+    'ContinuousSparsificationHook',
     'PSSHook',
     'SafeCheckpointHook',
     'ScheduleHook',

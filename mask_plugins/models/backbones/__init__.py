@@ -4,9 +4,10 @@
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
 if HAS_MMPRETRAIN:
+    from .cifar_resnet import CIFARResNet
     from .pss_vit import PSSVisionTransformer
     from .token_sampler import sample_tokens
 
-    __all__ = ['PSSVisionTransformer', 'sample_tokens']
+    __all__ = ['CIFARResNet', 'PSSVisionTransformer', 'sample_tokens']
 else:
-    register_missing(['PSSVisionTransformer', 'TokenSampler'])
+    register_missing(['CIFARResNet', 'PSSVisionTransformer', 'TokenSampler'])

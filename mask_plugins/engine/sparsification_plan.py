@@ -1,0 +1,92 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Where in the stages of Continuous Sparsification an epoch lies."""
+
+from typing import NamedTuple
+
+
+class Position(NamedTuple):
+    """Where an epoch lies.
+
+    Args:
+        stage (int): Rounds from 0; the ticket phase is stage ``rounds``.
+        epoch (int): Epoch within the stage, from 0.
+        ticket (bool): Whether this is the ticket phase.
+    """
+
+    stage: int
+    epoch: int
+    ticket: bool
+
+
+class SparsificationPlan:
+    r"""Rounds of search, then a ticket phase; the temperature of each epoch.
+
+    Within a round the inverse temperature is
+    :math:`\beta = T^{\,e / (E - 1)}` (Savarese et al., arXiv:1912.04427,
+    section 3.1): 1 in the first epoch, T in the last. A closed form, so that a
+    resumed run needs no state.
+
+    Args:
+        rounds (int): R. Defaults to 3.
+        epochs_per_round (int): E. Defaults to 85.
+        ticket_epochs (int): Epochs of the ticket phase. Defaults to 85.
+        final_temperature (float): T, at least 1. Defaults to 200.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        rounds: int = 3,
+        epochs_per_round: int = 85,
+        ticket_epochs: int = 85,
+        final_temperature: float = 200.0,
+    ) -> None:
+        for name, value, least in (
+            ('rounds', rounds, 1),
+            ('epochs_per_round', epochs_per_round, 1),
+            ('ticket_epochs', ticket_epochs, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f'{name} must be an int, got {value!r}')
+            if value < least:
+                raise ValueError(
+                    f'{name} must be at least {least}, got {value}'
+                )
+        if not 1 <= final_temperature < float('inf'):
+            raise ValueError(
+                'final_temperature must be finite and at least 1, got '
+                f'{final_temperature!r}'
+            )
+        self.rounds = rounds
+        self.epochs_per_round = epochs_per_round
+        self.ticket_epochs = ticket_epochs
+        self.final_temperature = float(final_temperature)
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.rounds * self.epochs_per_round + self.ticket_epochs
+
+    def position(self, epoch: int) -> Position:
+        """Where a global epoch, from 0, lies."""
+        stage, within = divmod(epoch, self.epochs_per_round)
+        if stage < self.rounds:
+            return Position(stage, within, False)
+        within = epoch - self.rounds * self.epochs_per_round
+        return Position(self.rounds, within, True)
+
+    def temperature(self, step: int, steps: int) -> float:
+        """The temperature at step ``step`` of ``steps`` in a round.
+
+        Args:
+            step (int): Epoch or iteration within the round, from 0.
+            steps (int): Epochs or iterations of a round.
+
+        Returns:
+            float: The final one if there is only one step.
+        """
+        if steps <= 1:
+            return self.final_temperature
+        return self.final_temperature ** (step / (steps - 1))

@@ -1,0 +1,272 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Whole runs of Continuous Sparsification against the authors' code."""
+
+import math
+
+import pytest
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn import functional as F
+
+from mask_plugins.core.weights import SoftMaskConv2d
+from mask_plugins.engine.optimizers import StagewiseMultiStepLR
+from mask_plugins.engine.sparsification_plan import SparsificationPlan
+
+from . import values
+
+FILE = 'continuous_sparsification_hgsl'
+
+
+def det(shape, a=0.7, b=0.3, s=0.5):
+    """The inputs of the golden file."""
+    index = torch.arange(math.prod(shape), dtype=torch.float64)
+    return (s * torch.sin(a * index + b)).view(shape)
+
+
+# ---------------------------------------------------------------- schedules
+def temperature_cases():
+    for _, cases in values.matching(FILE, 'temp_schedule'):
+        for key, case in cases.items():
+            epochs, final = key[1:].split('_T')
+            yield dict(case, key=key, epochs=int(epochs), final=float(final))
+
+
+@pytest.mark.parametrize(
+    'case', temperature_cases(), ids=lambda case: case['key']
+)
+def test_temperature_schedule(case):
+    plan = SparsificationPlan(1, case['epochs'], 0, case['final'])
+    found = [
+        plan.temperature(e, case['epochs']) for e in range(len(case['temps']))
+    ]
+    assert found == pytest.approx(case['temps'], rel=1e-12)
+
+
+def test_lr_schedule():
+    weight = nn.Parameter(torch.zeros(1))
+    wrapper = OptimWrapper(torch.optim.SGD([weight], lr=0.1))
+    scheduler = StagewiseMultiStepLR(
+        wrapper, stage_epochs=85, milestones=[56, 71], gamma=0.1
+    )
+    rates = []
+    for _ in range(340):
+        rates.append(wrapper.get_lr()['lr'][0])
+        scheduler.step()
+    for _, case in values.matching(FILE, 'lr_schedule'):
+        for stage in range(4):  # it starts anew in each
+            for epoch, rate in case.items():
+                assert rates[85 * stage + int(epoch)] == pytest.approx(
+                    rate, rel=1e-12
+                )
+
+
+def test_resnet20_counts():
+    for _, case in values.matching(FILE, 'resnet'):
+        model = MODELS.build(
+            dict(
+                type='mask_plugins.CIFARResNet',
+                conv_cfg=dict(type='mask_plugins.SoftMaskConv2d'),
+            )
+        )
+        masked = [m for m in model.modules() if isinstance(m, SoftMaskConv2d)]
+        assert len(masked) == case['mask_modules']
+        found = [
+            [*m.weight.shape, f'stride{m.stride[0]}', f'pad{m.padding[0]}']
+            for m in masked
+        ]
+        assert found == case['shapes']
+        sizes = sum(m.weight.numel() for m in masked)
+        assert sizes == case['maskable_weights']
+        head = nn.Linear(64, 10)
+        plain = [
+            m
+            for m in model.modules()
+            if isinstance(m, nn.Conv2d) and m not in masked
+        ]
+        assert (
+            sum(m.weight.numel() for m in plain)
+            == (case['unmasked_conv_weights'])
+        )
+        parts = [*model.parameters(), *head.parameters()]
+        total = sum(p.numel() for p in parts)
+        assert total == case['trainable_total_incl_masks']
+        assert sum(p.numel() for p in head.parameters()) == case['linear']
+
+
+# ---------------------------------------------------------------- whole runs
+class TinyData(BaseDataset):
+    """Eight samples: two batches of four."""
+
+    def __init__(self, labels):
+        self.labels = labels
+        super().__init__(serialize_data=False)
+
+    def load_data_list(self):
+        return [
+            dict(x=det((4, 2, 5, 5), 0.37, 0.2 + j, 1)[i], y=self.labels[j][i])
+            for j in range(2)
+            for i in range(4)
+        ]
+
+
+class TinyNet(BaseModel):
+    """conv bn relu gap fc, in float64."""
+
+    def __init__(self, s0):
+        super().__init__()
+        self.conv = SoftMaskConv2d(
+            2, 3, 3, padding=1, bias=False, mask_init=s0, dtype=torch.float64
+        )
+        self.bn = nn.BatchNorm2d(3, dtype=torch.float64)
+        self.fc = nn.Linear(3, 2, dtype=torch.float64)
+        with torch.no_grad():
+            self.conv.weight.copy_(det((3, 2, 3, 3)))
+            self.fc.weight.copy_(det((2, 3), 0.5, 0.2, 0.8))
+            self.fc.bias.zero_()
+
+    def forward(self, x, y=None, mode='tensor', **kwargs):
+        out = F.relu(self.bn(self.conv(x))).mean((2, 3))
+        logits = self.fc(out)
+        if mode == 'loss':
+            return dict(loss_ce=F.cross_entropy(logits, y))
+        return logits
+
+
+class Recorder(Hook):
+    """What the golden file has of a run."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.losses, self.temps, self.ends, self.starts = [], [], [], []
+        self.weights, self.rewound = None, {}
+
+    def before_train_epoch(self, runner):
+        mask = runner.model.conv.weight_mask
+        epoch = runner.epoch
+        if epoch == self.rounds * self.epochs:
+            for name, value in runner.model.state_dict().items():
+                self.rewound[name] = value.clone()
+        elif epoch and epoch % self.epochs == 0:
+            self.starts.append(mask.logits.detach().clone())
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ):
+        self.losses.append(float(outputs['loss']))
+        if batch_idx == 0:
+            self.temps.append(float(runner.model.conv.weight_mask.temperature))
+
+    def after_train_epoch(self, runner):
+        epoch = runner.epoch + 1
+        if epoch % self.epochs == 0 and epoch <= self.rounds * self.epochs:
+            mask = runner.model.conv.weight_mask
+            self.ends.append(mask.logits.detach().clone())
+        if epoch == self.rounds * self.epochs:
+            self.weights = runner.model.conv.weight.detach().clone()
+
+
+def run(cfg, prune_temperature, work_dir):
+    """Train as the case says; the recorder and the model."""
+    recorder = Recorder()
+    recorder.rounds, recorder.epochs = cfg['rounds'], cfg['epochs']
+    count = cfg['rounds'] * cfg['epochs'] + cfg['epochs']
+    runner = Runner(
+        model=TinyNet(cfg['s0']),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=0,
+            dataset=TinyData(cfg['y']),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=count),
+        optim_wrapper=dict(
+            optimizer=dict(
+                type='SGD',
+                lr=cfg['lr'],
+                momentum=cfg['momentum'],
+                nesterov=cfg['nesterov'],
+                weight_decay=cfg['wd'],
+            ),
+            paramwise_cfg=dict(custom_keys={'logits': dict(decay_mult=0.0)}),
+        ),
+        default_hooks=dict(
+            checkpoint=None,
+            logger=None,
+            sparsification=dict(
+                type='mask_plugins.ContinuousSparsificationHook',
+                rounds=cfg['rounds'],
+                epochs_per_round=cfg['epochs'],
+                ticket_epochs=cfg['epochs'],
+                final_temperature=cfg['final_temp'],
+                rewind_epoch=cfg['rewind_epoch'],
+                penalty=cfg['lmbda'],
+                prune_temperature=prune_temperature,
+            ),
+        ),
+        custom_hooks=[recorder],
+        experiment_name=f'golden-{work_dir.name}',
+    )
+    runner.train()
+    return recorder, runner.model
+
+
+def tiny_runs():
+    for key, case in values.matching(FILE, 'tiny_run_*'):
+        yield dict(case, key=key)
+
+
+def close(found, expected, tolerance):
+    expected = torch.tensor(expected, dtype=torch.float64)
+    found = torch.as_tensor(found, dtype=torch.float64)
+    torch.testing.assert_close(
+        found.reshape(expected.shape), expected, rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize('case', tiny_runs(), ids=lambda case: case['key'])
+def test_tiny_run(case, tmp_path):
+    shipped = 'shipped' in case['key']
+    found, model = run(case['cfg'], 1.0 if shipped else 'end', tmp_path)
+    check_tiny_run(case, found, model)
+
+
+def check_tiny_run(case, found, model):
+    # The original rounds the constant of a ticket to float32.
+    hard = 1e-8 if case['cfg']['s0'] == 0 else 1e-6
+    searched = len(case['losses'])
+    close(found.losses[:searched], case['losses'], 1e-8)
+    rounds = case['cfg']['rounds'] * case['cfg']['epochs']
+    close(found.temps[:rounds], case['temps'][:rounds], 1e-12)
+    for name, recorded in (
+        ('s_end_round', found.ends),
+        ('s_after_prune', found.starts),
+    ):
+        for ours, theirs in zip(recorded, case[name]):
+            close(ours, theirs, 1e-8)
+    close(found.weights, case['w_before_rewind'], 1e-8)
+    close(found.rewound['conv.weight'], case['w_rewound'], 1e-8)
+    close(found.rewound['bn.weight'], case['bn_weight_rewound'], 1e-8)
+    close(
+        found.rewound['bn.running_mean'], case['bn_running_mean_rewound'], 1e-8
+    )
+    mask = model.conv.weight_mask
+    assert float(mask.hard().double().mean()) == pytest.approx(
+        case['ticket_remaining']
+    )
+    # The original still adds the penalty, by then a constant.
+    constant = case['cfg']['lmbda'] * mask.scale * int(mask.hard().sum())
+    found_losses = [loss + constant for loss in found.losses[searched:]]
+    close(found_losses, case['ticket_losses'], hard)
+    model.eval()
+    with torch.no_grad():
+        logits = model(det((4, 2, 5, 5), 0.37, 0.2, 1))
+    close(logits, case['ticket_eval_logits'], 10 * hard)
