@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from mask_plugins.registry import DATASETS, TRANSFORMS
 
-from .model_loading import config_scope
+from .trained_model import config_scope
 
 LOADER = 'LoadImageFromFile'
 

@@ -2,52 +2,22 @@
 """Build a trained model for analysis, with a backbone that drops tokens."""
 
 import inspect
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmpretrain.models.backbones import BEiTViT
 from torch import Tensor, nn
 
 from mask_plugins.models.backbones import PSSVisionTransformer, sample_tokens
-from mask_plugins.models.converters import read_checkpoint, take_weights
-from mask_plugins.registry import MODELS
 
-
-class _Ignored:
-    """Stands in for what a stock checkpoint holds beside its weights.
-
-    mmengine pickles its log history (numpy arrays, and bound methods through
-    ``getattr``). None of it is needed here, so none of it is run.
-    """
-
-    def __init__(self, *args) -> None:
-        pass
-
-    def __setstate__(self, state) -> None:
-        pass
-
-
-IGNORED = (
-    'builtins.getattr',
-    'mmengine.logging.history_buffer.HistoryBuffer',
-    'numpy.dtype',
-    'numpy.ndarray',
-    'numpy._core.multiarray._reconstruct',
-    'numpy._core.multiarray.scalar',
-    'numpy.core.multiarray._reconstruct',
-    'numpy.core.multiarray.scalar',
+from .trained_model import (
+    averages_unused,
+    build_model,
+    config_scope,
+    load_weights,
+    read_trained,
 )
-
-
-@contextmanager
-def config_scope(cfg: Config) -> Iterator[None]:
-    """Resolve types without a prefix as the config means them."""
-    scope = cfg.get('default_scope') or 'mmpretrain'
-    with DefaultScope.overwrite_default_scope(scope):
-        yield
 
 
 def default_device() -> torch.device:
@@ -92,15 +62,12 @@ def load_model(
     device = torch.device(device) if device else default_device()
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'device {device}: there is no CUDA GPU here')
-    weights = _read(checkpoint, _averages_unused(cfg))
-    with config_scope(cfg):
-        model_cfg = cfg.model.copy()
-        if cfg.get('data_preprocessor') is not None:
-            model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
-        model = MODELS.build(model_cfg)
-        if any(drop_ratios) or scorer is not None:
+    weights = read_trained(checkpoint, averages_unused(cfg))
+    model = build_model(cfg)
+    if any(drop_ratios) or scorer is not None:
+        with config_scope(cfg):
             _make_sampling(model, cfg)
-    _load(model, weights, checkpoint)
+    load_weights(model, weights, checkpoint)
     if scorer is not None:
         model.backbone.scorer = scorer
     set_drop_ratio(model, 0.0)
@@ -155,61 +122,3 @@ def _pss_from_beit(backbone: BEiTViT, cfg: dict) -> PSSVisionTransformer:
                 'setting. --drop-ratios 0 alone measures it as it is'
             )
     return PSSVisionTransformer(**settings)
-
-
-def _averages_unused(cfg: Config) -> bool:
-    """Whether the run averaged its weights but evaluated the trained ones."""
-    hooks = list((cfg.get('default_hooks') or {}).values())
-    hooks += cfg.get('custom_hooks') or []
-    return any(
-        isinstance(hook, dict)
-        and _type_name(hook).endswith('EMAHook')
-        and not hook.get('evaluate_on_ema', True)
-        for hook in hooks
-    )
-
-
-def _type_name(cfg: dict) -> str:
-    """The type of a config: a name, or a class in the new style."""
-    kind = cfg.get('type')
-    return getattr(kind, '__name__', str(kind))
-
-
-def _read(checkpoint: str, trained: bool) -> Dict[str, Tensor]:
-    """The weights; those before averaging if ``trained`` and they exist."""
-    ignored = [(_Ignored, name) for name in IGNORED]
-    with torch.serialization.safe_globals(ignored):
-        loaded = read_checkpoint(checkpoint)
-    key = 'state_dict'
-    if trained and isinstance(loaded, dict) and 'ema_state_dict' in loaded:
-        # EMAHook exchanges the two when it saves, whatever it evaluates.
-        key = 'ema_state_dict'
-        print(
-            f'{checkpoint}: the trained weights are loaded, not their '
-            'average, as the EMAHook of the config has evaluate_on_ema=False'
-        )
-    weights = take_weights(loaded, key, checkpoint)
-    if key == 'ema_state_dict':
-        # Beside the weights it counts its steps.
-        weights.pop('steps', None)
-    # A wrapper's prefix, as mmengine strips it too.
-    return {
-        key[len('module.') :] if key.startswith('module.') else key: value
-        for key, value in weights.items()
-    }
-
-
-def _load(model: nn.Module, weights: Dict[str, Tensor], path: str) -> None:
-    try:
-        model.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        # The first line names the class, each other one a kind of misfit.
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
-        details = '\n  '.join(
-            line if len(line) <= 200 else f'{line[:200]} ...'
-            for line in lines[:6]
-        )
-        raise ValueError(
-            f'the weights of {path} do not fit the model of the config:\n  '
-            f'{details}'
-        ) from error

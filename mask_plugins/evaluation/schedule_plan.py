@@ -16,8 +16,8 @@ from mask_plugins.core.schedules import (
 )
 from mask_plugins.registry import HOOKS, SCHEDULES
 
-from .model_loading import config_scope
 from .token_cost import Tokens
+from .trained_model import config_scope
 
 # A longer run is sampled: values are exact fractions, some 0.1 ms each.
 MOST_VALUES = 20_000

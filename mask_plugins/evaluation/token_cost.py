@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mask_plugins.core.tokens import block_macs, keep_count
 from mask_plugins.registry import MODELS
 
-from .model_loading import config_scope
+from .trained_model import config_scope
 
 
 class Tokens(NamedTuple):

@@ -55,14 +55,20 @@ def read_checkpoint(path: str) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file holds other objects.
+        ValueError: If the file is truncated, or holds other objects.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'there is no checkpoint at {path!r}')
     if path.endswith('.safetensors'):
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(
+                f'{path!r} is truncated or no safetensors file: {error}'
+            ) from error
     return _read_pickle(path)
 
 
@@ -105,6 +111,11 @@ def _read_pickle(path: str) -> object:
             'PyTorch file, or it holds other objects than tensors and '
             'settings. If you trust it, save its weights alone first. '
             f'({(unsafe or reason)[0].strip()})'
+        ) from error
+    except (RuntimeError, EOFError) as error:  # of the zip reader
+        raise ValueError(
+            f'{path!r} is truncated or no PyTorch file: '
+            f'{str(error).splitlines()[0]}'
         ) from error
 
 

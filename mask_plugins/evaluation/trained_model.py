@@ -1,0 +1,181 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Build the model of a config and load the weights of a checkpoint."""
+
+from contextlib import contextmanager
+from typing import Dict, Iterator
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from mask_plugins.models.converters import read_checkpoint, take_weights
+from mask_plugins.registry import MODELS
+
+
+class _Ignored:
+    """Stands in for what a stock checkpoint holds beside its weights.
+
+    mmengine pickles its log history (numpy arrays, and bound methods through
+    ``getattr``). None of it is needed here, so none of it is run.
+    """
+
+    def __init__(self, *args) -> None:
+        pass
+
+    def __setstate__(self, state) -> None:
+        pass
+
+
+IGNORED = (
+    'builtins.getattr',
+    'mmengine.logging.history_buffer.HistoryBuffer',
+    'numpy.dtype',
+    'numpy.ndarray',
+    'numpy._core.multiarray._reconstruct',
+    'numpy._core.multiarray.scalar',
+    'numpy.core.multiarray._reconstruct',
+    'numpy.core.multiarray.scalar',
+)
+
+
+@contextmanager
+def config_scope(cfg: Config) -> Iterator[None]:
+    """Resolve types without a prefix as the config means them."""
+    scope = cfg.get('default_scope') or 'mmpretrain'
+    with DefaultScope.overwrite_default_scope(scope):
+        yield
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """The model of a config, with its data preprocessor, as the runner does.
+
+    Args:
+        cfg (Config): The whole config.
+
+    Returns:
+        nn.Module: As its constructor leaves it, on the CPU.
+
+    Raises:
+        ValueError: If the config has no model, or a type in it is unknown.
+    """
+    if cfg.get('model') is None:
+        raise ValueError('the config has no model')
+    model_cfg = cfg.model.copy()
+    if cfg.get('data_preprocessor') is not None:
+        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    try:
+        with config_scope(cfg):
+            return MODELS.build(model_cfg)
+    except KeyError as error:  # of a registry, which says what to do
+        raise ValueError(
+            f'the model of the config cannot be built: {error.args[0]}'
+        ) from error
+
+
+def load_trained_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """Build a model and load its weights, all of them.
+
+    Of the checkpoint of a run with an ``EMAHook`` those weights are loaded
+    that the run itself evaluated, see :func:`read_trained`.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str): Its weights, ``.pth`` or ``.safetensors``.
+
+    Returns:
+        nn.Module: In eval mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the weights do not fit.
+    """
+    weights = read_trained(checkpoint, averages_unused(cfg))
+    model = build_model(cfg)
+    load_weights(model, weights, checkpoint)
+    # Not chained: backbones of mmpretrain return None from train().
+    model.eval()
+    return model
+
+
+def averages_unused(cfg: Config) -> bool:
+    """Whether the run averaged its weights but evaluated the trained ones."""
+    hooks = list((cfg.get('default_hooks') or {}).values())
+    hooks += cfg.get('custom_hooks') or []
+    return any(
+        isinstance(hook, dict)
+        and _type_name(hook).endswith('EMAHook')
+        and not hook.get('evaluate_on_ema', True)
+        for hook in hooks
+    )
+
+
+def _type_name(cfg: dict) -> str:
+    """The type of a config: a name, or a class in the new style."""
+    kind = cfg.get('type')
+    return getattr(kind, '__name__', str(kind))
+
+
+def read_trained(checkpoint: str, trained: bool = False) -> Dict[str, Tensor]:
+    """The weights of a checkpoint, read without pickle.
+
+    Args:
+        checkpoint (str): ``.pth`` or ``.safetensors``.
+        trained (bool): Of a run with an ``EMAHook``, those before averaging,
+            where there are any. Defaults to False.
+
+    Returns:
+        dict[str, Tensor]: The prefix of a wrapper is taken off.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no weights.
+    """
+    ignored = [(_Ignored, name) for name in IGNORED]
+    with torch.serialization.safe_globals(ignored):
+        loaded = read_checkpoint(checkpoint)
+    key = 'state_dict'
+    if trained and isinstance(loaded, dict) and 'ema_state_dict' in loaded:
+        # EMAHook exchanges the two when it saves, whatever it evaluates.
+        key = 'ema_state_dict'
+        print(
+            f'{checkpoint}: the trained weights are loaded, not their '
+            'average, as the EMAHook of the config has evaluate_on_ema=False'
+        )
+    weights = take_weights(loaded, key, checkpoint)
+    if key == 'ema_state_dict':
+        # Beside the weights it counts its steps.
+        weights.pop('steps', None)
+    # A wrapper's prefix, as mmengine strips it too.
+    return {
+        key[len('module.') :] if key.startswith('module.') else key: value
+        for key, value in weights.items()
+    }
+
+
+def load_weights(
+    model: nn.Module, weights: Dict[str, Tensor], path: str
+) -> None:
+    """Load all weights of a model, or raise a readable error.
+
+    Args:
+        model (nn.Module): The model.
+        weights (dict[str, Tensor]): Exactly its state dict.
+        path (str): Where they come from, for the message.
+
+    Raises:
+        ValueError: If names or shapes do not fit.
+    """
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        # The first line names the class, each other one a kind of misfit.
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        details = '\n  '.join(
+            line if len(line) <= 200 else f'{line[:200]} ...'
+            for line in lines[:6]
+        )
+        raise ValueError(
+            f'the weights of {path} do not fit the model of the config:\n  '
+            f'{details}'
+        ) from error
