@@ -189,3 +189,17 @@ def test_a_resumed_run_has_the_rates_of_the_uninterrupted_one(tmp_path):
     resumed.train()
     # of the third epoch, two iterations were lost and done again
     assert killed.model.rates[:6] + resumed.model.rates == whole.model.rates
+
+
+def test_the_cosine_may_begin_after_the_warmup():
+    scheduler = WarmupCosineLR(
+        make_optimizer(), warmup=4, T_max=10, cosine_after_warmup=True
+    )
+    rates = [rate for rate, _ in rates_of(scheduler, 11)]
+    peak = RATES[0]
+    for t, rate in enumerate(rates):
+        angle = math.pi * (t - 4) / 6
+        cosine = 0.5 * peak * (1 + math.cos(angle))
+        expected = peak * t / 4 if t < 4 else cosine
+        assert rate == pytest.approx(expected, abs=1e-15)
+    assert (rates[0], rates[4]) == (0, peak)

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Linear warm-up and one cosine that is *not* restarted after it."""
+"""Linear warm-up and one cosine, from the first step or from its end."""
 
 import math
 from typing import List, Optional, Union
@@ -29,8 +29,11 @@ class WarmupCosineLR(_ParamScheduler):
     The cosine runs from :math:`t = 0`, hence the rate drops at the end of
     the warm-up (to 0.905 of its peak for :math:`W / T = 0.2`); mmengine's
     ``LinearLR`` followed by ``CosineAnnealingLR`` starts the cosine at
-    :math:`W` instead. :math:`w_0` and :math:`m` are rates, not fractions: all
-    groups share them, whatever their layer-wise decay. This is
+    :math:`W` instead. So does ``cosine_after_warmup=True``: the angle is then
+    :math:`\pi (t - W) / (T - W)` and the rate at :math:`W` is :math:`\eta`, as
+    in Self-Masking Networks (``LinearLR`` can neither start at 0 nor take all
+    of :math:`W` steps). :math:`w_0` and :math:`m` are rates, not fractions:
+    all groups share them, whatever their layer-wise decay. The default is
     ``CosineLRScheduler`` of timm 0.4.12 with ``warmup_prefix=False`` and one
     cycle, which SimMIM and DeiT use.
 
@@ -57,6 +60,8 @@ class WarmupCosineLR(_ParamScheduler):
             in epochs and the rate changes at every iteration.
             Defaults to True.
         verbose (bool): Whether to print each update. Defaults to False.
+        cosine_after_warmup (bool): Whether the cosine begins when the warm-up
+            ends. Defaults to False.
 
     Raises:
         ValueError: If a rate is negative, or not ``0 <= warmup < T_max``.
@@ -74,6 +79,7 @@ class WarmupCosineLR(_ParamScheduler):
         last_step: int = -1,
         by_epoch: bool = True,
         verbose: bool = False,
+        cosine_after_warmup: bool = False,
     ):
         if T_max is None:
             T_max = end - begin
@@ -89,6 +95,7 @@ class WarmupCosineLR(_ParamScheduler):
         self.T_max = T_max
         self.warmup_lr = warmup_lr
         self.eta_min = eta_min
+        self.cosine_after_warmup = cosine_after_warmup
         super().__init__(
             optimizer,
             param_name='lr',
@@ -141,7 +148,9 @@ class WarmupCosineLR(_ParamScheduler):
             ]
         if t >= self.T_max:
             return [self.eta_min for _ in self.base_values]
-        factor = 0.5 * (1 + math.cos(math.pi * t / self.T_max))
+        before = self.warmup if self.cosine_after_warmup else 0
+        angle = math.pi * (t - before) / (self.T_max - before)
+        factor = 0.5 * (1 + math.cos(angle))
         return [
             self.eta_min + (lr - self.eta_min) * factor
             for lr in self.base_values

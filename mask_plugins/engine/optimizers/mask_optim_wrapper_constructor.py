@@ -1,0 +1,281 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Parameter groups by role: masks, trained weights, head."""
+
+import inspect
+import logging
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+
+from mmengine.logging import MMLogger, print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIMIZERS
+from torch import nn
+
+from mask_plugins.core.weights import WeightMask
+from mask_plugins.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+ROLES = ('masks', 'weights', 'head')
+_STOCK = (
+    'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
+    'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
+    'bypass_duplicate',
+)  # fmt: skip
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Give masks, trained weights and head rates and decays of their own.
+
+    A parameter's role is a matter of the module that owns it, not of its name:
+
+    - ``masks``: it is inside a :class:`mask_plugins.core.weights.WeightMask`
+      (scores or logits);
+    - ``head``: it is at or below a module that ``head_modules`` names;
+    - ``weights``: any other trained parameter.
+
+    Frozen parameters are left out. Options in a role are absolute: ``lr=0.15``
+    is a rate of 0.15 whatever the optimizer's own. In a config::
+
+        optim_wrapper = dict(
+            constructor='mask_plugins.MaskOptimWrapperConstructor',
+            optimizer=dict(type='SGD', lr=50., momentum=0.9),
+            paramwise_cfg=dict(head=dict(lr=0.15, weight_decay=1e-6)),
+        )
+
+    Parameters with equal options are one group, masks first, so that the
+    logged rate is theirs. A group has its role under the key ``role``.
+
+    Args:
+        optim_wrapper_cfg (dict): Config of the optimizer wrapper.
+        paramwise_cfg (dict, optional): Any of
+
+            - ``masks``, ``weights``, ``head`` (dict): options of the optimizer
+              for this role. Those that are not given are the optimizer's;
+              only ``masks`` have a ``weight_decay`` of 0 by default, since
+              decay pulls scores to the threshold.
+            - ``head_modules`` (str | Sequence[str]): shell patterns of the
+              path of a module, or of its end. Defaults to ``('head',)``.
+            - ``masked_head`` (str): role of masks in the head, ``'masks'``
+              or ``'head'``. Defaults to ``'masks'``.
+            - what the stock constructor knows, such as ``custom_keys`` and
+              ``norm_decay_mult``: the multipliers are of the role's rate and
+              decay.
+
+    Raises:
+        TypeError: If a role's options are no dict.
+        ValueError: If a key, an option or a value is unknown, a pattern of
+            ``head_modules`` matches no module, a role with options has no
+            parameters, or nothing is trained at all.
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None
+    ) -> None:
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        # The stock class ignores the constructor if this is empty.
+        self.paramwise_cfg = {'masked_head': 'masks', **self.paramwise_cfg}
+        head = self.paramwise_cfg.get('head_modules', ('head',))
+        self.head_modules = (head,) if isinstance(head, str) else tuple(head)
+        self.options = {
+            role: dict(self.paramwise_cfg.get(role, {})) for role in ROLES
+        }
+        self.options['masks'].setdefault('weight_decay', 0.0)
+
+    def _validate_cfg(self) -> None:
+        """Refuse what would be ignored or fail later."""
+        cfg = self.paramwise_cfg
+        if not isinstance(cfg, dict):
+            raise TypeError(f'paramwise_cfg must be a dict, got {cfg!r}')
+        allowed = (*ROLES, 'head_modules', 'masked_head', *_STOCK)
+        for key in cfg:
+            if key not in allowed:
+                raise ValueError(
+                    f'paramwise_cfg has an unknown key {key!r}; it may have '
+                    f'{", ".join(allowed)}'
+                )
+        if cfg.get('masked_head', 'masks') not in ('masks', 'head'):
+            raise ValueError(
+                "paramwise_cfg.masked_head must be 'masks' or 'head', got "
+                f'{cfg["masked_head"]!r}'
+            )
+        known = self._known_options()
+        for role in ROLES:
+            options = cfg.get(role, {})
+            if not isinstance(options, dict):
+                raise TypeError(
+                    f'paramwise_cfg.{role} must be a dict of options of the '
+                    f'optimizer, got {options!r}'
+                )
+            unknown = set(options) - known if known else ()
+            if unknown:
+                raise ValueError(
+                    f'paramwise_cfg.{role} has {sorted(unknown)}, which '
+                    f'{self.optimizer_cfg["type"]} does not take; it takes '
+                    f'{", ".join(sorted(known))}'
+                )
+            for name in ('lr', 'weight_decay'):
+                value = options.get(name, 0)
+                if not isinstance(value, (int, float)) or value < 0:
+                    raise ValueError(
+                        f'paramwise_cfg.{role}.{name} must be a number of at '
+                        f'least 0, got {value!r}'
+                    )
+        if cfg.get('custom_keys') and self.base_lr is None:
+            raise ValueError(
+                'paramwise_cfg.custom_keys needs a rate to multiply: give '
+                'the optimizer its lr'
+            )
+        super()._validate_cfg()
+
+    def _known_options(self) -> set:
+        """Options of a parameter group; empty if that cannot be told."""
+        kind = self.optimizer_cfg['type']
+        if isinstance(kind, str):
+            with OPTIMIZERS.switch_scope_and_registry(None) as registry:
+                kind = registry.get(kind)
+        if kind is None:  # the stock class will say so
+            return set()
+        parameters = list(inspect.signature(kind).parameters.values())[1:]
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return set()
+        return {p.name for p in parameters}
+
+    def add_params(
+        self,
+        params: List[dict],
+        module: nn.Module,
+        prefix: str = '',
+        is_dcn_module: Optional[Union[int, float]] = None,
+    ) -> None:
+        """See the stock class; the rates are those of the module's role.
+
+        Args:
+            params (list[dict]): Groups, changed in place.
+            module (nn.Module): Walked with its children.
+            prefix (str): Its path. Defaults to ''.
+            is_dcn_module (int | float, optional): See the stock class.
+        """
+        if not prefix:
+            self._check_head_modules(module)
+            with _quiet():
+                self._add(params, module, prefix, is_dcn_module)
+            params[:] = self._merge(params)
+            self._log(params)
+            return
+        self._add(params, module, prefix, is_dcn_module)
+
+    def _add(self, params, module, prefix, is_dcn_module) -> None:
+        role = self._role(module, prefix)
+        options = self.options[role]
+        base, start = (self.base_lr, self.base_wd), len(params)
+        self.base_lr = options.get('lr', self._optimizer('lr'))
+        self.base_wd = options.get(
+            'weight_decay', self._optimizer('weight_decay')
+        )
+        super().add_params(params, module, prefix, is_dcn_module)
+        self.base_lr, self.base_wd = base
+        for group in params[start:]:
+            if 'role' not in group:  # not one of the children's
+                group['role'] = role
+                group.update({**options, **group})
+
+    def _optimizer(self, name: str) -> Any:
+        return self.optimizer_cfg.get(name)
+
+    def _role(self, module: nn.Module, prefix: str) -> str:
+        in_head = any(self._matches(prefix, p) for p in self.head_modules)
+        if isinstance(module, WeightMask):
+            wins = self.paramwise_cfg['masked_head'] == 'head'
+            return 'head' if in_head and wins else 'masks'
+        return 'head' if in_head else 'weights'
+
+    @staticmethod
+    def _matches(path: str, pattern: str) -> bool:
+        """Whether the module, or one that it is in, has this name."""
+        parts = path.split('.')
+        above = ('.'.join(parts[:end]) for end in range(1, len(parts) + 1))
+        return any(
+            fnmatchcase(name, pattern) or fnmatchcase(name, f'*.{pattern}')
+            for name in above
+        )
+
+    def _check_head_modules(self, model: nn.Module) -> None:
+        if 'head_modules' not in self.paramwise_cfg:
+            return  # a model without a head may use the default
+        paths = [path for path, _ in model.named_modules() if path]
+        for pattern in self.head_modules:
+            if not any(self._matches(path, pattern) for path in paths):
+                top = [name for name, _ in model.named_children()]
+                raise ValueError(
+                    f'head_modules: {pattern!r} matches no module; the model '
+                    f'has {", ".join(top)}'
+                )
+
+    def _merge(self, params: List[dict]) -> List[dict]:
+        """One group per role and options; a tied parameter once."""
+        groups: List[Dict[str, Any]] = []
+        seen = set()
+        for role in ROLES:
+            merged: List[Tuple[Dict[str, Any], list]] = []
+            for group in (g for g in params if g['role'] == role):
+                (parameter,) = group.pop('params')
+                if id(parameter) in seen:
+                    continue
+                seen.add(id(parameter))
+                same = [ps for options, ps in merged if options == group]
+                if same:
+                    same[0].append(parameter)
+                else:
+                    merged.append((group, [parameter]))
+            if not merged and role in self.paramwise_cfg:
+                raise ValueError(
+                    f'paramwise_cfg has options for {role}, but the model '
+                    f'trains no parameter of this role; it trains '
+                    f'{_counts(params)}'
+                )
+            groups += [dict(params=ps, **options) for options, ps in merged]
+        if not groups:
+            raise ValueError('the model trains no parameter: all are frozen')
+        return groups
+
+    def _log(self, groups: List[dict]) -> None:
+        for group in groups:
+            tensors, role = group['params'], group['role']
+            told = {'lr': self._optimizer('lr')}
+            told['weight_decay'] = self._optimizer('weight_decay')
+            told.update(group)
+            said = ', '.join(
+                f'{key} {value:g}'
+                if type(value) is float
+                else f'{key} {value}'
+                for key, value in told.items()
+                if key not in ('params', 'role') and value is not None
+            )
+            print_log(
+                f'{role}: {len(tensors)} tensors, '
+                f'{sum(p.numel() for p in tensors):,} elements, {said}',
+                logger='current',
+            )
+
+
+def _counts(params: List[dict]) -> str:
+    roles = [group['role'] for group in params]
+    found = [f'{r} {roles.count(r)}' for r in ROLES if r in roles]
+    return f'{", ".join(found)} (tensors)' if found else 'none at all'
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the stock class's lines per parameter, frozen ones included."""
+    logger = MMLogger.get_current_instance()
+    said = ('paramwise_options', 'requires_grad', 'bypass_duplicate')
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not any(word in record.getMessage() for word in said)
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

@@ -1,0 +1,124 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Training of Self-Masking Networks against the authors' code."""
+
+import functools
+import math
+
+import pytest
+import torch
+from mmengine.model import BaseModule
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from torch import nn
+
+from mask_plugins.core.weights import (
+    ScoreMask,
+    mask_parameters,
+    mask_report,
+    named_masks,
+)
+
+from . import values
+
+FILE = 'self_masking'
+
+
+def fill(shape, a, b):
+    """The inputs of the golden file."""
+    index = torch.arange(math.prod(shape), dtype=torch.float64)
+    return torch.sin(a * index + b).view(shape)
+
+
+class Tiny(BaseModule):
+    """conv(2,3,3) -> bn -> relu -> mean -> fc, its weights by formula."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, padding=1)
+        self.bn = nn.BatchNorm2d(3)
+        self.fc = nn.Linear(3, 2)
+        self.double()
+        for j, (name, p) in enumerate(self.named_parameters()):
+            p.data = fill(p.shape, 0.7 + 0.1 * j, 0.3 * j)
+            if name == 'bn.weight':
+                p.data += 1
+
+    def forward(self, x):
+        return self.fc(torch.relu(self.bn(self.conv(x))).mean((2, 3)))
+
+
+def trajectories():
+    for key, cases in values.matching(FILE, 'trajectory_*'):
+        for name, case in cases.items():
+            yield dict(case, key=key, name=name)
+
+
+@pytest.mark.parametrize('case', trajectories(), ids=lambda c: c['name'])
+def test_trajectory(case):
+    lr, momentum, score = (
+        float(part.lstrip('lrmscoe')) for part in case['key'].split('_')[1:]
+    )
+    kind, decay = case['name'].split('_wd')
+    model = mask_parameters(
+        Tiny(),
+        [('conv.*', 'mask'), ('fc.weight', 'mask'), ('bn.*', 'freeze'),
+         ('fc.bias', 'train')],
+        functools.partial(ScoreMask, init=score),
+    )  # fmt: skip
+    types = dict(sgd='SGD', sgdc='mask_plugins.SGDConstantDecay')
+    wrapper = build_optim_wrapper(
+        model,
+        dict(
+            constructor='mask_plugins.MaskOptimWrapperConstructor',
+            optimizer=dict(type=types[kind], lr=lr, momentum=momentum),
+            paramwise_cfg={
+                role: dict(weight_decay=float(decay))
+                for role in ('masks', 'weights')
+            },
+        ),
+    )
+    x, weights = fill((4, 2, 5, 5), 0.37, 0.1), fill((4, 2), 1.3, 0.2)
+    losses = []
+    for _ in case['losses']:
+        loss = (model(x) * weights).sum()
+        losses.append(loss.item())
+        wrapper.update_params(loss)
+    assert losses == pytest.approx(case['losses'], rel=1e-10, abs=1e-10)
+    for item in named_masks(model):
+        expected = torch.tensor(
+            case['final_scores'][item.name.replace('.', '_')],
+            dtype=torch.float64,
+        )
+        torch.testing.assert_close(
+            item.mask.scores.detach(), expected, rtol=1e-10, atol=1e-10
+        )
+    assert mask_report(model).density == pytest.approx(case['sparsity'])
+
+
+def test_lr():
+    schedules = {
+        'cosine_warmup lr50 E150 w40': dict(
+            warmup=40, cosine_after_warmup=True
+        ),
+        'cosine lr50 E150': dict(),
+    }
+    for _, cases in values.matching(FILE, 'lr'):
+        for name, expected in cases.items():
+            wrapper = OptimWrapper(
+                torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=50.0)
+            )
+            scheduler = PARAM_SCHEDULERS.build(
+                dict(
+                    type='mask_plugins.WarmupCosineLR',
+                    end=150,
+                    **schedules[name],
+                ),
+                default_args=dict(optimizer=wrapper),
+            )
+            rates = []
+            for _ in range(150):
+                rates.append(wrapper.get_lr()['lr'][0])
+                wrapper.optimizer.step()
+                scheduler.step()
+            for epoch, rate in expected.items():
+                assert rates[int(epoch)] == pytest.approx(rate, rel=1e-12)
