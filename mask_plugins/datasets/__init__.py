@@ -1,8 +1,17 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What is fed? Datasets and transforms."""
+"""What is fed? Datasets, parts of them, and transforms."""
 
 from . import samplers, transforms  # noqa: F401  (they register)
+from .class_subset import ClassSubset
 from .digits import Digits
 from .image_folder import ImageFolder
+from .subset_by_randperm import SubsetByRandperm
+from .zhou_split_dataset import ZhouSplitDataset
 
-__all__ = ['Digits', 'ImageFolder']
+__all__ = [
+    'ClassSubset',
+    'Digits',
+    'ImageFolder',
+    'SubsetByRandperm',
+    'ZhouSplitDataset',
+]

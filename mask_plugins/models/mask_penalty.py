@@ -24,8 +24,10 @@ class PenalizedModel:
         if kwargs.get('mode') != 'loss' or not self.mask_penalty:
             return super().forward(*args, **kwargs)
         masks = [item.mask for item in named_masks(self)]
-        if all(mask.ticket for mask in masks):  # a constant
-            return super().forward(*args, **kwargs)
+        if all(mask.ticket for mask in masks):
+            losses = super().forward(*args, **kwargs)
+            losses[LOSS_KEY] = masks[0].temperature.new_zeros(())
+            return losses
         with collect_sums(self) as sums:
             losses = super().forward(*args, **kwargs)
         total: Tensor = torch.stack(sums).sum()
@@ -43,7 +45,7 @@ def add_mask_penalty(
     The loss is the penalty times the sum (or the mean) of all soft masks,
     their constant c included (Savarese et al., arXiv:1912.04427, eq. 6). It is
     a by-product of the forward pass. As a ticket the sum is constant, so the
-    loss is left out.
+    loss is 0.
 
     Args:
         model (nn.Module): A model of mmengine's kind with soft masks.

@@ -167,6 +167,7 @@ def config(
     seed=7,
     sampler=None,
     options=None,
+    override=None,
 ):
     """The config of a run; `hook` and `backend` say where it dies."""
     cfg = copy.deepcopy(BASE)
@@ -188,6 +189,15 @@ def config(
     if backend:
         KillingBackend.left, KillingBackend.where = backend
         checkpoint['backend_args'] = dict(backend='test.kill')
+    return _merge(cfg, override or {})
+
+
+def _merge(cfg, override):
+    """Replace what ``override`` names, dict by dict."""
+    for key, value in override.items():
+        if isinstance(value, dict) and not value.pop('_delete_', False):
+            value = _merge(cfg.get(key) or {}, value)
+        cfg[key] = value
     return cfg
 
 

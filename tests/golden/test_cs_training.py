@@ -196,7 +196,8 @@ def run(cfg, prune_temperature, work_dir):
                 nesterov=cfg['nesterov'],
                 weight_decay=cfg['wd'],
             ),
-            paramwise_cfg=dict(custom_keys={'logits': dict(decay_mult=0.0)}),
+            constructor='mask_plugins.MaskOptimWrapperConstructor',
+            paramwise_cfg=dict(masks=dict(weight_decay=0.0)),
         ),
         default_hooks=dict(
             checkpoint=None,

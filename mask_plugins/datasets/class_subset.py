@@ -1,0 +1,85 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Some classes of a dataset."""
+
+from typing import Any, List, Sequence, Union
+
+import numpy as np
+
+from mask_plugins.registry import DATASETS
+
+from .subset import Subset, labels_of
+
+
+@DATASETS.register_module()
+class ClassSubset(Subset):
+    """The samples of some classes, numbered anew from 0.
+
+    Args:
+        dataset (dict | BaseDataset): The dataset, or another wrapper.
+        classes (Sequence[int | str]): Labels or names of the classes that
+            stay; the first becomes 0, and so on.
+        lazy_init (bool): Whether to read annotations later. Defaults to
+            False.
+
+    Raises:
+        ValueError: If ``classes`` is empty or has doubles, if a class is
+            unknown, or if one has no samples.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        classes: Sequence[Union[int, str]],
+        lazy_init: bool = False,
+    ) -> None:
+        self.classes = list(classes)
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError(
+                'classes must be labels or names, each once, got '
+                f'{self.classes!r}'
+            )
+        super().__init__(dataset, lazy_init)
+
+    def choose(self) -> np.ndarray:
+        """See :class:`Subset`; also numbers the classes."""
+        labels = labels_of(self.dataset)
+        names = self._metainfo.get('classes')
+        old = [self._label(item, names) for item in self.classes]
+        missing = [c for c, label in zip(self.classes, old)
+                   if not (labels == label).any()]  # fmt: skip
+        if missing:
+            raise ValueError(
+                f'classes: the dataset has no samples of {missing}; it has '
+                f'the labels {np.unique(labels).tolist()}'
+            )
+        self._new = {label: number for number, label in enumerate(old)}
+        if names is not None:
+            self._metainfo['classes'] = tuple(names[label] for label in old)
+        return np.flatnonzero(np.isin(labels, old))
+
+    @staticmethod
+    def _label(item: Union[int, str], names: Any) -> int:
+        if isinstance(item, str):
+            if names is None or item not in names:
+                raise ValueError(
+                    f'classes: there is no {item!r}; the dataset has {names}'
+                )
+            return list(names).index(item)
+        return int(item)
+
+    def get_data_info(self, idx: int) -> dict:
+        """The annotation of a sample, with its new label."""
+        info = super().get_data_info(idx)
+        return dict(info, gt_label=self._new[int(info['gt_label'])])
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The new label of a sample."""
+        return [self._new[int(i)] for i in super().get_cat_ids(idx)]
+
+    def __getitem__(self, idx: int) -> Any:
+        item = super().__getitem__(idx)
+        if 'gt_label' in item:
+            return dict(item, gt_label=self._new[int(item['gt_label'])])
+        sample = item['data_samples']
+        sample.set_gt_label(self._new[int(sample.gt_label)])
+        return item

@@ -1,0 +1,115 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Few labels: a random part of a dataset, the same in every run."""
+
+import math
+from typing import Any, Union
+
+import numpy as np
+import torch
+
+from mask_plugins.registry import DATASETS
+
+from .subset import Subset, labels_of
+
+
+@DATASETS.register_module()
+class SubsetByRandperm(Subset):
+    """The first samples of a seeded random permutation.
+
+    The label subsets of Self-Masking Networks: uniform over the dataset, and
+    a function of its length and the seed alone. In a config::
+
+        dataset=dict(type='mask_plugins.SubsetByRandperm', size='10p',
+                     dataset=dict(type='CIFAR10', ...))
+
+    Args:
+        dataset (dict | BaseDataset): The dataset, or another wrapper.
+        size (int | float | str): A number of samples; a share in (0, 1) as
+            float; or percent as ``'10p'``, ``'.25p'``. Shares are rounded
+            down.
+        seed (int): Of the permutation; unlike the run's own it should not
+            vary between runs that are compared. Defaults to 42.
+        balanced (bool): Whether every class gets equally many, size // number
+            of classes. Defaults to False.
+        lazy_init (bool): Whether to read annotations later. Defaults to
+            False.
+
+    Raises:
+        TypeError: If ``size`` is none of these.
+        ValueError: If no sample is left, there are fewer than asked for, or
+            fewer of a class.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        size: Union[int, float, str],
+        seed: int = 42,
+        balanced: bool = False,
+        lazy_init: bool = False,
+    ) -> None:
+        self.size = size
+        self._check_size()
+        self.seed = seed
+        self.balanced = balanced
+        super().__init__(dataset, lazy_init)
+
+    def _check_size(self) -> None:
+        size = self.size
+        asked = (
+            "size must be a number of samples, a share in (0, 1) or percent "
+            f"such as '10p', got {size!r}"
+        )
+        if isinstance(size, bool) or not isinstance(size, (int, float, str)):
+            raise TypeError(asked)
+        if isinstance(size, str):
+            try:
+                percent = float(size[:-1]) if size.endswith('p') else math.nan
+            except ValueError:
+                percent = math.nan
+            good = 0 < percent <= 100
+        elif isinstance(size, float):
+            good = 0 < size < 1
+        else:
+            good = size > 0
+        if not good:
+            raise ValueError(asked)
+
+    def count(self, total: int) -> int:
+        """How many of ``total`` samples are taken."""
+        if isinstance(self.size, str):
+            return int(total * float(self.size[:-1]) / 100)
+        if isinstance(self.size, float):
+            return int(total * self.size)
+        return self.size
+
+    def choose(self) -> np.ndarray:
+        """See :class:`Subset`."""
+        total = len(self.dataset)
+        count = self.count(total)
+        if not 0 < count <= total:
+            raise ValueError(
+                f'size={self.size!r} is {count} of {total} samples: it must '
+                f'be 1 to {total}'
+            )
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(total, generator=generator).numpy()
+        return self._even(order, count) if self.balanced else order[:count]
+
+    def _even(self, order: np.ndarray, count: int) -> np.ndarray:
+        labels = labels_of(self.dataset)[order]
+        classes = np.unique(labels)
+        each = count // len(classes)
+        if each == 0:
+            raise ValueError(
+                f'size={self.size!r} is {count} samples, fewer than the '
+                f'{len(classes)} classes among which they are shared'
+            )
+        places = [np.flatnonzero(labels == label) for label in classes]
+        for label, found in zip(classes, places):
+            if len(found) < each:
+                raise ValueError(
+                    f'size={self.size!r} with balanced=True needs {each} '
+                    f'samples of each class; class {label} has {len(found)}'
+                )
+        return order[np.sort(np.concatenate([p[:each] for p in places]))]

@@ -1,0 +1,151 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The splits of CoOp, which many transfer papers share."""
+
+import json
+import os
+from typing import Any, Dict, List
+
+from mmengine.dataset import BaseDataset
+
+from mask_plugins.registry import DATASETS
+
+SPLITS = dict(
+    train=('train',),
+    val=('val',),
+    trainval=('train', 'val'),
+    test=('test',),
+)
+
+
+@DATASETS.register_module()
+class ZhouSplitDataset(BaseDataset):
+    """Images listed in a ``split_zhou_*.json``.
+
+    The file, of CoOp (Zhou et al., arXiv:2109.01134), has lists ``train``,
+    ``val`` and ``test`` of ``[path, label, class name]``. Self-Masking
+    Networks train on ``'trainval'`` and test on ``'test'``. A sample has
+    ``img_path`` and ``gt_label``; load it with ``LoadImageFromFile``.
+
+    Args:
+        data_root (str): Folder of the dataset.
+        ann_file (str): The JSON file, relative to ``data_root``.
+        split (str): ``'train'``, ``'val'``, ``'trainval'`` or ``'test'``.
+        data_prefix (str): Folder that the paths in the file start from,
+            relative to ``data_root``. Defaults to ''.
+        check_images (bool): Whether to look for every image when the dataset
+            is built: a missing one otherwise ends the run at a random time.
+            Defaults to True.
+        **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`,
+            such as ``pipeline``.
+
+    Raises:
+        FileNotFoundError: If the file or an image does not exist.
+        ValueError: If ``split`` is unknown, the file is no such file, the
+            split is empty, or labels are not 0 to C - 1 with one name each.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str,
+        split: str,
+        data_prefix: str = '',
+        check_images: bool = True,
+        **kwargs,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(
+                f'split must be one of {tuple(SPLITS)}, got {split!r}'
+            )
+        self.split = split
+        self.check_images = check_images
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file,
+            data_prefix=dict(img_path=data_prefix),
+            **kwargs,
+        )
+
+    def load_data_list(self) -> List[dict]:
+        """Read the file."""
+        lists = self._read()
+        names = self._class_names(lists)
+        folder = self.data_prefix['img_path'] or self.data_root
+        samples = [
+            dict(img_path=os.path.join(folder, path), gt_label=label)
+            for part in SPLITS[self.split]
+            for path, label, _ in lists[part]
+        ]
+        if not samples:
+            raise ValueError(
+                f'{self.ann_file} lists no images for split={self.split!r}'
+            )
+        if self.check_images:
+            self._look_for([sample['img_path'] for sample in samples])
+        self._metainfo['classes'] = names
+        return samples
+
+    def _read(self) -> Dict[str, List[Any]]:
+        if not os.path.isfile(self.ann_file):
+            raise FileNotFoundError(
+                f'there is no file {os.path.abspath(self.ann_file)}: the '
+                'split_zhou_*.json files are linked in the README of CoOp '
+                '(github.com/KaiyangZhou/CoOp, DATASETS.md)'
+            )
+        try:
+            with open(self.ann_file, encoding='utf-8') as file:
+                lists = json.load(file)
+            for part in ('train', 'val', 'test'):
+                for path, label, name in lists[part]:
+                    if not (
+                        isinstance(path, str)
+                        and type(label) is int
+                        and isinstance(name, str)
+                    ):
+                        raise TypeError([path, label, name])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{self.ann_file} is no split file: it must have "train", '
+                '"val" and "test", each a list of [path, label, class name] '
+                f'({type(error).__name__}: {error})'
+            ) from error
+        return lists
+
+    def _class_names(self, lists: Dict[str, List[Any]]) -> tuple:
+        """Names by label, of all splits together."""
+        names: Dict[int, str] = {}
+        for part in ('train', 'val', 'test'):
+            for path, label, name in lists[part]:
+                known = names.setdefault(label, name)
+                if known != name:
+                    raise ValueError(
+                        f'{self.ann_file}: label {label} is {known!r} and, '
+                        f'at {path}, {name!r}'
+                    )
+        labels = sorted(names)
+        if labels != list(range(len(labels))):
+            raise ValueError(
+                f'{self.ann_file}: labels must be 0 to C - 1, but '
+                f'{len(labels)} classes have labels from {labels[0]} to '
+                f'{labels[-1]}'
+            )
+        return tuple(names[label] for label in labels)
+
+    @staticmethod
+    def _look_for(paths: List[str]) -> None:
+        missing = [path for path in paths if not os.path.isfile(path)]
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(paths)} images do not exist, such '
+                f'as {", ".join(missing[:3])}; set data_root and data_prefix, '
+                'or check_images=False'
+            )
+
+    @property
+    def CLASSES(self):
+        """Names of the classes, where mmpretrain looks for them."""
+        return self.metainfo.get('classes')
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The class of sample ``idx``, as class-balancing wrappers ask."""
+        return [int(self.get_data_info(idx)['gt_label'])]

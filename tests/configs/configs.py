@@ -1,0 +1,36 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""All configs of the repository, read and built once."""
+
+import copy
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs'
+LEAVES = sorted(
+    path
+    for path in CONFIGS.glob('*/*.py')
+    if '_base_' not in path.relative_to(CONFIGS).parts
+)
+BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
+
+
+def identify(path):
+    return path.stem
+
+
+@lru_cache(maxsize=None)
+def read(path):
+    return Config.fromfile(str(path))
+
+
+@lru_cache(maxsize=None)
+def build(path):
+    """The model, on no device: names and shapes without a second of time."""
+    init_default_scope('mmpretrain')
+    with torch.device('meta'):
+        return MODELS.build(copy.deepcopy(read(path).model))

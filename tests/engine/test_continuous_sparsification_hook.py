@@ -1,0 +1,352 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Stages of Continuous Sparsification in real runs of a toy."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook, Hook
+from torch import nn
+
+from mask_plugins.core.weights import SoftMaskLinear, mask_report, named_masks
+from mask_plugins.engine.hooks import (
+    ContinuousSparsificationHook,
+    TrainLogHook,
+)
+from mask_plugins.engine.rewind_point import RewindPoint
+from mask_plugins.engine.sparsification_plan import SparsificationPlan
+
+from .test_resume import assert_same_run, kill_and_resume, log_lines, run
+from .toys import ToyModel, build_runner
+
+__all__ = ['run']  # a fixture
+
+
+class SparseToy(ToyModel):
+    """Two masked layers and a norm."""
+
+    def __init__(self, init=0.0):
+        super().__init__()
+        self.linear = nn.Sequential(
+            SoftMaskLinear(1, 8, mask_init=init),
+            nn.BatchNorm1d(8),
+            SoftMaskLinear(8, 1, mask_init=init),
+        )
+
+
+class Watch(Hook):
+    """State before and after each epoch, and temperatures."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.before, self.after, self.temperatures = [], [], []
+        self.momentum = []
+
+    def before_train_epoch(self, runner):
+        self.before.append(copy.deepcopy(runner.model.state_dict()))
+        self.momentum.append(len(runner.optim_wrapper.optimizer.state))
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        mask = next(named_masks(runner.model)).mask
+        self.temperatures.append(float(mask.temperature))
+
+    def after_train_epoch(self, runner):
+        self.after.append(copy.deepcopy(runner.model.state_dict()))
+
+
+SMALL = dict(
+    rounds=2, epochs_per_round=2, ticket_epochs=2, rewind_epoch=1, penalty=0.01
+)
+
+
+def train(work_dir, hooks=(), epochs=6, model=SparseToy, **options):
+    watch = Watch()
+    hook = ContinuousSparsificationHook(**{**SMALL, **options})
+    runner = build_runner(
+        work_dir, hooks=[hook, *hooks, watch], epochs=epochs, model=model
+    )
+    runner.train()
+    return runner, watch
+
+
+def without_masks(state):
+    return {k: v for k, v in state.items() if '_mask.' not in k}
+
+
+def assert_equal(a, b):
+    assert set(a) == set(b)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+# ------------------------------------------------------------------ stages
+def test_stages(tmp_path):
+    runner, watch = train(tmp_path, final_temperature=100.0)
+    # once per epoch, anew in each round; it stays in the ticket phase
+    assert watch.temperatures == [1] * 3 + [100] * 3 + [1] * 3 + [100] * 9
+    key = 'linear.0.weight_mask.logits'
+    # between rounds: min(T s, s0)
+    pruned = torch.clamp(100 * watch.after[1][key], max=0.0)
+    assert torch.equal(watch.before[2][key], pruned)
+    # weights go on over the rounds, and are rewound for the ticket
+    assert_equal(without_masks(watch.before[2]), without_masks(watch.after[1]))
+    assert_equal(
+        without_masks(watch.before[4]), without_masks(watch.before[1])
+    )
+    assert torch.equal(watch.before[4][key], watch.after[3][key])
+    # the logits of a ticket never move
+    assert torch.equal(watch.after[5][key], watch.before[4][key])
+    masks = [item.mask for item in named_masks(runner.model)]
+    assert all(mask.ticket for mask in masks)
+    assert not any(mask.logits.requires_grad for mask in masks)
+    # the optimizer forgets at the ticket only
+    assert watch.momentum[2] > 0
+    assert watch.momentum[4] == 0
+
+
+def test_temperature_per_iteration(tmp_path):
+    _, watch = train(tmp_path, by_epoch=False, final_temperature=32.0)
+    first = [2.0**i for i in range(6)]
+    assert watch.temperatures[:6] == pytest.approx(first)
+    assert watch.temperatures[6:12] == pytest.approx(first)
+
+
+def test_shipped_prune_and_other_options(tmp_path):
+    _, watch = train(
+        tmp_path,
+        prune_temperature=1,
+        rewind_each_round=True,
+        reset_momentum='stage',
+    )
+    key = 'linear.0.weight_mask.logits'
+    pruned = torch.clamp(watch.after[1][key], max=0.0)
+    assert torch.equal(watch.before[2][key], pruned)
+    assert_equal(
+        without_masks(watch.before[2]), without_masks(watch.before[1])
+    )
+    assert watch.momentum[2] == 0
+
+
+@pytest.mark.parametrize('by', ['logit', 'magnitude', 'random'])
+@pytest.mark.parametrize('scope', ['global', 'layer'])
+def test_exact_sparsity(tmp_path, by, scope):
+    runner, _ = train(
+        tmp_path, target_sparsity=0.5, ticket_by=by, target_scope=scope
+    )
+    report = mask_report(runner.model)
+    assert report.kept == 8
+    if scope == 'layer':
+        assert [row.kept for row in report.rows] == [4, 4]
+
+
+def test_an_empty_layer_is_said(tmp_path, caplog):
+    model = lambda: SparseToy(init=-3.0)  # noqa: E731
+    runner, _ = train(tmp_path, model=model)
+    assert mask_report(runner.model).empty
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'the ticket keeps nothing of' in log
+    assert 'mask_init' in log
+
+
+def test_penalty_is_a_loss(tmp_path):
+    train(tmp_path, hooks=[TrainLogHook()])
+    lines = log_lines(tmp_path, 'train_log.json')
+    assert lines[0]['loss_mask'] == pytest.approx(0.01 * 16)  # m = 1
+    assert all(line['loss_mask'] > 0 for line in lines[:12])
+    assert all(line['loss_mask'] == 0 for line in lines[12:])
+    assert [line['stage'] for line in lines[::3]] == [0, 0, 1, 1, 2, 2]
+    assert {'temperature', 'density', 'soft_density'} <= set(lines[0])
+
+
+def test_snapshot_of_one_round_is_not_replaced(tmp_path):
+    """The original's ticket phase overwrites it where R = 1."""
+    _, watch = train(tmp_path, rounds=1, epochs=4)
+    assert_equal(
+        without_masks(watch.before[2]), without_masks(watch.before[1])
+    )
+
+
+# -------------------------------------------------------------- evaluation
+def test_averages_keep_the_scheduled_values(tmp_path):
+    """Also where buffers are averaged; the average restarts at a stage."""
+    ema = EMAHook(momentum=0.5, update_buffers=True)
+    seen = []
+
+    class Look(Hook):
+        priority = 'LOWEST'
+
+        def before_val_epoch(self, runner):
+            mask = next(named_masks(runner.model)).mask
+            seen.append((float(mask.temperature), mask.ticket))
+
+    model = lambda: SparseToy(init=0.3)  # noqa: E731
+    _, watch = train(tmp_path, hooks=[ema, Look()], model=model)
+    assert seen == [(1, False), (200, False)] * 2 + [(200, True)] * 2
+    checkpoint = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    for part, start in (('state_dict', ''), ('ema_state_dict', 'module.')):
+        key = f'{start}linear.0.weight_mask.temperature'
+        assert checkpoint[part][key] == 200
+    checkpoint = torch.load(tmp_path / 'epoch_6.pth', weights_only=True)
+    assert checkpoint['state_dict']['linear.0.weight_mask.ticket_flag']
+    # what the average began with in the ticket phase was the rewound weights
+    key = 'linear.0.weight'
+    assert torch.equal(watch.before[4][key], watch.before[1][key])
+    assert not torch.equal(
+        checkpoint['state_dict'][key],
+        checkpoint['ema_state_dict'][f'module.{key}'],
+    )
+
+
+@pytest.mark.parametrize(
+    ('test_masks', 'ticket'),
+    [('as_saved', False), ('soft', False), ('ticket', True)],
+)
+def test_what_a_test_uses(tmp_path, test_masks, ticket):
+    runner, _ = train(tmp_path, test_masks=test_masks)
+    for item in named_masks(runner.model):
+        item.mask.ticket = False
+    hook = next(
+        h for h in runner.hooks if isinstance(h, ContinuousSparsificationHook)
+    )
+    hook.before_test_epoch(runner)
+    assert [i.mask.ticket for i in named_masks(runner.model)] == [ticket] * 2
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert ('tests the ticket' in log) == ticket
+
+
+# ------------------------------------------------------------------ resume
+RUN = dict(
+    model=dict(
+        backbone=dict(
+            _delete_=True,
+            type='mask_plugins.CIFARResNet',
+            depth=8,
+            base_channels=4,
+            conv_cfg=dict(type='mask_plugins.SoftMaskConv2d', mask_init=0.0),
+        ),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(
+            _delete_=True, type='LinearClsHead', num_classes=10, in_channels=16
+        ),
+    ),
+    train_cfg=dict(max_epochs=6),
+    optim_wrapper=dict(
+        _delete_=True,
+        constructor='mask_plugins.MaskOptimWrapperConstructor',
+        optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),
+        paramwise_cfg=dict(masks=dict(lr=1.0)),
+    ),
+    param_scheduler=dict(
+        _delete_=True,
+        type='mask_plugins.StagewiseMultiStepLR',
+        stage_epochs=2,
+        milestones=[1],
+    ),
+    default_hooks=dict(
+        sparsification=dict(
+            type='mask_plugins.ContinuousSparsificationHook', **SMALL
+        )
+    ),
+)
+
+
+@pytest.fixture(scope='module')
+def reference(run, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('sparse') / 'run'
+    run(work_dir, override=copy.deepcopy(RUN))
+    return work_dir
+
+
+@pytest.mark.parametrize(
+    'iteration',
+    [
+        pytest.param(6, marks=pytest.mark.slow),
+        14,  # inside the second round
+        pytest.param(17, marks=pytest.mark.slow),  # the ticket phase begins
+        pytest.param(22, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_run_resumes_exactly(run, reference, tmp_path, iteration):
+    death = dict(point='after_train_iter', count=iteration)
+    work_dir = tmp_path / 'run'
+    kill_and_resume(run, work_dir, hook=death, override=RUN)
+    assert_same_run(work_dir, reference)
+    state = [
+        torch.load(folder / 'epoch_6.pth', weights_only=True)
+        for folder in (work_dir, reference)
+    ]
+    points = [s['continuous_sparsification']['rewind_point'] for s in state]
+    assert_equal(*points)
+
+
+def test_the_rates_start_anew(reference):
+    rates = {
+        line['epoch']: line['lr']
+        for line in log_lines(reference, 'train_log.json')
+    }
+    assert list(rates.values()) == pytest.approx([0.1, 0.01] * 3)
+
+
+# ------------------------------------------------------------------ errors
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(rounds=0), 'rounds must be at least 1, got 0'),
+        (dict(epochs_per_round=1.5), 'epochs_per_round must be an int'),
+        (dict(final_temperature=0.5), 'final_temperature must be finite'),
+        (dict(rewind_epoch=2), r'rewind_epoch must be in .* \[0, 2\), got 2'),
+        (dict(prune_temperature='start'), "'end' or a number"),
+        (dict(target_sparsity=1.0), 'target_sparsity must be in'),
+        (dict(ticket_by='random'), 'needs a target_sparsity'),
+        (dict(ticket_by='luck', target_sparsity=0.5), "got 'luck'"),
+        (dict(test_masks='hard'), "got 'hard'"),
+        (dict(reset_momentum=True), 'reset_momentum must be one of'),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        ContinuousSparsificationHook(**{**SMALL, **options})
+
+
+def test_epochs_must_fit(tmp_path):
+    with pytest.raises(ValueError, match=r'2 \* 2 \+ 2 = 6, got 5'):
+        train(tmp_path, epochs=5)
+
+
+def test_a_model_without_masks(tmp_path):
+    with pytest.raises(ValueError, match='the model has no soft masks'):
+        train(tmp_path, model=ToyModel)
+
+
+def test_an_iteration_loop(tmp_path):
+    hook = ContinuousSparsificationHook(**SMALL)
+    runner = build_runner(
+        tmp_path, hooks=[hook], model=SparseToy, loop='iter', epochs=6
+    )
+    with pytest.raises(ValueError, match='by_epoch=True'):
+        runner.train()
+
+
+def test_resume_from_another_kind_of_run(tmp_path):
+    build_runner(tmp_path, model=SparseToy, epochs=1).train()
+    hook = ContinuousSparsificationHook(**SMALL)
+    runner = build_runner(
+        tmp_path, hooks=[hook], model=SparseToy, epochs=6, resume=True
+    )
+    with pytest.raises(ValueError, match='use load_from'):
+        runner.train()
+
+
+def test_rewind_before_take():
+    model = nn.Linear(2, 2)
+    point = RewindPoint()
+    with pytest.raises(RuntimeError, match='nothing to rewind to'):
+        point.rewind(model)
+    assert point.take(model)
+    assert not point.take(model)
+    with pytest.raises(RuntimeError, match='has changed'):
+        point.rewind(nn.Linear(2, 2, bias=False))
+
+
+def test_one_epoch_per_round_has_the_final_temperature():
+    assert SparsificationPlan(1, 1, 1, 200.0).temperature(0, 1) == 200
