@@ -514,7 +514,10 @@ def table(rows: List[Row]) -> str:
 
 def main() -> int:
     """Print the table; 1 if a row failed, else 0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog='example: python tools/doctor.py --json > doctor.json',
+    )
     parser.add_argument(
         '--json', action='store_true', help='print a list of rows as JSON'
     )

@@ -14,7 +14,9 @@ import mask_plugins  # noqa: F401
 def parse_args():
     """Read the command line: mmpretrain's options, with the same meaning."""
     parser = argparse.ArgumentParser(
-        description='Test a checkpoint on the test set of a config.'
+        description='Test a checkpoint on the test set of a config.',
+        epilog='example: python tools/test.py CONFIG work_dirs/X/epoch_30.pth '
+        '--out metrics.json --out-item metrics',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')

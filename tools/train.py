@@ -14,9 +14,10 @@ def parse_args():
     """Read the command line: mmpretrain's options, with the same meaning."""
     parser = argparse.ArgumentParser(
         description='Train a model from a config.',
-        epilog='Several processes: `torchrun --nproc_per_node 2 '
-        'tools/train.py CONFIG --launcher pytorch`, or `srun ... --launcher '
-        'slurm`. Both work on nodes without a GPU.',
+        epilog='example: python tools/train.py CONFIG --work-dir work_dirs/X '
+        '--cfg-options randomness.seed=1. Several processes: `torchrun '
+        '--nproc_per_node 2 tools/train.py CONFIG --launcher pytorch`, or '
+        '`srun ... --launcher slurm`. Both work on nodes without a GPU.',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')

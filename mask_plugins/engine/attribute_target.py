@@ -128,7 +128,7 @@ def _nothing(model: nn.Module, owner: str, name: str, path: str) -> str:
     children = [key for key, _ in here.named_children()]
     numbers = [
         key
-        for key in dir(here)
+        for key in sorted(set(dir(here)))
         if not key.startswith('_')
         and isinstance(_peek(here, key), (int, float))
         and not isinstance(_peek(here, key), bool)

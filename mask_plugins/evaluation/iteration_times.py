@@ -18,9 +18,9 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
             Defaults to None.
 
     Returns:
-        dict: What ``draw_train_times`` takes of a run. Within each stretch of
-        constant ratio, times further than three standard deviations from the
-        mean (a checkpoint, a stalled loader) are left out.
+        dict: What ``draw_train_times`` takes of a run. Times that are three
+        standard deviations away from what is usual in their stretch of
+        constant ratio (a checkpoint, a stalled loader) are left out.
 
     Raises:
         ValueError: If the log does not have this epoch.
@@ -37,11 +37,19 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
     inside = epochs == epoch
     ms = 1000 * run.column('time')[inside]
     drop = run.column('patch_drop_ratio')[inside]
+    stretches = _stretches(drop)
+    # The deviation is that of the whole epoch: of ten values or fewer none can
+    # lie three of their own standard deviations from their own mean.
+    usual = np.empty_like(ms)
+    for first, last in stretches:
+        stretch = np.sort(ms[first : last + 1])
+        usual[first : last + 1] = stretch[(len(stretch) - 1) // 2]
+    inlier = _inliers(ms - usual)
     kept: List[int] = []
     segments = []
-    for first, last in _stretches(drop):
+    for first, last in stretches:
         stretch = np.arange(first, last + 1)
-        good = stretch[_inliers(ms[stretch])]
+        good = stretch[inlier[stretch]]  # the usual one at least
         kept += good.tolist()
         ratio = None if np.isnan(drop[first]) else float(drop[first])
         segments.append(

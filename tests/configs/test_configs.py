@@ -63,6 +63,12 @@ def test_metafile_lists_every_config_and_no_other():
             assert Path(model['Config']).stem == model['Name']
             assert model['In Collection'] in collections
             assert model['Weights'] is None
+            cfg, data = read(ROOT / model['Config']), model['Metadata']
+            if 'max_epochs' in cfg.train_cfg:
+                assert data['Epochs'] == cfg.train_cfg.max_epochs, model
+            if 'auto_scale_lr' in cfg:
+                batch = cfg.auto_scale_lr.base_batch_size
+                assert data['Batch Size'] == batch, model
             listed.append(model['Name'])
         assert len(listed) == len(set(listed))
         assert set(listed) == {

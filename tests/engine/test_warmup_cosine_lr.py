@@ -100,8 +100,8 @@ def test_state_restores_the_uninterrupted_ones():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(warmup=10, T_max=10), 'warmup=10 and T_max=10'),
-        (dict(warmup=-1, T_max=10), 'warmup=-1'),
+        (dict(warmup=1, T_max=0), 'T_max must be at least 1, but got 0'),
+        (dict(warmup=-1, T_max=10), 'warmup must not be negative, got -1'),
         (dict(T_max=10, eta_min=-1e-6), 'eta_min must not be negative'),
         (dict(T_max=10, warmup_lr=-1.0), 'warmup_lr must not be negative'),
     ],
@@ -109,6 +109,21 @@ def test_state_restores_the_uninterrupted_ones():
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         WarmupCosineLR(make_optimizer(), **kwargs)
+
+
+def test_a_training_shorter_than_its_warmup(monkeypatch):
+    """As in timm it ends on the way up; a warning says so."""
+    said = []
+    monkeypatch.setattr(
+        'mask_plugins.engine.optimizers.warmup_cosine_lr.print_log',
+        lambda text, **_: said.append(text),
+    )
+    kwargs = dict(warmup=10, warmup_lr=0.1, eta_min=0.01)
+    whole = WarmupCosineLR(make_optimizer(), T_max=20, **kwargs)
+    assert not said
+    short = WarmupCosineLR(make_optimizer(), T_max=4, **kwargs)
+    assert 'warmup=10 is not shorter than the schedule (T_max=4)' in said[0]
+    assert rates_of(short, 4) == rates_of(whole, 4)
 
 
 def test_conversion_needs_epochs():

@@ -144,6 +144,26 @@ def test_a_run_without_a_schedule_is_one_segment_without_outliers(tmp_path):
     assert np.isclose(segment['mean_ms'], 1000)
 
 
+def test_a_stall_in_a_short_stretch_is_an_outlier(tmp_path):
+    """Few values never lie three of their own deviations from their mean."""
+    folder = tmp_path / 'run'
+    write_run(folder, epochs=1)
+    lines = []
+    for number in range(45):
+        ratio = (0.8, 0.4, 0.0, 0.4, 0.8)[number // 9]
+        time = 1 - ratio + 0.001 * (number % 3)
+        lines.append(dict(epoch=0, iteration=number, loss=1.0, time=time,
+                          patch_drop_ratio=ratio))  # fmt: skip
+    lines[13]['time'] = 1.5  # among nine of 0.6 s
+    text = '\n'.join(json.dumps(line) for line in lines)
+    (folder / 'train_log.json').write_text(text + '\n')
+    times = epoch_times(RunLog(str(folder)))
+    assert times['removed'] == 1
+    assert 13 not in times['iteration']
+    means = [segment['mean_ms'] for segment in times['segments']]
+    assert np.allclose(means, [201, 601, 1001, 601, 201], atol=1)
+
+
 def test_an_epoch_that_is_not_there(tmp_path):
     run = RunLog(write_run(tmp_path / 'run'))
     with pytest.raises(ValueError, match='epoch 7 is not in the log of run'):

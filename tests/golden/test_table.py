@@ -20,7 +20,9 @@ def test_there_are_values():
     assert tested, f'no key in {where} leads to a test'
 
 
-@pytest.mark.parametrize(('file', 'key'), ALL, ids='-'.join)
+@pytest.mark.parametrize(
+    ('file', 'key'), ALL, ids=['-'.join(pair) for pair in ALL]
+)
 def test_key_has_a_fate(file, key):
     found = values.fate(file, key)
     assert found is not None, f'{file}.json has a key unknown here: {key}'

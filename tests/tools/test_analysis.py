@@ -15,10 +15,6 @@ from tests.evaluation.models import PSS, RESNET, write_model
 from tests.evaluation.runs import write_run
 from tests.evaluation.test_run_comparison import CONFIG
 
-TOOLS = (
-    'sweep_drop', 'image_patches', 'patch_distribution', 'plot_schedules',
-    'plot_training', 'compare_runs',
-)  # fmt: skip
 PNG = b'\x89PNG'
 
 
@@ -39,15 +35,6 @@ def names(folder):
 
 def assert_picture(path, start=PNG):
     assert path.read_bytes().startswith(start)
-
-
-@pytest.mark.parametrize('tool', TOOLS)
-def test_help_has_an_example(tool, call, capsys):
-    with pytest.raises(SystemExit) as end:
-        call(tool, '--help')
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert f'example: python tools/analysis/{tool}.py' in ' '.join(out.split())
 
 
 # -------------------------------------------------------------- of a model

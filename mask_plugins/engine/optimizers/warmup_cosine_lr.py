@@ -1,9 +1,11 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Linear warm-up and one cosine, from the first step or from its end."""
 
+import logging
 import math
 from typing import List, Optional, Union
 
+from mmengine.logging import print_log
 from mmengine.optim import BaseOptimWrapper, _ParamScheduler
 from torch.optim import Optimizer
 
@@ -40,6 +42,9 @@ class WarmupCosineLR(_ParamScheduler):
     The rate is a function of the step alone (no recursion), so a resumed
     run has exactly the rates of the uninterrupted one.
 
+    A training that is cut down to less than its warm-up (a first try of a few
+    epochs) ends inside the warm-up, with a warning.
+
     Args:
         optimizer (Optimizer or BaseOptimWrapper): The optimizer.
         warmup (int): Length :math:`W` of the warm-up, in epochs (or in
@@ -64,7 +69,8 @@ class WarmupCosineLR(_ParamScheduler):
             ends. Defaults to False.
 
     Raises:
-        ValueError: If a rate is negative, or not ``0 <= warmup < T_max``.
+        ValueError: If a rate or ``warmup`` is negative, or ``T_max`` is below
+            1, as in a training without an iteration.
     """
 
     def __init__(
@@ -83,14 +89,26 @@ class WarmupCosineLR(_ParamScheduler):
     ):
         if T_max is None:
             T_max = end - begin
-        if not 0 <= warmup < T_max:
+        if T_max < 1:
             raise ValueError(
-                'warmup must be at least 0 and less than T_max, but got '
-                f'warmup={warmup} and T_max={T_max}'
+                f'T_max must be at least 1, but got {T_max}: by default it is '
+                'the length of the training, which must not be 0'
             )
-        for name, value in (('warmup_lr', warmup_lr), ('eta_min', eta_min)):
+        for name, value in (
+            ('warmup', warmup),
+            ('warmup_lr', warmup_lr),
+            ('eta_min', eta_min),
+        ):
             if value < 0:
                 raise ValueError(f'{name} must not be negative, got {value}')
+        if warmup >= T_max:
+            print_log(
+                f'{type(self).__name__}: warmup={warmup} is not shorter than '
+                f'the schedule (T_max={T_max}): the rate never reaches its '
+                'peak. Set param_scheduler.warmup for a short training',
+                logger='current',
+                level=logging.WARNING,
+            )
         self.warmup = warmup
         self.T_max = T_max
         self.warmup_lr = warmup_lr
