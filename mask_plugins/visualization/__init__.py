@@ -2,7 +2,8 @@
 """What is drawn? Pure functions: arrays or JSON in, matplotlib figure out."""
 
 from .curves import draw_curves, draw_overview
-from .figure import save_figure
+from .figure import figure_to_image, save_figure
+from .mask_density import draw_mask_density
 from .patch_distribution import draw_patch_distribution
 from .patches import draw_patch_comparison, draw_patch_grid
 from .schedules import draw_schedules
@@ -11,6 +12,7 @@ from .train_times import draw_train_times
 
 __all__ = [
     'draw_curves',
+    'draw_mask_density',
     'draw_overview',
     'draw_patch_comparison',
     'draw_patch_distribution',
@@ -18,5 +20,6 @@ __all__ = [
     'draw_schedules',
     'draw_sweep',
     'draw_train_times',
+    'figure_to_image',
     'save_figure',
 ]

@@ -133,3 +133,22 @@ def thin(values: Sequence, most: int = 4000) -> np.ndarray:
         return values
     index = np.linspace(0, len(values) - 1, most).round().astype(int)
     return values[index]
+
+
+def figure_to_image(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """Render a figure for a log that takes images.
+
+    Args:
+        figure (Figure): The figure.
+        dpi (int): Dots per inch. Defaults to 100.
+
+    Returns:
+        np.ndarray: uint8, RGB, :math:`(H, W, 3)`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with matplotlib.rc_context(STYLE):
+        canvas = FigureCanvasAgg(figure)
+        figure.set_dpi(dpi)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -2,6 +2,7 @@
 """Hooks, one per file."""
 
 from .continuous_sparsification_hook import ContinuousSparsificationHook
+from .mask_report_hook import MaskReportHook
 from .pss_hook import PSSHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
@@ -10,6 +11,7 @@ from .train_log_hook import TrainLogHook
 
 __all__ = [
     'ContinuousSparsificationHook',
+    'MaskReportHook',
     'PSSHook',
     'SafeCheckpointHook',
     'ScheduleHook',

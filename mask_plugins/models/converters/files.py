@@ -115,7 +115,7 @@ def _read_pickle(path: str) -> object:
     except (RuntimeError, EOFError) as error:  # of the zip reader
         raise ValueError(
             f'{path!r} is truncated or no PyTorch file: '
-            f'{str(error).splitlines()[0]}'
+            f'{(str(error) or repr(error)).splitlines()[0]}'
         ) from error
 
 
