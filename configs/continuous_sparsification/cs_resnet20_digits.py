@@ -2,7 +2,6 @@ _base_ = [
     '../_base_/models/cs_resnet20.py',
     '../_base_/datasets/digits_8px_bs64.py',
     '../_base_/schedules/cs_sgd_4x85e.py',
-    '../_base_/default_runtime.py',
 ]
 
 # Digits on two CPU cores, in a minute. A round has 230 iterations where the

@@ -2,7 +2,6 @@ _base_ = [
     '../_base_/models/pss_vit-tiny_digits.py',
     '../_base_/datasets/digits_bs16.py',
     '../_base_/schedules/cs_sgd_4x85e.py',
-    '../_base_/default_runtime.py',
 ]
 
 # Linear layers of a transformer: every weight matrix of the blocks has a soft

@@ -2,7 +2,6 @@ _base_ = [
     '../_base_/models/cs_resnet20.py',
     '../_base_/datasets/digits_8px_bs64.py',
     '../_base_/schedules/dense_sgd_85e.py',
-    '../_base_/default_runtime.py',
 ]
 
 # As long as the ticket phase of cs_resnet20_digits.

@@ -1,5 +1,8 @@
 # Three rounds of search and the ticket phase, 85 epochs each; the rates start
-# anew in each of them.
+# anew in each of them. The hook stands among the default hooks, where it has a
+# name: --cfg-options default_hooks.sparsification.penalty=1e-7
+_base_ = '../default_runtime.py'
+
 rounds = 3
 epochs_per_round = 85
 ticket_epochs = 85
@@ -27,8 +30,6 @@ train_cfg = dict(
 val_cfg = dict()
 test_cfg = dict()
 
-# Among the default hooks, where it has a name: --cfg-options
-# default_hooks.sparsification.penalty=1e-7
 default_hooks = dict(
     checkpoint=dict(interval=5, max_keep_ckpts=2),
     sparsification=dict(

@@ -1,4 +1,6 @@
 # One stage of Continuous Sparsification without masks: the dense baseline.
+_base_ = '../default_runtime.py'
+
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
