@@ -57,7 +57,7 @@ class SubsetByRandperm(Subset):
     def _check_size(self) -> None:
         size = self.size
         asked = (
-            "size must be a number of samples, a share in (0, 1) or percent "
+            'size must be a number of samples, a share in (0, 1) or percent '
             f"such as '10p', got {size!r}"
         )
         if isinstance(size, bool) or not isinstance(size, (int, float, str)):

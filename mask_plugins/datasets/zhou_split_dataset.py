@@ -70,7 +70,7 @@ class ZhouSplitDataset(BaseDataset):
         """Read the file."""
         lists = self._read()
         names = self._class_names(lists)
-        folder = self.data_prefix['img_path'] or self.data_root
+        folder = self.data_prefix['img_path']
         samples = [
             dict(img_path=os.path.join(folder, path), gt_label=label)
             for part in SPLITS[self.split]

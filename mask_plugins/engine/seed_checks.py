@@ -10,6 +10,7 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from torch.utils.data import DataLoader, SequentialSampler
 
 from mask_plugins.datasets.samplers import DrawSampler
+from mask_plugins.datasets.subset import Subset
 from mask_plugins.datasets.transforms import SeedSample
 from mask_plugins.datasets.traverse import (
     pipeline_of,
@@ -116,7 +117,7 @@ def _dataset_problems(
     lost = [
         type(wrapper).__name__
         for wrapper in wrappers
-        if not isinstance(wrapper, (ConcatDataset, RepeatDataset))
+        if not isinstance(wrapper, (ConcatDataset, RepeatDataset, Subset))
         and type(wrapper).__name__ != '_SlicedDataset'
     ]
     repeats = any(isinstance(w, ClassBalancedDataset) for w in wrappers)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
@@ -17,6 +18,7 @@ from mask_plugins.core.weights import (
     mask_report,
     named_masks,
 )
+from mask_plugins.datasets import SubsetByRandperm
 
 from . import values
 
@@ -122,3 +124,17 @@ def test_lr():
                 scheduler.step()
             for epoch, rate in expected.items():
                 assert rates[int(epoch)] == pytest.approx(rate, rel=1e-12)
+
+
+def test_label_subset():
+    """The first samples of a permutation of 50,000."""
+
+    class Many(BaseDataset):
+        def load_data_list(self):
+            return [dict(i=i) for i in range(50_000)]
+
+    many = Many(serialize_data=False)
+    for _, case in values.matching(FILE, 'subset_10p_of_50000'):
+        subset = SubsetByRandperm(many, '10p')
+        assert len(subset) == case['n']
+        assert subset.indices[:10].tolist() == case['first10']

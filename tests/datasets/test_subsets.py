@@ -1,0 +1,204 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Parts of datasets, as a config asks for them."""
+
+import pickle
+
+import numpy as np
+import pytest
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
+
+from mask_plugins.datasets.samplers import Draw
+from mask_plugins.registry import DATASETS
+
+DIGITS = dict(type='mask_plugins.Digits')
+
+
+def build(**cfg):
+    return MMENGINE_DATASETS.build(cfg)
+
+
+def randperm(size, dataset=None, **options):
+    return build(
+        type='mask_plugins.SubsetByRandperm',
+        dataset=dataset or DIGITS,
+        size=size,
+        **options,
+    )
+
+
+@DATASETS.register_module(force=True)
+class Counted(BaseDataset):
+    """So many samples of two classes, one of which is rare."""
+
+    METAINFO = dict(classes=('common', 'rare'))
+
+    def __init__(self, count=20, **kwargs):
+        self.count = count
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        return [dict(gt_label=int(i % 10 == 9)) for i in range(self.count)]
+
+    def get_cat_ids(self, idx):
+        return [self.get_data_info(idx)['gt_label']]
+
+
+COUNTED = dict(type='mask_plugins.Counted')
+
+
+@pytest.mark.parametrize(
+    ('size', 'count'),
+    [('10p', 143), ('.25p', 3), (0.5, 716), (7, 7), ('100p', 1433), (1, 1)],
+)
+def test_sizes(size, count):
+    subset = randperm(size)
+    assert len(subset) == count
+    assert len(set(subset.indices)) == count
+    whole = randperm('100p').indices
+    assert (subset.indices == whole[:count]).all()
+
+
+@pytest.mark.parametrize(
+    ('size', 'error', 'message'),
+    [
+        ('10', ValueError, "percent such as '10p', got '10'"),
+        ('xp', ValueError, "got 'xp'"),
+        ('101p', ValueError, "got '101p'"),
+        (1.5, ValueError, 'got 1.5'),
+        (0, ValueError, 'got 0'),
+        (True, TypeError, 'got True'),
+        (None, TypeError, 'got None'),
+        (9999, ValueError, 'size=9999 is 9999 of 1433 samples'),
+        ('.01p', ValueError, 'is 0 of 1433 samples'),
+    ],
+)
+def test_bad_sizes(size, error, message):
+    with pytest.raises(error, match=message):
+        randperm(size)
+
+
+def test_balanced():
+    subset = randperm(101, balanced=True)
+    labels = [subset.get_cat_ids(i)[0] for i in range(len(subset))]
+    assert np.bincount(labels).tolist() == [10] * 10
+    # those that the uniform subset meets first
+    order = randperm('100p').indices.tolist()
+    places = [order.index(i) for i in subset.indices]
+    assert places == sorted(places)
+    with pytest.raises(ValueError, match='class 1 has 2'):
+        randperm(10, COUNTED, balanced=True)
+    with pytest.raises(ValueError, match='fewer than the 2 classes'):
+        randperm(1, COUNTED, balanced=True)
+
+
+def test_samples_are_those_of_the_dataset():
+    plain = build(**DIGITS)
+    subset = randperm('10p')
+    for index in (0, 5, 142):
+        inner = int(subset.indices[index])
+        assert (subset[index]['img'] == plain[inner]['img']).all()
+        assert subset[index]['sample_idx'] == inner
+        assert subset.get_data_info(index)['sample_idx'] == inner
+    assert subset.metainfo == plain.metainfo
+    assert subset.CLASSES == plain.metainfo['classes']
+    with pytest.raises(IndexError):
+        subset[143]
+
+
+def test_lazy_init_reads_later():
+    subset = randperm('10p', dict(DIGITS, lazy_init=True), lazy_init=True)
+    assert not subset._fully_initialized
+    assert len(subset) == 143
+    assert subset[0]['sample_idx'] == subset.indices[0]
+
+
+def test_draws_keep_their_number():
+    seen = []
+    dataset = dict(DIGITS, pipeline=[lambda r: seen.append(r['sample_idx'])])
+    dataset['test_mode'] = True
+    subset = randperm(5, randperm(9, dataset))
+    with pytest.raises(Exception, match='None'):
+        subset[Draw(2, 7)]
+    assert seen[0].number == 7
+    assert seen[0] == subset.dataset.indices[subset.indices[2]]
+
+
+def test_in_wrappers_and_workers():
+    repeated = build(
+        type='RepeatDataset',
+        times=2,
+        dataset=dict(
+            type='mask_plugins.SubsetByRandperm', dataset=DIGITS, size=6
+        ),
+    )
+    assert len(repeated) == 12
+    assert repeated[7]['sample_idx'] == repeated[1]['sample_idx']
+    subset = randperm(6)
+    loader = DataLoader(subset, 3, num_workers=1, collate_fn=pseudo_collate)
+    found = [i for batch in loader for i in batch['sample_idx']]
+    assert found == subset.indices.tolist()
+    assert pickle.loads(pickle.dumps(subset))[1]['sample_idx'] == found[1]
+
+
+def test_a_dataset_is_needed():
+    with pytest.raises(TypeError, match='got list'):
+        DATASETS.build(
+            dict(type='mask_plugins.SubsetByRandperm', dataset=[1, 2], size=1)
+        )
+
+
+# ---------------------------------------------------------------- classes
+@pytest.mark.parametrize('classes', [(7, 3), ('7', '3')])
+def test_classes_are_numbered_anew(classes):
+    subset = build(
+        type='mask_plugins.ClassSubset', dataset=DIGITS, classes=classes
+    )
+    plain = build(**DIGITS)
+    assert subset.metainfo['classes'] == ('7', '3')
+    labels = plain_labels(plain)
+    assert len(subset) == sum(label in (3, 7) for label in labels)
+    for index in range(20):
+        old = labels[subset.indices[index]]
+        new = {7: 0, 3: 1}[old]
+        assert subset[index]['gt_label'] == new
+        assert subset.get_data_info(index)['gt_label'] == new
+        assert subset.get_cat_ids(index) == [new]
+
+
+def plain_labels(dataset):
+    return [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
+
+
+def test_packed_samples_are_numbered_anew():
+    init_default_scope('mmpretrain')
+    import mmpretrain.datasets  # noqa: F401
+
+    subset = build(
+        type='mask_plugins.ClassSubset',
+        dataset=dict(
+            type='mask_plugins.SubsetByRandperm',
+            size=0.5,
+            dataset=dict(DIGITS, pipeline=[dict(type='PackInputs')]),
+        ),
+        classes=[9, 4],
+    )
+    for index in range(10):
+        label = subset[index]['data_samples'].gt_label
+        assert label.tolist() == subset.get_cat_ids(index)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        ([], 'each once'),
+        ([1, 1], 'each once'),
+        ([1, 12], r'no samples of \[12\]'),
+        (['one'], "there is no 'one'"),
+    ],
+)
+def test_bad_classes(classes, message):
+    with pytest.raises(ValueError, match=message):
+        build(type='mask_plugins.ClassSubset', dataset=DIGITS, classes=classes)
