@@ -7,7 +7,7 @@ default_hooks = dict(
     sparsification=dict(
         final_temperature=1.0,
         penalty=0.0,
-        target_sparsity=0.9,
+        target_sparsity=0.94,
         ticket_by='magnitude',
     )
 )

@@ -5,7 +5,7 @@ from . import samplers, transforms  # noqa: F401  (they register)
 from .class_subset import ClassSubset
 from .digits import Digits
 from .image_folder import ImageFolder
-from .stratified_split import build_stratified_split
+from .stratified_split import StratifiedSplit
 from .subset_by_randperm import SubsetByRandperm
 from .zhou_split_dataset import ZhouSplitDataset
 
@@ -15,5 +15,5 @@ __all__ = [
     'ImageFolder',
     'SubsetByRandperm',
     'ZhouSplitDataset',
-    'build_stratified_split',
+    'StratifiedSplit',
 ]

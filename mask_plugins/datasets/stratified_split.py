@@ -1,62 +1,72 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Hold a few images of every class out of a training set."""
 
-from collections import defaultdict
-from typing import Dict, List, Union
+from typing import Any
 
+import numpy as np
 import torch
-from mmengine.dataset import BaseDataset
 
 from mask_plugins.registry import DATASETS
 
+from .subset import Subset, labels_of
 
-@DATASETS.register_module(name='StratifiedSplit')
-def build_stratified_split(
-    dataset: Union[dict, BaseDataset],
-    part: str,
-    val_per_class: int,
-    seed: int = 0,
-) -> BaseDataset:
-    """Split a labelled dataset into two that have all classes.
+
+@DATASETS.register_module()
+class StratifiedSplit(Subset):
+    """One of two parts of a labelled dataset that both have all classes.
 
     In a config: ``dataset=dict(type='mask_plugins.StratifiedSplit',
     part='train', val_per_class=500, dataset=dict(type='CIFAR10', ...))``. The
-    two parts are a function of the seed alone; both keep the order of the
-    dataset.
+    parts are a function of the seed alone; both keep the order of the dataset.
 
     Args:
-        dataset (dict | BaseDataset): A dataset of single labels; its pipeline
-            is that of the part.
+        dataset (dict | BaseDataset): A dataset of single labels.
         part (str): ``'train'`` or ``'val'``.
         val_per_class (int): Images of every class that are held out.
         seed (int): Seed of the choice. Defaults to 0.
-
-    Returns:
-        BaseDataset: A subset of the dataset itself, not a wrapper around it.
+        lazy_init (bool): Whether to read annotations later. Defaults to
+            False.
 
     Raises:
+        TypeError: If ``val_per_class`` is no int.
         ValueError: If ``part`` is unknown, or a class has too few images.
     """
-    if part not in ('train', 'val'):
-        raise ValueError(f"part must be 'train' or 'val', got {part!r}")
-    if isinstance(val_per_class, bool) or not isinstance(val_per_class, int):
-        raise TypeError(f'val_per_class must be an int, got {val_per_class!r}')
-    if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
-    dataset.full_init()
-    by_class: Dict[int, List[int]] = defaultdict(list)
-    for index in range(len(dataset)):
-        by_class[int(dataset.get_data_info(index)['gt_label'])].append(index)
-    generator = torch.Generator().manual_seed(seed)
-    chosen: List[int] = []
-    for label, indices in sorted(by_class.items()):
-        if not 0 < val_per_class < len(indices):
-            raise ValueError(
-                f'val_per_class must be at least 1 and less than the '
-                f'{len(indices)} images of class {label}, got {val_per_class}'
+
+    def __init__(
+        self,
+        dataset: Any,
+        part: str,
+        val_per_class: int,
+        seed: int = 0,
+        lazy_init: bool = False,
+    ) -> None:
+        if part not in ('train', 'val'):
+            raise ValueError(f"part must be 'train' or 'val', got {part!r}")
+        if isinstance(val_per_class, bool) or not isinstance(
+            val_per_class, int
+        ):
+            raise TypeError(
+                f'val_per_class must be an int, got {val_per_class!r}'
             )
-        order = torch.randperm(len(indices), generator=generator).tolist()
-        held_out = order[:val_per_class]
-        kept = held_out if part == 'val' else order[val_per_class:]
-        chosen += [indices[i] for i in kept]
-    return dataset.get_subset(sorted(chosen))
+        self.part = part
+        self.val_per_class = val_per_class
+        self.seed = seed
+        super().__init__(dataset, lazy_init)
+
+    def choose(self) -> np.ndarray:
+        """See :class:`Subset`."""
+        labels = labels_of(self.dataset)
+        generator = torch.Generator().manual_seed(self.seed)
+        held_out = np.zeros(len(labels), dtype=bool)
+        for label in np.unique(labels):
+            places = np.flatnonzero(labels == label)
+            if not 0 < self.val_per_class < len(places):
+                raise ValueError(
+                    f'val_per_class must be at least 1 and less than the '
+                    f'{len(places)} images of class {label}, got '
+                    f'{self.val_per_class}'
+                )
+            order = torch.randperm(len(places), generator=generator).numpy()
+            held_out[places[order[: self.val_per_class]]] = True
+        wanted = held_out if self.part == 'val' else ~held_out
+        return np.flatnonzero(wanted)

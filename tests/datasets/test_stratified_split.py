@@ -32,7 +32,6 @@ def test_parts_are_stratified_and_disjoint():
     assert set(labels(val).values()) == {5}
     assert len(train) + len(val) == 1433
     assert not set(indices(train)) & set(indices(val))
-    assert type(val).__name__ == 'Digits'
     assert val.metainfo['classes'] == train.metainfo['classes']
 
 
