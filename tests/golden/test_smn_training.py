@@ -19,6 +19,10 @@ from mask_plugins.core.weights import (
     named_masks,
 )
 from mask_plugins.datasets import SubsetByRandperm
+from mask_plugins.models.heads import (
+    MaskedConstantClsHead,
+    MaskedLinearClsHead,
+)
 
 from . import values
 
@@ -138,3 +142,68 @@ def test_label_subset():
         subset = SubsetByRandperm(many, '10p')
         assert len(subset) == case['n']
         assert subset.indices[:10].tolist() == case['first10']
+
+
+# -------------------------------------------------------------------- heads
+def head_gradients(head, x, weights, masks):
+    """Output, and gradients of the scores by name of the layer."""
+    out = head((x,))
+    (out * weights).sum().backward()
+    return out.detach(), {
+        name: getattr(head, name).weight_mask.scores.grad for name in masks
+    }
+
+
+def close(found, expected):
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_masked_linear_head():
+    for _, case in values.matching(FILE, 'masked_linear'):
+        head = MaskedLinearClsHead(num_classes=2, in_channels=3).double()
+        head.fc.weight.data = fill((2, 3), 0.9, 0.2)
+        head.fc.weight_mask.scores.data = fill((2, 3), 1.7, 0.4)
+        x, weights = fill((4, 3), 0.5, 0.1), fill((4, 2), 1.3, 0.2)
+        out, grads = head_gradients(head, x, weights, ['fc'])
+        close(out, case['out'])
+        close(grads['fc'], case['grad_S'])
+
+
+@pytest.mark.parametrize('number', range(3))
+def test_masked_constant_head(number):
+    """Scores are not in the file; the outputs tell their signs."""
+    (cases,) = [v for _, v in values.matching(FILE, 'masked_constant_layer')]
+    case = cases[number]
+    names = [n for n in ('positive', 'negative') if case[n]]
+    head = MaskedConstantClsHead(
+        num_classes=2,
+        in_channels=3,
+        sign='dual' if len(names) == 2 else names[0],
+        parity=True,
+    ).double()
+    signs = dict(positive=[[1, 1], [-1, -1], [1, 1]],
+                 negative=[[1, -1], [-1, 1], [-1, -1]])  # fmt: skip
+    for name in names:
+        scores = getattr(head, name).weight_mask.scores
+        # the original's layout is (in, out)
+        scores.data = torch.tensor(signs[name], dtype=torch.float64).t()
+        scores.data = scores.data.contiguous()
+    x, weights = fill((4, 3), 0.5, 0.1), fill((4, 2), 1.3, 0.2)
+    out, grads = head_gradients(head, x, weights, names)
+    close(out, case['out'])
+    for name, key in (('positive', 'grad_SP'), ('negative', 'grad_SN')):
+        if name in names:
+            close(grads[name].t(), case[key])
+
+
+def test_the_negative_head_is_negative():
+    """Where the original's is positive, by mistake."""
+    x = fill((4, 3), 0.5, 0.1).float()
+    heads = {
+        sign: MaskedConstantClsHead(2, 3, sign=sign)
+        for sign in ('positive', 'negative', 'dual')
+    }
+    outs = {sign: head((x,)) for sign, head in heads.items()}
+    torch.testing.assert_close(outs['negative'], -outs['positive'])
+    assert outs['dual'].abs().max() < 1e-6
