@@ -23,3 +23,4 @@ default_hooks = dict(
         rewind_epoch=1,
     ),
 )
+auto_scale_lr = dict(base_batch_size=64)
