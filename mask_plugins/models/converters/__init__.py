@@ -4,6 +4,7 @@
 Needs torch only: nothing here builds a model.
 """
 
+from .clip import convert_clip, text_tower_weights
 from .files import (
     read_checkpoint,
     read_weights,
@@ -14,10 +15,12 @@ from .vit import Conversion, convert_deit, convert_simmim
 
 __all__ = [
     'Conversion',
+    'convert_clip',
     'convert_deit',
     'convert_simmim',
     'read_checkpoint',
     'read_weights',
     'take_weights',
+    'text_tower_weights',
     'write_checkpoint',
 ]

@@ -11,7 +11,12 @@ from .files import read_weights, write_checkpoint
 from .vit import Conversion
 
 
-def make_parser(source: str, tool: str, default_key: str = 'model'):
+def make_parser(
+    source: str,
+    tool: str,
+    default_key: str = 'model',
+    target: str = 'mask_plugins.PSSVisionTransformer',
+):
     """The options that every converter has.
 
     Args:
@@ -19,13 +24,15 @@ def make_parser(source: str, tool: str, default_key: str = 'model'):
         tool (str): Basename of the tool, for the example.
         default_key (str): Entry of the file that holds the weights.
             Defaults to ``'model'``.
+        target (str): Whose names the weights get. Defaults to
+            ``'mask_plugins.PSSVisionTransformer'``.
 
     Returns:
         argparse.ArgumentParser: The parser; a tool may add to it.
     """
     parser = argparse.ArgumentParser(
         description=f'Convert a ViT checkpoint of {source} to the names of '
-        'mask_plugins.PSSVisionTransformer in an ImageClassifier.',
+        f'{target} in an ImageClassifier.',
         epilog=f'example: python tools/model_converters/{tool}.py '
         'original.pth checkpoints/converted.pth',
     )
@@ -93,7 +100,9 @@ def _merge_blocks(pairs: Sequence) -> List[List[str]]:
     counts: Dict[tuple, int] = {}
     for pair in pairs:
         row = tuple(
-            re.sub(r'\b(blocks|layers)\.\d+\.', r'\1.*.', text, count=1)
+            re.sub(
+                r'\b(blocks|layers|resblocks)\.\d+\.', r'\1.*.', text, count=1
+            )
             for text in pair
         )
         counts[row] = counts.get(row, 0) + 1

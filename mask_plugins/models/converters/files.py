@@ -4,6 +4,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from typing import Any, Dict, Optional
 
@@ -45,7 +46,8 @@ def read_checkpoint(path: str) -> Any:
     """Read all that is in a ``.pth`` or ``.safetensors`` file.
 
     Nothing is unpickled but tensors, plain Python data, and the settings
-    that SimMIM (a yacs node) and DeiT (an ``argparse.Namespace``) keep.
+    that SimMIM (a yacs node) and DeiT (an ``argparse.Namespace``) keep. Of a
+    TorchScript archive, which OpenAI's CLIP is, the weights are read.
 
     Args:
         path (str): The file.
@@ -101,6 +103,8 @@ def take_weights(loaded: Any, key: str, path: str) -> Dict[str, Tensor]:
 def _read_pickle(path: str) -> object:
     allowed = [_CfgNode, argparse.Namespace, set]
     try:
+        if _is_torch_script(path):
+            return dict(torch.jit.load(path, 'cpu').state_dict())
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
@@ -117,6 +121,13 @@ def _read_pickle(path: str) -> object:
             f'{path!r} is truncated or no PyTorch file: '
             f'{(str(error) or repr(error)).splitlines()[0]}'
         ) from error
+
+
+def _is_torch_script(path: str) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(n.endswith('/constants.pkl') for n in archive.namelist())
 
 
 def write_checkpoint(

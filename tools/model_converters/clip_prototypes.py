@@ -1,0 +1,92 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Embed the names of the classes by CLIP's text tower."""
+
+import argparse
+import sys
+
+from mask_plugins.models.clip_text_tower import PROMPT
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Embed the names of the classes by the text tower of a '
+        'CLIP, for mask_plugins.TextPrototypeClsHead. The order of the names '
+        'is that of the labels.',
+        epilog='example: python tools/model_converters/clip_prototypes.py '
+        'clip/model.safetensors clip/tokenizer.json '
+        'checkpoints/clip-vit-base-p32_dtd.safetensors '
+        '--config configs/self_masking/smn_clip-vit-base-p32_dtd.py',
+    )
+    parser.add_argument(
+        'checkpoint', help='whole CLIP of OpenAI, Hugging Face or mmpretrain'
+    )
+    parser.add_argument(
+        'tokenizer', help='tokenizer.json, of the Hugging Face repository'
+    )
+    parser.add_argument('out', help='file to write, .safetensors')
+    names = parser.add_mutually_exclusive_group(required=True)
+    names.add_argument(
+        '--config', help='config whose training set has the classes'
+    )
+    names.add_argument('--classes', nargs='+', help='the names themselves')
+    parser.add_argument(
+        '--prompt',
+        default=PROMPT,
+        help='text around {label} (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--key',
+        default='state_dict',
+        help='entry of the file that holds the weights (default: %(default)s)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the tool; a wrong file is told in one line."""
+    args = parse_args(argv)
+    try:
+        run(args)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        sys.exit(f'error: {error}')
+
+
+def run(args):
+    """Embed, then write."""
+    from mask_plugins.models import clip_text_tower as clip
+    from mask_plugins.models.converters import (
+        read_weights,
+        text_tower_weights,
+    )
+
+    classes = args.classes or classes_of(args.config)
+    tokenizer = clip.read_tokenizer(args.tokenizer)
+    weights = text_tower_weights(read_weights(args.checkpoint, args.key))
+    tower = clip.CLIPTextTower.from_weights(weights)
+    found = clip.embed_classes(tower, tokenizer, classes, args.prompt)
+    clip.write_prototypes(args.out, tower, found, classes, args.prompt)
+    print(
+        f'wrote {len(classes)} prototypes of {found.shape[1]} numbers to '
+        f'{args.out}: {", ".join(list(classes)[:3])} ...'
+    )
+
+
+def classes_of(path):
+    """Names of the classes of the training set of a config."""
+    from mmengine.registry import DATASETS, init_default_scope
+
+    from mask_plugins.engine.run_config import load_config
+
+    cfg = load_config(path)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    classes = DATASETS.build(cfg.train_dataloader.dataset).metainfo.get(
+        'classes'
+    )
+    if not classes:
+        raise ValueError(f'the training set of {path} does not name classes')
+    return classes
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,25 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Convert a CLIP of OpenAI, Hugging Face or mmpretrain for masking.
+
+The visual tower gets the names of mmpretrain's VisionTransformer, the
+projection those of mask_plugins.TextPrototypeClsHead. The text tower is left
+out: clip_prototypes.py embeds the names of the classes once.
+"""
+
+from mask_plugins.models.converters import convert_clip
+from mask_plugins.models.converters.cli import convert_file, make_parser
+
+
+def main() -> None:
+    """Run the tool."""
+    parser = make_parser(
+        'CLIP',
+        'clip_to_mask_plugins',
+        'state_dict',
+        'VisionTransformer and mask_plugins.TextPrototypeClsHead',
+    )
+    convert_file(parser.parse_args(), convert_clip)
+
+
+if __name__ == '__main__':
+    main()
