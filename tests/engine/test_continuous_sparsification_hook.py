@@ -16,6 +16,7 @@ from mask_plugins.engine.hooks import (
 from mask_plugins.engine.rewind_point import RewindPoint
 from mask_plugins.engine.sparsification_plan import SparsificationPlan
 
+from .processes import launch
 from .test_resume import assert_same_run, kill_and_resume, log_lines, run
 from .toys import ToyModel, build_runner
 
@@ -285,6 +286,15 @@ def test_the_rates_start_anew(reference):
         for line in log_lines(reference, 'train_log.json')
     }
     assert list(rates.values()) == pytest.approx([1.0, 0.1] * 3)
+
+
+@pytest.mark.ddp
+def test_two_processes(tmp_path):
+    """Both have the same ticket; a wrapper that would hang is refused."""
+    codes, output = launch('ddp_sparsification.py', tmp_path)
+    assert codes == [0, 0], output
+    assert output.count('set find_unused_parameters=True') == 2
+    assert output.count('equal') == 2
 
 
 # ------------------------------------------------------------------ errors

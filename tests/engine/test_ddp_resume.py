@@ -1,47 +1,22 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import math
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from .processes import launch
 from .test_resume import assert_same_run, log_lines
-
-ROOT = Path(__file__).parents[2]
-
-
-def launch(folder, step):
-    """Two processes; their exit codes and what they wrote."""
-    env = dict(
-        os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', LOCAL_RANK='0'
-    )
-    script = str(Path(__file__).with_name('ddp_run.py'))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, script, str(folder), str(rank), step],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    output = ''.join(p.communicate(timeout=300)[0] for p in processes)
-    return [p.returncode for p in processes], output
 
 
 @pytest.mark.ddp
 def test_two_processes_resume_exactly(tmp_path):
     """Also when rank 0 alone finds the newest checkpoint damaged."""
-    codes, output = launch(tmp_path, 'start')
+    codes, output = launch('ddp_run.py', tmp_path, 'start')
     assert codes == [-signal.SIGKILL] * 2, output
     newest = tmp_path / 'killed' / 'epoch_2.pth'
     newest.write_bytes(newest.read_bytes()[:1000])
-    codes, output = launch(tmp_path, 'resume')
+    codes, output = launch('ddp_run.py', tmp_path, 'resume')
     assert codes == [0, 0], output
     assert output.count('Resuming from') == 1
     whole = tmp_path / 'whole'

@@ -2,10 +2,6 @@
 """MaskReportHook and MaskDensity in a toy Runner."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import pytest
@@ -19,11 +15,11 @@ from mask_plugins.engine.mask_watch import MaskWatch
 from mask_plugins.evaluation.metrics import MaskDensity
 
 from .masked_toys import Hidden, Past, Soft
+from .processes import launch
 from .test_safe_checkpoint_hook import Stop, StopHook
 from .toys import ToyDataset, ToyModel, build_runner
 
 METRIC = dict(type='mask_plugins.MaskDensity')
-ROOT = Path(__file__).parents[2]
 
 
 def lines(path):
@@ -262,20 +258,8 @@ def test_prefix():
 @pytest.mark.ddp
 def test_two_processes(tmp_path):
     """Rank 0 alone writes; both have the metric."""
-    env = dict(
-        os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', LOCAL_RANK='0'
-    )
-    script = str(Path(__file__).with_name('ddp_masks.py'))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, script, str(tmp_path), str(rank)],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    output = ''.join(p.communicate(timeout=300)[0] for p in processes)
-    assert [p.returncode for p in processes] == [0, 0], output
+    codes, output = launch('ddp_masks.py', tmp_path)
+    assert codes == [0, 0], output
     (density,) = {line.split()[1] for line in output.splitlines()
                   if line.startswith('density')}  # fmt: skip
     written = json.loads((tmp_path / 'mask_report.json').read_text())
