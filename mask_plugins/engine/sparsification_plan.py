@@ -22,8 +22,8 @@ class SparsificationPlan:
     r"""Rounds of search, then a ticket phase; the temperature of each epoch.
 
     Within a round the inverse temperature is
-    :math:`\beta = T^{\,e / (E - 1)}` (Savarese et al., arXiv:1912.04427,
-    section 3.1): 1 in the first epoch, T in the last. A closed form, so that a
+    :math:`\beta = T^{\,e / (E - 1)}` (Savarese et al., arXiv:1912.04427):
+    1 in the first epoch, T in the last. A closed form, so that a
     resumed run needs no state.
 
     Args:

@@ -43,7 +43,7 @@ def add_mask_penalty(
     """Add ``loss_mask`` to what a model returns in ``mode='loss'``, in place.
 
     The loss is the penalty times the sum (or the mean) of all soft masks,
-    their constant c included (Savarese et al., arXiv:1912.04427, eq. 6). It is
+    their constant c included (Savarese et al., arXiv:1912.04427). It is
     a by-product of the forward pass. As a ticket the sum is constant, so the
     loss is 0.
 

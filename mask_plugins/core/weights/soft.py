@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 r"""Soft masks that are annealed to hard ones, as pure functions.
 
-Continuous Sparsification (Savarese et al., arXiv:1912.04427, section 3): a
+Continuous Sparsification (Savarese et al., arXiv:1912.04427): a
 weight :math:`w` with a logit :math:`s` counts as
 
 .. math:: w' = w \, c \, \sigma(\beta s), \qquad c = 1 / \sigma(s_0)
@@ -70,7 +70,7 @@ def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
     """What the logits become between two rounds: min(b * s, init).
 
     Of weights that are kept the mask starts again at one; what the annealing
-    has turned off stays off (Savarese et al., section 3.2).
+    has turned off stays off (Savarese et al.).
 
     Args:
         logits (Tensor): Of any shape.

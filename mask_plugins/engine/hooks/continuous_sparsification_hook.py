@@ -24,7 +24,7 @@ class ContinuousSparsificationHook(Hook):
     """Anneal soft masks over rounds, then train the rewound hard ticket.
 
     Savarese et al., "Winning the Lottery with Continuous Sparsification",
-    arXiv:1912.04427, algorithm 2, as one run of R * E + ticket epochs that may
+    arXiv:1912.04427, as one run of R * E + ticket epochs that may
     be resumed at any epoch:
 
     - in each round the temperature grows from 1 to ``final_temperature``;
