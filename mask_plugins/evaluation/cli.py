@@ -12,7 +12,7 @@ from mask_plugins.visualization.figure import FORMATS
 
 
 def make_parser(
-    description: str, tool: str, example: str
+    description: str, tool: str, example: str, folder: str = 'analysis'
 ) -> argparse.ArgumentParser:
     """A parser whose help ends with an example.
 
@@ -20,11 +20,12 @@ def make_parser(
         description (str): What the tool does.
         tool (str): Basename of the tool.
         example (str): Arguments of a typical call.
+        folder (str): Where in ``tools`` it lies. Defaults to ``'analysis'``.
     """
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
         # On one line, so that it can be copied.
-        epilog=f'example: python tools/analysis/{tool}.py {example}',
+        epilog=f'example: python tools/{folder}/{tool}.py {example}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -66,6 +67,11 @@ def add_model_arguments(
     parser.add_argument(
         '--device', help='cpu, cuda or cuda:N (default: a GPU if there is one)'
     )
+    add_config_options(parser)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Build the model of a config and load the weights of a checkpoint."""
 
+import copy
 from contextlib import contextmanager
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
 import torch
 from mmengine.config import Config
@@ -63,7 +64,9 @@ def build_model(cfg: Config) -> nn.Module:
         raise ValueError('the config has no model')
     model_cfg = cfg.model.copy()
     if cfg.get('data_preprocessor') is not None:
-        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+        # A copy: models write their defaults into it.
+        preprocessor = copy.deepcopy(cfg.data_preprocessor)
+        model_cfg.setdefault('data_preprocessor', preprocessor)
     try:
         with config_scope(cfg):
             return MODELS.build(model_cfg)
@@ -77,22 +80,26 @@ def load_trained_model(cfg: Config, checkpoint: str) -> nn.Module:
     """Build a model and load its weights, all of them.
 
     Of the checkpoint of a run with an ``EMAHook`` those weights are loaded
-    that the run itself evaluated, see :func:`read_trained`.
+    that the run itself evaluated: the average, or with
+    ``evaluate_on_ema=False`` the trained ones.
 
     Args:
         cfg (Config): Its config.
         checkpoint (str): Its weights, ``.pth`` or ``.safetensors``.
 
     Returns:
-        nn.Module: In eval mode, on the CPU.
+        nn.Module: In eval mode, on the CPU. Names of classes that are in the
+        checkpoint are in ``_dataset_meta``, where mmpretrain has them too.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the weights do not fit.
     """
-    weights = read_trained(checkpoint, averages_unused(cfg))
+    loaded = _read(checkpoint)
+    weights = _take(loaded, averages_unused(cfg), checkpoint)
     model = build_model(cfg)
     load_weights(model, weights, checkpoint)
+    model._dataset_meta = _dataset_meta(loaded)
     # Not chained: backbones of mmpretrain return None from train().
     model.eval()
     return model
@@ -131,9 +138,26 @@ def read_trained(checkpoint: str, trained: bool = False) -> Dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds no weights.
     """
+    return _take(_read(checkpoint), trained, checkpoint)
+
+
+def _read(checkpoint: str) -> Any:
     ignored = [(_Ignored, name) for name in IGNORED]
     with torch.serialization.safe_globals(ignored):
-        loaded = read_checkpoint(checkpoint)
+        return read_checkpoint(checkpoint)
+
+
+def _dataset_meta(loaded: Any) -> Dict[str, List[str]]:
+    """Names of classes, if the checkpoint has them."""
+    meta = loaded.get('meta') if isinstance(loaded, dict) else None
+    meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    names = meta.get('classes') if isinstance(meta, dict) else None
+    if not isinstance(names, (list, tuple)):
+        return {}
+    return dict(classes=[str(name) for name in names])
+
+
+def _take(loaded: Any, trained: bool, checkpoint: str) -> Dict[str, Tensor]:
     key = 'state_dict'
     if trained and isinstance(loaded, dict) and 'ema_state_dict' in loaded:
         # EMAHook exchanges the two when it saves, whatever it evaluates.

@@ -4,6 +4,7 @@
 from .curves import draw_curves, draw_overview
 from .figure import figure_to_image, save_figure
 from .mask_density import draw_mask_density
+from .mask_overlap import draw_mask_overlap
 from .patch_distribution import draw_patch_distribution
 from .patches import draw_patch_comparison, draw_patch_grid
 from .schedules import draw_schedules
@@ -13,6 +14,7 @@ from .train_times import draw_train_times
 __all__ = [
     'draw_curves',
     'draw_mask_density',
+    'draw_mask_overlap',
     'draw_overview',
     'draw_patch_comparison',
     'draw_patch_distribution',

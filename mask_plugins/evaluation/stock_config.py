@@ -1,0 +1,139 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The config of a masked training without the masks."""
+
+from typing import Any, List, NamedTuple, Tuple
+
+from mmengine.config import Config, ConfigDict
+
+from mask_plugins.version import __version__
+
+PREFIX = 'mask_plugins.'
+# What a test needs; the rest of a config is about training.
+KEPT = (
+    'default_scope', 'custom_imports', 'model', 'data_preprocessor',
+    'val_dataloader', 'val_evaluator', 'val_cfg', 'test_dataloader',
+    'test_evaluator', 'test_cfg', 'tta_model', 'tta_pipeline',
+    'default_hooks', 'env_cfg', 'vis_backends', 'visualizer',
+    'log_processor', 'log_level', 'randomness',
+)  # fmt: skip
+STOCK_LAYERS = dict(SoftMaskConv2d='Conv2d', SoftMaskLinear='torch.nn.Linear')
+MASK_ARGUMENTS = ('mask_init', 'ticket_scale')
+_REMOVED = object()
+
+
+class StockConfig(NamedTuple):
+    """A config that names nothing of masks.
+
+    Args:
+        cfg (Config): Model, test set and what a test needs beside them.
+        needs (list[str]): What in it is of this package nevertheless, such
+            as a data set: ``path: type``. Without it, stock mmpretrain runs
+            the config.
+    """
+
+    cfg: Config
+    needs: List[str]
+
+    @property
+    def text(self) -> str:
+        """The content of a config file."""
+        lines = [
+            f'# A test config without masks, by mask_plugins {__version__}'
+        ]
+        if self.needs:
+            lines.append('# It still needs mask_plugins, for')
+        lines += [f'#   {need}' for need in self.needs]
+        return '\n'.join(lines) + '\n' + self.cfg.pretty_text
+
+
+def stock_config(cfg: Config) -> StockConfig:
+    """Take the masks, and what trains them, out of a config.
+
+    ``mask_plugins.MaskedModel`` becomes its module, a layer with soft masks
+    the layer of torch; hooks and metrics of this package go, and so does all
+    that is about training. A config without masks is only cut to what a test
+    needs.
+
+    Args:
+        cfg (Config): The whole config. Not changed.
+
+    Returns:
+        StockConfig: For the checkpoints of merged models.
+    """
+    kept = {
+        key: cfg[key] for key in KEPT if cfg.get(key, None) is not None
+    }  # fmt: skip
+    hooks = kept.get('default_hooks')
+    if hooks is not None:
+        kept['default_hooks'] = {
+            name: hook
+            for name, hook in hooks.items()
+            if _own(hook) in (None, 'SafeCheckpointHook')
+        }
+    imports = kept.get('custom_imports')
+    if imports is not None:
+        names = [
+            name
+            for name in imports.get('imports', ())
+            if name.split('.')[0] != PREFIX[:-1]
+        ]
+        kept['custom_imports'] = dict(imports, imports=names)
+    kept = _strip(kept)
+    return StockConfig(Config(kept), _needs(kept, ()))
+
+
+def _strip(node: Any) -> Any:
+    """The same tree, plain, without what is about masks."""
+    if isinstance(node, (list, tuple)):
+        items = [_strip(item) for item in node]
+        return type(node)(x for x in items if x is not _REMOVED)
+    if not isinstance(node, dict):
+        return node
+    kind = _own(node)
+    if kind in ('MaskedModel', 'build_masked_model'):
+        inner = ConfigDict(node['module'])
+        if node.get('data_preprocessor') is not None:
+            inner.setdefault('data_preprocessor', node['data_preprocessor'])
+        return _strip(inner)
+    if kind in ('MaskDensity', 'SeedSample'):
+        return _REMOVED
+    items = {key: _strip(value) for key, value in node.items()}
+    items = {k: v for k, v in items.items() if v is not _REMOVED}
+    if kind in STOCK_LAYERS:
+        items = {k: v for k, v in items.items() if k not in MASK_ARGUMENTS}
+        items['type'] = STOCK_LAYERS[kind]
+    elif kind == 'SafeCheckpointHook':
+        items['type'] = 'CheckpointHook'
+    elif 'type' in items:
+        items['type'] = _type_name(items['type'])
+    return items
+
+
+def _needs(node: Any, path: Tuple[str, ...]) -> List[str]:
+    """``path: type`` of all that is left of this package."""
+    if isinstance(node, (list, tuple)):
+        pairs = list(enumerate(node))
+    elif isinstance(node, dict):
+        pairs = list(node.items())
+    else:
+        return []
+    own = _own(node) if isinstance(node, dict) else None
+    found = [f'{".".join(path)}: {PREFIX}{own}'] if own else []
+    for key, value in pairs:
+        found += _needs(value, (*path, str(key)))
+    return found
+
+
+def _own(node: Any) -> Any:
+    """Name of the type of a config, if it is of this package."""
+    kind = node.get('type') if isinstance(node, dict) else None
+    if kind is None or not _type_name(kind).startswith(PREFIX):
+        return None
+    return _type_name(kind).rpartition('.')[2]
+
+
+def _type_name(kind: Any) -> str:
+    """A name as it is; a class (in configs of the new style) by its path."""
+    if isinstance(kind, str):
+        return kind
+    return f'{kind.__module__}.{kind.__qualname__}'

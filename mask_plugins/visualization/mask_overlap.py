@@ -1,0 +1,107 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How much the masks of several tasks have in common."""
+
+from typing import Any, List, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import color_of, marker_of, new_figure, styled
+from .mask_density import ROW_HEIGHT, short_names
+
+# More lines per layer than there are colours cannot be told apart.
+MOST_PAIRS = 6
+INDICES = dict(kept='kept', removed='removed')
+
+
+@styled
+def draw_mask_overlap(overlap: Mapping[str, Any]) -> Figure:
+    """Draw the overlap of masks, in total and by layer.
+
+    Args:
+        overlap (Mapping): What ``compare_adapters`` returned.
+
+    Returns:
+        Figure: Above, for what is kept and for what is removed, the Jaccard
+        index of each pair, in brackets that of independent masks of the same
+        densities. Below that index of what is kept by layer (of up to six
+        pairs), hollow that of independent masks.
+    """
+    names = overlap['names']
+    layers = len(overlap['pairs'][0]['layers'])
+    top = 1.4 + 0.62 * len(names)
+    shown = min(MOST_PAIRS, len(overlap['pairs']))
+    bottom = 1.2 + max(ROW_HEIGHT, 0.08 * shown) * max(3, layers)
+    figure = new_figure(max(7.2, 2.6 + 1.5 * len(names)), top + bottom)
+    above, below = figure.subfigures(2, 1, height_ratios=[top, bottom])
+    panels = above.subplots(1, 2)
+    for axes, key in zip(panels, INDICES):
+        _matrix(axes, overlap, key)
+    above.suptitle(
+        'Jaccard index of two masks (in brackets: of independent ones)',
+        fontsize=10,
+    )
+    _by_layer(below.subplots(), overlap)
+    handles, labels = below.axes[0].get_legend_handles_labels()
+    below.legend(handles, labels, loc='outside lower center', ncols=2)
+    return figure
+
+
+def _matrix(axes: Axes, overlap: Mapping[str, Any], key: str) -> None:
+    names: List[str] = overlap['names']
+    values = np.full((len(names), len(names)), np.nan)
+    for pair in overlap['pairs']:
+        i, j = names.index(pair['a']), names.index(pair['b'])
+        found = pair['total'][f'jaccard_{key}']
+        expected = pair['total'][f'expected_jaccard_{key}']
+        if found is None:
+            continue
+        values[i, j] = values[j, i] = found
+        for x, y in ((i, j), (j, i)):
+            axes.text(
+                x, y, f'{found:.3f}\n({expected:.3f})', ha='center',
+                va='center', fontsize=8,
+                color='white' if found < 0.6 else 'black',
+            )  # fmt: skip
+    axes.imshow(values, vmin=0, vmax=1, cmap='viridis', aspect='auto')
+    axes.set_xticks(range(len(names)), names, rotation=30, ha='right')
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title(f'what is {INDICES[key]}')
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _by_layer(axes: Axes, overlap: Mapping[str, Any]) -> None:
+    pairs = overlap['pairs'][:MOST_PAIRS]
+    rows = [row['name'] for row in pairs[0]['layers']]
+    ticks = np.arange(len(rows))
+    for number, pair in enumerate(pairs):
+        # Beside each other, so that equal ones do not hide each other.
+        shift = (number - (len(pairs) - 1) / 2) * 0.7 / len(pairs)
+        for index, style in (('', {}), ('expected_', dict(fillstyle='none'))):
+            found = [row[f'{index}jaccard_kept'] for row in pair['layers']]
+            label = f'{pair["a"]}, {pair["b"]}'
+            axes.plot(
+                [np.nan if value is None else value for value in found],
+                ticks + shift,
+                linestyle='',
+                marker=marker_of(number),
+                markersize=4.5,
+                color=color_of(number),
+                alpha=0.6 if index else 1.0,
+                label=None if index else label,
+                clip_on=False,
+                **style,
+            )
+    axes.set_yticks(ticks, short_names(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False, axis='y')
+    axes.tick_params(axis='y', length=0, pad=8)
+    left = len(overlap['pairs']) - len(pairs)
+    more = f' ({left} more pairs in the JSON)' if left else ''
+    axes.set_xlabel(
+        f'Jaccard index of what is kept; hollow: independent masks{more}'
+    )

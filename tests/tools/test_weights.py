@@ -1,0 +1,470 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The tools of weight masks through their command lines."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner.checkpoint import load_checkpoint
+from mmpretrain.apis import get_model
+from safetensors.torch import load_file
+
+from mask_plugins.core.weights import (
+    load_masks,
+    named_masks,
+    pack_masks,
+    read_adapter,
+    write_adapter,
+)
+from mask_plugins.evaluation.trained_model import (
+    build_model,
+    load_trained_model,
+)
+from tests.evaluation.masked_models import CONFIGS, scores_of, write_masked
+
+from .test_train import run
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = (
+    'export_masks', 'apply_masks', 'merge_masks', 'inspect_masks',
+    'compare_masks',
+)  # fmt: skip
+
+
+@pytest.fixture
+def call():
+    """Run a tool in this process."""
+
+    def run_tool(tool, *argv):
+        path = ROOT / 'tools' / 'weights' / f'{tool}.py'
+        runpy.run_path(str(path))['main']([str(x) for x in argv])
+
+    return run_tool
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def masked_scores(files, ticket=True):
+    """What the masked model computes."""
+    model = load_trained_model(Config.fromfile(files.config), files.checkpoint)
+    for item in named_masks(model):
+        if hasattr(item.mask, 'ticket'):
+            item.mask.ticket = ticket
+    return scores_of(model)
+
+
+def stock_scores(config, checkpoint):
+    """What mmpretrain computes with what a tool wrote."""
+    return scores_of(get_model(str(config), pretrained=str(checkpoint)))
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_has_an_example(tool, call, capsys):
+    with pytest.raises(SystemExit) as end:
+        call(tool, '--help')
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert f'example: python tools/weights/{tool}.py' in ' '.join(out.split())
+
+
+# ------------------------------------------------------------ export, apply
+@pytest.mark.parametrize('kind', CONFIGS)
+def test_export_and_apply(kind, tmp_path, call, capsys):
+    """Bit for bit what the masked model computes, in a stock model."""
+    files = write_masked(tmp_path / 'run', kind)
+    adapter = tmp_path / 'task.safetensors'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    printed = capsys.readouterr().out
+    assert 'all masks' in printed
+    assert ('as their ticket' in printed) == (kind == 'soft')
+    base = files.checkpoint if kind == 'soft' else files.base
+    out = tmp_path / 'out' / 'stock.pth'
+    call('apply_masks', files.config, base, adapter, '--out', out)
+    printed = capsys.readouterr().out
+    assert f'mim test mask_plugins {out.with_suffix(".py")}' in printed
+    assert names(out.parent) == ['stock.json', 'stock.pth', 'stock.py']
+    expected = masked_scores(files)
+    assert torch.equal(stock_scores(out.with_suffix('.py'), out), expected)
+    # The stock config that there was loads it too.
+    assert torch.equal(stock_scores(files.stock, out), expected)
+    written = torch.load(out, weights_only=True)
+    stock = torch.load(files.base, weights_only=True)['state_dict']
+    assert list(written['state_dict']) == list(stock)
+    assert written['meta']['dataset_meta']['classes'] == list('0123456789')
+    text = out.with_suffix('.py').read_text()
+    assert "type='mask_plugins.Digits'" in text
+    for word in ('Soft', 'Score', 'MaskedModel', 'Hook(', 'MaskDensity'):
+        assert word not in text
+    report = json.loads(out.with_suffix('.json').read_text())
+    assert report['needs_mask_plugins'] == [
+        'test_dataloader.dataset: mask_plugins.Digits'
+    ]
+    assert report['size'] == sum(row['size'] for row in report['masks'])
+
+
+def test_the_adapter(tmp_path, call):
+    files = write_masked(tmp_path)
+    call('export_masks', files.config, files.checkpoint)
+    written = tmp_path / 'whole_0_masks.safetensors'
+    report = json.loads((tmp_path / 'whole_0_masks.json').read_text())
+    adapter = read_adapter(str(written))
+    assert report['mask_bytes'] == adapter.mask_bytes
+    assert adapter.mask_bytes == sum(
+        -(-row['size'] // 8) for row in report['masks']
+    )
+    # Head and norm buffers, but no frozen weight.
+    assert {key.split('.')[-1] for key in adapter.state} == {
+        'weight', 'bias', 'running_mean', 'running_var',
+        'num_batches_tracked',
+    }  # fmt: skip
+    trained = {k for k in adapter.state if k.endswith(('weight', 'bias'))}
+    assert trained == {'head.fc.weight', 'head.fc.bias'}
+    info = adapter.info
+    assert info['classes'] == list('0123456789')
+    base = torch.load(files.base, weights_only=True)['state_dict']
+    parameters = [k for k in base if k.endswith(('weight', 'bias'))]
+    assert info['parameters'] == sum(base[k].numel() for k in parameters)
+    assert info['model_bytes'] == sum(
+        value.numel() * value.element_size() for value in base.values()
+    )
+    # It swaps in as any adapter does.
+    model = build_model(Config.fromfile(files.stock))
+    model.load_state_dict(base)
+    load_masks(model, str(written))
+    assert torch.equal(scores_of(model), masked_scores(files))
+
+
+def test_apply_to_a_backbone_alone(tmp_path, call, capsys):
+    """As SwAV and the like are published: no head, no prefix."""
+    files = write_masked(tmp_path, 'whole')
+    adapter, out = tmp_path / 'task.safetensors', tmp_path / 'stock.pth'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    weights = torch.load(files.base, weights_only=True)['state_dict']
+    backbone = {
+        key[len('backbone.') :]: value
+        for key, value in weights.items()
+        if key.startswith('backbone.')
+    }
+    backbone['fc.weight'] = torch.zeros(1000, 8)
+    path = tmp_path / 'backbone.pth'
+    torch.save(backbone, str(path))
+    call('apply_masks', files.stock, path, adapter, '--out', out)
+    note = '1 tensors of backbone.pth have no place in the model: fc.weight'
+    assert note in capsys.readouterr().out
+    assert torch.equal(stock_scores(files.stock, out), masked_scores(files))
+
+
+def test_apply_only_the_backbone(tmp_path, call):
+    files = write_masked(tmp_path, 'whole')
+    adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out.safetensors'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    call('apply_masks', files.stock, files.base, adapter, '--out', out,
+         '--only', 'backbone.*')  # fmt: skip
+    weights = load_file(out)
+    base = torch.load(files.base, weights_only=True)['state_dict']
+    masked = torch.load(files.checkpoint, weights_only=True)['state_dict']
+    assert torch.equal(weights['head.fc.weight'], base['head.fc.weight'])
+    name = 'backbone.bn1.running_mean'
+    assert torch.equal(weights[name], masked[name])
+
+
+def test_apply_to_a_wrong_base(tmp_path, call, capsys):
+    files = write_masked(tmp_path, 'whole')
+    adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out' / 'x.pth'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    other = torch.load(files.base, weights_only=True)
+    name = 'backbone.conv1.weight'
+    other['state_dict'][name] += 1
+    path = tmp_path / 'other.pth'
+    torch.save(other, str(path))
+    command = ('apply_masks', files.stock, path, adapter, '--out', out)
+    with pytest.raises(SystemExit, match='belongs to other base weights'):
+        call(*command)
+    del other['state_dict'][name]
+    torch.save(other, str(path))
+    with pytest.raises(SystemExit, match=f'it has no {name}'):
+        call(*command)
+    other['state_dict'][name] = torch.zeros(2, 2)
+    torch.save(other, str(path))
+    with pytest.raises(SystemExit, match=r'the shape \(2, 2\) in it'):
+        call(*command)
+    assert not out.parent.exists()
+    base = torch.load(files.base, weights_only=True)
+    base['state_dict'][name] += 1
+    torch.save(base, str(path))
+    capsys.readouterr()
+    call(*command, '--any-base')
+    assert 'note' in capsys.readouterr().out
+    assert 'other base weights' in ''.join(
+        json.loads(out.with_suffix('.json').read_text())['notes']
+    )
+
+
+# -------------------------------------------------------------------- merge
+@pytest.mark.parametrize('soft', [False, True])
+@pytest.mark.parametrize('kind', ['soft', 'backbone'])
+def test_merge(kind, soft, tmp_path, call, capsys):
+    files = write_masked(tmp_path / 'run', kind)
+    command = ('merge_masks', files.config, files.checkpoint)
+    if soft and kind == 'backbone':
+        with pytest.raises(SystemExit, match='has no soft masks'):
+            call(*command, '--soft')
+        return
+    call(*command, *['--soft'] * soft)
+    stem = tmp_path / 'run' / f'{kind}_0_merged'
+    expected = masked_scores(files, ticket=not soft)
+    assert torch.equal(stock_scores(f'{stem}.py', f'{stem}.pth'), expected)
+    printed = capsys.readouterr().out
+    if kind == 'soft':
+        note = 'as they are, at temperature 2' if soft else 'as their ticket'
+        assert note in printed
+    report = json.loads(Path(f'{stem}.json').read_text())
+    assert report['soft'] == soft
+
+
+def test_a_merged_model_is_stock(tmp_path, call):
+    """Its classes are those of torch, and the keys those of mmpretrain."""
+    files = write_masked(tmp_path, 'soft')
+    out = tmp_path / 'ticket.pth'
+    call('merge_masks', files.config, files.checkpoint, '--out', out)
+    model = get_model(str(tmp_path / 'ticket.py'), pretrained=str(out))
+    assert type(model.backbone.conv1) is torch.nn.Conv2d
+    share = (model.backbone.layer1[0].conv1.weight == 0).float().mean()
+    assert 0.3 < share < 0.7
+
+
+def test_checkpoints_of_other_writers(tmp_path, call):
+    """Averaged weights, a wrapper's prefix, safetensors; no pickle."""
+    files = write_masked(tmp_path, 'whole')
+    masked = torch.load(files.checkpoint, weights_only=True)['state_dict']
+    from safetensors.torch import save_file
+
+    path = tmp_path / 'plain.safetensors'
+    save_file({f'module.{k}': v for k, v in masked.items()}, str(path))
+    call('merge_masks', files.config, path, '--out', tmp_path / 'a.pth')
+    averaged = {f'module.{k}': v for k, v in masked.items()}
+    averaged['steps'] = torch.tensor(3)
+    other = {
+        k: torch.zeros_like(v) if k.endswith('scores') else v
+        for k, v in masked.items()
+    }
+    ema = tmp_path / 'ema.pth'
+    torch.save(dict(state_dict=other, ema_state_dict=averaged), str(ema))
+    config = tmp_path / 'ema_config.py'
+    config.write_text(
+        "_base_ = 'whole.py'\ncustom_hooks = [dict(type='EMAHook', "
+        'evaluate_on_ema=False)]'
+    )
+    call('merge_masks', config, ema, '--out', tmp_path / 'b.pth')
+    expected = masked_scores(files)
+    for name in 'ab':
+        out = tmp_path / f'{name}.pth'
+        assert torch.equal(stock_scores(out.with_suffix('.py'), out), expected)
+
+
+# ------------------------------------------------------------------ inspect
+def test_inspect_an_adapter(tmp_path, call, capsys):
+    files = write_masked(tmp_path, 'topk')
+    adapter = tmp_path / 'task.safetensors'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    out = tmp_path / 'out'
+    capsys.readouterr()
+    call('inspect_masks', adapter, '--out', out)
+    printed = capsys.readouterr().out
+    assert 'masks, lzma' in printed
+    assert names(out) == ['inspect_masks.json', 'inspect_masks.png']
+    content = json.loads((out / 'inspect_masks.json').read_text())
+    assert content['density'] == pytest.approx(0.3, abs=0.01)
+    sizes = {row['name'].strip(): row for row in content['sizes']}
+    packed = sizes['masks, 1 bit per weight']
+    weights = sizes['its masked weights, float32']['bytes']
+    assert packed['bytes'] == content['packed_bytes']
+    assert packed['times_smaller'] == pytest.approx(32, rel=1e-3)
+    assert weights == content['float_bytes']
+    whole = sizes['adapter: masks and state']['bytes']
+    state = sizes['norm buffers, head, other state']['bytes']
+    assert whole == packed['bytes'] + state
+    model = sizes['fine-tuned model, float']['bytes']
+    assert model == content['info']['model_bytes'] > weights
+    # From config and checkpoint: the same numbers.
+    again = tmp_path / 'again'
+    call('inspect_masks', files.config, files.checkpoint, '--out', again,
+         '--format', 'pdf')  # fmt: skip
+    found = json.loads((again / 'inspect_masks.json').read_text())
+    same = ('masks', 'sizes', 'density', 'base_sha256', 'density_of_model')
+    assert {k: found[k] for k in same} == {k: content[k] for k in same}
+    assert (again / 'inspect_masks.pdf').read_bytes().startswith(b'%PDF')
+
+
+def test_inspect_names_what_is_empty(tmp_path, call, capsys):
+    files = write_masked(tmp_path, 'whole')
+    state = torch.load(files.checkpoint, weights_only=True)
+    key = 'backbone.conv1.weight_mask.scores'
+    state['state_dict'][key].fill_(-1)
+    torch.save(state, files.checkpoint)
+    adapter = tmp_path / 'task.safetensors'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    call('inspect_masks', adapter)
+    printed = capsys.readouterr().out
+    assert printed.count('nothing of backbone.conv1.weight is kept') == 2
+    state['state_dict'][key].fill_(float('nan'))
+    torch.save(state, files.checkpoint)
+    for tool in ('export_masks', 'merge_masks', 'inspect_masks'):
+        with pytest.raises(SystemExit, match='diverged'):
+            call(tool, files.config, files.checkpoint)
+    assert not list(tmp_path.glob('*merged*'))
+
+
+def test_an_adapter_of_the_function(tmp_path, call):
+    """``pack_masks`` writes no sizes of the model; there is a floor."""
+    files = write_masked(tmp_path, 'whole')
+    model = load_trained_model(Config.fromfile(files.config), files.checkpoint)
+    path = tmp_path / 'plain.safetensors'
+    adapter = pack_masks(model, str(path))
+    call('inspect_masks', path)
+    content = json.loads((tmp_path / 'inspect_masks.json').read_text())
+    model = content['sizes'][0]['bytes']
+    assert model == content['float_bytes'] + adapter.state_bytes
+
+
+# ------------------------------------------------------------------ compare
+def export(call, folder, kind='whole', seeds=(0, 1, 2)):
+    paths = []
+    for seed in seeds:
+        files = write_masked(folder, kind, seed)
+        paths.append(folder / f'task{seed}.safetensors')
+        call('export_masks', files.config, files.checkpoint,
+             '--out', paths[-1])  # fmt: skip
+    return paths
+
+
+def test_compare(tmp_path, call, capsys):
+    paths = export(call, tmp_path, 'topk')
+    same = tmp_path / 'copy.safetensors'
+    same.write_bytes(paths[0].read_bytes())
+    out = tmp_path / 'out'
+    capsys.readouterr()
+    call('compare_masks', *paths, same, '--out', out, '--layers')
+    printed = capsys.readouterr().out
+    assert 'task0, task1' in printed
+    assert 'backbone.conv1.weight' in printed
+    assert names(out) == ['compare_masks.json', 'compare_masks.png']
+    overlap = json.loads((out / 'compare_masks.json').read_text())
+    pairs = {(p['a'], p['b']): p['total'] for p in overlap['pairs']}
+    assert len(pairs) == 6
+    copy = pairs['task0', 'copy']
+    assert copy['agreement'] == copy['jaccard_kept'] == 1
+    assert copy['jaccard_removed'] == 1
+    independent = pairs['task0', 'task1']
+    assert abs(independent['z']) < 4 < copy['z']
+    for key in ('agreement', 'jaccard_kept', 'jaccard_removed'):
+        assert independent[key] == pytest.approx(
+            independent[f'expected_{key}'], abs=0.03
+        )
+    a, b = (read_adapter(str(path)).masks for path in paths[:2])
+    both = sum(
+        bin(byte).count('1')
+        for key in a
+        for byte in (a[key] & b[key]).tolist()
+    )
+    assert independent['kept_by_both'] == both
+
+
+def test_compare_of_what_does_not_fit(tmp_path, call, capsys):
+    (path,) = export(call, tmp_path, seeds=(0,))
+    out = tmp_path / 'out'
+    with pytest.raises(SystemExit, match='two or more adapters'):
+        call('compare_masks', path, '--out', out)
+    with pytest.raises(SystemExit, match='a file is given twice'):
+        call('compare_masks', path, path, '--out', out)
+    adapter = read_adapter(str(path))
+    for masks in (adapter.masks, adapter.settings):
+        masks['other.weight'] = masks.pop('backbone.conv1.weight')
+    object.__setattr__(adapter, 'base_sha256', 'other')
+    other = tmp_path / 'other.safetensors'
+    write_adapter(adapter, str(other))
+    capsys.readouterr()
+    call('compare_masks', path, other, '--out', out)
+    printed = capsys.readouterr().out
+    assert '2 masks are not in all adapters' in printed
+    assert 'different base weights' in printed
+    keep = 'other.weight'
+    for masks in (adapter.masks, adapter.settings):
+        for key in set(masks) - {keep}:
+            del masks[key]
+    write_adapter(adapter, str(other))
+    with pytest.raises(SystemExit, match='no layer in common'):
+        call('compare_masks', path, other, '--out', tmp_path / 'no')
+    assert not (tmp_path / 'no').exists()
+
+
+# ---------------------------------------------------------------- bad input
+def test_bad_input_writes_nothing(tmp_path, call):
+    run_folder = tmp_path / 'run'
+    files = write_masked(run_folder, 'whole')
+    before = names(run_folder)
+    cases = [
+        ('no masks', 'export_masks', files.stock, files.base),
+        ('do not fit the model', 'export_masks', files.config, files.base),
+        ('no file', 'export_masks', files.config, 'nowhere.pth'),
+        ('no file', 'merge_masks', 'nowhere.py', files.checkpoint),
+        ('KEY=VALUE', 'export_masks', files.config, files.checkpoint,
+         '--cfg-options', 'x'),
+        ('must end in .safetensors', 'export_masks', files.config,
+         files.checkpoint, '--out', run_folder / 'x.pth'),
+        ('would be overwritten', 'merge_masks', files.config,
+         files.checkpoint, '--out', files.checkpoint),
+        # whole.pth would have its config beside it: whole.py
+        ('would be overwritten', 'merge_masks', files.config,
+         files.checkpoint, '--out', run_folder / 'whole.pth'),
+        ('is a folder', 'merge_masks', files.config, files.checkpoint,
+         '--out', run_folder),
+        ('no adapter file', 'apply_masks', files.stock, files.base,
+         tmp_path / 'foreign.safetensors'),
+        ('truncated or no', 'apply_masks', files.stock, files.base,
+         files.base),
+        ('truncated or no', 'inspect_masks', files.base),
+        ('give its checkpoint too', 'inspect_masks', files.config),
+        ('truncated or no', 'merge_masks', files.config,
+         tmp_path / 'cut.pth'),
+        ('is a file', 'inspect_masks', files.config, files.checkpoint,
+         '--out', files.base),
+    ]  # fmt: skip
+    from safetensors.torch import save_file
+
+    foreign = tmp_path / 'foreign.safetensors'
+    save_file(dict(a=torch.zeros(1)), str(foreign))
+    cut = Path(files.checkpoint).read_bytes()[:3000]
+    (tmp_path / 'cut.pth').write_bytes(cut)
+    outside = names(tmp_path)
+    for message, tool, *argv in cases:
+        with pytest.raises(SystemExit) as end:
+            call(tool, *argv)
+        assert message in str(end.value.code), (tool, end.value.code)
+    assert names(run_folder) == before
+    assert names(tmp_path) == outside
+
+
+# ---------------------------------------------------------------------- mim
+@pytest.mark.slow
+def test_mim_runs_them(tmp_path):
+    files = write_masked(tmp_path, 'whole')
+    mim = (sys.executable, '-m', 'mim', 'run', 'mask_plugins')
+    out = tmp_path / 'task.safetensors'
+    done = run(*mim, 'export_masks', files.config, files.checkpoint,
+               '--out', out)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    done = run(*mim, 'inspect_masks', out, '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.stdout
+    assert names(tmp_path / 'out') == [
+        'inspect_masks.json', 'inspect_masks.png',
+    ]  # fmt: skip
+    model = build_model(Config.fromfile(files.stock))
+    load_checkpoint(model, files.base)
+    load_masks(model, str(out))

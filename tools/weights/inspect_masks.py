@@ -1,0 +1,101 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Show what masks keep, and how many bytes they take."""
+
+import os.path as osp
+
+from mask_plugins.evaluation import cli, weights_cli
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = weights_cli.make_parser(
+        'Show what each mask keeps, and the bytes of the masks, packed and '
+        'compressed, beside those of fine-tuned weights. Writes '
+        'inspect_masks.json and a picture.',
+        'inspect_masks',
+        'flowers.safetensors --out masks',
+    )
+    parser.add_argument(
+        'source',
+        nargs='+',
+        metavar='ADAPTER | CONFIG CHECKPOINT',
+        help='what export_masks wrote, or config and checkpoint of a masked '
+        'training (soft masks as their ticket)',
+    )
+    cli.add_config_options(parser)
+    cli.add_output_arguments(parser, 'that of the adapter or checkpoint')
+    args = parser.parse_args(argv)
+    if len(args.source) > 2:
+        parser.error('give an adapter, or a config and a checkpoint')
+    return args
+
+
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    with cli.clear_errors():
+        run(args)
+
+
+def run(args):
+    """Count, compress, then write."""
+    from mask_plugins.evaluation.files import write_json
+    from mask_plugins.evaluation.mask_sizes import measure_sizes
+    from mask_plugins.visualization import draw_mask_density, save_figure
+
+    path = args.source[-1]
+    out = cli.output_folder(args.out, osp.dirname(path))
+    adapter, report, notes = read(args)
+    sizes = measure_sizes(adapter)
+    name = osp.basename(weights_cli.stem_of(path))
+    content = dict(
+        source=args.source,
+        kinds=sorted({s['kind'] for s in adapter.settings.values()}),
+        base_sha256=adapter.base_sha256,
+        info=adapter.info,
+        state=list(adapter.state),
+        sizes=sizes,
+        notes=notes,
+        **report.to_dict(),
+    )
+    figure = draw_mask_density(report.to_dict(), name)
+    weights_cli.print_report(report, f'{name}: {", ".join(content["kinds"])}')
+    weights_cli.print_sizes(sizes)
+    weights_cli.print_notes(notes)
+    picture = osp.join(out, f'inspect_masks.{args.format}')
+    cli.print_written(
+        [
+            write_json(osp.join(out, 'inspect_masks.json'), content),
+            save_figure(figure, picture),
+        ]
+    )
+
+
+def read(args):
+    """Adapter, report and notes, of one of the two sources."""
+    from mask_plugins.core.weights import read_adapter
+    from mask_plugins.engine import run_config
+    from mask_plugins.evaluation.mask_export import (
+        empty_notes,
+        export_checkpoint,
+    )
+    from mask_plugins.evaluation.mask_sizes import adapter_report
+
+    if len(args.source) == 1:
+        (path,) = args.source
+        if path.endswith('.py'):
+            raise ValueError(f'{path} is a config: give its checkpoint too')
+        run_config.check_file(path, 'adapter')
+        adapter = read_adapter(path)
+        report = adapter_report(adapter)
+        return adapter, report, empty_notes(report)
+    config, checkpoint = args.source
+    cfg = run_config.load_config(
+        config, options=cli.parse_options(args.cfg_options)
+    )
+    run_config.check_file(checkpoint, 'checkpoint')
+    return export_checkpoint(cfg, checkpoint)
+
+
+if __name__ == '__main__':
+    main()
