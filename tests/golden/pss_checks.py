@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How each golden value of PSS is compared, and how it could be wrong."""
 
-import copy
 import math
 import re
 from collections import Counter
@@ -27,6 +26,7 @@ from mask_plugins.core.tokens import (
 )
 
 from . import values
+from .perturb import bump, changed
 
 KINDS = dict(
     linear=LinearSchedule,
@@ -290,27 +290,6 @@ def check_tiny_model(case, fused_attn=False):
 
 
 # --------------------------------------------------------------- can they fail
-def changed(change):
-    def perturb(case):
-        case = copy.deepcopy(case)
-        change(case)
-        return case
-
-    return perturb
-
-
-def bump(key):
-    """Change the first number inside ``case[key]``."""
-
-    def change(case):
-        holder, place = case, key
-        while isinstance(holder[place], list):
-            holder, place = holder[place], 0
-        holder[place] += 1
-
-    return changed(change)
-
-
 def bump_logit(case):
     case['row']['logits'][0][0] += 0.01
 

@@ -1,13 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Every golden key has a fate, and the table tells the truth."""
 
+import importlib
 import os
 
 import pytest
 
-from . import pss_checks, test_pss, values
+from . import cs_checks, pss_checks, smn_checks, values
 
 ALL = [(file, key) for file, keys in values.files().items() for key in keys]
+PERTURBATIONS = {
+    f'{checks.__name__.rpartition(".")[2]} {name}': found
+    for checks in (pss_checks, cs_checks, smn_checks)
+    for name, found in checks.PERTURBATIONS.items()
+}
 
 
 def test_there_are_values():
@@ -27,16 +33,18 @@ def test_key_has_a_fate(file, key):
     found = values.fate(file, key)
     assert found is not None, f'{file}.json has a key unknown here: {key}'
     if found.kind == 'not built':
-        pytest.skip(f'{found.text} is not built yet: {file}.{key}')
+        pytest.skip(f'{found.reason} is not built yet: {file}.{key}')
     if found.kind in ('test', 'non-goal'):
-        name = found.text.split(' -> ')[-1]
-        assert callable(getattr(test_pss, name, None)), name
+        module, _, name = found.test.rpartition('.')
+        module = importlib.import_module(f'{__package__}.{module}')
+        assert name.startswith('test_')
+        assert callable(getattr(module, name, None)), found.test
 
 
-@pytest.mark.parametrize('name', pss_checks.PERTURBATIONS)
+@pytest.mark.parametrize('name', PERTURBATIONS)
 def test_a_wrong_value_fails(name):
     """The checks can fail: each does when one value is changed."""
-    check, cases, perturb = pss_checks.PERTURBATIONS[name]
+    check, cases, perturb = PERTURBATIONS[name]
     case = next(iter(cases()), None)
     if case is None:
         pytest.skip(f'no case of {name} in {values.directory()}')

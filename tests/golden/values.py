@@ -19,61 +19,73 @@ class Fate(NamedTuple):
     """What becomes of a key."""
 
     kind: str  # 'test', 'non-goal', 'not built' or 'note'
-    text: str  # the test's name, or the reason
+    reason: str
+    test: str = ''  # module.function within this package
 
 
 def test(name: str) -> Fate:
-    return Fate('test', name)
+    return Fate('test', 'is compared', name)
 
 
 def non_goal(reason: str, name: str) -> Fate:
     """A recorded bug of the original; ``name`` tests what ours does."""
-    return Fate('non-goal', f'{reason} -> {name}')
+    return Fate('non-goal', reason, name)
 
 
 NOTE = Fate('note', 'says where the values come from')
-WEIGHTS = Fate('not built', 'weight masks')
+SELF_SUPERVISED = Fate('not built', 'self-supervised masking')
+CASCADE = Fate('not built', 'the cascade of masked models')
 FEATURES = Fate('not built', 'masked features')
 RETRIEVAL = Fate('not built', 'retrieval')
 
 TABLE: Dict[str, Dict[str, Fate]] = {
     'pss': {
         'meta': NOTE,
-        'schedules': test('test_schedule'),
-        'schedule_histograms_*': test('test_histogram'),
-        'loop_order_*': test('test_loop_order'),
-        'keep_total_tokens_incl_cls': test('test_keep_count'),
+        'schedules': test('test_pss.test_schedule'),
+        'schedule_histograms_*': test('test_pss.test_histogram'),
+        'loop_order_*': test('test_pss.test_loop_order'),
+        'keep_total_tokens_incl_cls': test('test_pss.test_keep_count'),
         'drop_1.0': non_goal(
             'drop ratio 1 gives index lists of different lengths',
-            'test_drop_ratio_one_is_an_error',
+            'test_pss.test_drop_ratio_one_is_an_error',
         ),
-        'selection': test('test_selection'),
-        'rel_index_*': test('test_relative_position_index'),
-        'selected_bias_*': test('test_selected_bias'),
-        'tiny_model': test('test_tiny_model'),
-        'plain_vit_equals_pss_at_drop0_maxdiff': test('test_off_switch'),
-        'pss_sorted_all_tokens_vs_unsorted_maxdiff': test('test_token_order'),
+        'selection': test('test_pss.test_selection'),
+        'rel_index_*': test('test_pss.test_relative_position_index'),
+        'selected_bias_*': test('test_pss.test_selected_bias'),
+        'tiny_model': test('test_pss.test_tiny_model'),
+        'plain_vit_equals_pss_at_drop0_maxdiff': test(
+            'test_pss.test_off_switch'
+        ),
+        'pss_sorted_all_tokens_vs_unsorted_maxdiff': test(
+            'test_pss.test_token_order'
+        ),
         'only_cls_left_mean_pool_logits': non_goal(
-            'the mean over no patch is NaN', 'test_a_patch_always_stays'
+            'the mean over no patch is NaN',
+            'test_pss.test_a_patch_always_stays',
         ),
         'gate': non_goal(
-            'the gate has no network and raises', 'test_gate_works'
+            'the gate has no network and raises', 'test_pss.test_gate_works'
         ),
     },
     'continuous_sparsification_hgsl': {
         '_meta': NOTE,
-        'compute_mask': WEIGHTS,
-        'penalty': WEIGHTS,
-        'prune': WEIGHTS,
+        'compute_mask': test('test_continuous_sparsification.test_mask'),
+        'penalty': test('test_continuous_sparsification.test_penalty'),
+        'prune': test('test_continuous_sparsification.test_prune'),
         'prune_note': NOTE,
-        'temp_schedule': WEIGHTS,
-        'lr_schedule': WEIGHTS,
-        'conv_fwd_bwd': WEIGHTS,
-        'rewind': WEIGHTS,
-        'sparsity_measure': WEIGHTS,
-        'resnet': WEIGHTS,
-        'verified_bugs': WEIGHTS,
-        'tiny_run_*': WEIGHTS,
+        'temp_schedule': test('test_cs_training.test_temperature_schedule'),
+        'lr_schedule': test('test_cs_training.test_lr_schedule'),
+        'conv_fwd_bwd': test('test_continuous_sparsification.test_conv'),
+        'rewind': test('test_continuous_sparsification.test_rewind'),
+        'sparsity_measure': test(
+            'test_continuous_sparsification.test_sparsity'
+        ),
+        'resnet': test('test_cs_training.test_resnet20_counts'),
+        'verified_bugs': non_goal(
+            'each is a bug of the original',
+            'test_continuous_sparsification.test_verified_bug',
+        ),
+        'tiny_run_*': test('test_cs_training.test_tiny_run'),
         'hgsl_loss': RETRIEVAL,
         'retrieval_metrics': RETRIEVAL,
     },
@@ -100,25 +112,36 @@ TABLE: Dict[str, Dict[str, Fate]] = {
     },
     'self_masking': {
         '_env': NOTE,
-        '_fill': WEIGHTS,
-        'get_subnet': WEIGHTS,
-        'bug_topk_channels_last_mask_is_raw_scores': WEIGHTS,
-        'threshold_nan_score_gives_nan': WEIGHTS,
-        'tiny': WEIGHTS,
-        'trajectory_*': WEIGHTS,
-        'masked_linear': WEIGHTS,
-        'masked_constant_layer': WEIGHTS,
-        'scores_init': WEIGHTS,
-        'knn_predict': WEIGHTS,
-        'sinkhorn': WEIGHTS,
-        'swav_loss': WEIGHTS,
-        'bug_val_step_writes_queue': WEIGHTS,
-        'lr': WEIGHTS,
-        'subset_10p_of_50000': WEIGHTS,
-        'expert_epochs': WEIGHTS,
-        'mask_counts': WEIGHTS,
-        'behaviours': WEIGHTS,
-        'ensemble': WEIGHTS,
+        '_fill': NOTE,
+        'get_subnet': test('test_self_masking.test_get_subnet'),
+        'bug_topk_channels_last_mask_is_raw_scores': non_goal(
+            'topk of channels_last scores gives the scores as their mask',
+            'test_self_masking.test_topk_of_channels_last',
+        ),
+        'threshold_nan_score_gives_nan': non_goal(
+            'a score of NaN gives a mask of NaN',
+            'test_self_masking.test_nan_is_off',
+        ),
+        'tiny': test('test_self_masking.test_tiny'),
+        'trajectory_*': test('test_smn_training.test_trajectory'),
+        'masked_linear': test('test_smn_training.test_masked_linear_head'),
+        'masked_constant_layer': test(
+            'test_smn_training.test_masked_constant_head'
+        ),
+        'scores_init': test('test_self_masking.test_scores_init'),
+        'knn_predict': SELF_SUPERVISED,
+        'sinkhorn': SELF_SUPERVISED,
+        'swav_loss': SELF_SUPERVISED,
+        'bug_val_step_writes_queue': SELF_SUPERVISED,
+        'lr': test('test_smn_training.test_lr'),
+        'subset_10p_of_50000': test('test_smn_training.test_label_subset'),
+        'expert_epochs': CASCADE,
+        'mask_counts': test('test_self_masking.test_mask_counts'),
+        'behaviours': non_goal(
+            'most are bugs of the original',
+            'test_self_masking.test_behaviour',
+        ),
+        'ensemble': CASCADE,
     },
 }
 

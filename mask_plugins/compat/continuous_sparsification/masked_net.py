@@ -1,0 +1,58 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The base class of networks in the authors' code."""
+
+from typing import Any, Dict, List
+
+from torch import nn
+
+from mask_plugins.compat.rewindable import Rewindable
+from mask_plugins.engine.rewind_point import RewindPoint
+
+from .soft_masked_conv2d import SoftMaskedConv2d
+
+
+class MaskedNet(Rewindable, nn.Module):
+    """A network of masked convolutions; subclass it.
+
+    A forward passes ``self.temp`` and ``self.ticket`` to each
+    :class:`SoftMaskedConv2d`, as ``self.conv(x, self.temp, self.ticket)``.
+    Both, and what :meth:`checkpoint` kept, are in the state dict.
+
+    Attributes:
+        temp (float): Inverse temperature.
+        ticket (bool): Whether the masks are hard.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temp = 1.0
+        self.ticket = False
+        self._point = RewindPoint()
+
+    @property
+    def mask_modules(self) -> List[SoftMaskedConv2d]:
+        """All masked layers, those of copies and replicas too."""
+        return [m for m in self.modules() if isinstance(m, SoftMaskedConv2d)]
+
+    @mask_modules.setter
+    def mask_modules(self, modules: List[nn.Module]) -> None:
+        """Networks of the original assign the list; it is found anew."""
+
+    def prune(self) -> None:
+        """Between rounds: all logits become min(temp * s, s0), in place.
+
+        Call it before ``temp`` is reset: the authors' script resets it first,
+        so that most pruned weights come back.
+        """
+        for module in self.mask_modules:
+            module.prune(self.temp)
+
+    def get_extra_state(self) -> Dict[str, Any]:
+        """See :class:`Rewindable`."""
+        state = super().get_extra_state()
+        return dict(state, temp=self.temp, ticket=self.ticket)
+
+    def set_extra_state(self, state: Dict[str, Any]) -> None:
+        """See :class:`Rewindable`."""
+        super().set_extra_state(state)
+        self.temp, self.ticket = state['temp'], state['ticket']

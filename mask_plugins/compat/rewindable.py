@@ -1,0 +1,42 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Keep weights and come back to them, as a mixin of modules."""
+
+from typing import Any, Dict
+
+from mask_plugins.engine.rewind_point import RewindPoint
+
+
+class Rewindable:
+    """Mixed into a module: ``checkpoint`` and ``rewind_weights``.
+
+    All parameters and buffers but the masks are kept, and the point is part
+    of the state dict (the original loses it on a restart). A second
+    ``checkpoint`` changes nothing.
+    """
+
+    _point: RewindPoint
+
+    def checkpoint(self) -> None:
+        """Keep the weights as they are now, unless that was done before."""
+        self._point.take(self)
+
+    def rewind_weights(self) -> None:
+        """Bring the kept weights back, in place; masks stay as they are.
+
+        Raises:
+            RuntimeError: If nothing was kept (the original fills with zeros).
+        """
+        if not self._point.taken:
+            raise RuntimeError(
+                'rewind_weights: there is nothing to rewind to; call '
+                'checkpoint() first'
+            )
+        self._point.rewind(self)
+
+    def get_extra_state(self) -> Dict[str, Any]:
+        """What the state dict holds beside tensors of the module."""
+        return dict(rewind=self._point.state_dict())
+
+    def set_extra_state(self, state: Dict[str, Any]) -> None:
+        """Take over what :meth:`get_extra_state` gave."""
+        self._point.load_state_dict(state['rewind'])

@@ -1,0 +1,310 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How golden values of score masks are compared, and how they could be wrong.
+
+What concerns their training is in ``test_smn_training``.
+"""
+
+import functools
+import math
+
+import torch
+from torch import nn
+from torchvision.models import resnet18, resnet50
+
+from mask_plugins.compat.subnetworks.submasking import (
+    SubmaskedModel,
+    default_scores_init,
+    magnitude_scores_init,
+    normal_scores_init,
+)
+from mask_plugins.core.weights import (
+    SCORE_INITS,
+    ScoreMask,
+    mask_parameters,
+    mask_report,
+    named_masks,
+    pack_masks,
+    score_mask,
+)
+
+from . import values
+from .perturb import bump, changed
+
+FILE = 'self_masking'
+
+
+def fill(shape, a, b):
+    """The inputs of the golden file."""
+    index = torch.arange(math.prod(shape), dtype=torch.float64)
+    return torch.sin(a * index + b).view(shape)
+
+
+def close(found, expected, tolerance=1e-10):
+    expected = torch.as_tensor(expected, dtype=torch.float64)
+    found = torch.as_tensor(found, dtype=torch.float64)
+    torch.testing.assert_close(
+        found, expected, rtol=tolerance, atol=tolerance, equal_nan=True
+    )
+
+
+# ----------------------------------------------------------------- functions
+def subnets():
+    for _, cases in values.matching(FILE, 'get_subnet'):
+        yield from cases
+
+
+def check_subnet(case):
+    scores = torch.tensor(case['scores'], dtype=torch.float64)
+    scores.requires_grad_()
+    expected = case['mask']
+    if case['mode'] == 'threshold' and case['k'] < 0:
+        # The original compares twice, so that all is on; ours is the rule.
+        expected = [float(score > case['k']) for score in case['scores']]
+    mask = score_mask(scores, case['mode'], case['k'])
+    close(mask.detach(), expected, 0)
+    mask.backward(torch.arange(1.0, mask.numel() + 1, dtype=torch.float64))
+    close(scores.grad, case['grad_scores'], 0)
+
+
+def score_inits():
+    for _, case in values.matching(FILE, 'scores_init'):
+        yield case
+
+
+def seeded(init, shape):
+    """Scores as the authors' interface writes them."""
+    torch.manual_seed(0)
+    scores = torch.zeros(shape)
+    init([scores], [torch.zeros(shape)])
+    return scores
+
+
+def check_score_inits(case):
+    scores = seeded(default_scores_init, (4, 3, 3, 3))
+    close(scores.flatten()[:5], case['default_seed0_first5'], 0)
+    assert float(scores.abs().max()) == case['default_max_abs']
+    assert case['default_max_abs'] <= case['default_max_abs_bound']
+    close(case['default_max_abs_bound'], 1 / math.sqrt(27), 1e-7)
+    torch.manual_seed(0)
+    named = ScoreMask(torch.zeros(4, 3, 3, 3), init='kaiming')
+    assert torch.equal(named.scores, scores)
+    vector = seeded(default_scores_init, len(case['default_1d']))
+    close(vector, case['default_1d'], 0)
+    normal = case['normal_mean1_std0p5_seed0']
+    found = seeded(normal_scores_init(1, 0.5), len(normal))
+    close(found, normal, 0)
+    magnitude = case['magnitude_mean0p1_std0']
+    weight = fill((2, 3), 0.9, 0.2)
+    scores = torch.zeros(2, 3)
+    magnitude_scores_init(0.1, 0)(scores, weight)
+    close(scores, magnitude, 1e-6)
+    found = SCORE_INITS['magnitude'](weight.float(), mean=0.1, std=0.0)
+    close(found, magnitude, 1e-6)
+
+
+# ---------------------------------------------------------------- tiny model
+class Tiny(nn.Module):
+    """conv(2,3,3) -> bn -> relu -> mean -> fc, its weights by formula."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, padding=1)
+        self.bn = nn.BatchNorm2d(3)
+        self.fc = nn.Linear(3, 2)
+        self.double()
+        for j, (name, p) in enumerate(self.named_parameters()):
+            p.data = fill(p.shape, 0.7 + 0.1 * j, 0.3 * j)
+            if name == 'bn.weight':
+                p.data += 1
+
+    def forward(self, x):
+        return self.fc(torch.relu(self.bn(self.conv(x))).mean((2, 3)))
+
+
+RULES = (
+    ('conv.*', 'mask'),
+    ('bn.*', 'freeze'),
+    ('fc.weight', 'mask'),
+    ('fc.bias', 'train'),
+)
+SELECTION = {
+    'conv.weight': ('mask', 'conv'),
+    'conv.bias': ('mask', 'conv'),
+    'bn.weight': 'freeze',
+    'bn.bias': 'freeze',
+    'fc.weight': ['mask', 'head'],
+    'fc.bias': 'train',
+}
+
+
+def masked_tiny(case):
+    options = dict(k=case['k'], scale=case['scale'])
+    mask = functools.partial(ScoreMask, criterion=case['criterion'], **options)
+    return mask_parameters(Tiny(), RULES, mask)
+
+
+def submasked_tiny(case, selection=SELECTION):
+    return SubmaskedModel(
+        Tiny(),
+        lambda name, parameter: selection[name],
+        scale=case['scale'],
+        scores_init=normal_scores_init(1.0, 0.0),
+        prune_criterion=case['criterion'],
+        k=lambda ctx: case['k'],
+        shell_mode=case['shell_mode'],
+    )
+
+
+def tiny_runs():
+    for _, case in values.matching(FILE, 'tiny'):
+        yield from case['runs']
+
+
+def tiny_id(case):
+    scale = 'scaled' if case['scale'] else 'unscaled'
+    mode = 'train' if case['train'] else 'eval'
+    return f'{case["shell_mode"]}-{case["criterion"]}-{scale}-{mode}'
+
+
+def check_tiny(case, compat=False):
+    model = (submasked_tiny if compat else masked_tiny)(case)
+    model.train(case['train'])
+    tiny = model.model_shell if compat else model
+    items = list(named_masks(tiny))
+    with torch.no_grad():
+        for q, item in enumerate(items):
+            scores = item.mask.scores
+            scores.copy_(fill(scores.shape, 1.1 + 0.2 * q, 0.5 * q))
+    out = model(fill((4, 2, 5, 5), 0.37, 0.1))
+    loss = (out * fill((4, 2), 1.3, 0.2)).sum()
+    loss.backward()
+    close(out.detach(), case['out'])
+    close(loss.detach(), case['loss'])
+    for item in items:
+        key = item.name.replace('.', '_')
+        mask = score_mask(item.mask.scores, case['criterion'], case['k'])
+        close(mask.detach(), case['masks'][key], 0)
+        close(item.mask.scores.grad, case['grad_scores'][key])
+        assert item.parameter.grad is None
+    assert len(items) == len(case['masks'])
+    close(tiny.fc.bias.grad, case['grad_fc_bias'])
+    close(tiny.bn.running_mean, case['running_mean'])
+    close(tiny.bn.running_var, case['running_var'])
+    if compat:
+        found = model.analyze()
+        assert set(found) == set(case['analyze'])
+        for key, expected in case['analyze'].items():
+            close(found[key], expected)
+    elif case['criterion'] != 'flip':
+        report = mask_report(tiny)
+        close(report.density, case['analyze']['mean_mask'])
+        close(report.kept, case['analyze']['total_on'])
+
+
+# -------------------------------------------------------------------- counts
+def mask_counts():
+    for _, case in values.matching(FILE, 'mask_counts'):
+        for name, expected in case.items():
+            yield dict(name=name, expected=expected)
+
+
+def check_counts(case):
+    with torch.device('meta'):
+        model, rules = MODELS[case['name']]()
+    mask_parameters(model, rules, ScoreMask)
+    sizes = [item.parameter.numel() for item in named_masks(model)]
+    masked = {item.name for item in named_masks(model)}
+    norms = ('running_mean', 'running_var', 'num_batches_tracked')
+    found = dict(
+        masked=sum(sizes),
+        backbone_params=sum(
+            p.numel()
+            for name, p in model.named_parameters()
+            if '_mask.' not in name and not name.startswith('fc.')
+        ),
+        tensors=len(sizes),
+        downsample_bn=sum(
+            p.numel()
+            for name, p in model.named_parameters()
+            if name in masked and '.downsample.1.' in name
+        ),
+        packed_bytes=sum(-(-size // 8) for size in sizes),
+        bn_buffers=sum(
+            b.numel()
+            for name, b in model.named_buffers()
+            if name.endswith(norms)
+        ),
+    )
+    for key, expected in case['expected'].items():
+        assert found[key] == expected, key
+
+
+def resnet(build):
+    # as the authors' selection by substring
+    return build(), [('*conv*', 'mask'), ('*downsample*', 'mask')]
+
+
+def clip_tower():
+    """The tower has a fused qkv, the authors' three matrices."""
+    from mmpretrain.models import VisionTransformer
+
+    tower = VisionTransformer(arch='b', patch_size=32, pre_norm=True)
+    rules = [('*.attn.qkv.*', 'mask', dict(chunks=3))]
+    return tower, rules + [('*.attn.proj.*', 'mask'), ('*.ffn.*', 'mask')]
+
+
+MODELS = dict(
+    resnet18=lambda: resnet(resnet18),
+    resnet50=lambda: resnet(resnet50),
+    clip_vit_b32_visual=clip_tower,
+)
+
+
+def check_packed(case):
+    """What is written is one bit per weight."""
+    if 'packed_bytes' in case['expected']:
+        model, rules = MODELS[case['name']]()
+        mask_parameters(model, rules, ScoreMask)
+        adapter = pack_masks(model)
+        assert adapter.mask_bytes == case['expected']['packed_bytes']
+
+
+# --------------------------------------------------------------- can they fail
+def bump_mask(case):
+    case['masks']['fc_weight'][0][0] = 1 - case['masks']['fc_weight'][0][0]
+
+
+def bump_small(*path):
+    def change(case):
+        for key in path[:-1]:
+            case = case[key]
+        case[path[-1]] += 1e-8
+
+    return changed(change)
+
+
+check_tiny_compat = functools.partial(check_tiny, compat=True)
+PERTURBATIONS = {
+    'mask': (check_subnet, subnets, bump('mask')),
+    'straight-through': (check_subnet, subnets, bump('grad_scores')),
+    'initial scores': (
+        check_score_inits,
+        score_inits,
+        bump('default_seed0_first5'),
+    ),
+    'output': (check_tiny, tiny_runs, bump_small('out', 0, 0)),
+    'loss': (check_tiny_compat, tiny_runs, bump_small('loss')),
+    'tiny mask': (check_tiny, tiny_runs, changed(bump_mask)),
+    'gradient': (
+        check_tiny,
+        tiny_runs,
+        bump_small('grad_scores', 'fc_weight', 0, 0),
+    ),
+    'statistics': (check_tiny, tiny_runs, bump_small('running_var', 0)),
+    'analyze': (
+        check_tiny_compat,
+        tiny_runs,
+        bump('analyze', 'total_off_conv'),
+    ),
+    'count': (check_counts, mask_counts, bump('expected', 'masked')),
+}
