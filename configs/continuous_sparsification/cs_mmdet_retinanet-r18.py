@@ -1,6 +1,6 @@
 # Detection, in an environment with mmdet and the full mmcv: its ResNet-18
 # RetinaNet (1 GPU x 8 images), the backbone masked by its own conv_cfg.
-#   mim train mmdet cs_mmdet_retinanet-r18.py
+#   mim train mmdet configs/continuous_sparsification/cs_mmdet_retinanet-r18.py
 _base_ = 'mmdet::retinanet/retinanet_r18_fpn_1xb8-1x_coco.py'
 
 # Frozen layers would keep the logits they start with, of which a ticket keeps

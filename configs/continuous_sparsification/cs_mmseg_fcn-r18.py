@@ -1,6 +1,7 @@
 # Segmentation, in an environment with mmsegmentation and the full mmcv: its
 # ResNet-18 FCN on Cityscapes, the backbone masked by its own conv_cfg.
-#   mim train mmseg cs_mmseg_fcn-r18.py --launcher pytorch --gpus 4
+#   mim train mmseg configs/continuous_sparsification/cs_mmseg_fcn-r18.py \
+#     --launcher pytorch --gpus 4
 _base_ = 'mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py'
 
 model = dict(

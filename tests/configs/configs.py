@@ -11,11 +11,15 @@ from mmengine.registry import MODELS, init_default_scope
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
-LEAVES = sorted(
+PROJECTS = ('mmdet', 'mmseg')
+ALL = sorted(
     path
     for path in CONFIGS.glob('*/*.py')
     if '_base_' not in path.relative_to(CONFIGS).parts
 )
+# Their bases lie in another project, which need not be installed.
+EXTERNAL = [path for path in ALL if path.stem.split('_')[1] in PROJECTS]
+LEAVES = [path for path in ALL if path not in EXTERNAL]
 BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 
 
