@@ -6,13 +6,7 @@ Functions first (``soft``, ``scores``), then a small module per mask
 :func:`mask_parameters`, which puts them on any model.
 """
 
-from .adapter import (
-    Adapter,
-    mask_keys,
-    pack_masks,
-    read_adapter,
-    write_adapter,
-)
+from .adapter import Adapter, pack_masks, read_adapter, write_adapter
 from .adapters import (
     activate_masks,
     active_masks,
@@ -20,6 +14,7 @@ from .adapters import (
     loaded_masks,
     unload_masks,
 )
+from .base_hash import mask_keys
 from .binary_mask import BinaryMask
 from .layers import SoftMaskConv2d, SoftMaskLinear
 from .mask_parameters import format_plan, mask_parameters

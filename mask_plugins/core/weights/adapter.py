@@ -6,21 +6,22 @@ uint8, one bit per weight as ``numpy.packbits`` orders them in C order; for
 each buffer (norm statistics) and each trained parameter that has no mask (the
 head) a tensor ``state/<key>``. Metadata, all text: ``format``, ``version``,
 ``masks`` (JSON: name -> shape, kind, factor, scale, chunks), ``base_sha256``
-and ``info`` (JSON: what the writer added).
+of all that the file does not hold, ``bases`` (JSON: name -> begin of the
+SHA-256 of the masked weight), and ``info`` (JSON: what the writer added).
 """
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor, nn
 
+from .base_hash import base_hash, mask_keys, tensor_hash
+from .binary_mask import KINDS
 from .bits import pack_bits
-from .verbs import disable_masks, named_masks
-from .weight_mask import WeightMask
+from .verbs import named_masks
 
 FORMAT = 'mask_plugins.masks'
 VERSION = '1'
@@ -37,6 +38,8 @@ class Adapter:
             ``scale``, ``chunks``: arguments of :class:`BinaryMask`.
         state (dict[str, Tensor]): Key of the state dict -> value.
         base_sha256 (str): Of the weights that the masks belong to.
+        bases (dict[str, str]): Name -> hash of the masked weight alone, for
+            where only some masks are taken.
         info (dict): Plain values that the writer added.
     """
 
@@ -44,6 +47,7 @@ class Adapter:
     settings: Dict[str, Dict[str, Any]]
     state: Dict[str, Tensor]
     base_sha256: str
+    bases: Dict[str, str]
     info: Dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,6 +105,7 @@ def pack_masks(
         settings,
         {k: v.detach().cpu().clone() for k, v in task_state(model).items()},
         base_hash(model, task_state(model)),
+        {item.name: tensor_hash(item.parameter) for item in items},
         dict(info or {}),
     )
     if path is not None:
@@ -131,40 +136,6 @@ def task_state(model: nn.Module) -> Dict[str, Tensor]:
     }
 
 
-def mask_keys(model: nn.Module) -> Tuple[str, ...]:
-    """State-dict keys that belong to masks."""
-    return tuple(
-        f'{path}.{key}'
-        for path, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, WeightMask)
-        for key in module.state_dict()
-    )
-
-
-def base_hash(model: nn.Module, without: Dict[str, Any]) -> str:
-    """SHA-256 of the weights that an adapter does not hold.
-
-    Args:
-        model (nn.Module): Masked or not; the base weights count.
-        without (dict): Keys that the adapter holds itself.
-
-    Returns:
-        str: Hexadecimal. Names, shapes and values count, devices do not.
-    """
-    digest = hashlib.sha256()
-    inside = set(mask_keys(model))
-    with disable_masks(model):
-        state = model.state_dict()
-    for key in sorted(set(state) - inside - set(without)):
-        value = state[key]
-        if not isinstance(value, Tensor):
-            continue
-        value = value.detach().cpu().contiguous()
-        digest.update(f'{key} {value.dtype} {tuple(value.shape)};'.encode())
-        digest.update(value.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def write_adapter(adapter: Adapter, path: str) -> None:
     """Write an adapter file; it appears whole or not at all.
 
@@ -182,6 +153,7 @@ def write_adapter(adapter: Adapter, path: str) -> None:
         version=VERSION,
         masks=json.dumps(adapter.settings),
         base_sha256=adapter.base_sha256,
+        bases=json.dumps(adapter.bases),
         info=json.dumps(adapter.info),
     )
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -232,13 +204,17 @@ def read_adapter(path: str) -> Adapter:
     masks = _under(tensors, 'masks/')
     try:
         settings = json.loads(metadata['masks'])
-        for name in {*settings, *masks}:
+        bases = json.loads(metadata['bases'])
+        if not set(masks) == set(settings) == set(bases):
+            raise ValueError('their names differ')
+        for name in masks:
             _check_settings(settings[name], masks[name])
         return Adapter(
             masks,
             settings,
             _under(tensors, 'state/'),
             metadata['base_sha256'],
+            bases,
             json.loads(metadata.get('info', '{}')),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -252,6 +228,8 @@ def _check_settings(settings: Dict[str, Any], packed: Tensor) -> None:
     for name, kind in _SETTINGS.items():
         if not isinstance(settings[name], kind):
             raise ValueError(f'{name}={settings[name]!r}')
+    if settings['kind'] not in KINDS:
+        raise ValueError(f'kind={settings["kind"]!r}')
     size = 1
     for length in settings['shape']:
         size *= length

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Load the masks of several tasks onto one base, and switch between them."""
 
+import os
 import warnings
 from fnmatch import fnmatchcase
 from typing import Dict, List, Optional, Union
@@ -8,7 +9,8 @@ from typing import Dict, List, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter, base_hash, read_adapter
+from .adapter import Adapter, read_adapter
+from .base_hash import base_hash, tensor_hash
 from .binary_mask import BinaryMask
 from .bits import unpack_bits
 from .masked_module import (
@@ -16,13 +18,10 @@ from .masked_module import (
     ReadingModule,
     attach_mask,
     detach_masks,
-    make_reader,
     unmake_reader,
 )
-from .readers import find_readers
-from .verbs import named_masks
-
-_BANK = '_mask_adapters'
+from .readers import attach_readers
+from .verbs import BANK, named_masks
 
 
 class _Bank:
@@ -36,7 +35,7 @@ class _Bank:
 
 def load_masks(
     model: nn.Module,
-    source: Union[str, Adapter],
+    source: Union[str, os.PathLike, Adapter],
     name: str = 'default',
     activate: bool = True,
     only: str = '*',
@@ -49,7 +48,7 @@ def load_masks(
 
     Args:
         model (nn.Module): The base model, without masks of a training.
-        source (str | Adapter): The file, or its content.
+        source (str | PathLike | Adapter): The file, or its content.
         name (str): What to call it. Defaults to ``'default'``.
         activate (bool): Switch to it. Defaults to True.
         only (str): Shell pattern of the names that are taken, such as
@@ -66,8 +65,9 @@ def load_masks(
         FileNotFoundError, ValueError: If the file cannot be read, or does not
             fit the model.
     """
-    adapter = read_adapter(source) if isinstance(source, str) else source
-    where = repr(source) if isinstance(source, str) else 'the adapter'
+    adapter, where = source, 'the adapter'
+    if not isinstance(source, Adapter):
+        adapter, where = read_adapter(source), repr(os.fspath(source))
     trained = [
         item.name
         for item in named_masks(model)
@@ -83,9 +83,8 @@ def load_masks(
     active = active_masks(model)
     activate_masks(model, None)
     try:
-        if only == '*':
-            _check_base(model, adapter, where, strict)
-        bank = model.__dict__.setdefault(_BANK, _Bank())
+        _check_base(model, adapter, where, strict, only == '*')
+        bank = model.__dict__.setdefault(BANK, _Bank())
         bank.adapters[name] = adapter
         active = name if activate else active
     finally:
@@ -103,7 +102,7 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
     Raises:
         KeyError: If there is none of that name; it lists those there are.
     """
-    bank = model.__dict__.get(_BANK) or _Bank()
+    bank = model.__dict__.get(BANK) or _Bank()
     if name is not None and name not in bank.adapters:
         raise KeyError(
             f'no adapter {name!r} is loaded, only {sorted(bank.adapters)}'
@@ -116,13 +115,13 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
 
 def active_masks(model: nn.Module) -> Optional[str]:
     """Name of the adapter that is switched to, None for the base."""
-    bank = model.__dict__.get(_BANK)
+    bank = model.__dict__.get(BANK)
     return bank.active if bank else None
 
 
 def loaded_masks(model: nn.Module) -> List[str]:
     """Names of the adapters that are loaded."""
-    bank = model.__dict__.get(_BANK)
+    bank = model.__dict__.get(BANK)
     return list(bank.adapters) if bank else []
 
 
@@ -142,7 +141,7 @@ def unload_masks(model: nn.Module, name: str) -> None:
         )
     if active_masks(model) == name:
         activate_masks(model, None)
-    del model.__dict__[_BANK].adapters[name]
+    del model.__dict__[BANK].adapters[name]
 
 
 def _take(adapter: Adapter, only: str, where: str) -> Adapter:
@@ -156,7 +155,10 @@ def _take(adapter: Adapter, only: str, where: str) -> Adapter:
         )
     state = {k: v for k, v in adapter.state.items() if fnmatchcase(k, only)}
     settings = {k: adapter.settings[k] for k in masks}
-    return Adapter(masks, settings, state, adapter.base_sha256, adapter.info)
+    bases = {k: adapter.bases[k] for k in masks}
+    return Adapter(
+        masks, settings, state, adapter.base_sha256, bases, adapter.info
+    )
 
 
 def _check_shapes(model: nn.Module, adapter: Adapter, where: str) -> None:
@@ -186,12 +188,24 @@ def _check_shapes(model: nn.Module, adapter: Adapter, where: str) -> None:
         )
 
 
-def _check_base(model, adapter: Adapter, where: str, strict: bool) -> None:
-    if base_hash(model, adapter.state) == adapter.base_sha256:
+def _check_base(
+    model: nn.Module, adapter: Adapter, where: str, strict: bool, whole: bool
+) -> None:
+    if whole and base_hash(model, adapter.state) == adapter.base_sha256:
         return
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    wrong = [
+        name
+        for name, expected in adapter.bases.items()
+        if tensor_hash(parameters[name]) != expected
+    ]
+    if not wrong and not whole:
+        return
+    wrong = wrong or ['weights without a mask']
+    some = f'{", ".join(wrong[:3])}{", ..." if len(wrong) > 3 else ""}'
     message = (
-        f'{where} belongs to other base weights than those of the model: load '
-        'the checkpoint that its masks were trained on'
+        f'{where} belongs to other base weights than those of the model '
+        f'({some} differ): load the checkpoint that its masks were trained on'
     )
     if strict:
         raise ValueError(f'{message} (strict=False makes this a warning)')
@@ -206,19 +220,16 @@ def _put_on(model: nn.Module, bank: _Bank, name: str) -> None:
         options = {k: v for k, v in settings.items() if k != 'shape'}
         on = unpack_bits(adapter.masks[key], tuple(settings['shape']))
         masks[id(parameters[key])] = BinaryMask(parameters[key], on, **options)
-    owners: Dict[str, set] = {}
     done = set()
     for key, parameter in parameters.items():
         if id(parameter) not in masks:
             continue
         owner, _, leaf = key.rpartition('.')
         module = model.get_submodule(owner)
-        owners.setdefault(owner, set()).add(leaf)
         if (id(module), leaf) not in done:
             done.add((id(module), leaf))
             attach_mask(module, leaf, masks[id(parameter)])
-    for path, children in find_readers(model, owners).items():
-        make_reader(model.get_submodule(path), children)
+    attach_readers(model)
     bank.replaced = _exchange(model, adapter.state)
     bank.active = name
 

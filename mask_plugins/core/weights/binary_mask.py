@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from .scores import binary_masked_weight
-from .weight_mask import WeightMask, mask_dtype
+from .weight_mask import WeightMask
+
+KINDS = ('score', 'soft', 'flip')
 
 
 class BinaryMask(WeightMask):
@@ -16,9 +18,8 @@ class BinaryMask(WeightMask):
     Args:
         weight (Tensor): The parameter that is masked.
         on (Tensor): bool, of its shape.
-        kind (str): ``'score'``, ``'soft'`` or ``'flip'``: what the mask was
-            trained as; ``'flip'`` negates what is off. Defaults to
-            ``'score'``.
+        kind (str): One of :data:`KINDS`, what the mask was trained as;
+            ``'flip'`` negates what is off. Defaults to ``'score'``.
         factor (float): Constant factor of what is on. Defaults to 1.
         scale (bool): Multiply by sqrt(N / n). Defaults to False.
         chunks (int): Parts with a scale of their own. Defaults to 1.
@@ -43,24 +44,17 @@ class BinaryMask(WeightMask):
         self.factor = factor
         self.scale = scale
         self.chunks = chunks
-        self._dtype = mask_dtype(weight)
         on = on.to(weight.device, torch.bool)
         # Restored from its adapter, not from a checkpoint of the base.
         self.register_buffer('on', on, persistent=False)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """See :class:`WeightMask`."""
-        return self._dtype
 
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
         if self.kind == 'flip':
             return torch.where(self.on, weight, -weight)
-        if self.kind == 'soft':
-            # as SoftMask does, so that the bits of the result are the same
-            return weight * (self.on.to(weight.dtype) * self.factor)
-        return binary_masked_weight(weight, self.on, self.scale, self.chunks)
+        return binary_masked_weight(
+            weight, self.on, self.scale, self.chunks, self.factor
+        )
 
     def hard(self) -> Tensor:
         """See :class:`WeightMask`."""

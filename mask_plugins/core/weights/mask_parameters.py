@@ -2,17 +2,13 @@
 """Mask the parameters of any module."""
 
 from collections import defaultdict
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
-from .masked_module import (
-    MaskedModule,
-    attach_mask,
-    make_reader,
-    stock_class,
-)
-from .readers import find_readers
+from .masked_module import attach_mask, masked_names, stock_class
+from .readers import attach_readers
 from .rules import Rule, RuleLike, match_rules, parse_rules
 from .weight_mask import WeightMask
 
@@ -82,7 +78,6 @@ def mask_parameters(
     modules = dict(model.named_modules(remove_duplicate=False))
     _check(rows, modules)
     masks = _build(model, matched, mask)
-    owners: Dict[str, Set[str]] = defaultdict(set)
     attached = set()
     for row in rows:
         owner, _, leaf = row.name.rpartition('.')
@@ -92,15 +87,13 @@ def mask_parameters(
             if row.action != 'keep':
                 parameter.requires_grad_(row.action == 'train')
             continue
-        owners[owner].add(leaf)
         if (id(module), leaf) in attached:  # a module that stands twice
             continue
         attached.add((id(module), leaf))
         found = masks[id(parameter)]
         parameter.requires_grad_(found.trains_weight)
         attach_mask(module, leaf, found)
-    for path, children in find_readers(model, owners).items():
-        make_reader(modules[path], children)
+    attach_readers(model)
     return model
 
 
@@ -134,6 +127,11 @@ def _plan(model: nn.Module, matched: Dict[str, Rule]) -> List[PlanRow]:
         owner = model.get_submodule(name.rpartition('.')[0])
         if isinstance(owner, WeightMask):
             continue
+        if isinstance(parameter, UninitializedParameter):
+            raise TypeError(
+                f'{name} has no shape yet ({type(owner).__name__} is lazy): '
+                'call the model once before'
+            )
         rule = matched.get(name)
         met = first.setdefault(id(parameter), name)
         rows.append(
@@ -155,20 +153,37 @@ def _check(rows: Sequence[PlanRow], modules: Dict[str, nn.Module]) -> None:
             continue
         owner, _, leaf = row.name.rpartition('.')
         module = modules[owner]
-        if isinstance(module, MaskedModule) and leaf in module._masked:
+        if leaf in masked_names(module):
             raise ValueError(
                 f'{row.name} is masked already: merge its mask first'
             )
-        kind = stock_class(module)
-        if any(part in kind.__module__ for part in _OPAQUE):
-            raise TypeError(
-                f'{row.name} cannot be masked: {kind.__name__} is quantised'
+        reason = _why_not(module, leaf)
+        if reason:
+            raise TypeError(f'{row.name} cannot be masked: {reason}')
+
+
+def _why_not(module: nn.Module, leaf: str) -> str:
+    """Why a mask on this parameter would be ignored; '' if it would not."""
+    kind = stock_class(module)
+    if any(part in kind.__module__ for part in _OPAQUE):
+        return f'{kind.__name__} is quantised'
+    if hasattr(module, 'parametrizations'):
+        return f'{kind.__name__} is parametrized'
+    if kind.forward is nn.Module.forward:
+        return (
+            f'{kind.__name__} has no forward of its own, others read its '
+            'parameters'
+        )
+    if isinstance(module, nn.RNNBase):
+        return f'{kind.__name__} reads a flat copy of its weights'
+    for hook in module._forward_pre_hooks.values():
+        # torch.nn.utils.prune, weight_norm and spectral_norm of old
+        if type(hook).__module__.startswith('torch.nn.utils'):
+            return (
+                f'{type(hook).__name__} computes a weight of {kind.__name__} '
+                'before each forward: remove it first'
             )
-        if not hasattr(kind, 'forward') or hasattr(module, 'parametrizations'):
-            raise TypeError(
-                f'{row.name} cannot be masked: {kind.__name__} is '
-                'parametrized or has no forward'
-            )
+    return ''
 
 
 def _build(

@@ -28,7 +28,9 @@ class _Composed:
             return super().__reduce_ex__(protocol)
         names = masked_names(self)
         reading = isinstance(self, ReadingModule)
-        return _rebuild, (stock_class(self), names, reading), self.__dict__
+        state = dict(self.__dict__)
+        state.pop('_effective', None)  # of a forward pass, with its graph
+        return _rebuild, (stock_class(self), names, reading), state
 
 
 class MaskedModule(_Composed):
@@ -81,6 +83,27 @@ def held(*modules: nn.Module) -> Iterator[None]:
     finally:
         for module in opened:
             module._effective = None
+
+
+@contextmanager
+def unheld(*modules: nn.Module) -> Iterator[None]:
+    """The opposite of :func:`held`: each forward computes for itself.
+
+    Args:
+        *modules (nn.Module): Masked modules; others are left alone.
+    """
+    closed = [
+        (module, module._effective)
+        for module in modules
+        if isinstance(module, MaskedModule) and module._effective is not None
+    ]
+    try:
+        for module, _ in closed:
+            module._effective = None
+        yield
+    finally:
+        for module, effective in closed:
+            module._effective = effective
 
 
 def effective_parameters(module: nn.Module) -> Dict[str, Tensor]:

@@ -11,38 +11,30 @@ ignored without a word. So the source of every class is searched for them.
 import inspect
 import re
 from functools import lru_cache
-from typing import Dict, List, Set, Tuple
+from typing import Tuple
 
 from torch import nn
 
-from .masked_module import stock_class
+from .masked_module import make_reader, masked_names, stock_class
 
 _READ = re.compile(r'\bself((?:\.[A-Za-z_]\w*)+)\.([A-Za-z_]\w*)\b')
 
 
-def find_readers(
-    model: nn.Module, owners: Dict[str, Set[str]]
-) -> Dict[str, Tuple[str, ...]]:
-    """Modules that read masked parameters of modules below them.
+def attach_readers(model: nn.Module) -> None:
+    """Have modules see the effective weights that they read, in place.
 
     Args:
-        model (nn.Module): The model.
-        owners (dict[str, set[str]]): Path of each module with masked
-            parameters -> their names.
-
-    Returns:
-        dict[str, tuple[str]]: Path of the reader -> paths below it.
+        model (nn.Module): The model, its masks attached.
     """
-    found: Dict[str, Tuple[str, ...]] = {}
-    for path, module in model.named_modules():
-        prefix = f'{path}.' if path else ''
-        reads: List[str] = []
-        for child, name in _reads(stock_class(module)):
-            if name in owners.get(prefix + child, ()) and child not in reads:
-                reads.append(child)
-        if reads:
-            found[path] = tuple(sorted(reads))
-    return found
+    for module in list(model.modules()):
+        children = dict(module.named_modules(remove_duplicate=False))
+        paths = {
+            path
+            for path, name in _reads(stock_class(module))
+            if path in children and name in masked_names(children[path])
+        }
+        if paths:
+            make_reader(module, tuple(sorted(paths)))
 
 
 @lru_cache(maxsize=None)

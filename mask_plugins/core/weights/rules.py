@@ -11,11 +11,12 @@ from typing import (
     List,
     NamedTuple,
     Sequence,
-    Tuple,
     Union,
 )
 
 from torch import Tensor, nn
+
+from .weight_mask import WeightMask
 
 ACTIONS = ('mask', 'train', 'freeze')
 
@@ -115,8 +116,12 @@ def match_rules(model: nn.Module, rules: Sequence[Rule]) -> Dict[str, Rule]:
         ValueError: If a rule matches nothing, or tied names have different
             rules.
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
     modules = dict(model.named_modules(remove_duplicate=False))
+    parameters = {
+        name: parameter
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if not isinstance(modules[name.rpartition('.')[0]], WeightMask)
+    }
     found: Dict[str, Rule] = {}
     used = set()
     for name, parameter in parameters.items():
@@ -159,13 +164,13 @@ def _nothing(rule: Rule, names: List[str], modules: Dict[str, Any]) -> str:
 
 
 def _check_tied(parameters: Dict[str, Tensor], found: Dict[str, Rule]) -> None:
-    first: Dict[int, Tuple[str, Any]] = {}
+    first: Dict[int, str] = {}
     for name, parameter in parameters.items():
-        rule = found.get(name)
-        other, kept = first.setdefault(id(parameter), (name, rule))
-        actions = {r and r.action for r in (rule, kept)}
-        if len(actions) > 1:
+        other = first.setdefault(id(parameter), name)
+        fates = [found[n][1:] if n in found else None for n in (other, name)]
+        if fates[0] != fates[1]:
+            said = ' and '.join(str(found.get(n)) for n in (other, name))
             raise ValueError(
-                f'{other} and {name} are one tied parameter, but rules give '
-                f'it {" and ".join(map(str, actions))}: match both names alike'
+                f'{other} and {name} are one tied parameter, but their rules '
+                f'({said}) differ: match both names alike'
             )

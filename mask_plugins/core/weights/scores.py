@@ -110,11 +110,11 @@ def _highest(row: Tensor, share: float) -> Tensor:
     # Linear time, where sorting a large layer takes a tenth of a second.
     border = row.kthvalue(off).values
     on = row > border
-    missing = row.numel() - off - int(on.sum())
-    if missing:
-        ties = (row == border).nonzero().squeeze(1)
-        on[ties[-missing:]] = True
-    return on
+    # Counting the ties from the end needs no value on the host: no wait for a
+    # GPU, and no break of a compiled graph.
+    ties = row == border
+    rank = ties.flip(0).cumsum(0, dtype=torch.int32).flip(0)
+    return on | (ties & (rank <= row.numel() - off - on.count_nonzero()))
 
 
 def check_chunks(tensor: Tensor, chunks: int) -> None:
@@ -194,21 +194,31 @@ def check_scaling(criterion: str, scale: bool) -> None:
 
 
 def binary_masked_weight(
-    weight: Tensor, on: Tensor, scale: bool = True, chunks: int = 1
+    weight: Tensor,
+    on: Tensor,
+    scale: bool = False,
+    chunks: int = 1,
+    factor: float = 1.0,
 ) -> Tensor:
-    """A weight where the mask is on, times sqrt(N / n).
+    """A weight where a finished mask is on, and zero elsewhere.
 
     Args:
         weight (Tensor): Of any shape.
         on (Tensor): bool, of the same shape.
-        scale (bool): Multiply by sqrt(N / n). Defaults to True.
+        scale (bool): Multiply by sqrt(N / n). Defaults to False.
         chunks (int): Parts along the first dimension with a scale of their
             own. Defaults to 1.
+        factor (float): Multiply by a constant, as a ticket does. Defaults
+            to 1.
 
     Returns:
         Tensor: The product; all zeros where nothing is on.
     """
-    return _product(weight, on, scale, chunks)[0]
+    if scale:
+        product = _product(weight, on, scale, chunks)[0]
+    else:
+        product = torch.where(on, weight, weight.new_zeros(()))
+    return product if factor == 1 else product.mul_(factor)
 
 
 def _product(weight, on, scale, chunks):
@@ -223,7 +233,7 @@ def _product(weight, on, scale, chunks):
     if not scale:
         factors = torch.ones_like(factors)
     else:
-        product = product * _spread(factors, product)
+        product.mul_(_spread(factors, product))
     return product, counts, factors
 
 
@@ -237,9 +247,11 @@ def _spread(values: Tensor, like: Tensor) -> Tensor:
 
 def _inner(a: Tensor, b: Tensor, chunks: int) -> Tensor:
     """The sum of the products of each chunk, (chunks,)."""
-    if chunks == 1 and a.stride() == b.stride() and a.is_contiguous():
+    if chunks > 1:
+        return (a * b).reshape(chunks, -1).sum(1)
+    if a.is_contiguous() and b.is_contiguous():  # without a product in memory
         return torch.dot(a.view(-1), b.view(-1))[None]
-    return (a * b).reshape(chunks, -1).sum(1)
+    return (a * b).sum()[None]
 
 
 class _ScoreMaskedWeight(torch.autograd.Function):

@@ -6,12 +6,8 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import Tensor, nn
 
-from .soft import (
-    prune_logits,
-    soft_masked_weight,
-    soft_scale,
-    ticket_mask,
-)
+from .scores import binary_masked_weight
+from .soft import prune_logits, soft_mask, soft_masked_weight, soft_scale
 from .weight_mask import WeightMask, mask_dtype
 
 
@@ -101,7 +97,7 @@ class SoftMask(WeightMask):
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
         if self._ticket:
-            return weight * ticket_mask(self.logits.detach(), self.scale)
+            return binary_masked_weight(weight, self.hard(), factor=self.scale)
         product, total = soft_masked_weight(
             weight, self.logits, self.temperature, self.scale
         )
@@ -112,14 +108,8 @@ class SoftMask(WeightMask):
     def sum(self) -> Tensor:
         """The sum of the mask, with its graph: what the penalty counts."""
         if self._ticket:
-            return ticket_mask(self.logits.detach(), self.scale).sum()
-        one = torch.ones((), dtype=self.dtype, device=self.logits.device)
-        return soft_masked_weight(
-            one.expand_as(self.logits),
-            self.logits,
-            self.temperature,
-            self.scale,
-        )[1]
+            return self.scale * self.hard().sum(dtype=self.dtype)
+        return self.scale * soft_mask(self.logits, self.temperature, 1).sum()
 
     def hard(self) -> Tensor:
         """See :class:`WeightMask`: logits above 0."""

@@ -16,11 +16,14 @@ from .masked_module import (
     held,
     make_reader,
     masked_names,
+    unheld,
     unmake_reader,
 )
 from .weight_mask import WeightMask
 
 _RECORD = '_merged_masks'
+# Where adapters keep what is loaded; what is merged cannot be switched.
+BANK = '_mask_adapters'
 
 
 class NamedMask(NamedTuple):
@@ -67,7 +70,8 @@ def disable_masks(model: nn.Module) -> Iterator[None]:
     try:
         for mask, _ in states:
             mask.enabled = False
-        yield
+        with unheld(*model.modules()):
+            yield
     finally:
         for mask, enabled in states:
             mask.enabled = enabled
@@ -118,6 +122,8 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
     """Bake the masks into the weights and remove them, in place.
 
     State-dict keys and classes are then the stock ones, and so is the speed.
+    Of adapters (:func:`load_masks`) the active one is baked, others are
+    forgotten.
 
     Args:
         model (nn.Module): Any module.
@@ -150,8 +156,9 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
             parameter = module._parameters[name]
             records.append((path, name, parameter.data, mask))
             parameter.data = effective[name].detach().clone()
+    bank = model.__dict__.pop(BANK, None)
     if keep:
-        model.__dict__[_RECORD] = (records, readers)
+        model.__dict__[_RECORD] = (records, readers, bank)
     return model
 
 
@@ -176,15 +183,17 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
             'unmerge_masks: nothing was kept; call merge_masks(model, '
             'keep=True) to be able to undo it'
         )
-    records, readers = model.__dict__.pop(_RECORD)
+    records, readers, bank = model.__dict__.pop(_RECORD)
     restored: Dict[int, Tensor] = {}
     for path, name, base, mask in records:
         module = model.get_submodule(path)
         parameter = module._parameters[name]
         # A tied parameter is recorded once per owner, the base first.
         restored.setdefault(id(parameter), base)
-        parameter.data = restored[id(parameter)].to(parameter.device)
+        parameter.data = restored[id(parameter)].to(parameter)
         attach_mask(module, name, mask.to(parameter.device))
     for path, children in readers:
         make_reader(model.get_submodule(path), children)
+    if bank is not None:
+        model.__dict__[BANK] = bank
     return model

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What every mask of a weight has in common."""
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,8 @@ class WeightMask(nn.Module):
         """
         if not self.enabled:
             return weight
-        return self.masked(weight.to(self.dtype)).to(weight.dtype)
+        dtype = self.dtype or mask_dtype(weight)
+        return self.masked(weight.to(dtype)).to(weight.dtype)
 
     def masked(self, weight: Tensor) -> Tensor:
         """The effective weight, of a weight in the dtype of the mask."""
@@ -65,9 +66,9 @@ class WeightMask(nn.Module):
         return all(bool(p.isfinite().all()) for p in self.parameters())
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The dtype in which the mask is computed."""
-        raise NotImplementedError
+    def dtype(self) -> Optional[torch.dtype]:
+        """The dtype of the mask's arithmetic; None for that of the weight."""
+        return None
 
     def _apply(self, fn, recurse=True):
         # model.half() is meant for the weights.
