@@ -2,6 +2,8 @@
 """All configs of the repository, read and built once."""
 
 import copy
+import functools
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,11 +38,16 @@ def read(path):
 def build(path):
     """The model, on no device: names and shapes without a second of time."""
     init_default_scope('mmpretrain')
+    with torch.device('meta'), _linspace_on_cpu():
+        return MODELS.build(copy.deepcopy(read(path).model))
+
+
+@contextmanager
+def _linspace_on_cpu():
+    """mmpretrain's ResNet asks a tensor for its drop path rates."""
+    stock = torch.linspace
+    torch.linspace = functools.partial(stock, device='cpu')
     try:
-        with torch.device('meta'):
-            return MODELS.build(copy.deepcopy(read(path).model))
-    except RuntimeError as error:
-        if 'meta tensors' not in str(error):
-            raise
-    # mmpretrain's ResNet asks a tensor for its drop path rates.
-    return MODELS.build(copy.deepcopy(read(path).model))
+        yield
+    finally:
+        torch.linspace = stock
