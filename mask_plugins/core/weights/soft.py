@@ -134,8 +134,15 @@ class _SoftMaskedWeight(torch.autograd.Function):
                 zero, grad_product, sigmoid, value=ctx.scale
             )
         if ctx.needs_input_grad[1]:
-            # d loss / d mask, the penalty's share included
-            grad = torch.addcmul(grad_sum.to(weight), grad_product, weight)
-            grad_logits = torch.ops.aten.sigmoid_backward(grad, sigmoid)
-            grad_logits.mul_(temperature * ctx.scale)
+            # d loss / d mask, the penalty's share included, which then becomes
+            # the gradient of the logits in its own memory
+            grad = torch.addcmul(
+                grad_sum.to(weight) * ctx.scale,
+                grad_product,
+                weight,
+                value=ctx.scale,
+            )
+            grad_logits = torch.ops.aten.sigmoid_backward.grad_input(
+                grad, sigmoid, grad_input=grad
+            ).mul_(temperature)
         return grad_weight, grad_logits, None, None
