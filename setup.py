@@ -149,6 +149,7 @@ if __name__ == '__main__':
             'analysis': parse_requirements('analysis'),
             'optional': parse_requirements('optional'),
             'tests': parse_requirements('tests'),
+            'timm': parse_requirements('timm'),
         },
         cmdclass={
             'build_py': BuildPy,

@@ -16,7 +16,18 @@ class MaskedNet(Rewindable, nn.Module):
 
     A forward passes ``self.temp`` and ``self.ticket`` to each
     :class:`SoftMaskedConv2d`, as ``self.conv(x, self.temp, self.ticket)``.
-    Both, and what :meth:`checkpoint` kept, are in the state dict.
+    Where it differs from the authors' class:
+
+    - ``checkpoint`` keeps every parameter and buffer but the masks (there only
+      those of convolutions, linear layers and batch norm); a second one
+      changes nothing (there, with one round, the ticket phase overwrites the
+      point).
+    - What it kept, ``temp`` and ``ticket`` are in the state dict (there lost
+      on a restart). Rewinding to nothing is an error.
+    - ``copy.deepcopy`` works after a forward, and ``mask_modules`` of a copy
+      are its own.
+    - Logits are named ``conv.weight_mask.logits`` (there
+      ``conv.mask_weight``).
 
     Attributes:
         temp (float): Inverse temperature.
@@ -41,8 +52,9 @@ class MaskedNet(Rewindable, nn.Module):
     def prune(self) -> None:
         """Between rounds: all logits become min(temp * s, s0), in place.
 
-        Call it before ``temp`` is reset: the authors' script resets it first,
-        so that most pruned weights come back.
+        The temperature is that of ``self.temp``, so call it before that is
+        reset: the authors' script resets it to 1 first, and most of what the
+        annealing had turned off comes back.
         """
         for module in self.mask_modules:
             module.prune(self.temp)

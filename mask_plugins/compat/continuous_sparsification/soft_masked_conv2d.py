@@ -17,8 +17,17 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
     """A convolution that is told temperature and ticket at each call.
 
     Names, defaults and order of arguments are those of the authors' layer:
-    no bias, a padding of 1, weights from Xavier's normal distribution. Groups,
-    dilation, bias and the rest of ``torch.nn.Conv2d`` work as well.
+    no bias, a padding of 1, weights from Xavier's normal distribution. Where
+    it differs:
+
+    - Groups, dilation, bias and the rest of ``torch.nn.Conv2d`` work as well,
+      and it is one (``isinstance``).
+    - :attr:`mask` is computed when it is read (there a forward leaves it, and
+      its graph, on the layer, so that ``copy.deepcopy`` fails).
+    - A ticket keeps the dtype of the layer (there it is rounded to float32).
+    - :meth:`init_mask` and :meth:`prune` write in place, so that an optimizer
+      keeps its state; ``rewind_weights`` without ``checkpoint`` is an error
+      (there the weights become 0).
 
     Args:
         in_channels (int): Channels of the input.

@@ -7,9 +7,11 @@ from .inits import (
     normal_scores_init,
     positive_scores_init,
 )
+from .masked_linear import MaskedLinear
 from .submasked_model import SubmaskedModel
 
 __all__ = [
+    'MaskedLinear',
     'SubmaskedModel',
     'default_scores_init',
     'magnitude_scores_init',

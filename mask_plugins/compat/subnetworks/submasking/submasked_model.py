@@ -15,6 +15,8 @@ from mask_plugins.core.weights import (
 )
 
 from .inits import default_scores_init
+from .original_checkpoint import translate_state
+from .scores import Scores
 
 MODES = ('mask', 'train', 'freeze')
 SHELL_MODES = ('copy', 'replace')
@@ -34,10 +36,21 @@ def always_zero(ctx: Dict[str, Any]) -> float:
 class SubmaskedModel(nn.Module):
     """A module whose parameters count through masks of scores.
 
-    Signature and behaviour are those of the authors' class, but the module is
-    masked in place and nothing is copied: its parameters are the base weights,
-    scores lie beside them (``model_shell.conv.weight_mask.scores``), and tied
-    weights stay tied.
+    Signature, values and gradients are those of the authors' class. Where it
+    differs:
+
+    - The module is masked in place and nothing is copied (the original holds
+      each weight three times): its parameters are the base weights, so that a
+      loaded checkpoint, ``.to`` and ``.half`` change what is computed.
+    - A forward changes no parameter: optimizers may be built after it, two
+      forwards may come before a backward, and tied weights stay tied.
+    - Scores lie beside the weights and not in a dict of this module:
+      ``model_shell.conv.weight_mask.scores`` in the state dict. Names cannot
+      collide. :attr:`scores` finds them by name or by the original's key, and
+      checkpoints of the original load.
+    - A tensor with nothing on counts as 0 (there NaN), a score of NaN is off,
+      and a threshold below 0 is a threshold (there all is on).
+    - ``'flip'`` with ``scale=True``, the root of a negative mean, is an error.
 
     Args:
         model (nn.Module): Any module; masked in place.
@@ -60,8 +73,11 @@ class SubmaskedModel(nn.Module):
             both are the same here. Defaults to ``'copy'``.
 
     Raises:
-        ValueError: If ``shell_mode``, ``prune_criterion`` or a mode is
-            unknown (the original then runs unmasked without a word).
+        ValueError: If ``shell_mode`` (the original then runs unmasked without
+            a word), ``prune_criterion`` or a mode is unknown, if
+            ``'flip'`` is to be scaled, or if a k is none of the criterion.
+        TypeError: If a parameter cannot be masked, such as that of a
+            ``ParameterList``, which other modules read.
     """
 
     def __init__(
@@ -115,12 +131,12 @@ class SubmaskedModel(nn.Module):
                 )
 
     @property
-    def scores(self) -> Dict[str, nn.Parameter]:
+    def scores(self) -> Scores:
         """Name of the masked parameter -> its scores."""
-        return {
-            item.name: item.mask.scores
+        return Scores(
+            (item.name, item.mask.scores)
             for item in named_masks(self.model_shell)
-        }
+        )
 
     def forward(
         self, *args, ctx: Optional[Dict[str, Any]] = None, **kwargs
@@ -190,6 +206,13 @@ class SubmaskedModel(nn.Module):
             ).items():
                 found[key + suffix] = float(value)
         return found
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        masks = {
+            item.name: item.mask for item in named_masks(self.model_shell)
+        }
+        translate_state(state_dict, prefix, masks)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _prune_k(self, ctx: Optional[Dict[str, Any]]) -> float:
         k = self.k({} if ctx is None else ctx)

@@ -1,0 +1,414 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The authors' interface of Self-Masking Networks.
+
+Its golden runs are in ``tests/golden/test_self_masking``.
+"""
+
+import importlib.util
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from mask_plugins.compat.subnetworks.submasking import (
+    MaskedLinear,
+    SubmaskedModel,
+    default_scores_init,
+    magnitude_scores_init,
+    normal_scores_init,
+    positive_scores_init,
+)
+
+from ..golden import smn_checks as checks
+from ..golden import values
+
+OPTIONS = dict(k=0, scale=True, criterion='threshold', shell_mode='copy')
+X = checks.fill((4, 2, 5, 5), 0.37, 0.1)
+HAS_TIMM = importlib.util.find_spec('timm') is not None
+needs_timm = pytest.mark.skipif(
+    not HAS_TIMM, reason='timm is not installed (the extra `timm`)'
+)
+
+# As a script for the authors' package: `model` is any image classifier.
+SCRIPT = """
+import torch
+from subnetworks.submasking import SubmaskedModel, normal_scores_init
+
+def parameter_selection(name, param):
+    if 'conv' in name or 'downsample' in name:
+        return 'mask', name
+    if name.startswith('fc'):
+        return 'train'
+    return 'freeze'
+
+submasked = SubmaskedModel(
+    model,
+    parameter_selection,
+    scale=True,
+    scores_init=normal_scores_init(1.0, 0.0),
+    test_input=None,
+    prune_criterion='threshold',
+    k=lambda ctx: 0.0,
+    shell_mode='replace',
+)
+optimizer = torch.optim.SGD(
+    [p for p in submasked.parameters() if p.requires_grad],
+    lr=50.0, momentum=0.9,
+)
+losses = []
+for step in range(3):
+    out = submasked(x, ctx=dict(epoch=step))
+    loss = torch.nn.functional.cross_entropy(out, y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+stats = submasked.analyze(dict(epoch=3))
+masks = submasked.get_masks(dict(epoch=3))
+"""
+
+
+def run_script(model):
+    """Run it with nothing but its import line changed."""
+    line = 'from subnetworks.submasking import'
+    assert SCRIPT.count(line) == 1
+    ours = SCRIPT.replace(line, f'from mask_plugins.compat.{line[5:]}')
+    torch.manual_seed(1)
+    scope = dict(model=model, x=torch.rand(4, 3, 32, 32), y=torch.arange(4))
+    exec(ours, scope)
+    return scope
+
+
+def torchvision_model():
+    return torchvision.models.resnet18(num_classes=10)
+
+
+def timm_model():
+    import timm
+
+    return timm.create_model('resnet18', pretrained=False, num_classes=10)
+
+
+@pytest.mark.parametrize(
+    'build', [torchvision_model, pytest.param(timm_model, marks=needs_timm)]
+)
+def test_script(build):
+    torch.manual_seed(0)
+    model = build()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    scope = run_script(model)
+    torch.manual_seed(1)
+    fresh = build()
+    fresh.load_state_dict(before)
+    dense = nn.functional.cross_entropy(fresh(scope['x']), scope['y'])
+    assert scope['losses'][0] == dense.item()  # all on: the model itself
+    masks, stats = scope['masks'], scope['stats']
+    assert len(masks) == 26
+    on, off = stats['total_on'], stats['total_off']
+    assert on + off == sum(mask.numel() for mask in masks) == 11168704
+    assert on == sum(mask.sum().item() for mask in masks)
+    assert off > 0
+    assert stats['mean_mask_conv1.weight'] == masks[0].mean().item()
+    frozen = [name for name, p in fresh.named_parameters() if 'fc' not in name]
+    after = model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in frozen)
+    assert not torch.equal(after['fc.weight'], before['fc.weight'])
+
+
+@needs_timm
+def test_timm_vision_transformer():
+    """By default everything is masked: tokens, positions, norms, biases."""
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model(
+        'vit_tiny_patch16_224', pretrained=False, img_size=32, num_classes=4
+    ).eval()
+    x = torch.rand(2, 3, 32, 32)
+    expected = model(x)
+    count = len(list(model.parameters()))
+    masked = SubmaskedModel(model, scores_init=positive_scores_init)
+    assert torch.equal(masked(x), expected)
+    assert len(masked.scores) == count
+    masked(x).sum().backward()
+    assert all(s.grad is not None for s in masked.scores.values())
+    with torch.no_grad():
+        masked.scores['pos_embed'].fill_(-1)
+    assert not torch.equal(masked(x), expected)
+
+
+# ------------------------------------------------------------ the constructor
+def test_default_selection():
+    model = checks.Tiny()
+    model.bn.requires_grad_(False)
+    masked = SubmaskedModel(model, test_input=X)
+    assert list(masked.scores) == [
+        'conv.weight', 'conv.bias', 'fc.weight', 'fc.bias',
+    ]  # fmt: skip
+    assert masked.test_input is X
+    assert set(masked.analyze()) >= {'mean_mask', 'mean_mask_default'}
+    trained = [p for p in masked.parameters() if p.requires_grad]
+    assert [id(p) for p in trained] == [
+        id(p) for p in masked.scores.parameters()
+    ]
+
+
+def test_nothing_masked():
+    model = checks.Tiny()
+    expected = model.eval()(X)
+    frozen = SubmaskedModel(model, lambda name, parameter: 'freeze')
+    assert torch.equal(frozen(X), expected)
+    assert frozen.analyze() == {}
+    assert frozen.get_masks() == []
+    assert not any(p.requires_grad for p in frozen.parameters())
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(shell_mode='move'), "shell_mode must be one of .* got 'move'"),
+        (dict(prune_criterion='best'), "criterion must be one of .* 'best'"),
+        (dict(prune_criterion='flip'), 'needs scale=False'),
+        (
+            dict(parameter_selection=lambda name, p: 'prune'),
+            "must give one of .* got 'prune' for conv.weight",
+        ),
+        (
+            dict(parameter_selection=lambda name, p: ('mask', 'a', 'b')),
+            r"got \('mask', 'a', 'b'\) for conv.weight",
+        ),
+        (
+            dict(parameter_selection=lambda name, p: None),
+            'got None for conv.weight',
+        ),
+    ],
+)
+def test_bad_arguments(options, message):
+    model = checks.Tiny()
+    keys = list(model.state_dict())
+    with pytest.raises(ValueError, match=message):
+        SubmaskedModel(model, **options)
+    assert type(model.conv) is nn.Conv2d  # nothing was masked
+    assert list(model.state_dict()) == keys
+    assert all(p.requires_grad for p in model.parameters())
+
+
+# ------------------------------------------------------------------ k of ctx
+def test_k_of_the_context():
+    seen = []
+
+    def k(ctx):
+        seen.append(ctx)
+        return 1 - ctx.get('epoch', 0) / 10
+
+    masked = SubmaskedModel(checks.Tiny(), k=k, prune_criterion='topk')
+    assert masked.analyze()['total_off'] == 0
+    for epoch in (0, 5, 10):
+        ctx = dict(epoch=epoch)
+        masked(X, ctx=ctx)
+        assert seen[-1] is ctx
+        found = masked.analyze(ctx)
+        assert found['prune_k'] == k(ctx)
+        for mask in masked.get_masks(ctx):
+            off = int((1 - k(ctx)) * mask.numel())
+            assert int(mask.sum()) == mask.numel() - off
+    masked(X)
+    assert seen[-1] == {}
+
+
+def test_k_that_means_nothing():
+    masked = SubmaskedModel(
+        checks.Tiny(), k=lambda ctx: ctx['k'], prune_criterion='topk'
+    )
+    with pytest.raises(ValueError, match=r'must be in \[0, 1\], got 3'):
+        masked(X, ctx=dict(k=3))
+
+
+def test_topk_keeps_nothing_by_default():
+    """k is 0, and so is the output, where the original's is NaN."""
+    model = SubmaskedModel(checks.Tiny(), prune_criterion='topk')
+    assert model.analyze()['total_on'] == 0
+    assert not model(X).any()
+
+
+def test_masks_have_a_graph():
+    masked = checks.submasked_tiny(OPTIONS)
+    sum(mask.sum() for mask in masked.get_masks()).backward()
+    assert all((s.grad == 1).all() for s in masked.scores.values())
+
+
+def test_analyze_twice_over_modes():
+    """Both ways to install a weight give the same numbers, bit for bit."""
+    outs = []
+    for mode in ('copy', 'replace'):
+        masked = checks.submasked_tiny(dict(OPTIONS, shell_mode=mode))
+        outs.append(masked(X))
+        assert masked.shell_mode == mode
+    assert torch.equal(*outs)
+
+
+# -------------------------------------------------------------------- scores
+def test_inits():
+    weight = torch.linspace(-1, 1, 12).view(3, 4)
+    scores = nn.ParameterDict(dict(a=nn.Parameter(torch.zeros(3, 4))))
+    base = nn.ParameterDict(dict(a=nn.Parameter(weight.clone())))
+    magnitude_scores_init(0, 0, shuffle=True)(scores.values(), base.values())
+    assert torch.equal(
+        scores['a'].flatten().sort().values, weight.abs().flatten().sort()[0]
+    )
+    positive_scores_init(scores.values(), base.values())
+    assert (scores['a'] == 1).all()
+    default_scores_init(scores['a'], base['a'])  # single tensors too
+    assert scores['a'].abs().max() <= 0.5
+    torch.manual_seed(0)
+    normal_scores_init(3.0)(scores['a'], base['a'])
+    assert abs(scores['a'].mean() - 3) < 0.02
+    assert torch.equal(base['a'], weight)
+    assert scores['a'].is_leaf
+    assert scores['a'].requires_grad
+
+
+def test_an_init_of_ones_own():
+    """It is called once, with all scores and all base weights."""
+    calls = []
+
+    def init(scores, base_weights):
+        calls.append((list(scores), list(base_weights)))
+        for score, weight in zip(scores, base_weights):
+            score.copy_(weight.sign())
+
+    model = checks.Tiny()
+    masked = SubmaskedModel(model, scores_init=init)
+    ((scores, weights),) = calls
+    assert [id(s) for s in scores] == [id(s) for s in masked.scores.values()]
+    assert weights[0] is model.conv.weight
+    assert len(weights) == 6
+    assert torch.equal(masked.scores['fc.weight'], model.fc.weight.sign())
+
+
+def test_scores_by_the_keys_of_the_original():
+    model = nn.Module()
+    model.a = nn.Linear(2, 2, bias=False)
+    model.a.b_c = nn.Parameter(torch.rand(2))
+    model.a_b = nn.Linear(2, 2, bias=False)
+    model.a_b.c = nn.Parameter(torch.rand(2))
+    model.forward = lambda x: x
+    scores = SubmaskedModel(model).scores
+    assert scores['a_weight'] is scores['a.weight']
+    assert len(list(scores.parameters())) == 4
+    with pytest.raises(KeyError, match='may be any of'):
+        scores['a_b_c']
+    with pytest.raises(KeyError, match="'x' is not masked"):
+        scores['x']
+
+
+# --------------------------------------------------------------- checkpoints
+def original_state():
+    """With the keys that the original's state dict has."""
+    (golden,) = [case for _, case in values.matching(checks.FILE, 'tiny')]
+    base = checks.Tiny().state_dict()
+    torch.manual_seed(3)
+    scores = {
+        name: torch.randn_like(base[name])
+        for name in ('conv.weight', 'conv.bias', 'fc.weight')
+    }
+    state = {}
+    for key in golden['state_dict_keys']:
+        where, _, name = key.partition('.')
+        if where == 'model_shell':
+            state[key] = base[name] * (0 if name in scores else 3)
+        else:
+            (name,) = [n for n in scores if n.replace('.', '_') == name]
+            state[key] = scores[name] if where == 'scores' else 2 * base[name]
+    return state, base, scores
+
+
+class Parent(nn.Module):
+    """As a Lightning module holds it."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = checks.submasked_tiny(dict(OPTIONS, k=0.1))
+
+
+@pytest.mark.parametrize('nested', [False, True])
+def test_a_checkpoint_of_the_original(nested):
+    state, base, scores = original_state()
+    keys = list(state)
+    if nested:
+        parent = Parent()
+        parent.load_state_dict(
+            {f'backbone.{key}': value for key, value in state.items()}
+        )
+        masked = parent.backbone
+    else:
+        masked = Parent().backbone
+        masked.load_state_dict(state)
+    assert list(state) == keys  # the caller's is as it was
+    shell = masked.model_shell
+    for name, expected in scores.items():
+        assert torch.equal(masked.scores[name], expected)
+        assert torch.equal(shell.get_parameter(name), 2 * base[name])
+    assert torch.equal(shell.fc.bias, 3 * base['fc.bias'])
+    assert masked.analyze()['prune_k'] == 0.1
+    twin = Parent().backbone
+    twin.load_state_dict(masked.state_dict())
+    assert torch.equal(twin.eval()(X), masked.eval()(X))
+
+
+def test_an_ambiguous_checkpoint_of_the_original():
+    class Names(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(2, 2, bias=False)
+            self.a.b_c = nn.Parameter(torch.rand(2))
+            self.a_b = nn.Linear(2, 2, bias=False)
+            self.a_b.c = nn.Parameter(torch.rand(2))
+
+        def forward(self, x):
+            return self.a_b(self.a(x))
+
+    masked = SubmaskedModel(Names())
+    with pytest.raises(RuntimeError, match=r'scores.a_b_c .* any of'):
+        masked.load_state_dict({'scores.a_b_c': torch.ones(2)}, strict=False)
+
+
+# -------------------------------------------------------------------- golden
+@pytest.mark.parametrize(
+    'case', checks.mask_counts(), ids=lambda case: case['name']
+)
+def test_mask_counts(case):
+    """By the authors' choice of substrings."""
+    with torch.device('meta'):
+        model, _ = checks.MODELS[case['name']]()
+    masked = SubmaskedModel(
+        model,
+        lambda name, parameter: (
+            'mask' if any(part in name for part in PARTS) else 'freeze'
+        ),
+        scores_init=positive_scores_init,
+    )
+    expected = case['expected']
+    sizes = [score.numel() for score in masked.scores.values()]
+    assert sum(sizes) == expected['masked']
+    assert len(sizes) == expected.get('tensors', len(sizes))
+
+
+# ResNets; and the tower of CLIP, whose three matrices are one here
+PARTS = ('conv', 'downsample', '.attn.', '.ffn.')
+
+
+def test_masked_linear():
+    for _, case in values.matching(checks.FILE, 'masked_linear'):
+        layer = MaskedLinear(3, 2, 0.5).double()
+        assert (layer.scores == 0.5).all()
+        assert not layer.linear.weight.requires_grad
+        layer.linear.weight.data = checks.fill((2, 3), 0.9, 0.2)
+        layer.scores.data = checks.fill((2, 3), 1.7, 0.4)
+        out = layer(checks.fill((4, 3), 0.5, 0.1))
+        (out * checks.fill((4, 2), 1.3, 0.2)).sum().backward()
+        checks.close(out.detach(), case['out'])
+        checks.close(layer.scores.grad, case['grad_S'])
+        layer.scores.data.fill_(-1)
+        assert not layer(torch.rand(4, 3).double()).any()
