@@ -7,21 +7,25 @@ data_preprocessor = dict(
     std=[68.5005327, 66.6321579, 70.32316305],
     to_rgb=True,
 )
-load_image = [dict(type='LoadImageFromFile')]
+load_image = [
+    dict(type='LoadImageFromFile'),
+    dict(type='NumpyToPIL', to_rgb=True),
+]
+# torchvision's, as the original has them; mmcv's change of hue fails on
+# numpy 2.
 augment = [
     # The whole image, squeezed: only the aspect ratio is random.
     dict(
-        type='RandomResizedCrop',
-        scale=224,
-        crop_ratio_range=(1.0, 1.0),
-        backend='pillow',
+        type='torchvision/RandomResizedCrop',
+        size=224,
+        scale=(1.0, 1.0),
         interpolation='bicubic',
     ),
     dict(
         type='RandomApply',
         transforms=[
             dict(
-                type='ColorJitter',
+                type='torchvision/ColorJitter',
                 brightness=0.4,
                 contrast=0.4,
                 saturation=0.4,
@@ -30,31 +34,21 @@ augment = [
         ],
         prob=0.8,
     ),
-    dict(
-        type='RandomGrayscale',
-        prob=0.2,
-        keep_channels=True,
-        channel_weights=(0.114, 0.587, 0.2989),
-    ),
-    dict(type='Solarize', thr=128, prob=0.2),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='torchvision/RandomGrayscale', p=0.2),
+    dict(type='torchvision/RandomSolarize', threshold=128, p=0.2),
+    dict(type='torchvision/RandomHorizontalFlip', p=0.5),
 ]
 center = [
-    dict(
-        type='ResizeEdge',
-        scale=224,
-        edge='short',
-        backend='pillow',
-        interpolation='bilinear',
-    ),
-    dict(type='CenterCrop', crop_size=224),
+    dict(type='torchvision/Resize', size=224, interpolation='bilinear'),
+    dict(type='torchvision/CenterCrop', size=224),
 ]
-first, last = dict(type='mask_plugins.SeedSample'), dict(type='PackInputs')
+pack = [dict(type='PILToNumpy', to_bgr=True), dict(type='PackInputs')]
+seed = dict(type='mask_plugins.SeedSample')
 
-train_pipeline = [first, *load_image, *augment, last]
+train_pipeline = [seed, *load_image, *augment, *pack]
 # A linear probe sees the images as they are.
-probe_pipeline = [first, *load_image, *center, last]
-test_pipeline = [*load_image, *center, last]
+probe_pipeline = [seed, *load_image, *center, *pack]
+test_pipeline = [*load_image, *center, *pack]
 
 train_dataloader = dict(
     batch_size=64,

@@ -5,15 +5,11 @@ _base_ = ['./smn_bs64_224.py']
 data_root = 'data/cifar10'
 data_preprocessor = dict(num_classes=10, to_rgb=False)
 
-augment = [
-    dict(step, channel_weights=(0.2989, 0.587, 0.114))
-    if step['type'] == 'RandomGrayscale'
-    else step
-    for step in _base_.augment
-]
-train_pipeline = [_base_.first, *augment, _base_.last]
-probe_pipeline = [_base_.first, *_base_.center, _base_.last]
-test_pipeline = [*_base_.center, _base_.last]
+load_image = [dict(type='NumpyToPIL', to_rgb=False)]
+pack = [dict(type='PILToNumpy', to_bgr=False), dict(type='PackInputs')]
+train_pipeline = [_base_.seed, *load_image, *_base_.augment, *pack]
+probe_pipeline = [_base_.seed, *load_image, *_base_.center, *pack]
+test_pipeline = [*load_image, *_base_.center, *pack]
 
 train_dataloader = dict(
     dataset=dict(
