@@ -12,6 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mask_plugins.evaluation.benchmarks import PSSBenchmark
+from mask_plugins.evaluation.benchmarks.statistics import (
+    format_spread as cell,
+)
+from mask_plugins.evaluation.benchmarks.statistics import format_target
 from mask_plugins.visualization.figure import save_figure
 from mask_plugins.visualization.pss_benchmark import plot_pss_benchmark
 
@@ -65,11 +69,6 @@ def parse_args() -> argparse.Namespace:
     if not args.out.endswith('.json'):
         parser.error(f'--out must end in .json, got {args.out!r}')
     return args
-
-
-def cell(spread: dict, digits: int = 3) -> str:
-    """Median and distance of the quartiles."""
-    return f'{spread["median"]:.{digits}f} ±{spread["iqr"] / 2:.{digits}f}'
 
 
 def print_result(result: dict) -> None:
@@ -148,11 +147,7 @@ def print_result(result: dict) -> None:
             'which no ratio shortens, weighs more than in the full network'
         )
     for target in result['targets']:
-        verdict = 'met' if target['met'] else 'MISSED'
-        print(
-            f'{target["name"]}: {target["value"]:.3f} '
-            f'(target {target["limit"]}: {verdict})'
-        )
+        print(format_target(target))
 
 
 def main() -> None:

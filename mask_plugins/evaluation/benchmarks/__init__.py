@@ -3,5 +3,13 @@
 
 from .pss import PSSBenchmark
 from .timing import Case, Spread, peak_memory, time_interleaved
+from .weight_masks import WeightMaskBenchmark
 
-__all__ = ['Case', 'PSSBenchmark', 'Spread', 'peak_memory', 'time_interleaved']
+__all__ = [
+    'Case',
+    'PSSBenchmark',
+    'Spread',
+    'WeightMaskBenchmark',
+    'peak_memory',
+    'time_interleaved',
+]

@@ -32,9 +32,34 @@ def spread_ms(seconds: Sequence[float]) -> dict:
     return spread([1000 * s for s in seconds])
 
 
-def target(name: str, value: float, limit: float) -> dict:
-    """A number that must not exceed a limit, and whether it does not."""
-    return dict(name=name, value=value, limit=limit, met=value <= limit)
+def target(
+    name: str, value: float, limit: float, at_least: bool = False
+) -> dict:
+    """A number, a limit of it, and whether it is kept.
+
+    Args:
+        name (str): What it is.
+        value (float): The number.
+        limit (float): What it must not exceed.
+        at_least (bool): What it must reach, rather. Defaults to False.
+    """
+    met = value >= limit if at_least else value <= limit
+    return dict(name=name, value=value, limit=limit, met=met)
+
+
+def format_spread(values: dict, digits: int = 3) -> str:
+    """Median and half the distance of the quartiles, of :func:`spread`."""
+    half = values['iqr'] / 2
+    return f'{values["median"]:.{digits}f} ±{half:.{digits}f}'
+
+
+def format_target(found: dict) -> str:
+    """A line about what :func:`target` has found."""
+    verdict = 'met' if found['met'] else 'MISSED'
+    return (
+        f'{found["name"]}: {found["value"]:.3f} '
+        f'(target {found["limit"]}: {verdict})'
+    )
 
 
 def machine(device: str) -> dict:

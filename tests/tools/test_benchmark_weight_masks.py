@@ -1,0 +1,263 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The benchmark measures what it says; none of this depends on a time."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mask_plugins.core.weights import ScoreMask, mask_report, named_masks
+from mask_plugins.evaluation.benchmarks import (
+    Case,
+    WeightMaskBenchmark,
+    peak_memory,
+)
+from mask_plugins.evaluation.benchmarks.statistics import (
+    format_target,
+    target,
+)
+from mask_plugins.evaluation.benchmarks.weight_mask_costs import (
+    copy_case,
+    held_bytes,
+)
+from mask_plugins.evaluation.benchmarks.weight_mask_steps import (
+    MaskStepBuilder,
+)
+from mask_plugins.visualization.weight_mask_benchmark import (
+    plot_weight_mask_benchmark,
+)
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools/benchmarks/weight_masks.py'
+
+
+def run_tool(monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'sub' / 'masks.json'
+    run_tool(
+        monkeypatch,
+        '--quick',
+        *('--archs', 'resnet20', '--batch-size', 2, '--image-size', 16),
+        *('--rounds', 1, '--warmup', 1, '--device', 'cpu', '--out', out),
+    )
+    printed = capsys.readouterr().out
+    assert 'round 2/2' in printed
+    assert 'resnet20, score: training step to dense' in printed
+    assert 'target 1.04' in printed
+    assert out.with_suffix('.png').stat().st_size
+
+    result = json.loads(out.read_text())
+    rows = {row['kind']: row for row in result['steps']}
+    assert tuple(rows) == MaskStepBuilder.KINDS
+    assert rows['dense']['to_dense']['median'] == 1
+    for kind, row in rows.items():
+        assert row['ms']['median'] > 0
+        if kind == 'dense':
+            continue
+        # 19 convolutions of 3 x 3, and the two shortcuts of 1 x 1
+        assert row['masked'] == 267_696 + 16 * 32 + 32 * 64
+        speed = 1e9 * row['copy_gb_per_s']
+        assert row['bound_ms'] == pytest.approx(
+            1000 * 24 * row['masked'] / speed
+        )
+        own = 56 if 'soft' in kind else 24
+        assert row['own_bound_ms'] == pytest.approx(row['bound_ms'] * own / 24)
+        # masks and effective weights, at the least
+        assert row['extra_bytes_per_weight'] > 4
+        assert ('alone_ms' in row) == (not kind.startswith('plain'))
+    # What the obvious implementation keeps beside it is there.
+    for ours, plain in (
+        ('score', 'plain_score'),
+        ('soft_penalty', 'plain_soft_penalty'),
+    ):
+        extra = rows[plain]['extra_bytes_per_weight']
+        assert extra > rows[ours]['extra_bytes_per_weight'] + 3.5
+    assert [row['kind'] for row in result['inference']] == [
+        'dense',
+        'score',
+        'merged',
+    ]
+    (adapter,) = result['adapters']
+    assert adapter['packed_bytes'] == adapter['masked'] // 8
+    assert adapter['fp32_to_packed'] == 32
+    assert adapter['file_bytes'] > adapter['packed_bytes']
+    assert 0.9 < adapter['density'] < 1
+    assert len(result['targets']) == 3 * 3 + 1 + 2
+    assert result['machine']['torch'] == torch.__version__
+    figure = plot_weight_mask_benchmark(result)
+    assert [ax.get_title() for ax in figure.axes] == [
+        'training step',
+        'masks alone',
+        'extra peak memory',
+    ]
+
+
+@pytest.mark.parametrize('arch', ['resnet18', 'resnet50'])
+def test_selection_is_the_published_one(arch):
+    builder = MaskStepBuilder()
+    report = mask_report(builder.network(arch, 'score'))
+    # with the norms of the shortcuts; Warmerdam et al.
+    published = dict(resnet18=11_168_704, resnet50=23_462_592)[arch]
+    norms = sum(row.size for row in report.rows if len(row.shape) == 1)
+    assert (
+        report.size - norms
+        == dict(resnet18=11_166_912, resnet50=23_454_912)[arch]
+    )
+    assert report.size == published
+
+
+@pytest.mark.parametrize('kind', ['score', 'soft_penalty'])
+def test_yardstick_computes_the_same(kind):
+    """Losses of three steps agree: it does the same work, only plainly."""
+    builder = MaskStepBuilder()
+    curves = []
+    for name in (kind, f'plain_{kind}'):
+        trained = builder.training('resnet20', name, 4, 16)
+        images, labels = builder._batch(4, 16)
+        for group in trained.optimizer.param_groups:
+            group['lr'] = 0.5
+        losses = []
+        for _ in range(3):
+            trained.case.prepare()
+            trained.case.step()
+            with torch.no_grad():
+                losses.append(F.cross_entropy(trained.model(images), labels))
+        curves.append(torch.stack(losses))
+    torch.testing.assert_close(*curves, rtol=1e-3, atol=1e-4)
+    assert curves[0][0] != curves[0][-1]
+
+
+def test_steps_train_what_they_should():
+    builder = MaskStepBuilder()
+    trained = builder.training('resnet20', 'score', 2, 16)
+    before = {k: v.clone() for k, v in trained.model.state_dict().items()}
+    trained.case.prepare()
+    trained.case.step()
+    after = trained.model.state_dict()
+    masked = {item.name for item in named_masks(trained.model)}
+    for key, parameter in trained.model.named_parameters():
+        moved = not torch.equal(before[key], after[key])
+        assert moved == (key not in masked), key
+        assert parameter.requires_grad == (key not in masked)
+
+
+def test_operations_are_forward_and_backward_of_all_masks():
+    builder = MaskStepBuilder()
+    for kind in ('soft', 'score'):
+        model = builder.network('resnet20', kind)
+        items = list(named_masks(model))
+        before = [next(i.mask.parameters()).detach().clone() for i in items]
+        case = builder.operations(model)
+        case.prepare()
+        case.step()
+        for item, old in zip(items, before):
+            (own,) = item.mask.parameters()
+            assert own.grad is not None
+            assert (item.parameter.grad is not None) == (kind == 'soft')
+            # the step over the logits is in it, that over scores is not
+            assert own.equal(old) == (kind == 'score')
+
+
+def test_inference_of_merged_weights_is_that_of_masked_ones():
+    builder = MaskStepBuilder()
+    images, _ = builder._batch(2, 16)
+    masked = builder.network('resnet20', 'score').eval()
+    merged = builder.merged('resnet20').eval()
+    dense = builder.network('resnet20').eval()
+    assert type(merged.backbone.conv1) is type(dense.backbone.conv1)
+    assert merged.state_dict().keys() == dense.state_dict().keys()
+    with torch.no_grad():
+        assert merged(images).equal(masked(images))
+        assert not merged(images).equal(dense(images))
+    cases = builder.inference('resnet20', 2, 16)
+    assert set(cases) == {'dense', 'score', 'merged'}
+
+
+def test_memory_that_is_held_counts_shared_storage_once():
+    layer = nn.Linear(8, 8, bias=False)
+    tied = nn.ModuleList([layer, nn.Linear(8, 8, bias=False)])
+    tied[1].weight = layer.weight
+    optimizer = torch.optim.SGD(tied.parameters(), lr=0.1, momentum=0.9)
+    assert held_bytes(tied, optimizer) == 4 * 64
+    layer(torch.ones(1, 8)).sum().backward()
+    optimizer.step()
+    assert held_bytes(tied, optimizer) == 2 * 4 * 64
+
+
+def test_score_masks_take_no_more_memory_than_they_may():
+    """Forward and backward of one layer: product, gradient, no more."""
+    weight = nn.Parameter(torch.randn(512, 512))
+    mask = ScoreMask(weight)
+    weight.requires_grad_(False)
+    grad = torch.randn(512, 512)
+
+    def step():
+        torch.autograd.backward(mask(weight), grad)
+        mask.scores.grad = None
+
+    mebibytes = weight.numel() * 4 / 2**20
+    peak = peak_memory(Case(step))
+    assert peak == pytest.approx(2 * mebibytes, rel=0.1)
+
+
+def test_copy_moves_what_it_says():
+    case = copy_case('cpu', 4096)
+    assert case.step().numel() * 4 == 4096
+
+
+def test_targets():
+    assert target('x', 1.0, 1.1)['met']
+    assert not target('x', 1.2, 1.1)['met']
+    assert target('x', 32.0, 31.0, at_least=True)['met']
+    missed = target('x', 30.0, 31.0, at_least=True)
+    assert format_target(missed) == 'x: 30.000 (target 31.0: MISSED)'
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(archs=['vgg']), "arch must be one of .* got 'vgg'"),
+        (dict(archs=[]), 'archs must name at least one'),
+        (dict(dtype='int8'), "dtype .* got 'int8'"),
+        (dict(batch_size=1), 'batch_size must be at least 2, got 1'),
+        (dict(image_size=4), 'image_size must be at least 8, got 4'),
+        (dict(device='cuda', clock='cpu'), "device='cuda'"),
+    ],
+)
+def test_bad_settings(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        WeightMaskBenchmark(**kwargs)
+
+
+def test_tool_refuses_before_it_measures(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match='batch_size'):
+        run_tool(
+            monkeypatch, '--batch-size', 1, '--out', tmp_path / 'masks.json'
+        )
+    with pytest.raises(SystemExit, match='2'):
+        run_tool(monkeypatch, '--out', tmp_path / 'masks.txt')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.gpu
+def test_runs_on_a_gpu():
+    result = WeightMaskBenchmark(
+        archs=['resnet18'],
+        batch_size=4,
+        image_size=32,
+        rounds=1,
+        warmup=1,
+        device='cuda',
+        dtype='bf16',
+        channels_last=True,
+        log=lambda line: None,
+    ).run()
+    assert result['machine']['gpu']
