@@ -28,9 +28,15 @@ class _Composed:
             return super().__reduce_ex__(protocol)
         names = masked_names(self)
         reading = isinstance(self, ReadingModule)
-        state = dict(self.__dict__)
-        state.pop('_effective', None)  # of a forward pass, with its graph
-        return _rebuild, (stock_class(self), names, reading), state
+        made = (stock_class(self), names, reading)
+        return _rebuild, made, self.__getstate__()
+
+    def __getstate__(self):
+        stock = getattr(super(), '__getstate__', None)  # Python >= 3.11
+        state = dict(stock() if stock else self.__dict__)
+        if '_effective' in state:  # of a forward pass, with its graph
+            state['_effective'] = None
+        return state
 
 
 class MaskedModule(_Composed):
@@ -163,6 +169,8 @@ def place_mask(
 ) -> None:
     """Put the mask of the last of ``names`` beside its parameter."""
     module._masked = names
+    # Present from the start: a compiled graph is guarded by that.
+    module._effective = None
     module.add_module(names[-1] + SUFFIX, mask)
 
 

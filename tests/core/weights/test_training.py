@@ -1,0 +1,357 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Training with masks: what stays, what is invariant, what is copied."""
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.model import ExponentialMovingAverage
+
+from mask_plugins.core.weights import (
+    ScoreMask,
+    SoftMask,
+    SoftMaskConv2d,
+    hold_masks,
+    mask_parameters,
+    named_masks,
+)
+
+from . import nets
+
+ROOT = Path(__file__).resolve().parents[3]
+X = nets.small_input()
+KINDS = list(nets.KINDS)
+
+
+@pytest.mark.parametrize('kind', ['score', 'topk', 'flip'])
+def test_frozen_weights_stay_to_the_bit(kind):
+    model = nets.masked_small(kind)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    nets.train(model, steps=4, decay=0.1)
+    moved = {
+        name
+        for name, parameter in model.named_parameters()
+        if not torch.equal(parameter, before[name])
+    }
+    assert moved == {
+        'conv1.weight_mask.scores',
+        'conv2.weight_mask.scores',
+        'head.weight',
+        'head.bias',
+    }
+
+
+def test_soft_masks_train_weight_and_logits():
+    model = nets.masked_small('soft')
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    nets.train(model, lr=0.01)
+    same = {
+        n for n, p in model.named_parameters() if torch.equal(p, before[n])
+    }
+    assert same == {'bn.weight', 'bn.bias', 'conv2.bias'}
+
+
+# ----------------------------------------- spec of self-masking, section 2.3
+def invariant_run(score, k, lr, decay=0.0, momentum=0.9):
+    """Losses of 8 steps in float64 and the masks at their end."""
+    torch.manual_seed(0)
+    model = mask_parameters(
+        nets.Small().double(),
+        [('conv*.weight', 'mask'), ('*', 'freeze')],
+        lambda w: ScoreMask(w, init=score, k=k),
+    )
+    losses = nets.train(model, 8, lr, momentum, X.double(), decay)
+    return losses, [item.mask.hard() for item in named_masks(model)]
+
+
+def assert_same_run(first, second):
+    assert first[0] == second[0]  # to the last bit
+    assert len(set(first[0])) > 3  # and the masks do change
+    assert all(torch.equal(a, b) for a, b in zip(first[1], second[1]))
+
+
+@pytest.mark.parametrize('momentum', [0.0, 0.9])
+def test_shift_of_scores_and_threshold(momentum):
+    """Theorem 1: (S, k) and (S + a, k + a) have the same masks."""
+    first = invariant_run(1.0, 0.0, 4.0, momentum=momentum)
+    assert_same_run(first, invariant_run(1.5, 0.5, 4.0, momentum=momentum))
+
+
+@pytest.mark.parametrize(('decay', 'scaled'), [(0.0, 0.0), (0.02, 0.01)])
+def test_scale_of_scores_and_rate(decay, scaled):
+    """Theorem 2: so have (S, lr, decay) and (b S, b lr, decay / b)."""
+    first = invariant_run(1.0, 0.0, 4.0, decay)
+    assert_same_run(first, invariant_run(2.0, 0.0, 8.0, scaled))
+
+
+def test_all_three_at_once():
+    """Shift and scale: lr 1, S 1, k 0 is as lr 2, S 2.5, k 0.5."""
+    assert_same_run(invariant_run(1.0, 0.0, 1.0), invariant_run(2.5, 0.5, 2.0))
+
+
+def test_decay_breaks_the_shift():
+    """That the tests above can fail."""
+    first = invariant_run(1.0, 0.0, 4.0, 0.1)
+    assert first[0] != invariant_run(1.5, 0.5, 4.0, 0.1)[0]
+
+
+# -------------------------------------------------------------------- copies
+@pytest.mark.parametrize('kind', KINDS)
+def test_copies_after_training(kind):
+    """deepcopy, pickle of the whole, state dict: the same to the bit."""
+    model = nets.masked_small(kind)
+    nets.train(model)
+    if kind == 'soft':
+        for item in named_masks(model):
+            item.mask.ticket = True
+    model.eval()
+    pickled = io.BytesIO()
+    torch.save(model, pickled)
+    state = io.BytesIO()
+    torch.save(model.state_dict(), state)
+    for file in (pickled, state):
+        file.seek(0)
+    loaded = nets.masked_small(kind, seed=8).eval()
+    loaded.load_state_dict(torch.load(state, weights_only=True))
+    for twin in (
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        torch.load(pickled, weights_only=False),
+        loaded,
+    ):
+        assert torch.equal(twin(X), model(X))
+        assert type(twin.conv1) is type(model.conv1)
+        assert twin.conv1.weight is not model.conv1.weight
+        for ours, theirs in zip(named_masks(twin), named_masks(model)):
+            assert ours.name == theirs.name
+            if kind == 'soft':
+                assert ours.mask.ticket
+                assert not ours.mask.logits.requires_grad
+        before = copy.deepcopy(model.state_dict())
+        nets.train(twin, steps=1)
+        after = model.state_dict()
+        assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_pickle_of_a_registered_layer():
+    layer = SoftMaskConv2d(2, 3, 3, mask_init=0.1)
+    nets.randomise(layer)
+    twin = pickle.loads(pickle.dumps(layer))
+    assert type(twin) is SoftMaskConv2d
+    x = torch.randn(1, 2, 5, 5)
+    assert torch.equal(twin(x), layer(x))
+
+
+def test_a_stock_checkpoint_is_the_base():
+    base = nets.small_base(seed=4)
+    model = nets.masked_small('score')
+    scores = model.conv1.weight_mask.scores.detach().clone()
+    found = model.load_state_dict(base.state_dict(), strict=False)
+    assert not found.unexpected_keys
+    assert all('_mask.' in key for key in found.missing_keys)
+    for name, parameter in base.named_parameters():
+        assert torch.equal(model.get_parameter(name), parameter)
+    assert torch.equal(model.conv1.weight_mask.scores, scores)
+
+
+def test_moving_average():
+    """What a schedule sets is copied, not averaged; logits are averaged."""
+    model = nets.masked_small('soft')
+    mask = model.conv1.weight_mask
+    mask.temperature.fill_(1.0)
+    ema = ExponentialMovingAverage(model, momentum=0.1)
+    ema.update_parameters(model)  # the first one copies
+    start = mask.logits.detach().clone()
+    with torch.no_grad():
+        mask.logits += 1
+    mask.temperature.fill_(200.0)
+    mask.ticket = True
+    ema.update_parameters(model)
+    shadow = ema.module.conv1.weight_mask
+    torch.testing.assert_close(shadow.logits, start + 0.1)
+    loaded = nets.masked_small('soft')
+    loaded.load_state_dict(ema.module.state_dict())
+    assert loaded.conv1.weight_mask.ticket
+    assert float(loaded.conv1.weight_mask.temperature) == 200.0
+
+
+@pytest.mark.parametrize('update_buffers', [False, True])
+def test_k_and_ticket_in_a_swapped_model(update_buffers):
+    """EMAHook exchanges tensors; a mask goes by the value that was set."""
+    for kind in ('topk', 'soft'):
+        model = nets.masked_small(kind)
+        ema = ExponentialMovingAverage(
+            model, momentum=0.1, update_buffers=update_buffers
+        )
+        ema.update_parameters(model)
+        for item in named_masks(model):
+            if kind == 'soft':
+                item.mask.ticket = True
+            else:
+                item.mask.k = 0.8
+        ema.update_parameters(model)
+        for ours, theirs in zip(
+            (*model.parameters(), *model.buffers()),
+            (*ema.module.parameters(), *ema.module.buffers()),
+        ):
+            kept = ours.data.clone()
+            ours.data.copy_(theirs.data)
+            theirs.data.copy_(kept)
+        for item in named_masks(model):
+            if kind == 'soft':
+                assert item.mask.ticket
+            else:
+                on = item.mask.hard()
+                assert int(on.sum()) == on.numel() - int(0.2 * on.numel())
+
+
+# ------------------------------------------------------- dtypes and layouts
+@pytest.mark.parametrize('kind', KINDS)
+def test_autocast(kind):
+    """The layers compute in bfloat16, the masks in float32."""
+    model = nets.masked_small(kind)
+    seen = []
+    for item in named_masks(model):
+        item.mask.register_forward_hook(
+            lambda mask, args, out: seen.append(out.dtype)
+        )
+    with torch.autocast('cpu', torch.bfloat16):
+        out = model(X)
+    assert out.dtype == torch.bfloat16
+    assert seen == [torch.float32] * 2
+    out.float().square().sum().backward()
+    for item in named_masks(model):
+        (own,) = item.mask.parameters()
+        assert own.grad.dtype == torch.float32
+        assert own.grad.any()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('kind', KINDS)
+def test_half(kind, dtype):
+    """Weights are halved, masks are not: the same bits are on."""
+    model = nets.masked_small(kind).eval()
+    before = [item.mask.hard() for item in named_masks(model)]
+    out = model(X)
+    model.to(dtype)
+    for item, on in zip(named_masks(model), before):
+        assert item.parameter.dtype == dtype
+        assert {p.dtype for p in item.mask.parameters()} == {torch.float32}
+        assert torch.equal(item.mask.hard(), on)
+        assert item.mask(item.parameter).dtype == dtype
+    found = model(X.to(dtype))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), out, rtol=0.05, atol=0.05)
+    model.double()
+    assert model(X.double()).dtype == torch.float64
+    assert model.conv1.weight_mask.dtype == torch.float64
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_channels_last(kind):
+    model, last = nets.masked_small(kind), nets.masked_small(kind)
+    last.to(memory_format=torch.channels_last)
+    x = X.to(memory_format=torch.channels_last)
+    for net, data in ((model, X), (last, x)):
+        net(data).square().sum().backward()
+    ours = dict(last.named_parameters())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(ours[name].grad, parameter.grad)
+
+
+def test_meta_device():
+    with torch.device('meta'):
+        model = nets.Small()
+        mask_parameters(model, nets.SMALL_RULES, ScoreMask)
+        mask_parameters(model, [('head.*', 'mask')], SoftMask)
+    assert model(torch.empty(2, 2, 6, 6, device='meta')).shape == (2, 3)
+
+
+# ------------------------------------------------------------- torch.compile
+@pytest.mark.parametrize('kind', KINDS)
+def test_compile(kind):
+    """One graph; the eager values and gradients to the bit."""
+    torch._dynamo.reset()
+    model = nets.masked_small(kind)
+    twin = copy.deepcopy(model)
+    compiled = torch.compile(twin, fullgraph=True, backend='aot_eager')
+    results = []
+    for net in (model, compiled):
+        out = net(X)
+        out.square().sum().backward()
+        results.append(out)
+    assert torch.equal(*results)
+    ours = dict(twin.named_parameters())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert torch.equal(ours[name].grad, parameter.grad), name
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize('quantity', ['temperature', 'k'])
+def test_a_schedule_does_not_recompile(quantity):
+    torch._dynamo.reset()
+    model = nets.masked_small('soft' if quantity == 'temperature' else 'score')
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(model, backend=backend)
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        for item in named_masks(model):
+            if quantity == 'k':
+                item.mask.k = value
+            else:
+                item.mask.temperature.fill_(value)
+        found = compiled(X)
+        torch.testing.assert_close(found, model(X))
+    # A plain number becomes a variable of the graph once it has changed.
+    assert len(graphs) <= (1 if quantity == 'temperature' else 2)
+    torch._dynamo.reset()
+
+
+def test_compile_while_held():
+    torch._dynamo.reset()
+    model = nets.masked_small().eval()
+    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    expected = model(X)
+    with hold_masks(model):
+        assert torch.equal(compiled(X), expected)
+    torch._dynamo.reset()
+
+
+# ----------------------------------------------------------- two processes
+@pytest.mark.ddp
+def test_two_processes_have_the_same_masks(tmp_path):
+    """And those of one process over the whole batch."""
+    command = [sys.executable, '-m', 'tests.core.weights.ddp_train']
+    processes = [
+        subprocess.Popen([*command, str(tmp_path), str(rank)], cwd=ROOT)
+        for rank in (0, 1)
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    for kind in ('score', 'soft'):
+        first, second = (
+            torch.load(tmp_path / f'{kind}{rank}.pth', weights_only=True)
+            for rank in (0, 1)
+        )
+        assert first.keys() == second.keys()
+        for name in first:
+            assert torch.equal(first[name], second[name]), name
+        whole = nets.masked_small(kind)
+        before = copy.deepcopy(whole.state_dict())
+        nets.train(whole.eval(), data=nets.small_input(4), lr=0.02)
+        for name, value in whole.state_dict().items():
+            torch.testing.assert_close(
+                first[name], value, rtol=1e-4, atol=1e-5
+            )
+            if name.endswith(('scores', 'logits')):
+                assert not torch.equal(value, before[name])
