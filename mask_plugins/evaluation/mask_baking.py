@@ -4,25 +4,29 @@
 import os.path as osp
 import warnings
 from fnmatch import fnmatchcase
-from typing import Any, Dict, List, NamedTuple, Set
+from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
 
 from mmengine.config import Config
 from torch import Tensor, nn
 
 from mask_plugins.core.weights import (
+    Adapter,
     MaskReport,
     SoftMask,
+    disable_masks,
     load_masks,
     mask_report,
     merge_masks,
     named_masks,
     read_adapter,
 )
+from mask_plugins.core.weights.adapter import base_hash, mask_keys
 from mask_plugins.models.converters import write_checkpoint
 
 from .files import write_json, write_text
 from .mask_export import empty_notes, load_masked_model, make_tickets
 from .stock_config import StockConfig, stock_config
+from .stock_heads import masked_heads, stock_state
 from .trained_model import build_model, load_weights, read_trained
 
 
@@ -90,22 +94,24 @@ def bake_adapter(
         ValueError: If the files and the config do not fit each other.
     """
     adapter = read_adapter(path)
-    stock = stock_config(cfg)
-    model = build_model(stock.cfg)
-    if next(named_masks(model), None) is not None:
-        raise ValueError(
-            'the model of the config has masks that cannot be taken out: give '
-            'the config of the stock model'
-        )
+    model = build_model(cfg)
     provided = {key for key in adapter.state if fnmatchcase(key, only)}
-    notes = _load_base(model, base, provided)
+    checked = strict and only == '*'
+    missing, notes = _load_base(model, base, provided, adapter, checked)
+    if next(named_masks(model), None) is not None:
+        with disable_masks(model):  # merging nothing takes them out
+            merge_masks(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        load_masks(model, adapter, only=only, strict=strict)
+        try:
+            load_masks(model, adapter, only=only, strict=strict)
+        except ValueError as error:
+            raise ValueError(f'{error}{missing}') from error
     notes += [str(warning.message) for warning in caught]
     notes += empty_notes(mask_report(model))
     classes = adapter.info.get('classes')
-    return _bake(model, stock, dict(classes=classes) if classes else {}, notes)
+    meta = dict(classes=classes) if classes else {}
+    return _bake(model, stock_config(cfg), meta, notes)
 
 
 def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
@@ -149,7 +155,7 @@ def _bake(
             f'logits or scores of {", ".join(report.not_finite)} are NaN or '
             'infinite: the training has diverged'
         )
-    state = merge_masks(model).state_dict()
+    state = stock_state(merge_masks(model))
     # What is written is what the stock model loads.
     load_weights(build_model(stock.cfg), state, 'the merged model')
     return Baked(state, dataset_meta, stock, report, notes)
@@ -173,11 +179,25 @@ def _make_soft(model: nn.Module) -> List[str]:
     ]
 
 
-def _load_base(model: nn.Module, path: str, provided: Set[str]) -> List[str]:
-    """Load base weights; what an adapter provides may be missing in them."""
+def _load_base(
+    model: nn.Module,
+    path: str,
+    provided: Set[str],
+    adapter: Adapter,
+    checked: bool,
+) -> Tuple[str, List[str]]:
+    """Load base weights; what an adapter provides may be missing in them.
+
+    Frozen weights that a head draws from its seed are in no pretrained file:
+    they are left as they were built, where the adapter can be ``checked``.
+
+    Returns:
+        tuple[str, list[str]]: What is missing in words, and notes.
+    """
     weights = read_trained(path)
     weights = {k: v for k, v in weights.items() if not _of_mask(k, weights)}
-    state = model.state_dict()
+    inside = set(mask_keys(model))
+    state = {k: v for k, v in model.state_dict().items() if k not in inside}
     needed = set(state) - provided
     # A file of the backbone alone has its names without the prefix.
     options = [
@@ -185,30 +205,45 @@ def _load_base(model: nn.Module, path: str, provided: Set[str]) -> List[str]:
         for prefix in ('', 'backbone.')
     ]
     found = max(options, key=lambda option: len(needed & set(option)))
-    problems = [
-        f'it has no {key}' for key in state if key in needed - {*found}
-    ]
+    prefixes = tuple(prefix for prefix, _ in masked_heads(model))
+    drawn = {k: state[k].clone() for k in needed if k.startswith(prefixes)}
+    missing = [f'it has no {k}' for k in state if k in needed - {*found}]
+    problems = [] if checked else missing
     problems += [
         f'{key} has the shape {tuple(found[key].shape)} in it and '
         f'{tuple(state[key].shape)} in the model'
         for key in state
-        if key in needed & set(found) and found[key].shape != state[key].shape
+        if key in (needed - set(drawn)) & set(found)
+        and found[key].shape != state[key].shape
     ]
     if problems:
-        more = f' and {len(problems) - 4} more' if len(problems) > 4 else ''
         raise ValueError(
             f'the base weights {path!r} do not fit the model of the config: '
-            f'{"; ".join(problems[:4])}{more}'
+            f'{_first(problems, "; ")}'
         )
-    model.load_state_dict({key: found[key] for key in needed}, strict=False)
+    fitting = {
+        key: found[key]
+        for key in needed & set(found)
+        if found[key].shape == state[key].shape
+    }
+    model.load_state_dict(fitting, strict=False)
+    if checked and base_hash(model, adapter.state) != adapter.base_sha256:
+        model.load_state_dict(drawn, strict=False)
     unused = [k for k, f in zip(weights, found) if f not in state]
-    if not unused:
-        return []
-    more = ', ...' if len(unused) > 4 else ''
-    return [
-        f'{len(unused)} tensors of {osp.basename(path)} have no place in the '
-        f'model: {", ".join(unused[:4])}{more}'
-    ]
+    notes = []
+    if unused:
+        notes.append(
+            f'{len(unused)} tensors of {osp.basename(path)} have no place in '
+            f'the model: {_first(unused, ", ")}'
+        )
+    text = f'; the base {path!r}: {_first(missing, "; ")}' if missing else ''
+    return text, notes
+
+
+def _first(items: Sequence[str], separator: str) -> str:
+    """The first four, and how many more there are."""
+    more = f' and {len(items) - 4} more' if len(items) > 4 else ''
+    return separator.join(items[:4]) + more
 
 
 def _of_mask(key: str, weights: Dict[str, Tensor]) -> bool:

@@ -7,6 +7,8 @@ from mmengine.config import Config, ConfigDict
 
 from mask_plugins.version import __version__
 
+from .stock_heads import MASKED_HEADS, stock_head_config
+
 PREFIX = 'mask_plugins.'
 # What a test needs; the rest of a config is about training.
 KEPT = (
@@ -50,8 +52,8 @@ def stock_config(cfg: Config) -> StockConfig:
     """Take the masks, and what trains them, out of a config.
 
     ``mask_plugins.MaskedModel`` becomes its module, a layer with soft masks
-    the layer of torch; hooks and metrics of this package go, and so does all
-    that is about training. A config without masks is only cut to what a test
+    the layer of torch, a masked head the linear one of mmpretrain; hooks and
+    metrics of this package go, and so does all that is about training. A config without masks is only cut to what a test
     needs.
 
     Args:
@@ -99,6 +101,10 @@ def _strip(node: Any) -> Any:
         return _REMOVED
     items = {key: _strip(value) for key, value in node.items()}
     items = {k: v for k, v in items.items() if v is not _REMOVED}
+    if kind in MASKED_HEADS:
+        return stock_head_config(items)
+    if kind == 'TextPrototypeClsHead':
+        items.pop('mask', None)
     if kind in STOCK_LAYERS:
         items = {k: v for k, v in items.items() if k not in MASK_ARGUMENTS}
         items['type'] = STOCK_LAYERS[kind]

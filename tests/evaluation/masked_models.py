@@ -58,14 +58,39 @@ model = dict(
     mask=dict(type='mask_plugins.ScoreMask', {options}),
 )
 """
+# The frozen weights of these heads are in no base.
+HEAD = BACKBONE.replace(
+    'test_evaluator',
+    "model['head'] = dict(_delete_=True, {head})\ntest_evaluator",
+)
 _backbone = ', '.join(f'{key}={value!r}' for key, value in RESNET.items())
+
+
+def _head(kind, options=''):
+    """Masked backbone and head."""
+    head = (
+        f"type='mask_plugins.{kind}', num_classes=10, in_channels=8, {options}"
+    )
+    return HEAD.format(backbone=_backbone, head=head)
+
+
 CONFIGS = dict(
     soft=SOFT,
     backbone=BACKBONE.format(backbone=_backbone),
     whole=WHOLE.format(options=''),
     flip=WHOLE.format(options="criterion='flip', scale=False"),
+    head=_head('MaskedLinearClsHead'),
+    hidden=_head('MaskedLinearClsHead', 'hidden_channels=[12]'),
+    constant=_head('MaskedConstantClsHead'),
+    negative=_head('MaskedConstantClsHead', "sign='negative'"),
     topk=WHOLE.format(options="criterion='topk', k=0.3"),
 )
+
+
+def model_head(config):
+    """The head of a config."""
+    model = Config.fromfile(config).model
+    return model.get('head') or model.module.head
 
 
 class Masked(NamedTuple):
@@ -91,6 +116,8 @@ def write_masked(folder, kind='whole', seed=0, temperature=2.0):
     config.write_text(CONFIGS[kind])
     model = build_model(Config.fromfile(config))
     weights = torch.load(base, weights_only=True)['state_dict']
+    if 'mask_plugins.Masked' in str(model_head(config)):
+        weights = {k: v for k, v in weights.items() if 'head' not in k}
     model.load_state_dict(weights, strict=False)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -100,8 +127,9 @@ def write_masked(folder, kind='whole', seed=0, temperature=2.0):
             if kind == 'soft':
                 item.mask.temperature.fill_(temperature)
         # What else a training changes.
+        trained = {k for k, p in model.named_parameters() if p.requires_grad}
         for name, tensor in model.state_dict().items():
-            if 'running' in name or name.startswith('head'):
+            if 'running' in name or (name in trained and 'head.fc' in name):
                 tensor.add_(torch.rand(tensor.shape, generator=generator))
         if kind == 'soft':
             for name, parameter in model.named_parameters():

@@ -11,9 +11,9 @@ from mmengine.runner import Runner
 from mask_plugins.core.weights import SoftMask, mask_report, named_masks
 from mask_plugins.core.weights.ticket import CRITERIA, SCOPES, make_ticket
 from mask_plugins.engine.attribute_target import unwrap
+from mask_plugins.engine.mask_penalty import add_mask_penalty
 from mask_plugins.engine.rewind_point import RewindPoint
 from mask_plugins.engine.sparsification_plan import SparsificationPlan
-from mask_plugins.models.mask_penalty import add_mask_penalty
 from mask_plugins.registry import HOOKS
 
 STATE = 'continuous_sparsification'
