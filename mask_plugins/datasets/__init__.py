@@ -13,7 +13,7 @@ __all__ = [
     'ClassSubset',
     'Digits',
     'ImageFolder',
+    'StratifiedSplit',
     'SubsetByRandperm',
     'ZhouSplitDataset',
-    'StratifiedSplit',
 ]
