@@ -1,0 +1,225 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""MaskedModel and the masked layers in configs: what mmengine does to them."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook, Hook
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from mmpretrain.models import ResNet, VisionTransformer
+from torch import nn
+
+from mask_plugins.core.weights import (
+    ScoreMask,
+    SoftMask,
+    SoftMaskConv2d,
+    disable_masks,
+    merge_masks,
+    named_masks,
+)
+from tests.engine.masked_toys import Soft
+from tests.engine.toys import build_runner
+
+RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8,
+              stem_channels=8)  # fmt: skip
+MASKS = dict(
+    score=dict(type='mask_plugins.ScoreMask', init='normal'),
+    soft=dict(type='mask_plugins.SoftMask', init=-0.1),
+)
+
+
+def build(module=RESNET, mask='score', **kwargs):
+    return MODELS.build(
+        dict(
+            type='mask_plugins.MaskedModel',
+            module=module,
+            mask=MASKS[mask] if isinstance(mask, str) else mask,
+            **kwargs,
+        )
+    )
+
+
+def weights_of(model):
+    """The state without that of masks."""
+    state = model.state_dict()
+    return {key: v for key, v in state.items() if '_mask.' not in key}
+
+
+def test_it_is_the_model_itself():
+    model = build(
+        rules=[('*conv*', 'mask'), ('*downsample*', 'mask'), ('*', 'freeze')]
+    )
+    assert type(model) is ResNet
+    assert weights_of(model).keys() == MODELS.build(RESNET).state_dict().keys()
+    trained = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(name.endswith('_mask.scores') for name in trained)
+
+
+def test_all_weights_by_default():
+    vit = dict(type='mmpretrain.VisionTransformer', arch='deit-t',
+               img_size=32, patch_size=16)  # fmt: skip
+    model = build(vit, 'soft')
+    assert isinstance(model, VisionTransformer)
+    names = [item.name for item in named_masks(model)]
+    assert 'layers.0.attn.qkv.weight' in names
+    assert 'patch_embed.projection.weight' in names
+    assert all(name.endswith('weight') for name in names)
+    assert len(names) == 1 + 12 * 4
+    with pytest.raises(ValueError, match='no convolution and no linear'):
+        build(nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ('mask', 'error', 'message'),
+    [
+        (dict(init=1.0), TypeError, 'mask must be a dict such as'),
+        (dict(type='mask_plugins.Mask'), KeyError, "there is no 'mask_plug"),
+        (dict(type='mask_plugins.SoftMask', s0=0), TypeError, 's0'),
+    ],
+)
+def test_wrong_masks(mask, error, message):
+    with pytest.raises(error, match=message):
+        build(mask=mask)
+
+
+# ----------------------------------------------------------- initial weights
+class Net(BaseModule):
+    """Conv and linear, initialised by init_cfg."""
+
+    def __init__(self, conv_cfg=None, init_cfg=None):
+        super().__init__(init_cfg)
+        conv = SoftMaskConv2d if conv_cfg else nn.Conv2d
+        self.conv = conv(2, 3, 3)
+        self.fc = nn.Linear(3, 2)
+
+
+BY_TYPE = [
+    dict(type='Constant', layer='Conv2d', val=2.0, bias=1.0),
+    dict(type='Constant', layer=['Linear'], val=3.0),
+]
+
+
+@pytest.mark.parametrize('way', ['wrapped', 'registered'])
+def test_init_cfg_by_type_of_layer(way):
+    if way == 'registered':
+        model = Net(conv_cfg=True, init_cfg=BY_TYPE)
+    else:
+        model = build(Net(init_cfg=BY_TYPE), 'soft')
+    model.init_weights()
+    assert (model.conv.weight == 2).all()
+    assert (model.conv.bias == 1).all()
+    assert (model.fc.weight == 3).all()
+    assert not model.conv.weight_mask.logits.add(
+        0.1 * (way == 'wrapped')
+    ).any()
+
+
+@pytest.mark.parametrize('mask', list(MASKS))
+def test_pretrained_weights_are_those_of_the_file(mask, tmp_path):
+    torch.manual_seed(3)
+    stock = MODELS.build(RESNET)
+    stock.init_weights()
+    path = str(tmp_path / 'resnet.pth')
+    torch.save(dict(state_dict=stock.state_dict()), path)
+    module = dict(RESNET, init_cfg=dict(type='Pretrained', checkpoint=path))
+    before = build(module, mask)
+    masks = {i.name: copy.deepcopy(i.mask) for i in named_masks(before)}
+    before.init_weights()
+    loaded_first = MODELS.build(module)
+    loaded_first.init_weights()
+    after = build(loaded_first, mask)
+    x = torch.randn(2, 3, 32, 32)
+    for model in (before, after):
+        found = weights_of(model)
+        for key, value in stock.state_dict().items():
+            assert torch.equal(found[key], value), key
+        model.eval(), stock.eval()  # which give None
+        with disable_masks(model):
+            assert torch.equal(model(x)[0], stock(x)[0])
+    for item in named_masks(before):  # not touched by the file
+        for ours, kept in zip(
+            item.mask.parameters(), masks[item.name].parameters()
+        ):
+            assert torch.equal(ours, kept)
+
+
+def test_masked_layers_of_a_stock_backbone():
+    cfg = dict(RESNET, conv_cfg=dict(type='mask_plugins.SoftMaskConv2d',
+                                     mask_init=-0.1))  # fmt: skip
+    model = MODELS.build(cfg)
+    stock = MODELS.build(RESNET)
+    assert weights_of(model).keys() == stock.state_dict().keys()
+    convs = [m for m in stock.modules() if isinstance(m, nn.Conv2d)]
+    masks = list(named_masks(model))
+    assert len(masks) == len(convs)
+    assert all(item.mask.init == -0.1 for item in masks)
+    model.init_weights()
+    merged = merge_masks(model)
+    assert {type(m) for m in merged.modules()} == {
+        type(m) for m in stock.modules()
+    }
+
+
+# ----------------------------------------------------------------- the runner
+class Anneal(Hook):
+    """A temperature per iteration, and a ticket at the end."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for item in named_masks(runner.model):
+            item.mask.temperature.fill_(1.0 + runner.iter)
+            item.mask.ticket = runner.iter >= 5
+
+
+class Watch(Hook):
+    """The values while the averaged weights are validated."""
+
+    def after_val_epoch(self, runner, metrics=None):
+        masks = [item.mask for item in named_masks(runner.model)]
+        self.temperatures = {float(mask.temperature) for mask in masks}
+        self.tickets = {mask.ticket for mask in masks}
+
+
+def test_ema_hook(tmp_path):
+    """Weights and logits are averaged, what a schedule sets is not."""
+    watch = Watch()
+    runner = build_runner(
+        tmp_path, hooks=[Anneal(), EMAHook(momentum=0.1), watch], model=Soft
+    )
+    runner.train()
+    assert watch.temperatures == {6.0}
+    assert watch.tickets == {True}
+    path = tmp_path / 'epoch_2.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    averaged = checkpoint['state_dict']
+    source = checkpoint['ema_state_dict']
+    for key, value in averaged.items():
+        other = source[f'module.{key}']
+        if key.endswith(('temperature', 'ticket_flag')):
+            assert torch.equal(value, other)
+            assert float(value) in (6.0, 1.0)
+        elif key.endswith(('weight', 'logits')):
+            assert not torch.equal(value, other)
+
+
+@pytest.mark.parametrize('kind', [ScoreMask, SoftMask])
+def test_load_from(kind, tmp_path):
+    """A stock checkpoint, loaded by the runner: the base to the bit."""
+    masked = Soft if kind is SoftMask else Soft.__mro__[1]
+    stock = {
+        key: torch.randn_like(value)
+        for key, value in masked().state_dict().items()
+        if '_mask.' not in key
+    }
+    torch.save(dict(state_dict=stock), tmp_path / 'stock.pth')
+    runner = build_runner(
+        tmp_path / 'run', model=masked,
+        load_from=str(tmp_path / 'stock.pth'),
+    )  # fmt: skip
+    runner.load_or_resume()
+    found = runner.model.state_dict()
+    assert stock
+    for key, value in stock.items():
+        assert torch.equal(found[key], value)
