@@ -4,7 +4,7 @@
 import os.path as osp
 import warnings
 from fnmatch import fnmatchcase
-from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Set
 
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from mask_plugins.core.weights import (
     named_masks,
     read_adapter,
 )
-from mask_plugins.core.weights.adapter import base_hash, mask_keys
+from mask_plugins.core.weights.base_hash import mask_keys, tensor_hash
 from mask_plugins.models.converters import write_checkpoint
 
 from .files import write_json, write_text
@@ -96,17 +96,13 @@ def bake_adapter(
     adapter = read_adapter(path)
     model = build_model(cfg)
     provided = {key for key in adapter.state if fnmatchcase(key, only)}
-    checked = strict and only == '*'
-    missing, notes = _load_base(model, base, provided, adapter, checked)
+    notes = _load_base(model, base, provided, adapter)
     if next(named_masks(model), None) is not None:
         with disable_masks(model):  # merging nothing takes them out
             merge_masks(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        try:
-            load_masks(model, adapter, only=only, strict=strict)
-        except ValueError as error:
-            raise ValueError(f'{error}{missing}') from error
+        load_masks(model, adapter, only=only, strict=strict)
     notes += [str(warning.message) for warning in caught]
     notes += empty_notes(mask_report(model))
     classes = adapter.info.get('classes')
@@ -180,24 +176,22 @@ def _make_soft(model: nn.Module) -> List[str]:
 
 
 def _load_base(
-    model: nn.Module,
-    path: str,
-    provided: Set[str],
-    adapter: Adapter,
-    checked: bool,
-) -> Tuple[str, List[str]]:
+    model: nn.Module, path: str, provided: Set[str], adapter: Adapter
+) -> List[str]:
     """Load base weights; what an adapter provides may be missing in them.
 
     Frozen weights that a head draws from its seed are in no pretrained file:
-    they are left as they were built, where the adapter can be ``checked``.
+    they are left as they were built, where the adapter belongs to those.
 
     Returns:
-        tuple[str, list[str]]: What is missing in words, and notes.
+        list[str]: Notes.
     """
     weights = read_trained(path)
     weights = {k: v for k, v in weights.items() if not _of_mask(k, weights)}
     inside = set(mask_keys(model))
     state = {k: v for k, v in model.state_dict().items() if k not in inside}
+    prefixes = tuple(prefix for prefix, _ in masked_heads(model))
+    drawn = {key for key in state if key.startswith(prefixes)}
     needed = set(state) - provided
     # A file of the backbone alone has its names without the prefix.
     options = [
@@ -205,39 +199,32 @@ def _load_base(
         for prefix in ('', 'backbone.')
     ]
     found = max(options, key=lambda option: len(needed & set(option)))
-    prefixes = tuple(prefix for prefix, _ in masked_heads(model))
-    drawn = {k: state[k].clone() for k in needed if k.startswith(prefixes)}
-    missing = [f'it has no {k}' for k in state if k in needed - {*found}]
-    problems = [] if checked else missing
+    unused = [k for k, f in zip(weights, found) if f not in state]
+    for key in drawn & set(found):
+        if tensor_hash(found[key]) != adapter.bases.get(key):
+            del found[key]
+    needed -= drawn - set(found)
+    problems = [
+        f'it has no {key}' for key in state if key in needed - {*found}
+    ]
     problems += [
         f'{key} has the shape {tuple(found[key].shape)} in it and '
         f'{tuple(state[key].shape)} in the model'
         for key in state
-        if key in (needed - set(drawn)) & set(found)
-        and found[key].shape != state[key].shape
+        if key in needed & set(found) and found[key].shape != state[key].shape
     ]
     if problems:
         raise ValueError(
             f'the base weights {path!r} do not fit the model of the config: '
             f'{_first(problems, "; ")}'
         )
-    fitting = {
-        key: found[key]
-        for key in needed & set(found)
-        if found[key].shape == state[key].shape
-    }
-    model.load_state_dict(fitting, strict=False)
-    if checked and base_hash(model, adapter.state) != adapter.base_sha256:
-        model.load_state_dict(drawn, strict=False)
-    unused = [k for k, f in zip(weights, found) if f not in state]
-    notes = []
-    if unused:
-        notes.append(
-            f'{len(unused)} tensors of {osp.basename(path)} have no place in '
-            f'the model: {_first(unused, ", ")}'
-        )
-    text = f'; the base {path!r}: {_first(missing, "; ")}' if missing else ''
-    return text, notes
+    model.load_state_dict({key: found[key] for key in needed}, strict=False)
+    if not unused:
+        return []
+    return [
+        f'{len(unused)} tensors of {osp.basename(path)} have no place in the '
+        f'model: {_first(unused, ", ")}'
+    ]
 
 
 def _first(items: Sequence[str], separator: str) -> str:

@@ -15,7 +15,7 @@ from mask_plugins.core.weights import (
     named_masks,
     pack_masks,
 )
-from mask_plugins.core.weights.adapter import mask_keys
+from mask_plugins.core.weights.base_hash import mask_keys
 from mask_plugins.version import __version__
 
 from .trained_model import load_trained_model

@@ -53,8 +53,8 @@ def stock_config(cfg: Config) -> StockConfig:
 
     ``mask_plugins.MaskedModel`` becomes its module, a layer with soft masks
     the layer of torch, a masked head the linear one of mmpretrain; hooks and
-    metrics of this package go, and so does all that is about training. A config without masks is only cut to what a test
-    needs.
+    metrics of this package go, and so does all that is about training. A
+    config without masks is only cut to what a test needs.
 
     Args:
         cfg (Config): The whole config. Not changed.

@@ -30,7 +30,7 @@ def parse_args(argv=None):
         default='*',
         metavar='PATTERN',
         help='take only names of the adapter that match, such as "backbone.*"'
-        '; without checking that the base is that of the adapter',
+        '; the rest comes from the base',
     )
     parser.add_argument(
         '--any-base',
