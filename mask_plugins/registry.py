@@ -9,6 +9,7 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
@@ -24,6 +25,12 @@ MODELS = Registry(
 HOOKS = Registry(
     'hook',
     parent=MMENGINE_HOOKS,
+    scope='mask_plugins',
+    locations=['mask_plugins.engine'],
+)
+LOOPS = Registry(
+    'loop',
+    parent=MMENGINE_LOOPS,
     scope='mask_plugins',
     locations=['mask_plugins.engine'],
 )

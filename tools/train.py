@@ -16,7 +16,9 @@ def parse_args():
         description='Train a model from a config.',
         epilog='Several processes: `torchrun --nproc_per_node 2 '
         'tools/train.py CONFIG --launcher pytorch`, or `srun ... --launcher '
-        'slurm`. Both work on nodes without a GPU.',
+        'slurm`. Both work on nodes without a GPU. SIGTERM and SIGUSR1 end a '
+        'run after its iteration with exit code 75; the same command goes on '
+        'from there.',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
@@ -27,6 +29,12 @@ def parse_args():
         metavar='CHECKPOINT',
         help='go on from this checkpoint; without a value, from the newest '
         'one in the work_dir, if there is one',
+    )
+    parser.add_argument(
+        '--keep',
+        metavar='POLICY',
+        help="which checkpoints stay, in place of the config's "
+        'max_keep_ckpts: newest:N, best and every:K, joined by commas',
     )
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision'
@@ -97,6 +105,8 @@ def apply_args(cfg, args):
         if args.resume != 'auto':
             run_config.check_file(args.resume, '--resume')
             cfg.load_from = args.resume
+    if args.keep is not None:
+        run_config.set_keep(cfg, args.keep)
     run_config.set_dataloader_defaults(
         cfg,
         pin_memory=False if args.no_pin_memory else None,

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mask_plugins.engine.run_state import EXIT_PREEMPTED, read_state
+
 from .test_resume import assert_same_run, log_lines
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +55,18 @@ def test_two_processes_resume_exactly(tmp_path):
         assert line['loss'] == pytest.approx(loss, rel=1e-6)
     killed = tmp_path / 'killed'
     assert_same_run(killed, whole)
+
+
+@pytest.mark.ddp
+def test_a_signal_to_one_of_two_processes_stops_both(tmp_path):
+    """In the same iteration, inside an epoch; started again, they go on."""
+    codes, output = launch(tmp_path, 'whole')
+    assert codes == [0, 0], output
+    codes, output = launch(tmp_path, 'stop')
+    assert codes == [EXIT_PREEMPTED] * 2, output
+    state = read_state(tmp_path / 'killed')
+    assert state['iteration'] == 3
+    assert state['reason'] == 'got SIGTERM'
+    codes, output = launch(tmp_path, 'go on')
+    assert codes == [0, 0], output
+    assert_same_run(tmp_path / 'killed', tmp_path / 'whole')

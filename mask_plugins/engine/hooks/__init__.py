@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Hooks, one per file."""
 
+from .preemption_hook import PreemptionHook
 from .pss_hook import PSSHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
@@ -9,6 +10,7 @@ from .train_log_hook import TrainLogHook
 
 __all__ = [
     'PSSHook',
+    'PreemptionHook',
     'SafeCheckpointHook',
     'ScheduleHook',
     'SeedHook',
