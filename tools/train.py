@@ -100,11 +100,9 @@ def apply_args(cfg, args):
             )
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None
         if args.resume != 'auto':
             run_config.check_file(args.resume, '--resume')
-            cfg.load_from = args.resume
+        run_config.set_resume(cfg, args.resume)
     if args.keep is not None:
         run_config.set_keep(cfg, args.keep)
     run_config.set_dataloader_defaults(

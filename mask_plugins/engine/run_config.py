@@ -106,6 +106,25 @@ def set_dataloader_defaults(
         loader.persistent_workers = loader.persistent_workers and has_workers
 
 
+def set_resume(cfg: Config, checkpoint: str) -> None:
+    """Have a run go on from a checkpoint.
+
+    Args:
+        cfg (Config): The whole config. Changed in place.
+        checkpoint (str): A path, or 'auto' for the newest one in the
+            work_dir. Where there is none yet, a ``load_from`` of the config
+            is what the run begins with: the same command starts a
+            fine-tuning and goes on with it.
+    """
+    if checkpoint != 'auto':
+        cfg.resume, cfg.load_from = True, checkpoint
+        return
+    begun = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
+    cfg.resume = begun or cfg.get('load_from') is None
+    if cfg.resume:
+        cfg.load_from = None
+
+
 def set_keep(cfg: Config, policy: str) -> None:
     """Say which checkpoints stay, whatever the config says.
 

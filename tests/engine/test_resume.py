@@ -107,9 +107,8 @@ def assert_same_run(work_dir, reference):
             if key.split('/')[-1] in ('time', 'data_time', 'memory'):
                 scalars.pop(key)
     assert set(a) == set(b)
-    keys = ['state_dict', 'ema_state_dict', 'optimizer']
-    if 'param_schedulers' in b:
-        keys.append('param_schedulers')
+    keys = ['state_dict', 'optimizer']
+    keys += [k for k in ('ema_state_dict', 'param_schedulers') if k in b]
     for part in (*keys, 'message_hub.log_scalars'):
         old, new = b, a
         for key in part.split('.'):

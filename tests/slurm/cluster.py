@@ -7,9 +7,11 @@ opens a shell in which ``sbatch``, ``srun`` and ``squeue`` work. Needs root.
 
 import argparse
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +43,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
 SwitchType=switch/none
+PropagatePrioProcess=1
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
@@ -48,12 +51,12 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait=5
+KillWait=30
 MinJobAge=600
 InactiveLimit=0
 OverTimeLimit=0
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000
-NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 CPUs=4
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 CPUs=12
 PartitionName=test Nodes=ALL Default=YES MaxTime=60 State=UP
 """
 
@@ -167,6 +170,7 @@ class Cluster:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    preexec_fn=_end_with_parent,
                 )
             )
 
@@ -192,6 +196,12 @@ class Cluster:
                     f'{what} did not come up (ended: {ended}):\n{text}'
                 )
             time.sleep(0.2)
+
+
+def _end_with_parent():
+    """Have the kernel end a daemon when this process is killed."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -65,6 +65,10 @@ def parse_args(argv=None):
         help='show it again every so many seconds, until all runs have ended',
     )
 
+    one.add_argument(
+        '--json', action='store_true', help='print JSON, for other programs'
+    )
+
     one = command('resubmit', 'submit what is missing, stopped or failed')
     one.add_argument('target', metavar='folder', help='folder of a sweep')
     add_slurm_arguments(one)

@@ -2,7 +2,7 @@
 """The subcommands of tools/slurm/sweep.py: each returns an exit code."""
 
 import argparse
-import os
+import json
 import os.path as osp
 import signal
 import subprocess
@@ -89,10 +89,9 @@ def submit(args: argparse.Namespace, tools: Tools) -> int:
     indices = [run.index for run in runs]
     path = write_script(manifest, tools.text(), indices)
     write_manifest(manifest)
-    if not manifest.slurm.prologue:
-        # A task without an environment of its own gets this one.
-        os.environ['MASK_PLUGINS_PYTHON'] = sys.executable
-    job = slurm_client.submit(path, manifest.folder, indices)
+    # A task without an environment of its own gets this one.
+    python = '' if manifest.slurm.prologue else sys.executable
+    job = slurm_client.submit(path, manifest.folder, indices, python)
     print(
         f'submitted array {job} with {len(runs)} of {len(manifest.runs)} '
         f'runs ({array_text(indices)}); `sweep.py status {manifest.folder}`'
@@ -130,6 +129,11 @@ def status(args: argparse.Namespace, tools: Tools) -> int:
     """Print the table, once, or until no run is on its way."""
     metric = Metric.parse(args.metric)
     manifest = read_manifest(args.folder)
+
+    if args.json:
+        found = sweep_status(manifest, metric)
+        print(json.dumps([one.to_dict() for one in found], indent=1))
+        return 0
 
     def look() -> Tuple[bool, Group]:
         found = sweep_status(manifest, metric)

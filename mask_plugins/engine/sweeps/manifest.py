@@ -11,7 +11,12 @@ from mmengine.config import Config
 from mask_plugins.evaluation.files import read_json, write_text
 
 from .grid import CONFIG, Spec, folder_names
-from .options import apply_overrides, check_value, format_options
+from .options import (
+    apply_overrides,
+    check_value,
+    format_options,
+    without_marks,
+)
 from .slurm_options import SlurmOptions
 
 FORMAT = 1
@@ -119,6 +124,7 @@ def make_manifest(
             configs[path] = Config.fromfile(path)
             targets[path] = osp.join('configs', osp.basename(path))
         cfg = apply_overrides(configs[path], overrides)
+        overrides = without_marks(overrides)
         format_options(overrides)
         epochs = cfg.get('train_cfg', {}).get('max_epochs')
         work_dir = osp.join('runs', name)

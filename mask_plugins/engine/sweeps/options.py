@@ -8,6 +8,8 @@ from mmengine.config import Config
 
 from mask_plugins.evaluation.cli import parse_options
 
+# Before a key that the config does not have yet.
+NEW = '+'
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -98,20 +100,27 @@ def check_value(key: str, value: Any) -> None:
 
 
 def apply_overrides(cfg: Config, overrides: Dict[str, Any]) -> Config:
-    """A copy of a config with settings changed; none of them may be new.
+    """A copy of a config with settings changed.
 
     Args:
         cfg (Config): The config.
-        overrides (dict): Dotted keys; numbers are indices of lists.
+        overrides (dict): Dotted keys; numbers are indices of lists. A key
+            that is new must begin with ``+``.
 
     Raises:
         ValueError: If the config has no such key; it names near ones.
     """
     for key in overrides:
-        _check_key(cfg, key)
+        if not key.startswith(NEW):
+            _check_key(cfg, key)
     copy = Config(cfg.to_dict())
-    copy.merge_from_dict(overrides, allow_list_keys=True)
+    copy.merge_from_dict(without_marks(overrides), allow_list_keys=True)
     return copy
+
+
+def without_marks(overrides: Dict[str, Any]) -> Dict[str, Any]:
+    """The same settings, as ``--cfg-options`` has them."""
+    return {key.lstrip(NEW): value for key, value in overrides.items()}
 
 
 def _check_key(cfg: Config, key: str) -> None:
@@ -126,8 +135,8 @@ def _check_key(cfg: Config, key: str) -> None:
             place = '.'.join(walked) or 'the config'
             raise ValueError(
                 f'{key!r} is not in the config: {place} has '
-                f'{_known(part, known)}. A misspelt key would be ignored, so '
-                'write the key into the config first if it is a new one'
+                f'{_known(part, known)}. A misspelt key would be ignored; if '
+                f'it is meant to be a new one, write {NEW}{key}'
             )
         here = here[int(part) if isinstance(here, (list, tuple)) else part]
         walked.append(part)

@@ -47,6 +47,12 @@ class RunStatus(NamedTuple):
     detail: str = ''
     active: bool = False
 
+    def to_dict(self) -> Dict[str, Any]:
+        """As JSON has it."""
+        values = self._asdict()
+        run = values.pop('run')
+        return dict(index=run.index, name=run.name, **values)
+
 
 def sweep_status(manifest: Manifest, metric: Metric) -> List[RunStatus]:
     """The state of every run, from manifest, SLURM and logs.

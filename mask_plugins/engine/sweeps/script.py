@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from mmengine.config import Config
 
 from .manifest import LOGS, SCRIPT, Manifest, SweepRun
-from .options import apply_overrides, format_options
+from .options import NEW, apply_overrides, format_options
 
 _STAGE = """
 # Data to the local disk, once per node: tasks of one node share it.
@@ -139,7 +139,8 @@ def _staged(manifest: Manifest, run: SweepRun, cfg: Config) -> List[str]:
     source = osp.abspath(manifest.slurm.stage)
     if not osp.exists(source):
         raise ValueError(f'stage: there is nothing at {source}')
-    cfg = apply_overrides(cfg, run.overrides)
+    marked = {f'{NEW}{key}': value for key, value in run.overrides.items()}
+    cfg = apply_overrides(cfg, marked)  # they were checked when planned
     found, roots = [], []
     for key, value in _leaves(cfg.to_dict()):
         if key.endswith('data_root') and value:

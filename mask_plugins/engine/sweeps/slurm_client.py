@@ -2,6 +2,7 @@
 """Ask SLURM: sbatch, squeue and, where there is accounting, sacct."""
 
 import getpass
+import os
 import os.path as osp
 import subprocess
 import time
@@ -34,13 +35,17 @@ class Queued(NamedTuple):
         return self.state in ACTIVE
 
 
-def submit(script: str, folder: str, indices: Sequence[int]) -> str:
+def submit(
+    script: str, folder: str, indices: Sequence[int], python: str = ''
+) -> str:
     """Submit a script and note that in ``submissions.json``.
 
     Args:
         script (str): Path of the array script.
         folder (str): Folder of the sweep.
         indices (Sequence[int]): The tasks it starts.
+        python (str): What the tasks run; by default the ``python`` of
+            their environment.
 
     Returns:
         str: The job id.
@@ -48,7 +53,10 @@ def submit(script: str, folder: str, indices: Sequence[int]) -> str:
     Raises:
         OSError: If there is no sbatch, or it refuses.
     """
-    out = _run(['sbatch', '--parsable', script])
+    env = dict(os.environ)
+    if python:
+        env['MASK_PLUGINS_PYTHON'] = python
+    out = _run(['sbatch', '--parsable', script], env)
     job = out.strip().split('\n')[-1].split(';')[0]
     entries = read_submissions(folder)
     entries.append(
@@ -115,13 +123,14 @@ def accounting(jobs: Sequence[str]) -> Dict[Task, str]:
     return found
 
 
-def _run(command: List[str], timeout: Optional[float] = 60) -> str:
+def _run(command: List[str], env: Optional[Dict[str, str]] = None) -> str:
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=60,
+            env=env,
         )
     except FileNotFoundError:
         raise OSError(
