@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import signal
 
 from mmengine.config import DictAction
 
@@ -115,6 +116,9 @@ def apply_args(cfg, args):
 def main():
     """Train."""
     args = parse_args()
+    # "Stop and save" has to wait until there is something to save: the
+    # PreemptionHook takes it when training begins.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # Only now: they import torch, and mim asks for the help before each run.
     from mask_plugins.engine import launch, run_config
 
@@ -126,7 +130,10 @@ def main():
         launch.prepare_launch(cfg, args.launcher)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise SystemExit(f'train.py: {error}') from error
-    run_config.build_runner(cfg).train()
+    runner = run_config.build_runner(cfg)
+    if not run_config.is_preemptible(runner):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    runner.train()
     launch.end_launch()
 
 

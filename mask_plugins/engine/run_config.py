@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mask_plugins.engine.hooks import PreemptionHook
 from mask_plugins.engine.keep_policy import KeepPolicy
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -145,6 +146,11 @@ def set_keep(cfg: Config, policy: str) -> None:
         )
     hook.pop('max_keep_ckpts', None)
     hook.keep = policy
+
+
+def is_preemptible(runner: Runner) -> bool:
+    """Whether a runner has a ``PreemptionHook``."""
+    return any(isinstance(hook, PreemptionHook) for hook in runner.hooks)
 
 
 def build_runner(cfg: Config) -> Runner:

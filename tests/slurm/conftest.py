@@ -168,9 +168,10 @@ def jobs(slurm, make_sweep, tmp_path_factory):
     # Out of the way of the others.
     prologue = tmp_path_factory.mktemp('prologue') / 'nice.sh'
     prologue.write_text(f'renice -n 19 $$\nPATH={BIN}:$PATH\n')
-    nice = ('--prologue', prologue, '--time', '1')
-    submit('limit', endless, *nice, '--lead', '0')
-    submit('lead', endless, *nice, '--lead', '20', '--max-requeues', 0)
+    nice = ('--prologue', prologue)
+    submit('limit', endless, *nice, '--time', '1', '--lead', '0')
+    options = (*nice, '--time', '2', '--lead', '60', '--max-requeues', 0)
+    submit('lead', endless, *options)
     submit('stopped', LONG)
     submit('undisturbed', LONG)
     two = ('--tasks-per-node', 2)

@@ -109,7 +109,8 @@ def test_a_time_limit_ends_a_task(jobs):
 def test_a_signal_comes_ahead_of_the_time_limit(jobs):
     sweep = jobs['lead']
     sweep.wait(lambda: 'ended with code' in sweep.log(), 'the signal')
-    assert sweep.state()['reason'] == 'got SIGUSR1'
+    # However early it comes (SLURM says up to a minute), it is no accident.
+    assert sweep.state()['reason'] == 'got SIGUSR1', sweep.log()
     assert 'DUE TO TIME LIMIT' not in sweep.log()
     assert 'stopped: yes, cancelled: no' in sweep.log()
     # --max-requeues 0: it is left to `resubmit`.
@@ -124,7 +125,7 @@ def test_a_node_that_is_drained_and_resumed(make_sweep, slurm, jobs):
         sweep.submit(TINY)
         sweep.wait(lambda: sweep.states() == ['pending'], 'pending')
         shown = sweep('status', sweep.folder, '--json')
-        assert 'DRAIN' in shown or 'Resources' in shown, shown
+        assert 'UnavailableNodes:node1' in shown, shown
         assert 'nothing to submit' in sweep('submit', sweep.folder)
     finally:
         slurm.run(*node, 'state=resume')
@@ -140,7 +141,7 @@ def test_templates_for_one_node_and_several(slurm, tmp_path, jobs):
         script = root / 'tools' / 'slurm' / f'{name}.sbatch'
         out = slurm.run(
             'sbatch', '--parsable', '--wait', '--gres=none', '--nodes=1',
-            '--ntasks-per-node=1', '--cpus-per-task=1', '--time=5',
+            '--ntasks-per-node=1', '--cpus-per-task=1', '--time=30',
             f'--output={tmp_path}/{name}.out', script, QUICKSTART,
             '--work-dir', tmp_path / name, '--cfg-options', *plain(TINY),
             env=dict(PATH=f'{root}/.venv/bin:{slurm.env["PATH"]}'),

@@ -147,6 +147,8 @@ class PreemptionHook(Hook):
         if threading.current_thread() is threading.main_thread():
             for signum in self.signals:
                 self._previous[signum] = signal.signal(signum, self._note)
+            # One that came too early was kept back by tools/train.py.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def before_train(self, runner: Runner) -> None:
         """Mark the run as running."""

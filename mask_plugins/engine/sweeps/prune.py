@@ -4,12 +4,12 @@
 import os
 import os.path as osp
 import re
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple
 
 from mask_plugins.engine.disk_space import size_of
 from mask_plugins.engine.keep_policy import KeepPolicy
 
-_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+_NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 _BEST = re.compile(r'best_.+\.pth')
 
 
@@ -43,15 +43,19 @@ def prune(
     if osp.isfile(pointer):
         with open(pointer, encoding='utf-8') as file:
             last = osp.basename(file.read().strip())
-    numbered, best = {}, []
+    # Epochs and iterations are counted apart.
+    steps: Dict[str, List[int]] = dict(epoch=[], iter=[])
+    best = []
     for name in sorted(os.listdir(work_dir)):
         found = _NUMBERED.fullmatch(name)
         if found:
-            numbered.setdefault(int(found[1]), []).append(name)
+            steps[found[1]].append(int(found[2]))
         elif _BEST.fullmatch(name):
             best.append(name)
     names = [
-        n for step in policy.outdated(list(numbered)) for n in numbered[step]
+        f'{kind}_{step}.pth'
+        for kind, numbers in steps.items()
+        for step in policy.outdated(numbers)
     ]
     names += [] if policy.best else best
     removed = []

@@ -71,8 +71,13 @@ class SlurmOptions(NamedTuple):
             if isinstance(value, str) and name != 'prologue' and '\n' in value:
                 raise ValueError(f'{name} must be one line, got {value!r}')
         options = cls(**values)
-        if options.time:
-            parse_time(options.time)
+        limit = parse_time(options.time) if options.time else float('inf')
+        if options.lead and options.lead + 60 > limit:
+            raise ValueError(
+                f'lead={options.lead} s and time={options.time!r}: SLURM may '
+                'send the signal a minute early, and a run would be stopped '
+                'as soon as it starts. Make time longer or lead shorter'
+            )
         return options
 
     def directives(self) -> 'list[str]':
