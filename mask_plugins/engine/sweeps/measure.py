@@ -2,6 +2,7 @@
 """How long does an epoch of a sweep take here?"""
 
 import os
+import os.path as osp
 import platform
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from .manifest import Manifest
 
 
 def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
-    """Train one epoch of the first run, and validate.
+    """Train one epoch of the first run, and validate, then stop.
+
+    The run is started as it is, and not with a single epoch: a warm-up, say,
+    may be longer than that.
 
     Args:
         manifest (Manifest): The sweep.
@@ -33,20 +37,36 @@ def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
     with tempfile.TemporaryDirectory() as folder:
         command = manifest.command(run)
         command[command.index('--work-dir') + 1] = folder
-        done = subprocess.run(
-            [sys.executable, trainer, *command, 'train_cfg.max_epochs=1'],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode:
-            raise ValueError(
-                f'measure: training failed:\n{done.stdout[-2000:]}'
+        output = osp.join(folder, 'output.txt')
+        with open(output, 'wb') as file:
+            process = subprocess.Popen(
+                [sys.executable, trainer, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
             )
+        try:
+            while process.poll() is None and not _has_epoch(folder):
+                time.sleep(0.2)
+        finally:
+            process.terminate()
+            process.wait()
+        if not _has_epoch(folder):
+            with open(output, encoding='utf-8', errors='replace') as file:
+                raise ValueError(f'measure: {file.read()[-2000:]}')
         log = RunLog(folder)
-        seconds = sum(line['time'] for line in [*log.train, *log.val])
+        lines = [line for line in log.train if line['epoch'] == 0]
+        seconds = sum(line['time'] for line in [*lines, *log.val[:1]])
     return round(seconds, 3), f'{_machine()}, {time.strftime("%Y-%m-%d")}'
+
+
+def _has_epoch(folder: str) -> bool:
+    """Whether an epoch is over, and validated if that comes after it."""
+    try:
+        log = RunLog(folder)
+    except (OSError, ValueError):
+        return False
+    return bool(log.val) or log.train[-1]['epoch'] > 0
 
 
 def _machine() -> str:

@@ -4,6 +4,7 @@
 import getpass
 import os
 import os.path as osp
+import shutil
 import subprocess
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -86,14 +87,18 @@ def last_jobs(folder: str) -> Dict[int, str]:
 
 
 def queue() -> Dict[Task, Queued]:
-    """The tasks of this user that wait or run; empty without SLURM."""
-    try:
-        out = _run(
-            ['squeue', '--noheader', '--array', '--user', getpass.getuser(),
-             '--format', '%F|%K|%T|%L|%R']
-        )  # fmt: skip
-    except OSError:
+    """The tasks of this user that wait or run; empty without SLURM.
+
+    Raises:
+        OSError: If SLURM does not answer: a task that runs must not be taken
+            for one that has failed, and be started a second time.
+    """
+    if shutil.which('squeue') is None:
         return {}
+    out = _run(
+        ['squeue', '--noheader', '--array', '--user', getpass.getuser(),
+         '--format', '%F|%K|%T|%L|%R']
+    )  # fmt: skip
     found = {}
     for line in out.splitlines():
         parts = line.strip().split('|', 4)

@@ -108,7 +108,7 @@ def test_another_sweep_is_not_overwritten(tmp_path):
         (lambda m: m['runs'][0].pop('epochs'), 'must have'),
         (lambda m: m['slurm'].update(nodes=0), 'nodes must be a int of at'),
         (lambda m: m['slurm'].update(partition='a\nb'), 'one line'),
-        (lambda m: m['slurm'].update(time='2', lead=61), 'lead=61 s and time='),
+        (lambda m: m['slurm'].update(time='2', lead=61), 'lead=61 s and'),
         (lambda m: m['slurm'].update(x=1), 'slurm must have some of'),
     ],
 )  # fmt: skip
