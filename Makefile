@@ -8,7 +8,8 @@ SLOW := slow or gpu or slurm or mmdet
 export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-all lint doctor clean
+.PHONY: help setup quickstart test test-slow test-slurm test-all lint doctor \
+	clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
@@ -25,7 +26,11 @@ test: setup  ## set up, then the test suite (12 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not ($(SLOW))' $(PYTEST_ARGS)
 
 test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
-	$(BIN)/python -m pytest -m '$(SLOW)' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m '($(SLOW)) and not slurm' $(PYTEST_ARGS)
+
+test-slurm: setup  ## install SLURM if absent, start one, test sweeps on it
+	@tests/slurm/install.sh
+	$(BIN)/python -m pytest -m slurm $(PYTEST_ARGS)
 
 test-all: setup  ## every test that can run here
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

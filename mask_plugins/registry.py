@@ -9,6 +9,7 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import (
@@ -49,6 +50,12 @@ METRICS = Registry(
     parent=MMENGINE_METRICS,
     scope='mask_plugins',
     locations=['mask_plugins.evaluation.metrics'],
+)
+LOOPS = Registry(
+    'loop',
+    parent=MMENGINE_LOOPS,
+    scope='mask_plugins',
+    locations=['mask_plugins.engine'],
 )
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler',

@@ -3,14 +3,14 @@
 
 import importlib.util
 import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+
+from tests.slurm.cluster import why_not
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = time.monotonic()
@@ -29,17 +29,6 @@ def repo_root():
     return ROOT
 
 
-def slurm_answers():
-    """Whether there is a SLURM controller to submit to."""
-    if shutil.which('srun') is None or shutil.which('sinfo') is None:
-        return False
-    try:
-        done = subprocess.run(['sinfo'], capture_output=True, timeout=20)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
-
-
 def pytest_collection_modifyitems(items):
     """Skip, with the reason, what needs something this machine lacks."""
     missing = {}
@@ -48,8 +37,9 @@ def pytest_collection_modifyitems(items):
     if importlib.util.find_spec('mmdet') is None:
         missing['mmdet'] = 'mmdet is not installed'
     if any(item.get_closest_marker('slurm') for item in items):
-        if not slurm_answers():
-            missing['slurm'] = 'no SLURM controller answers'
+        reason = why_not()
+        if reason:
+            missing['slurm'] = reason
     for item in items:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):

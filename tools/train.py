@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import signal
 
 from mmengine.config import DictAction
 
@@ -17,7 +18,9 @@ def parse_args():
         epilog='example: python tools/train.py CONFIG --work-dir work_dirs/X '
         '--cfg-options randomness.seed=1. Several processes: `torchrun '
         '--nproc_per_node 2 tools/train.py CONFIG --launcher pytorch`, or '
-        '`srun ... --launcher slurm`. Both work on nodes without a GPU.',
+        '`srun ... --launcher slurm`. Both work on nodes without a GPU. '
+        'SIGTERM and SIGUSR1 end a run after its iteration with exit code '
+        '75; the same command goes on from there.',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
@@ -28,6 +31,12 @@ def parse_args():
         metavar='CHECKPOINT',
         help='go on from this checkpoint; without a value, from the newest '
         'one in the work_dir, if there is one',
+    )
+    parser.add_argument(
+        '--keep',
+        metavar='POLICY',
+        help="which checkpoints stay, in place of the config's "
+        'max_keep_ckpts: newest:N, best and every:K, joined by commas',
     )
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision'
@@ -93,11 +102,11 @@ def apply_args(cfg, args):
             )
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None
         if args.resume != 'auto':
             run_config.check_file(args.resume, '--resume')
-            cfg.load_from = args.resume
+        run_config.set_resume(cfg, args.resume)
+    if args.keep is not None:
+        run_config.set_keep(cfg, args.keep)
     run_config.set_dataloader_defaults(
         cfg,
         pin_memory=False if args.no_pin_memory else None,
@@ -108,6 +117,9 @@ def apply_args(cfg, args):
 def main():
     """Train."""
     args = parse_args()
+    # "Stop and save" has to wait until there is something to save: the
+    # PreemptionHook takes it when training begins.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # Only now: they import torch, and mim asks for the help before each run.
     from mask_plugins.engine import launch, run_config
 
@@ -119,7 +131,10 @@ def main():
         launch.prepare_launch(cfg, args.launcher)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise SystemExit(f'train.py: {error}') from error
-    run_config.build_runner(cfg).train()
+    runner = run_config.build_runner(cfg)
+    if not run_config.is_preemptible(runner):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    runner.train()
     launch.end_launch()
 
 

@@ -6,6 +6,8 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='mask_plugins.SafeCheckpointHook', interval=1),
+    # SIGTERM and SIGUSR1: finish the iteration, save, exit with code 75.
+    preemption=dict(type='mask_plugins.PreemptionHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )

@@ -47,5 +47,6 @@ def samplers_of(loader: DataLoader) -> List[Any]:
         if sampler is None or any(sampler is other for other in found):
             continue
         found.append(sampler)
-        queue.append(getattr(sampler, '__dict__', {}).get('sampler'))
+        inner = getattr(sampler, '__dict__', {})
+        queue += [inner.get('batch_sampler'), inner.get('sampler')]
     return found

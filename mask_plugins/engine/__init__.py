@@ -1,4 +1,4 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What happens over time? Hooks, schedules and parameter schedulers."""
 
-from . import hooks, optimizers, schedules  # noqa: F401  (they register)
+from . import hooks, loops, optimizers, schedules  # noqa: F401  (register)

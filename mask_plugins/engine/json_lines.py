@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Union
 
 from mask_plugins.engine.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.disk_space import is_full
 
 
 class JsonLines:
@@ -39,10 +40,20 @@ class JsonLines:
     def flush(self, sync: bool = False) -> None:
         """Write what is held back.
 
+        Where there is no room, the lines are held back further, so that a
+        log misses none once there is room again.
+
         Args:
             sync (bool): Wait until it is on the disk. Defaults to False.
+
+        Raises:
+            OSError: If that fails, with ``sync`` also for want of room.
         """
-        _write(self._lines, self.path, sync)
+        try:
+            _write(self._lines, self.path, sync)
+        except OSError as error:
+            if sync or not is_full(error):
+                raise
 
     def cut(self, keep: Callable[[dict], bool]) -> int:
         """Drop lines, and whatever is no line, in one atomic step.
@@ -84,14 +95,21 @@ class JsonLines:
 
 
 def _write(lines: List[str], path: Path, sync: bool = False) -> None:
-    if lines:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, 'a', encoding='utf-8') as file:
-            file.write(''.join(lines))
-            lines.clear()
-            file.flush()
+    if not lines:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'ab', buffering=0) as file:
+        size = file.tell()
+        data = memoryview(''.join(lines).encode())
+        try:
+            while data:
+                data = data[file.write(data) :]
             if sync:
                 os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)  # all of the lines, or none
+            raise
+        lines.clear()
 
 
 def _finite(value: Any) -> Any:

@@ -5,6 +5,8 @@ from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
+from mask_plugins.datasets.samplers import skip_batches
+
 
 class PassIterator:
     """What ``IterBasedTrainLoop`` draws its batches from.
@@ -15,7 +17,7 @@ class PassIterator:
     ``start_pass`` before each pass, while no worker is loading.
 
     A resumed loop asks for all batches that have been trained, to throw them
-    away. Whole passes of them are not loaded here.
+    away. It gets None for each, and the sampler skips them.
 
     Args:
         dataloader (DataLoader): The loader.
@@ -35,7 +37,8 @@ class PassIterator:
         self._dataloader = dataloader
         self._start_pass = start_pass
         self._pass = done // len(dataloader) if finite else 0
-        self._skip = self._pass * len(dataloader)
+        self._skip = done
+        self._done = done - self._pass * len(dataloader)
         self._iterator: Optional[Iterator] = None
 
     def __iter__(self) -> 'PassIterator':
@@ -46,13 +49,20 @@ class PassIterator:
             self._skip -= 1
             return None
         if self._iterator is None:
-            self._start()
+            self._resume()
         try:
             return next(self._iterator)
         except StopIteration:
             self._pass += 1
             self._start()
             return next(self._iterator)
+
+    def _resume(self) -> None:
+        by_sampler = skip_batches(self._dataloader, self._done)
+        self._start()
+        if not by_sampler:  # they must be loaded to get past them
+            for _ in range(self._done):
+                next(self._iterator)
 
     def _start(self) -> None:
         self._start_pass(self._pass)

@@ -208,9 +208,9 @@ def checkpoint_candidates(
 
 
 def inside_epoch(runner: Runner) -> bool:
-    """Whether an epoch loop stands where no epoch ends."""
+    """Whether an epoch loop that cannot go on there is inside an epoch."""
     loop = runner.train_loop
-    if hasattr(loop, 'dataloader_iterator'):
+    if hasattr(loop, 'dataloader_iterator') or hasattr(loop, 'batches_done'):
         return False
     return runner.iter != loop.epoch * len(loop.dataloader)
 
@@ -238,7 +238,9 @@ def owes_validation(runner: Runner) -> bool:
         loop._decide_current_val_interval()
     if hasattr(loop, 'dataloader_iterator'):
         step, last = done, loop.max_iters
-    elif inside_epoch(runner):  # no validation ends there
+    elif hasattr(loop, 'batches_done') and loop.batches_done():
+        return False  # no validation ends inside an epoch
+    elif inside_epoch(runner):
         return False
     else:
         step, last = loop.epoch, loop.max_epochs

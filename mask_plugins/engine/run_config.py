@@ -10,6 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mask_plugins.engine.hooks import PreemptionHook
+from mask_plugins.engine.keep_policy import KeepPolicy
+
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -102,6 +105,52 @@ def set_dataloader_defaults(
             loader.persistent_workers = persistent_workers
         # torch refuses persistent workers where there are none.
         loader.persistent_workers = loader.persistent_workers and has_workers
+
+
+def set_resume(cfg: Config, checkpoint: str) -> None:
+    """Have a run go on from a checkpoint.
+
+    Args:
+        cfg (Config): The whole config. Changed in place.
+        checkpoint (str): A path, or 'auto' for the newest one in the
+            work_dir. Where there is none yet, a ``load_from`` of the config
+            is what the run begins with: the same command starts a
+            fine-tuning and goes on with it.
+    """
+    if checkpoint != 'auto':
+        cfg.resume, cfg.load_from = True, checkpoint
+        return
+    begun = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
+    cfg.resume = begun or cfg.get('load_from') is None
+    if cfg.resume:
+        cfg.load_from = None
+
+
+def set_keep(cfg: Config, policy: str) -> None:
+    """Say which checkpoints stay, whatever the config says.
+
+    Args:
+        cfg (Config): The whole config. Changed in place.
+        policy (str): See :meth:`KeepPolicy.parse`.
+
+    Raises:
+        ValueError: If the policy cannot be read, or the config's checkpoint
+            hook is not ``mask_plugins.SafeCheckpointHook``.
+    """
+    KeepPolicy.parse(policy)
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if hook.get('type') != 'mask_plugins.SafeCheckpointHook':
+        raise ValueError(
+            "--keep needs default_hooks.checkpoint of type 'mask_plugins."
+            f"SafeCheckpointHook', got {hook.get('type')!r}"
+        )
+    hook.pop('max_keep_ckpts', None)
+    hook.keep = policy
+
+
+def is_preemptible(runner: Runner) -> bool:
+    """Whether a runner has a ``PreemptionHook``."""
+    return any(isinstance(hook, PreemptionHook) for hook in runner.hooks)
 
 
 def build_runner(cfg: Config) -> Runner:

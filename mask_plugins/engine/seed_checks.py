@@ -136,7 +136,8 @@ def _dataset_problems(
 def _leaves(loader: DataLoader) -> List[Any]:
     """The samplers that decide on the order, not those that wrap one."""
     samplers = samplers_of(loader)
-    inner = [s for s in samplers if 'sampler' not in vars(s)]
+    wraps = {'sampler', 'batch_sampler'}
+    inner = [s for s in samplers if not wraps & set(vars(s))]
     # With a batch sampler, torch fills in a SequentialSampler that is unused.
     used = [s for s in inner if not isinstance(s, SequentialSampler)]
     return used or inner

@@ -9,7 +9,11 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 
-from mask_plugins.engine.hooks import SeedHook, TrainLogHook
+from mask_plugins.engine.hooks import (
+    PreemptionHook,
+    SeedHook,
+    TrainLogHook,
+)
 from tests.engine.test_seed_hook import PIPELINE
 from tests.engine.toys import Scores, ToyDataset, build_runner
 
@@ -21,6 +25,14 @@ class KillHook(Hook):
         if runner.iter == 4:
             dist.barrier()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SignalHook(Hook):
+    """Tell one of the two processes to stop, in the second epoch."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 2 and dist.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def train(work_dir, hooks=(), resume=False):
@@ -62,11 +74,17 @@ def main():
         rank=int(rank),
         world_size=2,
     )
-    if step == 'start':
+    if step == 'whole':
+        train(f'{folder}/whole')
+    elif step == 'start':
         train(f'{folder}/whole')
         train(f'{folder}/killed', hooks=[KillHook()])
-    else:
+    elif step == 'resume':
         train(f'{folder}/killed', resume=True)
+    elif step == 'stop':
+        train(f'{folder}/killed', hooks=[PreemptionHook(), SignalHook()])
+    else:
+        train(f'{folder}/killed', hooks=[PreemptionHook()])
     dist.destroy_process_group()
 
 

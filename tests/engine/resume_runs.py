@@ -59,9 +59,77 @@ class KillHook(Hook):
         def hit(runner, *args, **kwargs):
             self.left -= 1
             if self.left == 0:
-                kill()
+                self.act()
 
         setattr(self, point, hit)
+
+    def act(self):
+        kill()
+
+
+@HOOKS.register_module(force=True)
+class SignalHook(KillHook):
+    """Send signals to the process and its workers at a hook point."""
+
+    def __init__(self, point, count, names=('SIGUSR1',), priority='NORMAL'):
+        super().__init__(point, count, priority)
+        self.names = names
+
+    def act(self):
+        children = Path(f'/proc/self/task/{os.getpid()}/children').read_text()
+        for name in self.names:
+            for pid in (os.getpid(), *map(int, children.split())):
+                os.kill(pid, signal.Signals[name])
+
+
+@register_backend('test.signal', force=True)
+class SignalBackend(AtomicLocalBackend):
+    """Send the process both signals while it writes."""
+
+    def _write(self, file, obj):
+        file.write(obj[:100])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        file.write(obj[100:])
+
+
+@HOOKS.register_module(force=True)
+class FillDiskHook(KillHook):
+    """Fill the disk of the work_dir at a hook point, then perhaps stop."""
+
+    def __init__(self, point, count, priority='NORMAL', stop=False):
+        super().__init__(point, count, priority)
+        self.stop = stop
+
+    def before_train(self, runner):
+        self.filler = Path(runner.work_dir).parent / 'filler'
+
+    def act(self):
+        with self.filler.open('wb', buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+        if self.stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@HOOKS.register_module(force=True)
+class CountLoadsHook(Hook):
+    """Write down which samples the process loads for training."""
+
+    def before_train(self, runner):
+        dataset = runner.train_dataloader.dataset
+        prepare = dataset.prepare_data
+        path = Path(runner.work_dir) / 'loads.txt'
+
+        def prepare_and_count(index):
+            with path.open('a') as file:
+                file.write(f'{int(index)}\n')
+            return prepare(index)
+
+        dataset.prepare_data = prepare_and_count
 
 
 BASE = dict(
@@ -168,6 +236,9 @@ def config(
     sampler=None,
     options=None,
     override=None,
+    preempt=None,
+    accumulate=1,
+    batch_size=16,
 ):
     """The config of a run; `hook` and `backend` say where it dies."""
     cfg = copy.deepcopy(BASE)
@@ -184,8 +255,15 @@ def config(
         checkpoint.update(extra.pop('checkpoint'))
         cfg.update(extra)
     checkpoint.update(options or {})
+    cfg['train_dataloader']['batch_size'] = batch_size
+    cfg['optim_wrapper']['accumulative_counts'] = accumulate
+    if preempt is not None:
+        cfg['default_hooks']['preemption'] = dict(
+            type='mask_plugins.PreemptionHook', **preempt
+        )
     if hook:
-        cfg['custom_hooks'].append(dict(type='mask_plugins.KillHook', **hook))
+        hook = {'type': 'mask_plugins.KillHook', **hook}
+        cfg['custom_hooks'].append(hook)
     if backend:
         KillingBackend.left, KillingBackend.where = backend
         checkpoint['backend_args'] = dict(backend='test.kill')
@@ -245,6 +323,8 @@ def main():
             try:
                 train(**options)
                 code = 0
+            except SystemExit as end:
+                code = end.code
             except BaseException:
                 traceback.print_exc()
             finally:

@@ -5,6 +5,8 @@ import signal
 import pytest
 import torch
 
+from mask_plugins.engine.run_state import EXIT_PREEMPTED, read_state
+
 from .processes import launch
 from .test_resume import assert_same_run, log_lines
 
@@ -28,3 +30,18 @@ def test_two_processes_resume_exactly(tmp_path):
         assert line['loss'] == pytest.approx(loss, rel=1e-6)
     killed = tmp_path / 'killed'
     assert_same_run(killed, whole)
+
+
+@pytest.mark.ddp
+def test_a_signal_to_one_of_two_processes_stops_both(tmp_path):
+    """In the same iteration, inside an epoch; started again, they go on."""
+    codes, output = launch('ddp_run.py', tmp_path, 'whole')
+    assert codes == [0, 0], output
+    codes, output = launch('ddp_run.py', tmp_path, 'stop')
+    assert codes == [EXIT_PREEMPTED] * 2, output
+    state = read_state(tmp_path / 'killed')
+    assert state['iteration'] == 3
+    assert state['reason'] == 'got SIGTERM'
+    codes, output = launch('ddp_run.py', tmp_path, 'go on')
+    assert codes == [0, 0], output
+    assert_same_run(tmp_path / 'killed', tmp_path / 'whole')

@@ -9,6 +9,7 @@ from mask_plugins.engine.run_config import (
     check_file,
     load_config,
     set_dataloader_defaults,
+    set_resume,
 )
 
 
@@ -77,3 +78,15 @@ def test_what_the_config_says_is_kept_and_the_line_beats_it():
     set_dataloader_defaults(cfg, pin_memory=False, persistent_workers=False)
     assert cfg.train_dataloader.pin_memory is False
     assert cfg.train_dataloader.persistent_workers is False
+
+
+def test_auto_resume_begins_with_load_from(tmp_path):
+    """The same command starts a fine-tuning and goes on with it."""
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='w.pth', resume=False))
+    set_resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (False, 'w.pth')
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    set_resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (True, None)
+    set_resume(cfg, 'x.pth')
+    assert (cfg.resume, cfg.load_from) == (True, 'x.pth')

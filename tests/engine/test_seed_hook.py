@@ -6,7 +6,12 @@ import pytest
 import torch
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, RepeatDataset
 from mmengine.hooks import Hook
-from torch.utils.data import RandomSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+)
 
 from mask_plugins.datasets.transforms import SeedSample
 from mask_plugins.engine.hooks import SeedHook
@@ -217,16 +222,21 @@ def test_val_pipeline_and_datasets_without_pipeline(tmp_path):
 
 
 class TestPassIterator:
-    def collect(self, count, **kwargs):
+    def collect(self, count, dataset=None, **kwargs):
         passes, loaded = [], []
 
-        class Loader(list):
-            def __iter__(self):
-                for item in list.__iter__(self):
-                    loaded.append(item)
-                    yield item
+        class Letters(Dataset):
+            def __len__(self):
+                return 3
 
-        iterator = PassIterator(Loader('abc'), passes.append, **kwargs)
+            def __getitem__(self, index):
+                loaded.append('abc'[index])
+                return 'abc'[index]
+
+        loader = DataLoader(
+            dataset or Letters(), batch_size=1, collate_fn=lambda x: x[0]
+        )
+        iterator = PassIterator(loader, passes.append, **kwargs)
         return [next(iterator) for _ in range(count)], passes, loaded
 
     def test_passes(self):
@@ -234,16 +244,22 @@ class TestPassIterator:
         assert got == list('abcabca')
         assert passes == [0, 1, 2]
 
-    def test_whole_passes_are_skipped(self):
-        got, passes, loaded = self.collect(9, done=7)
-        assert got == [None] * 6 + list('abc')
-        assert passes == [2]
-        assert loaded == list('abc')
+    def test_what_was_trained_is_skipped_and_not_loaded(self):
+        got, passes, loaded = self.collect(12, done=7)
+        assert got == [None] * 7 + list('bcabc')
+        assert passes == [2, 3]
+        assert loaded == list('bcabc')
 
-    def test_endless_passes_are_not(self):
-        got, passes, _ = self.collect(3, done=7, finite=False)
-        assert got == list('abc')
-        assert passes == [0]
+    def test_an_iterable_dataset_has_to_be_loaded(self):
+        class Numbers(IterableDataset):
+            def __iter__(self):
+                return iter('abcdef')
+
+            def __len__(self):
+                return 6
+
+        got, _, _ = self.collect(6, dataset=Numbers(), done=4)
+        assert got == [None] * 4 + list('ef')
 
 
 def test_seed_sample_reaches_the_hook_through_its_registry_name(tmp_path):

@@ -4,9 +4,11 @@
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -180,3 +182,31 @@ def test_two_slurm_tasks_without_a_gpu(tmp_path):
     outputs = [task.communicate(timeout=200)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], '\n'.join(outputs)
     assert len(lines(tmp_path / 'train_log.json')) == 1
+
+
+def test_a_signal_that_comes_too_early_is_not_lost(tmp_path):
+    """It stops the run after its first iteration, with code 75."""
+    options = ('--work-dir', tmp_path, '--cfg-options', *SMALL)
+    command = [sys.executable, TRAIN, QUICKSTART, *options]
+    environ = dict(os.environ, OMP_NUM_THREADS='1')
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    # Python needs some milliseconds to begin, and torch seconds to load.
+    blocked = f'/proc/{process.pid}/status'
+    while f'SigBlk:\t{1 << (signal.SIGUSR1 - 1):016x}' not in (
+        Path(blocked).read_text()
+    ):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGUSR1)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 75, out
+    state = json.loads((tmp_path / 'run_state.json').read_text())
+    assert state['iteration'] == 1
+    done = train(*options)
+    assert done.returncode == 0, done.stdout
+    assert len(lines(tmp_path / 'train_log.json')) == 2

@@ -3,5 +3,6 @@
 
 from .draw import Draw
 from .draw_sampler import DrawSampler
+from .resumable_batch_sampler import ResumableBatchSampler, skip_batches
 
-__all__ = ['Draw', 'DrawSampler']
+__all__ = ['Draw', 'DrawSampler', 'ResumableBatchSampler', 'skip_batches']

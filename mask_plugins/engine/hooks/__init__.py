@@ -3,6 +3,7 @@
 
 from .continuous_sparsification_hook import ContinuousSparsificationHook
 from .mask_report_hook import MaskReportHook
+from .preemption_hook import PreemptionHook
 from .pss_hook import PSSHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
@@ -13,6 +14,7 @@ __all__ = [
     'ContinuousSparsificationHook',
     'MaskReportHook',
     'PSSHook',
+    'PreemptionHook',
     'SafeCheckpointHook',
     'ScheduleHook',
     'SeedHook',

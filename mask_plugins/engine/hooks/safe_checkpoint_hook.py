@@ -1,24 +1,16 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Checkpoints that load safely, survive a kill, and resume exactly."""
 
-import hashlib
 import os.path as osp
-import pickle
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional
 
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
-from mmengine.fileio import HardDiskBackend, LocalBackend, get_file_backend
-from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner, save_checkpoint
-from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.runner import Runner
 
-from mask_plugins.engine.atomic_backend import (
-    ATOMIC,
-    AtomicLocalBackend,
-    remove_leftovers,
-)
+from mask_plugins.engine.atomic_backend import remove_leftovers
+from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
 from mask_plugins.engine.plain_checkpoint import equal, from_plain, to_plain
-from mask_plugins.engine.remove_later_backend import RemoveLaterBackend
 from mask_plugins.engine.resume import (
     LAST_VALIDATED,
     check_named_checkpoint,
@@ -26,14 +18,17 @@ from mask_plugins.engine.resume import (
     inside_epoch,
     owes_validation,
 )
+from mask_plugins.engine.run_state import is_resumable
 from mask_plugins.registry import HOOKS
 
-# Key in the message hub: steps whose checkpoints this one makes superfluous.
-_OUTDATED = 'outdated_ckpt_ids'
+from .atomic_checkpoint_hook import OUTDATED, AtomicCheckpointHook
+
+# In a checkpoint's meta: batches of the epoch trained, and its length.
+_POSITION = 'epoch_position'
 
 
 @HOOKS.register_module()
-class SafeCheckpointHook(CheckpointHook):
+class SafeCheckpointHook(AtomicCheckpointHook):
     """mmengine's CheckpointHook, made safe to load, to kill and to resume.
 
     - What it writes loads with ``torch.load(weights_only=True)``, and a
@@ -47,17 +42,32 @@ class SafeCheckpointHook(CheckpointHook):
       if that is damaged.
     - A validation that was due when the run was killed is made up on resume,
       the best checkpoint included.
+    - Where a disk is full or a quota used up, the checkpoint before stays,
+      the log says so, and training goes on; it is an error only if the last
+      checkpoint of the run could not be written.
+    - A run that ``mask_plugins.PreemptionHook`` stopped is resumed by the
+      next start in its folder, without ``resume=True``.
 
     Args:
         *args: See :class:`mmengine.hooks.CheckpointHook`; every option of it
             works.
+        keep (str): Which checkpoints stay, in place of ``max_keep_ckpts``:
+            'newest:2,best,every:10' keeps the newest two, the best
+            (``save_best`` is 'auto' then, if it is not set) and every tenth.
+            Defaults to '', all.
         **kwargs: The same.
+
+    Attributes:
+        saved_iter (int): Iterations behind the newest checkpoint; on rank 0.
+
+    Raises:
+        ValueError: If ``keep`` cannot be read, or ``max_keep_ckpts`` is set
+            too.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._configured_out_dir = self.out_dir
-        self._warned: Set[str] = set()
 
     # ---------------------------------------------------------------- start
     def before_run(self, runner: Runner) -> None:
@@ -86,14 +96,16 @@ class SafeCheckpointHook(CheckpointHook):
             self._clean_up(runner)
         if runner.iter == 0:
             return
+        self.saved_iter = runner.iter
         self.last_ckpt = runner.message_hub.get_info('last_ckpt')
         if inside_epoch(runner):
             runner.logger.warning(
                 f'{type(self).__name__}: the checkpoint was saved inside '
-                f'epoch {runner.epoch + 1} (iteration {runner.iter}), and the '
-                'epoch loop starts that epoch again from its first batch: the '
-                'run will differ from an uninterrupted one. Save with '
-                'by_epoch=True, or train with IterBasedTrainLoop.'
+                f'epoch {runner.epoch + 1} (iteration {runner.iter}), and '
+                f'{type(runner.train_loop).__name__} starts that epoch again '
+                'from its first batch: the run will differ from an '
+                'uninterrupted one. Add mask_plugins.PreemptionHook, or train '
+                "with type='mask_plugins.ResumableEpochBasedTrainLoop'."
             )
         if owes_validation(runner):
             runner.logger.info(
@@ -101,26 +113,6 @@ class SafeCheckpointHook(CheckpointHook):
                 f'{runner.iter}: making up for it.'
             )
             runner.val_loop.run()
-
-    def _use_atomic_backend(self, runner: Runner) -> None:
-        if self.file_client_args == dict(backend='disk'):
-            self.file_client_args = None
-            self.backend_args = dict(backend=ATOMIC)
-        if self.file_client_args is None:
-            backend = get_file_backend(
-                self.out_dir or runner.work_dir, backend_args=self.backend_args
-            )
-            if type(backend) in (LocalBackend, HardDiskBackend):
-                self.backend_args = dict(backend=ATOMIC)
-                return
-            if isinstance(backend, AtomicLocalBackend):
-                return
-        self._warn(
-            runner,
-            f'checkpoints go to {self.out_dir}, which is not the local '
-            'backend: they are written plainly, and a kill while saving may '
-            'leave a truncated one. Auto-resume does not check them',
-        )
 
     def _clean_up(self, runner: Runner) -> None:
         """Finish what a kill has interrupted."""
@@ -130,14 +122,21 @@ class SafeCheckpointHook(CheckpointHook):
         for folder in dict.fromkeys(folders):
             for path in remove_leftovers(folder):
                 runner.logger.info(f'removed {path}, left by a killed run')
-        # Steps, not paths: a copied folder must not reach into the original.
-        for step in runner.message_hub.get_info(_OUTDATED, []):
-            self._remove(self._path(step))
+        # Names, not paths: a copied folder must not reach into the original.
+        for name in runner.message_hub.get_info(OUTDATED, []):
+            self._remove(runner, self._path(name))
 
     # ------------------------------------------------------- what to resume
     def _choose(self, runner: Runner) -> list:
         """``_resume`` and ``_load_from`` as they should be."""
         resume, load_from = runner._resume, runner._load_from
+        if not resume and is_resumable(runner.work_dir):
+            runner.logger.info(
+                f'{runner.work_dir} holds a run that was preempted: resuming '
+                'it. To begin anew, remove its run_state.json or take another '
+                'work_dir.'
+            )
+            resume, load_from = True, None
         if load_from is not None:
             check_named_checkpoint(str(load_from))
         if load_from is not None or not resume:
@@ -162,6 +161,10 @@ class SafeCheckpointHook(CheckpointHook):
     # -------------------------------------------------------- save and load
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn everything plain; hooks before this one have added theirs."""
+        loop, meta = runner.train_loop, checkpoint['meta']
+        if isinstance(loop, ResumableEpochBasedTrainLoop):
+            done = loop.position(meta['epoch'], meta['iter'])
+            meta[_POSITION] = [done, len(loop.dataloader)]
         for path in to_plain(checkpoint):
             self._warn(
                 runner,
@@ -173,46 +176,15 @@ class SafeCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
         from_plain(checkpoint)
+        if runner._resume and isinstance(
+            runner.train_loop, ResumableEpochBasedTrainLoop
+        ):
+            runner.train_loop.resume_at(checkpoint['meta'].get(_POSITION))
         # mmengine compares pickles, which differ for equal objects.
         if runner._resume and 'dataset_meta' in checkpoint.get('meta', {}):
             live = getattr(runner.train_dataloader.dataset, 'metainfo', None)
             if equal(live, checkpoint['meta']['dataset_meta']):
                 checkpoint['meta']['dataset_meta'] = live
-
-    def _save_checkpoint_with_step(
-        self, runner: Runner, step: int, meta: dict
-    ) -> None:
-        outdated: List[int] = []
-        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
-            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                outdated.append(self.keep_ckpt_ids.popleft())
-            self.keep_ckpt_ids.append(step)
-            runner.message_hub.update_info(
-                'keep_ckpt_ids', list(self.keep_ckpt_ids)
-            )
-            runner.message_hub.update_info(_OUTDATED, list(outdated))
-
-        filename = self.filename_tmpl.format(step)
-        self.last_ckpt = self._path(step)
-        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            filename,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        if not is_main_process():
-            return
-        AtomicLocalBackend().put_text(
-            str(self.last_ckpt), osp.join(runner.work_dir, 'last_checkpoint')
-        )
-        for old in outdated:
-            self._remove(self._path(old))
 
     # ----------------------------------------------------------- validation
     def after_val_epoch(
@@ -223,59 +195,3 @@ class SafeCheckpointHook(CheckpointHook):
             return  # `runner.val()`: no training, nothing to save
         runner.message_hub.update_info(LAST_VALIDATED, runner.iter)
         super().after_val_epoch(runner, metrics or {})
-
-    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save the best as mmengine does, but remove the old one last."""
-        backend = self.file_backend
-        self.file_backend = RemoveLaterBackend(backend)
-        try:
-            super()._save_best_checkpoint(runner, metrics)
-            paths = self.file_backend.paths
-        finally:
-            self.file_backend = backend
-        info = runner.message_hub.runtime_info
-        current = {v for k, v in info.items() if k.startswith('best_ckpt')}
-        for path in paths:
-            # A folder that was copied must not reach into the original.
-            if path not in current and osp.dirname(path) == str(self.out_dir):
-                self._remove(path)
-
-    @master_only
-    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
-        if not ckpt_path or not self.file_backend.exists(ckpt_path):
-            return
-        checkpoint = _load_checkpoint(ckpt_path, map_location='cpu')
-        removed = [key for key in checkpoint if key not in self.published_keys]
-        for key in removed:
-            checkpoint.pop(key)
-        if removed:
-            runner.logger.info(
-                f'Keys {removed} are not in published_keys and are left out '
-                'of the published model.'
-            )
-        sha = hashlib.sha256(pickle.dumps(checkpoint)).hexdigest()
-        final_path = osp.splitext(ckpt_path)[0] + f'-{sha[:8]}.pth'
-        save_checkpoint(
-            checkpoint,
-            final_path,
-            file_client_args=self.file_client_args,
-            backend_args=self.backend_args,
-        )
-        runner.logger.info(f'{ckpt_path} is published to {final_path}.')
-
-    # ---------------------------------------------------------------- parts
-    def _path(self, step: int) -> str:
-        name = self.filename_tmpl.format(step)
-        return self.file_backend.join_path(self.out_dir, name)
-
-    @master_only
-    def _remove(self, path: str) -> None:
-        if self.file_backend.isfile(path):
-            self.file_backend.remove(path)
-        elif self.file_backend.isdir(path):  # DeepSpeed's are folders
-            self.file_backend.rmtree(path)
-
-    def _warn(self, runner: Runner, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            runner.logger.warning(f'{type(self).__name__}: {message}.')

@@ -1,0 +1,43 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Is there no room left, and what does a file take?"""
+
+import errno
+import os
+import shutil
+
+# Full disk, used-up quota, and a limit on the size of files.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that there was no room to write."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def free_space(folder: str) -> str:
+    """How much is free, as text; a quota may allow less than that."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return 'an unknown amount'
+    return readable_size(free)
+
+
+def readable_size(size: float) -> str:
+    """``12345678`` to ``'12.3 MB'``."""
+    for unit in ('B', 'kB', 'MB', 'GB'):
+        if size < 1000:
+            return f'{size:.0f} B' if unit == 'B' else f'{size:.1f} {unit}'
+        size /= 1000
+    return f'{size:.1f} TB'
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file, or of the files in a folder; 0 if there is none."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )

@@ -1,0 +1,268 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Stop where the cluster says so, and lose nothing."""
+
+import signal
+import threading
+import time
+from typing import Any, Dict, Optional, Sequence, Union
+
+from mmengine.dist import (
+    all_gather_object,
+    all_reduce,
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from torch import tensor
+
+from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
+from mask_plugins.engine.run_state import (
+    DONE,
+    EXIT_NOT_SAVED,
+    EXIT_PREEMPTED,
+    PREEMPTED,
+    RUNNING,
+    is_resumable,
+    write_state,
+)
+from mask_plugins.engine.wall_time import format_time, parse_time
+from mask_plugins.engine.worker_signals import shield_workers
+from mask_plugins.registry import HOOKS
+
+from .safe_checkpoint_hook import SafeCheckpointHook
+from .seed_hook import SeedHook
+
+# What the ranks agree on: 0, the number of a signal, or this.
+_OUT_OF_TIME = 1000
+
+
+class Preempted(SystemExit):
+    """Training was stopped and can be resumed.
+
+    Being a ``SystemExit``, it ends the process with its code where nobody
+    catches it.
+    """
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """On a signal or out of time: finish the iteration, save, exit with 75.
+
+    A run that gets SIGTERM or SIGUSR1 finishes its iteration (with gradient
+    accumulation, its update), saves a full checkpoint, marks the run as
+    resumable in ``run_state.json`` and ends with code 75. All ranks stop in
+    the same iteration, also if only one of them got the signal. Started
+    again in the same folder, the run goes on by itself, without
+    ``resume=True``, with the next batch: ``SafeCheckpointHook`` finds the
+    mark. With ``SeedHook`` it ends bit-identical to a run that was never
+    stopped.
+
+    A stock ``EpochBasedTrainLoop`` is replaced by
+    :class:`mask_plugins.ResumableEpochBasedTrainLoop`. During a validation the
+    run stops at once where a checkpoint was saved right before it; the
+    validation is made up on resume. Further signals change nothing. Data
+    workers are kept alive until the training process has finished.
+
+    Exit codes:
+
+    - 75: stopped and saved; start it again.
+    - 74: stopped, but the disk is full: the checkpoint before was kept, and a
+      new start goes on from that one. Make room first.
+
+    Args:
+        signals (Sequence[str]): Names of the signals. Defaults to
+            ('SIGTERM', 'SIGUSR1').
+        max_time (int | float | str): Stop so long after the hook was built,
+            in seconds, or as in ``sbatch --time`` ('1:50:00'). Leave time for
+            the checkpoint. 0 for no limit. Defaults to 0.
+        interval (int): Iterations between two agreements of the ranks, each
+            of which costs an all-reduce of one number. A single process
+            looks in every iteration anyway. Defaults to 1.
+
+    Raises:
+        ValueError: If a signal is unknown, ``max_time`` cannot be read or
+            ``interval`` is below 1.
+        TypeError: When training starts without ``SafeCheckpointHook``.
+    """
+
+    # After SafeCheckpointHook (90): what it saves in this iteration is taken.
+    priority = 95
+
+    def __init__(
+        self,
+        signals: Sequence[str] = ('SIGTERM', 'SIGUSR1'),
+        max_time: Union[int, float, str] = 0,
+        interval: int = 1,
+    ) -> None:
+        names = () if isinstance(signals, str) else signals
+        unknown = [n for n in names if n not in signal.Signals.__members__]
+        if unknown or not names:
+            raise ValueError(
+                "signals must be a list of names such as 'SIGUSR1', got "
+                f'{unknown or signals!r}'
+            )
+        if type(interval) is not int or interval < 1:
+            raise ValueError(
+                f'interval must be an int of at least 1, got {interval!r}'
+            )
+        self.signals = [signal.Signals[name] for name in signals]
+        self.max_time = parse_time(max_time)
+        self.interval = interval
+        self._begin = time.monotonic()
+        self._received = 0
+        self._training = self._may_leave = False
+        self._checkpoints: Optional[SafeCheckpointHook] = None
+        self._previous: Dict[signal.Signals, Any] = {}
+
+    def _note(self, signum: int, frame: Any) -> None:
+        # Nothing else: a handler may interrupt whatever code there is.
+        self._received = self._received or signum
+
+    # -------------------------------------------------------- start and end
+    def before_run(self, runner: Runner) -> None:
+        """Take a loop that can stop inside an epoch, and the signals."""
+        loop = runner._train_loop
+        if not isinstance(loop, BaseLoop):
+            return  # a test or a validation, which nothing can stop in between
+        if type(loop) is EpochBasedTrainLoop:
+            loop = ResumableEpochBasedTrainLoop.from_stock(loop)
+            runner._train_loop = loop
+        found = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
+        if not found:
+            raise TypeError(
+                'PreemptionHook saves through mask_plugins.SafeCheckpointHook,'
+                ' which this config does not have: write default_hooks=dict('
+                "checkpoint=dict(type='mask_plugins.SafeCheckpointHook'))"
+            )
+        self._checkpoints = found[0]
+        self._training = True
+        for part in (loop, runner._val_loop):
+            if part is not None:
+                shield_workers(part.dataloader, self.signals)
+        # Python sets handlers in the main thread only; elsewhere the time is
+        # what can stop a run.
+        if threading.current_thread() is threading.main_thread():
+            for signum in self.signals:
+                self._previous[signum] = signal.signal(signum, self._note)
+            # One that came too early was kept back by tools/train.py.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
+
+    def before_train(self, runner: Runner) -> None:
+        """Mark the run as running."""
+        if not any(isinstance(hook, SeedHook) for hook in runner.hooks):
+            runner.logger.warning(
+                f'{type(self).__name__}: without mask_plugins.SeedHook a run '
+                'that is stopped and resumed draws other random numbers than '
+                'one that is not.'
+            )
+        again = runner.iter > 0 and is_resumable(runner.work_dir)
+        self._write(runner, RUNNING, again, iteration=runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        """Nothing is left to stop."""
+        self._training = False
+        self._write(runner, DONE, False, iteration=runner.iter)
+
+    def after_run(self, runner: Runner) -> None:
+        """Give the signals back."""
+        while self._previous:
+            signal.signal(*self._previous.popitem())
+
+    # ------------------------------------------------------------- stopping
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Stop here, if any rank has to."""
+        if get_world_size() > 1 and (runner.iter + 1) % self.interval:
+            return
+        reason = self._agree()
+        if not reason or _inside_update(runner):
+            return
+        self._say(runner, reason, f'saving after iteration {runner.iter + 1}')
+        self._stop(runner, reason, self._checkpoints.save_now(runner))
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """See whether the run could be left during this validation."""
+        if self._training:
+            # Rank 0 has saved; ranks with unlike loaders would wait forever.
+            mine = (len(runner.val_dataloader), self._checkpoints.saved_iter)
+            all_of_them = all_gather_object(mine)
+            self._may_leave = len({length for length, _ in all_of_them}) == 1
+            self._may_leave &= all_of_them[0][1] == runner.iter
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Stop here, if the checkpoint of this iteration is there."""
+        if not self._training or not self._may_leave:
+            return
+        reason = self._agree()
+        if reason:
+            self._say(runner, reason, 'the validation is made up on resume')
+            self._stop(runner, reason, '')
+
+    def _agree(self) -> int:
+        """Why to stop, or 0; the same answer on all ranks."""
+        reason = self._received
+        if self.max_time and time.monotonic() - self._begin > self.max_time:
+            reason = reason or _OUT_OF_TIME
+        if get_world_size() > 1:
+            shared = tensor(reason)
+            all_reduce(shared, 'max')
+            reason = int(shared)
+        return reason
+
+    def _say(self, runner: Runner, reason: int, what: str) -> None:
+        why = self._reason(reason)
+        runner.logger.warning(f'{type(self).__name__}: {why}; {what}.')
+
+    def _reason(self, reason: int) -> str:
+        if reason == _OUT_OF_TIME:
+            return f'max_time={format_time(self.max_time)} is over'
+        return f'got {signal.Signals(reason).name}'
+
+    def _stop(self, runner: Runner, reason: int, problem: str) -> None:
+        """End all ranks with the same code."""
+        code = [EXIT_NOT_SAVED if problem else EXIT_PREEMPTED]
+        # The others wait here until rank 0 has saved.
+        broadcast_object_list(code)
+        iteration = self._checkpoints.saved_iter
+        self._write(
+            runner,
+            PREEMPTED,
+            resumable=iteration > 0,
+            iteration=iteration,
+            checkpoint=self._checkpoints.last_ckpt,
+            reason=self._reason(reason),
+            exit_code=code[0],
+            problem=problem,
+        )
+        runner.logger.warning(
+            f'{type(self).__name__}: stopped, exit code {code[0]}. The same '
+            'command goes on from here.'
+        )
+        runner.visualizer.close()
+        # The process is to end with its code, not by one more signal.
+        for signum in self._previous:
+            signal.signal(signum, signal.SIG_IGN)
+        raise Preempted(code[0])
+
+    def _write(
+        self, runner: Runner, state: str, resumable: bool, **more: Any
+    ) -> None:
+        if not is_main_process():
+            return
+        more['max_iters'] = runner.max_iters
+        try:
+            write_state(runner.work_dir, state, resumable, **more)
+        except OSError as error:  # full: the checkpoints matter more
+            runner.logger.error(f'{type(self).__name__}: {error}.')
+
+
+def _inside_update(runner: Runner) -> bool:
+    """Whether gradients are gathered that no checkpoint holds."""
+    wrapper = runner.optim_wrapper
+    return isinstance(wrapper, OptimWrapper) and not wrapper.should_update()

@@ -1,0 +1,47 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Times as SLURM writes them."""
+
+import re
+from typing import Union
+
+
+def parse_time(value: Union[int, float, str]) -> float:
+    """Seconds of a number (seconds), or of a text as ``sbatch --time`` has it.
+
+    Args:
+        value (int | float | str): ``5400``, or ``'90'`` (minutes),
+            ``'90:00'``, ``'1:30:00'``, ``'0-1:30'``, ``'1-0'``.
+
+    Raises:
+        ValueError: If it is none of these, or negative.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value >= 0:
+            return float(value)
+    elif isinstance(value, str):
+        match = re.fullmatch(
+            r'(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})', value.strip()
+        )
+        if match:
+            fields = [int(field) for field in match['fields'].split(':')]
+            if match['days'] is not None:  # hours[:minutes[:seconds]]
+                fields += [0] * (3 - len(fields))
+            elif len(fields) == 1:  # minutes
+                fields = [0, *fields, 0]
+            fields = [0] * (3 - len(fields)) + fields
+            hours, minutes, seconds = fields
+            days = int(match['days'] or 0)
+            return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    raise ValueError(
+        'a time must be a number of seconds or a text as sbatch --time has '
+        f"it ('90' minutes, '1:30:00', '2-12:00'), got {value!r}"
+    )
+
+
+def format_time(seconds: float) -> str:
+    """``5403`` to ``'1:30:03'``, ``90000`` to ``'1-01:00:00'``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    text = f'{hour}:{minute:02}:{second:02}'
+    return f'{days}-{hour:02}:{minute:02}:{second:02}' if days else text

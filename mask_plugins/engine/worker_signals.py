@@ -1,0 +1,45 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Keep data workers alive when their job is told to end."""
+
+import signal
+from functools import partial
+from typing import Any, Callable, Optional, Sequence
+
+from torch.utils.data import DataLoader
+
+# A worker that was told to end is gone after so many seconds whatever
+# happens, so that one that hangs does not keep the job from ending.
+GRACE = 300
+
+
+def shield_workers(
+    loader: DataLoader, signals: Sequence[signal.Signals]
+) -> None:
+    """Have the workers of a loader outlive the signals.
+
+    SLURM sends a signal to every process of a job. The training process
+    wants to finish its iteration, and a worker that ends makes it fail.
+
+    Args:
+        loader (DataLoader): Its workers must not have been started.
+        signals (Sequence[Signals]): The signals.
+    """
+    init = loader.worker_init_fn
+    if not (isinstance(init, partial) and init.func is _init_worker):
+        loader.worker_init_fn = partial(_init_worker, list(signals), init)
+
+
+def _init_worker(
+    signals: Sequence[signal.Signals],
+    init: Optional[Callable[[int], Any]],
+    worker_id: int,
+) -> None:
+    # After torch has set its own, which ends the worker.
+    for signum in signals:
+        signal.signal(signum, _end_later)
+    if init is not None:
+        init(worker_id)
+
+
+def _end_later(signum: int, frame: Any) -> None:
+    signal.alarm(GRACE)

@@ -1,0 +1,236 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A real SLURM of one node on this machine, for as long as it is needed.
+
+As a script it runs a command inside: ``python tests/slurm/cluster.py bash``
+opens a shell in which ``sbatch``, ``srun`` and ``squeue`` work. Needs root.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PATH = os.pathsep.join([os.environ.get('PATH', ''), '/usr/sbin', '/sbin'])
+PROGRAMS = ('munged', 'slurmctld', 'slurmd', 'srun', 'sbatch', 'scontrol')
+# Slots, not cores: what shares a core is only slower. No GPU: nothing asks
+# for one.
+CONFIG = """
+ClusterName=mask_plugins_test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+PropagatePrioProcess=1
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=30
+MinJobAge=600
+InactiveLimit=0
+OverTimeLimit=0
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 CPUs=12
+PartitionName=test Nodes=ALL Default=YES MaxTime=60 State=UP
+"""
+
+
+def why_not():
+    """Why no cluster can be started here, or ''."""
+    missing = [p for p in PROGRAMS if shutil.which(p, path=PATH) is None]
+    if os.geteuid() != 0:
+        return 'SLURM daemons of our own need root'
+    if missing:
+        return f'{", ".join(missing)} not installed (tests/slurm/install.sh)'
+    return ''
+
+
+def free_ports(count):
+    """Ports nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.socket()) for _ in range(count)
+        ]
+        for listener in listeners:
+            listener.bind(('127.0.0.1', 0))
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+class Cluster:
+    """munged, slurmctld and slurmd, all of whose files lie in one folder."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.processes = []
+        host = socket.gethostname().split('.')[0]
+        config = CONFIG.format(folder=folder, host=host, ports=free_ports(2))
+        self.config = self.folder / 'slurm.conf'
+        self.config.write_text(config)
+        # An environment of a job we may be in would lead the clients astray.
+        self.env = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(('SLURM', 'SBATCH', 'SRUN'))
+        }
+        self.env.update(PATH=PATH, SLURM_CONF=str(self.config))
+
+    def start(self):
+        """Start the daemons, and wait until the node is idle."""
+        self.folder.chmod(0o755)
+        for name in ('state', 'spool'):
+            (self.folder / name).mkdir()
+        key = self.folder / 'munge.key'
+        key.touch(0o600)
+        key.write_bytes(secrets.token_bytes(128))
+        files = {
+            'key-file': key,
+            'socket': self.folder / 'munge.socket',
+            'pid-file': self.folder / 'munged.pid',
+            'log-file': self.folder / 'munged.log',
+            'seed-file': self.folder / 'munged.seed',
+        }
+        options = [f'--{name}={path}' for name, path in files.items()]
+        self._spawn('munged', '--foreground', '--force', *options)
+        self._wait_for(files['socket'].exists, 'munged')
+        self._spawn('slurmctld', '-D', '-i', '-f', self.config)
+        self._spawn('slurmd', '-D', '-N', 'node1', '-f', self.config)
+        self._wait_for(self._is_idle, 'the node')
+
+    def stop(self):
+        """End the jobs, then the daemons that were started here."""
+        with contextlib.suppress(subprocess.SubprocessError):
+            self.run('scancel', '--user=root', check=False, timeout=20)
+            deadline = time.monotonic() + 20
+            while (
+                time.monotonic() < deadline
+                and self.run(
+                    'squeue', '--noheader', check=False, timeout=20
+                ).strip()
+            ):
+                time.sleep(0.3)
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def run(self, *command, check=True, timeout=300, **kwargs):
+        """Run a command with this SLURM; its output, both streams in one."""
+        done = subprocess.run(
+            [str(part) for part in command],
+            env={**self.env, **kwargs.pop('env', {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            **kwargs,
+        )
+        if check and done.returncode:
+            raise RuntimeError(
+                f'{command} ended with {done.returncode}:\n{done.stdout}'
+            )
+        return done.stdout
+
+    def _spawn(self, program, *options):
+        log = open(self.folder / f'{program}.out', 'wb')
+        with log:
+            self.processes.append(
+                subprocess.Popen(
+                    [shutil.which(program, path=PATH), *map(str, options)],
+                    env=self.env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                )
+            )
+
+    def _is_idle(self):
+        try:
+            out = self.run('sinfo', '-h', '-o', '%T', check=False, timeout=20)
+        except subprocess.TimeoutExpired:
+            return False
+        return out.strip() == 'idle'
+
+    def _wait_for(self, ready, what):
+        deadline = time.monotonic() + 60
+        while not ready():
+            ended = [p.args[0] for p in self.processes if p.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                logs = {
+                    path.name: path.read_text(errors='replace')[-2000:]
+                    for path in self.folder.glob('*.*')
+                    if path.suffix in ('.log', '.out')
+                }
+                text = '\n'.join(f'--- {k}\n{v}' for k, v in logs.items())
+                raise RuntimeError(
+                    f'{what} did not come up (ended: {ended}):\n{text}'
+                )
+            time.sleep(0.2)
+
+
+def _end_with_parent():
+    """Have the kernel end a daemon when this process is killed."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def cluster():
+    """A running cluster in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix='slurm-') as folder:
+        one = Cluster(folder)
+        try:
+            one.start()
+            yield one
+        finally:
+            one.stop()
+
+
+def main():
+    """Run a command inside."""
+    parser = argparse.ArgumentParser(
+        description='Run a command with a SLURM of its own, which ends with '
+        'it. example: python tests/slurm/cluster.py bash'
+    )
+    parser.add_argument('command', nargs=argparse.REMAINDER)
+    args = parser.parse_args()
+    reason = why_not()
+    if reason:
+        sys.exit(f'cluster.py: {reason}')
+    with cluster() as one:
+        command = args.command or [os.environ.get('SHELL', 'bash')]
+        sys.exit(subprocess.run(command, env=one.env).returncode)
+
+
+if __name__ == '__main__':
+    main()

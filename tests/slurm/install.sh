@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+#
+# Install SLURM and munge from Debian's or Ubuntu's packages, if they are
+# absent. Their services are not started: the tests start daemons of their own.
+set -euo pipefail
+
+missing=()
+for program in munged slurmctld slurmd srun sbatch; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null ||
+        missing+=("$program")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+say() { echo "slurm: $*"; }
+if ! command -v apt-get >/dev/null; then
+    say "no ${missing[*]} here, and no apt-get to install them: the tests skip"
+    exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    say "no ${missing[*]} here, and only root can install them: the tests skip"
+    exit 0
+fi
+
+# What invoke-rc.d asks before it starts a service; somebody else's is kept.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+say "installing slurm-wlm and munge"
+export DEBIAN_FRONTEND=noninteractive
+install=(apt-get install --yes --quiet --no-install-recommends slurm-wlm munge)
+"${install[@]}" >/dev/null || {
+    apt-get update --quiet >/dev/null
+    "${install[@]}" >/dev/null
+}
+say "installed $(dpkg-query -W -f '${Version}' slurm-wlm)"

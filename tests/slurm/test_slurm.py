@@ -1,0 +1,154 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Sweeps and preemption on a real SLURM; no part of it is a mock."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from ..engine.test_resume import assert_same_run, log_lines
+from ..small_run import QUICKSTART
+from .conftest import ITERATIONS, TINY, plain
+
+pytestmark = pytest.mark.slurm
+
+
+def stopped_at(sweep):
+    """The iteration after which a run was stopped, once."""
+    found = re.findall(
+        r'got SIGUSR1; saving after iteration (\d+)', sweep.log()
+    )
+    assert len(set(found)) == 1, sweep.log()
+    assert 'stopped: yes, cancelled: no' in sweep.log()
+    assert 'back into the queue' in sweep.log()
+    assert 'attempt 2' in sweep.log()
+    return int(found[0])
+
+
+def test_a_signalled_run_requeues_by_itself_and_ends_the_same(jobs):
+    sweep = jobs['stopped']
+    # In the queue or started again: never submitted a second time.
+    assert 'nothing to submit' in sweep('resubmit', sweep.folder)
+    sweep.wait_for_done()
+    assert stopped_at(sweep) % ITERATIONS
+    jobs['undisturbed'].wait_for_done()
+    assert_same_run(sweep.run(), jobs['undisturbed'].run())
+    lines = log_lines(sweep.run(), 'train_log.json')
+    assert [line['iteration'] for line in lines] == [*range(3 * ITERATIONS)]
+
+
+def test_the_same_for_two_tasks(jobs):
+    """The batch shell alone was told; it has passed the signal on."""
+    sweep = jobs['two_stopped']
+    sweep.wait_for_done()
+    # Two processes: half of the iterations.
+    assert stopped_at(sweep) % (ITERATIONS // 2)
+    jobs['two_undisturbed'].wait_for_done()
+    assert_same_run(sweep.run(), jobs['two_undisturbed'].run())
+    lines = log_lines(sweep.run(), 'train_log.json')
+    assert len(lines) == 3 * ITERATIONS // 2
+
+
+def test_an_array_of_four(jobs):
+    sweep = jobs['array']
+    sweep.wait_for_done(4)
+    assert sweep.states() == ['done'] * 4
+    sweep('collect', sweep.folder)
+    result = json.loads((sweep.folder / 'compare_runs.json').read_text())
+    assert [group['n'] for group in result['groups']] == [4]
+    names = {path.name for path in (sweep.folder / 'logs').iterdir()}
+    assert names == {f'{sweep.id}_{index}.out' for index in range(4)}
+    jobs = {sweep.state(index)['job'] for index in range(4)}
+    assert jobs == {f'{sweep.id}_{index}' for index in range(4)}
+
+
+def test_two_tasks_through_mim_without_a_gpu(mim_run):
+    work_dir, process = mim_run
+    out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, out
+    # 64 images, 8 per process and iteration, 2 epochs.
+    assert len(log_lines(work_dir, 'train_log.json')) == 8
+    checkpoint = torch.load(work_dir / 'epoch_2.pth', weights_only=True)
+    assert not any(k.startswith('module.') for k in checkpoint['state_dict'])
+
+
+def test_a_task_that_fails_is_resubmitted(make_sweep, tmp_path, slurm, jobs):
+    sweep = make_sweep('fails')
+    weights = tmp_path / 'weights.pth'
+    sweep.submit([*TINY, f'load_from=None,{weights}'])
+    sweep.wait_for_done(1)
+    sweep.wait(lambda: sweep.states() == ['done', 'failed'], 'failed')
+    shown = sweep('status', sweep.folder, '--json')
+    assert 'FileNotFoundError' in shown
+    torch.save(dict(state_dict={}), weights)
+    out = sweep('resubmit', sweep.folder)
+    assert '1 of 2 runs (1)' in out
+    sweep.wait_for_done(2)
+    assert 'nothing to submit' in sweep('resubmit', sweep.folder)
+    assert (
+        len(json.loads((sweep.folder / 'submissions.json').read_text())) == 2
+    )
+
+
+def test_a_time_limit_ends_a_task(jobs):
+    """Killed by SLURM, it has saved; it is not put back into the queue."""
+    sweep = jobs['limit']
+    sweep.wait(lambda: sweep.states() == ['preempted'], 'the limit')
+    assert 'DUE TO TIME LIMIT' in sweep.log()
+    state = sweep.state()
+    assert state['state'] == 'preempted'
+    assert state['reason'] == 'got SIGTERM'
+    assert state['resumable']
+    last = (sweep.run() / 'last_checkpoint').read_text()
+    checkpoint = torch.load(last, weights_only=True)
+    assert checkpoint['meta']['iter'] == state['iteration'] > 0
+    assert 'back into the queue' not in sweep.log()
+
+
+def test_a_signal_comes_ahead_of_the_time_limit(jobs):
+    sweep = jobs['lead']
+    sweep.wait(lambda: 'ended with code' in sweep.log(), 'the signal')
+    # However early it comes (SLURM says up to a minute), it is no accident.
+    assert sweep.state()['reason'] == 'got SIGUSR1', sweep.log()
+    assert 'DUE TO TIME LIMIT' not in sweep.log()
+    assert 'stopped: yes, cancelled: no' in sweep.log()
+    # --max-requeues 0: it is left to `resubmit`.
+    assert 'back into the queue' not in sweep.log()
+
+
+def test_a_node_that_is_drained_and_resumed(make_sweep, slurm, jobs):
+    sweep = make_sweep('drained')
+    node = ('scontrol', 'update', 'nodename=node1')
+    slurm.run(*node, 'state=drain', 'reason=test')
+    try:
+        sweep.submit(TINY)
+        sweep.wait(lambda: sweep.states() == ['pending'], 'pending')
+        shown = sweep('status', sweep.folder, '--json')
+        assert 'UnavailableNodes:node1' in shown, shown
+        assert 'nothing to submit' in sweep('submit', sweep.folder)
+    finally:
+        slurm.run(*node, 'state=resume')
+    sweep.wait_for_done()
+    assert sweep.states() == ['done']
+
+
+def test_templates_for_one_node_and_several(slurm, tmp_path, jobs):
+    """They say what is to be edited; here the head is given to sbatch."""
+    root = QUICKSTART.parents[2]
+    found = {}
+    for name in ('one_node', 'several_nodes'):
+        script = root / 'tools' / 'slurm' / f'{name}.sbatch'
+        out = slurm.run(
+            'sbatch', '--parsable', '--wait', '--gres=none', '--nodes=1',
+            '--ntasks-per-node=1', '--cpus-per-task=1', '--time=30',
+            f'--output={tmp_path}/{name}.out', script, QUICKSTART,
+            '--work-dir', tmp_path / name, '--cfg-options', *plain(TINY),
+            env=dict(PATH=f'{root}/.venv/bin:{slurm.env["PATH"]}'),
+            cwd=tmp_path, check=False,
+        )  # fmt: skip
+        found[name] = (tmp_path / f'{name}.out').read_text() + out
+    for name, text in found.items():
+        state = tmp_path / name / 'run_state.json'
+        assert state.exists(), text
+        assert json.loads(state.read_text())['state'] == 'done', text

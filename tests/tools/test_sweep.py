@@ -1,0 +1,140 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""``tools/slurm/sweep.py`` without SLURM; with one it is in tests/slurm."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mask_plugins.engine.keep_policy import KeepPolicy
+from mask_plugins.engine.sweeps.prune import prune
+from mask_plugins.engine.sweeps.run_status import last_error
+
+from ..small_run import QUICKSTART, ROOT, SMALL
+
+SWEEP = ROOT / 'tools' / 'slurm' / 'sweep.py'
+
+
+def command(*options):
+    return [sys.executable, str(SWEEP), *map(str, options)]
+
+
+def sweep(*options, code=0):
+    done = subprocess.run(
+        command(*options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        timeout=200,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def settings(*more):
+    keys = (
+        'train_dataloader.dataset.indices',
+        'val_dataloader.dataset.indices',
+    )
+    pairs = [f'+{s}' if s.startswith(keys) else s for s in (*SMALL, *more)]
+    return [part for pair in pairs for part in ('--set', pair)]
+
+
+def states(folder):
+    rows = json.loads(sweep('status', folder, '--json'))
+    return [row['state'] for row in rows]
+
+
+@pytest.mark.slow
+def test_run_here_status_and_collect(tmp_path):
+    out = tmp_path / 's'
+    options = ('--out', out, '--local', '-j', 2, '--keep', 'newest:1')
+    said = sweep('run', QUICKSTART, *settings(), '--seeds', '0,1', *options)
+    assert '2 of 2 runs done' in said
+    assert states(out) == ['done', 'done']
+    assert '0 of 0 runs done' in sweep('run', out)
+    shown = sweep('status', out)
+    assert '2/2 (100 %)' in shown
+    assert '2 runs: 2 done' in shown
+    sweep('collect', out, '--metrics', 'acc1', 'loss')
+    groups = json.loads((out / 'compare_runs.json').read_text())['groups']
+    assert groups[0]['n'] == 2
+    work_dir = out / 'runs' / 'seed-0'
+    assert (work_dir / 'best_accuracy_top1_epoch_1.pth').exists()
+    said = sweep('prune', out, '--keep', 'newest:1', '--dry-run')
+    assert '2 checkpoints' in said
+    assert 'would be freed' in said
+    assert '2 checkpoints' in sweep('prune', out, '--keep', 'newest:1')
+    assert {p.name for p in work_dir.glob('*.pth')} == {'epoch_1.pth'}
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_goes_on(tmp_path):
+    out = tmp_path / 's'
+    sweep('plan', QUICKSTART, *settings('train_cfg.max_epochs=400'),
+          '--set', '+custom_hooks.1.interval=1', '--out', out)  # fmt: skip
+    process = subprocess.Popen(command('run', out), stdout=subprocess.PIPE)
+    log = out / 'runs' / 'seed-0' / 'train_log.json'
+    deadline = time.monotonic() + 100
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert b'interrupted: the runs have saved' in said
+    assert states(out) == ['preempted']
+
+
+def test_plan_prints_the_runs_and_the_script(tmp_path):
+    said = sweep('plan', QUICKSTART, *settings(), '--seeds', '0,1',
+                 '--out', tmp_path, '--throttle', 1)  # fmt: skip
+    assert 'runs/seed-1' in said
+    assert '#SBATCH --array=0-1%1' in said
+    assert '2 runs; --measure estimates the hours' in said
+
+
+def test_bad_input_is_named(tmp_path):
+    said = sweep('plan', QUICKSTART, '--set', 'a=1', code=1)
+    assert "error: 'a' is not in the config" in said
+    said = sweep('status', tmp_path, code=1)
+    assert 'holds no sweep' in said
+
+
+def test_the_last_error_of_a_log(tmp_path):
+    log = tmp_path / '1_0.out'
+    log.write_text(
+        'Traceback (most recent call last):\n  File x\n'
+        'torch.OutOfMemoryError: CUDA out of memory.\n'
+        'srun: error: node1: task 0: Exited with exit code 1\n'
+    )
+    assert (
+        last_error(str(log)) == 'torch.OutOfMemoryError: CUDA out of memory.'
+    )
+    log.write_text(
+        'a\nslurmstepd: error: *** CANCELLED DUE TO TIME LIMIT ***\nb'
+    )
+    assert 'DUE TO TIME LIMIT' in last_error(str(log))
+    log.write_text('')
+    assert last_error(str(log)) == 'the log is empty'
+
+
+def test_prune_keeps_what_a_run_resumes_from(tmp_path):
+    for name in (
+        'epoch_1',
+        'epoch_2',
+        'epoch_3',
+        'iter_70',
+        'best_acc_epoch_2',
+    ):
+        (tmp_path / f'{name}.pth').write_text('x' * 10)
+    (tmp_path / 'last_checkpoint').write_text('/moved/epoch_2.pth')
+    removed = prune(str(tmp_path), KeepPolicy(1, True), dry_run=True)
+    assert len(list(tmp_path.glob('*.pth'))) == 5
+    assert removed == prune(str(tmp_path), KeepPolicy(1, True))
+    assert [os.path.basename(r.path) for r in removed] == ['epoch_1.pth']
+    assert removed[0].size == 10

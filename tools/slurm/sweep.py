@@ -1,0 +1,163 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Plan a sweep, run it as a SLURM array or here, watch it, collect it."""
+
+import argparse
+import os.path as osp
+import sys
+
+HERE = osp.dirname(osp.abspath(__file__))
+EXAMPLE = """example:
+  S="python tools/slurm/sweep.py"
+  $S plan CONFIG --set train_cfg.max_epochs=3,5 --seeds 0,1 --out work_dirs/two
+  $S submit work_dirs/two --gres gpu:1 --time 4:00:00 --throttle 4
+  $S status work_dirs/two --watch 10
+  $S resubmit work_dirs/two
+  $S collect work_dirs/two
+CONFIG is a config, or a .yaml with a grid or a list; see README.md beside
+this tool. `run --local -j 2` takes the place of `submit` without SLURM.
+"""
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+
+    def command(name, what):
+        return commands.add_parser(name, help=what, description=what)
+
+    one = command('plan', 'print the runs and the script, and write both')
+    one.add_argument('target', help='config, or .yaml of a sweep')
+    add_plan_arguments(one)
+    add_slurm_arguments(one)
+    one.add_argument(
+        '--measure',
+        action='store_true',
+        help='train one epoch here, and estimate the hours from it',
+    )
+
+    one = command('submit', 'submit every run that is not done, as an array')
+    one.add_argument('target', help='folder of a sweep, config, or .yaml')
+    add_plan_arguments(one)
+    add_slurm_arguments(one)
+
+    one = command('run', 'run here what is not done, without SLURM')
+    one.add_argument('target', help='folder of a sweep, config, or .yaml')
+    add_plan_arguments(one)
+    one.add_argument(
+        '--local', action='store_true', help='the only place; may be left out'
+    )
+    one.add_argument(
+        '-j', '--jobs', type=int, default=1, help='runs at a time (default: 1)'
+    )
+
+    one = command('status', 'say how far each run is')
+    one.add_argument('folder', help='folder of a sweep')
+    one.add_argument('--metric', default='acc1', help='(default: acc1)')
+    one.add_argument(
+        '--watch',
+        type=float,
+        metavar='SECONDS',
+        help='show it again every so many seconds, until all runs have ended',
+    )
+
+    one.add_argument(
+        '--json', action='store_true', help='print JSON, for other programs'
+    )
+
+    one = command('resubmit', 'submit what is missing, stopped or failed')
+    one.add_argument('target', metavar='folder', help='folder of a sweep')
+    add_slurm_arguments(one)
+
+    one = command('collect', 'compare the runs that are done (compare_runs)')
+    one.add_argument('folder', help='folder of a sweep')
+    one.add_argument('--metrics', nargs='+', default=['acc1'])
+    one.add_argument('--group', metavar='REGEX', help='see compare_runs')
+    one.add_argument('--out', help='where to write (default: the folder)')
+
+    one = command('prune', 'remove checkpoints of runs that do not run')
+    one.add_argument('folder', help='folder of a sweep')
+    one.add_argument('--keep', required=True, metavar='POLICY')
+    one.add_argument('--dry-run', action='store_true', help='only say it')
+    return parser.parse_args(argv)
+
+
+def add_plan_arguments(parser):
+    """What makes a sweep."""
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=V1,V2',
+        help='an axis of the grid; several make their product',
+    )
+    parser.add_argument('--seeds', metavar='0,1,2', help='(default: 0)')
+    parser.add_argument(
+        '--out', help='folder of the sweep (default: work_dirs/NAME)'
+    )
+    parser.add_argument(
+        '--keep',
+        metavar='POLICY',
+        help='checkpoints that stay: newest:N, best, every:K, with commas',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision'
+    )
+
+
+def add_slurm_arguments(parser):
+    """What sbatch is told; what is not given is as it was planned."""
+    group = parser.add_argument_group('SLURM')
+    for name in ('partition', 'account', 'qos', 'time', 'gres', 'mem'):
+        group.add_argument(f'--{name}', help='as for sbatch')
+    group.add_argument('--constraint', help='as for sbatch')
+    for name, what in (
+        ('throttle', 'runs at the same time at most'),
+        ('nodes', 'nodes per run (default: 1)'),
+        ('tasks-per-node', 'processes per node, one per GPU (default: 1)'),
+        ('cpus-per-task', 'cores per process (default: 1)'),
+        ('lead', 'seconds before the time limit to stop at (default: 120)'),
+        ('max-requeues', 'how often a run is put back (default: 50)'),
+    ):
+        group.add_argument(f'--{name}', type=int, metavar='N', help=what)
+    group.add_argument(
+        '--requeue',
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help='whether a stopped run goes back into the queue (default: yes)',
+    )
+    group.add_argument(
+        '--prologue',
+        metavar='FILE',
+        help='bash lines before training: module load, activation',
+    )
+    group.add_argument(
+        '--stage',
+        metavar='SRC',
+        help='copy this data to the local disk of a node, once per node',
+    )
+
+
+def main(argv=None):
+    """Run one command."""
+    args = parse_args(argv)
+    # Only now: it imports torch.
+    from mask_plugins.evaluation.cli import clear_errors
+
+    with clear_errors():
+        from mask_plugins.engine.sweeps import commands
+
+        tools = commands.Tools(
+            trainer=osp.join(osp.dirname(HERE), 'train.py'),
+            compare=osp.join(osp.dirname(HERE), 'analysis', 'compare_runs.py'),
+            template=osp.join(HERE, 'array.sbatch'),
+        )
+        sys.exit(getattr(commands, args.command)(args, tools))
+
+
+if __name__ == '__main__':
+    main()
