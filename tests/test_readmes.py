@@ -10,7 +10,11 @@ from mmengine.config import Config
 from mask_plugins.registry import HOOKS
 
 ROOT = Path(__file__).resolve().parents[1]
-READMES = [ROOT / 'README.md', *sorted(ROOT.glob('configs/*/README.md'))]
+READMES = [
+    ROOT / 'README.md',
+    *sorted(ROOT.glob('configs/*/README.md')),
+    *sorted(ROOT.glob('tools/*/README.md')),
+]
 NAMES = [str(path.relative_to(ROOT)) for path in READMES]
 
 
