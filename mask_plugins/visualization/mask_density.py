@@ -91,6 +91,8 @@ def short_names(names: Sequence[str]) -> List[str]:
         list[str]: Without common leading and trailing parts; at least one
         part is left.
     """
+    if len(names) < 2:
+        return list(names)
     parts = [name.split('.') for name in names]
     while _agree(parts, 0):
         parts = [part[1:] for part in parts]

@@ -5,13 +5,16 @@ from matplotlib.figure import Figure
 
 from .figure import COLORS, new_figure, shared_legend, styled
 
+# What is plain is hatched.
 KINDS = dict(
-    soft=('soft', COLORS[0]),
-    soft_penalty=('soft, penalty', COLORS[5]),
-    plain_soft_penalty=('soft, penalty, plain autograd', COLORS[6]),
-    score=('score', COLORS[1]),
-    plain_score=('score, plain autograd', COLORS[4]),
+    soft=('soft', COLORS[5], ''),
+    soft_penalty=('soft, penalty', COLORS[0], ''),
+    plain_soft_penalty=('soft, penalty, plain autograd', COLORS[0], '///'),
+    score=('score', COLORS[1], ''),
+    plain_score=('score, plain autograd', COLORS[1], '///'),
 )
+# Each once: without a step, a penalty makes no difference.
+ALONE = ('soft_penalty', 'plain_soft_penalty', 'score', 'plain_score')
 
 
 @styled
@@ -29,7 +32,12 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
     figure = new_figure(11, 3.6)
     time, alone, memory = figure.subplots(1, 3)
     width = 0.8 / len(KINDS)
-    for index, (kind, (label, colour)) in enumerate(KINDS.items()):
+    for index, (kind, (label, colour, hatch)) in enumerate(KINDS.items()):
+        style = dict(
+            color=colour if not hatch else 'white',
+            edgecolor=colour,
+            hatch=hatch,
+        )
         rows = [row for row in result['steps'] if row['kind'] == kind]
         at = [archs.index(r['arch']) + width * (index - 2) for r in rows]
         spreads = [row['to_dense'] for row in rows]
@@ -39,23 +47,22 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
             width,
             bottom=1,
             yerr=_errors(spreads),
-            color=colour,
             label=label,
             capsize=2,
+            **style,
         )
         memory.bar(
             at,
             [row['extra_bytes_per_weight'] for row in rows],
             width,
-            color=colour,
+            **style,
         )
-        own = [row for row in rows if 'alone_ms' in row]
-        if own and kind != 'soft_penalty':
+        if kind in ALONE:
             alone.bar(
                 at,
-                [r['alone_ms']['median'] / r['own_bound_ms'] for r in own],
+                [r['alone_ms']['median'] / r['own_bound_ms'] for r in rows],
                 width,
-                color=colour,
+                **style,
             )
         for x, row in zip(at, rows):
             memory.hlines(

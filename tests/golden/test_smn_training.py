@@ -71,12 +71,20 @@ def test_trajectory(case):
          ('fc.bias', 'train')],
         functools.partial(ScoreMask, init=score),
     )  # fmt: skip
-    types = dict(sgd='SGD', sgdc='mask_plugins.SGDConstantDecay')
+    types = dict(
+        sgd='SGD',
+        sgdc='mask_plugins.SGDConstantDecay',
+        adam='Adam',
+        adamw='AdamW',
+    )
+    options = dict(lr=lr)
+    if kind in ('sgd', 'sgdc'):
+        options['momentum'] = momentum
     wrapper = build_optim_wrapper(
         model,
         dict(
             constructor='mask_plugins.MaskOptimWrapperConstructor',
-            optimizer=dict(type=types[kind], lr=lr, momentum=momentum),
+            optimizer=dict(type=types[kind], **options),
             paramwise_cfg={
                 role: dict(weight_decay=float(decay))
                 for role in ('masks', 'weights')

@@ -181,5 +181,9 @@ def test_apply_masks_output_needs_no_plugin(kind, tmp_path):
     )  # fmt: skip
     report = json.loads(out.with_suffix('.json').read_text())
     assert 0.02 < report['sparsity'] < 0.9  # and the masks do something
+    if kind == 'score':  # the metric under `mim test`
+        (log,) = (tmp_path / 'masked').glob('*/[0-9]*.json')
+        metrics = json.loads(log.read_text().splitlines()[-1])
+        assert metrics['mask/density'] == report['density']
     assert found == accuracy
     assert torch.equal(found_scores, scores)

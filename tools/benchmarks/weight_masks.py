@@ -83,10 +83,9 @@ def print_steps(console: Console, rows: list) -> None:
         if row['kind'] == 'dense':
             cells += [''] * 5 + [f'{row["memory_mib"]:.0f}', '']
         else:
-            alone = row.get('alone_ms')
             cells += [
                 cell(row['extra_ms'], 1),
-                cell(alone, 1) if alone else '',
+                cell(row['alone_ms'], 1),
                 f'{row["bound_ms"]:.1f}',
                 f'{row["own_bound_ms"]:.1f}',
                 f'{row["defined_bound_ms"]:.1f}',

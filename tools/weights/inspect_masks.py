@@ -48,9 +48,17 @@ def run(args):
     adapter, report, notes = read(args)
     sizes = measure_sizes(adapter)
     name = osp.basename(weights_cli.stem_of(path))
+    kinds = sorted({s['kind'] for s in adapter.settings.values()})
+    if 'soft' in kinds:
+        notes = [
+            *notes,
+            'soft masks are usually trained beside their weights, which are '
+            'not in the adapter: the sizes are those of masks for weights '
+            'that are there already',
+        ]
     content = dict(
         source=args.source,
-        kinds=sorted({s['kind'] for s in adapter.settings.values()}),
+        kinds=kinds,
         base_sha256=adapter.base_sha256,
         info=adapter.info,
         state=list(adapter.state),
@@ -59,7 +67,7 @@ def run(args):
         **report.to_dict(),
     )
     figure = draw_mask_density(report.to_dict(), name)
-    weights_cli.print_report(report, f'{name}: {", ".join(content["kinds"])}')
+    weights_cli.print_report(report, f'{name}: {", ".join(kinds)}')
     weights_cli.print_sizes(sizes)
     weights_cli.print_notes(notes)
     picture = osp.join(out, f'inspect_masks.{args.format}')

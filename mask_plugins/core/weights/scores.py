@@ -215,51 +215,35 @@ def binary_masked_weight(
     Returns:
         Tensor: The product; all zeros where nothing is on.
     """
+    # torch.where takes twice as long on a CPU, in both directions.
+    mask = torch.empty_like(weight).copy_(on)
     if scale:
-        mask = torch.empty_like(weight).copy_(on)
-        product = _multiply(mask, weight, scale, chunks)[0]
-    else:
-        product = torch.where(on, weight, weight.new_zeros(()))
-    return product if factor == 1 else product.mul_(factor)
+        mask.mul_(_spread(_factors(mask, chunks)[1], mask))
+    return weight * (mask if factor == 1 else mask.mul_(factor))
 
 
-def _multiply(mask, weight, scale, chunks):
-    """Turn a mask of 0 and 1 into the product, in its own memory.
-
-    ``torch.where`` of a bool mask takes twice as long as this on a CPU.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: The product, and of each chunk n (at
-        least 1) and c.
-    """
-    counts = (
-        mask.reshape(chunks, -1).sum(1) if chunks > 1 else mask.sum()[None]
-    )
+def _factors(mask, chunks):
+    """Of each chunk n (at least 1) and c; scalars if there is one chunk."""
+    counts = mask.sum() if chunks == 1 else mask.reshape(chunks, -1).sum(1)
     counts = counts.clamp(min=1)
-    factors = (mask.numel() // chunks / counts).sqrt()
-    mask.mul_(weight)
-    if scale:
-        mask.mul_(_spread(factors, mask))
-    else:
-        factors = torch.ones_like(factors)
-    return mask, counts, factors
+    return counts, (mask.numel() // chunks / counts).sqrt()
 
 
 def _spread(values: Tensor, like: Tensor) -> Tensor:
     """One value per chunk, in a shape that broadcasts to ``like``."""
-    if values.numel() == 1:
-        return values[0]
+    if values.dim() == 0:
+        return values
     rows = values.repeat_interleave(like.shape[0] // values.numel())
     return rows.view(-1, *[1] * (like.dim() - 1))
 
 
 def _inner(a: Tensor, b: Tensor, chunks: int) -> Tensor:
-    """The sum of the products of each chunk, (chunks,)."""
+    """The sum of the products of each chunk, (chunks,), or a scalar of one."""
     if chunks > 1:
         return (a * b).reshape(chunks, -1).sum(1)
     if a.is_contiguous() and b.is_contiguous():  # without a product in memory
-        return torch.dot(a.view(-1), b.view(-1))[None]
-    return (a * b).sum()[None]
+        return torch.dot(a.view(-1), b.view(-1))
+    return (a * b).sum()
 
 
 class _ScoreMaskedWeight(torch.autograd.Function):
@@ -275,16 +259,21 @@ class _ScoreMaskedWeight(torch.autograd.Function):
         if ctx.flip:
             ctx.save_for_backward(weight, needed)
             return torch.where(on, weight, -weight)
-        mask = torch.empty_like(weight)
-        if on is None:  # the comparison itself writes 0 and 1
-            torch.gt(scores, k, out=mask)
+        product = torch.empty_like(weight)  # first the mask, as 0 and 1
+        if on is None:
+            torch.gt(scores, k, out=product)
         else:
-            mask.copy_(on)
-        product, counts, factors = _multiply(mask, weight, scale, chunks)
+            product.copy_(on)
+        if scale:
+            counts, factors = _factors(product, chunks)
+            product.mul_(weight).mul_(_spread(factors, product))
+        else:
+            product.mul_(weight)
         # Compiled, what was changed in place and is returned has no gradient:
         # an alias of it has.
         product = product.view_as(product)
-        ctx.save_for_backward(weight, needed, product, counts, factors)
+        kept = (product, counts, factors) if scale else ()
+        ctx.save_for_backward(weight, needed, *kept)
         return product
 
     @staticmethod
@@ -292,16 +281,13 @@ class _ScoreMaskedWeight(torch.autograd.Function):
     def backward(ctx, grad):
         weight, on, *rest = ctx.saved_tensors
         grad_weight = grad_scores = None
-        if ctx.flip:
-            if ctx.needs_input_grad[0]:
-                grad_weight = torch.where(on, grad, -grad)
-            if ctx.needs_input_grad[1]:
-                grad_scores = grad * weight
-            return grad_weight, grad_scores, None, None, None, None
-        product, counts, factors = rest
-        spread = _spread(factors, grad)
+        if rest:
+            product, counts, factors = rest
+            spread = _spread(factors, grad)
         if ctx.needs_input_grad[0]:
-            grad_weight = torch.where(on, grad * spread, 0)
+            grad_weight = grad * spread if ctx.scale else grad
+            off = -grad_weight if ctx.flip else 0
+            grad_weight = torch.where(on, grad_weight, off)
         if ctx.needs_input_grad[1] and not ctx.scale:
             grad_scores = grad * weight
         elif ctx.needs_input_grad[1]:

@@ -36,11 +36,14 @@ def make_ticket(
             Defaults to None.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        ValueError: If an argument is not one of the allowed, or the model has
+            no soft masks.
     """
     if by not in CRITERIA:
         raise ValueError(f'by must be one of {CRITERIA}, got {by!r}')
     items = [i for i in named_masks(model) if isinstance(i.mask, SoftMask)]
+    if not items:
+        raise ValueError('make_ticket: the model has no soft masks')
     if sparsity is not None:
         values = [
             item.mask.logits

@@ -6,7 +6,7 @@ a mask of floats that is kept for the backward pass. The maths is ours, which
 the tests check.
 """
 
-from typing import List
+from typing import List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -54,18 +54,14 @@ class _Threshold(torch.autograd.Function):
         return grad
 
 
-def put_plain_masks(model: nn.Module, masked: nn.Module) -> List[nn.Module]:
+def put_plain_masks(model: nn.Module, masked: nn.Module) -> None:
     """Mask the weights of a model that another has masked by our means.
 
     Args:
         model (nn.Module): Without masks; changed in place.
         masked (nn.Module): A model of the same names with ``SoftMask`` or
             ``ScoreMask``, whose initial values are taken over.
-
-    Returns:
-        list[nn.Module]: The masks.
     """
-    made: List[nn.Module] = []
     for item in named_masks(masked):
         owner, _, leaf = item.name.rpartition('.')
         module = model.get_submodule(owner)
@@ -76,5 +72,12 @@ def put_plain_masks(model: nn.Module, masked: nn.Module) -> List[nn.Module]:
             mask = PlainScoreMask(weight, item.mask.scores.detach().clone())
         weight.requires_grad_(item.mask.trains_weight)
         parametrize.register_parametrization(module, leaf, mask, unsafe=True)
-        made.append(mask)
-    return made
+
+
+def plain_masks_of(model: nn.Module) -> List[Tuple[nn.Module, Tensor]]:
+    """The masks that :func:`put_plain_masks` made, and their weights."""
+    return [
+        (chain[0], chain.original)
+        for chain in model.modules()
+        if isinstance(chain, parametrize.ParametrizationList)
+    ]

@@ -4,7 +4,7 @@
 import contextlib
 import copy
 import functools
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from mask_plugins.core.weights import (
 )
 from mask_plugins.models.backbones import CIFARResNet
 
-from .plain_masks import put_plain_masks
+from .plain_masks import plain_masks_of, put_plain_masks
 from .timing import Case
 
 NUM_CLASSES = 10
@@ -62,6 +62,12 @@ class Trained(NamedTuple):
     model: nn.Module
     optimizer: torch.optim.Optimizer
     case: Case
+
+
+def masks_of(model: nn.Module) -> List[Tuple[nn.Module, Tensor]]:
+    """Masks and their weights, of either implementation."""
+    ours = [(item.mask, item.parameter) for item in named_masks(model)]
+    return ours or plain_masks_of(model)
 
 
 class MaskStepBuilder:
@@ -194,9 +200,7 @@ class MaskStepBuilder:
                 return out, torch.stack(sums).sum()
 
         elif kind == 'plain_soft_penalty':
-            masks: List[nn.Module] = [
-                m for m in model.modules() if hasattr(m, 'logits')
-            ]
+            masks = [mask for mask, _ in plain_masks_of(model)]
 
             def forward(images: Tensor):
                 out = model(images)
@@ -228,28 +232,28 @@ class MaskStepBuilder:
 
         return {name: case(model) for name, model in models.items()}
 
-    def operations(self, model: nn.Module) -> Optional[Case]:
+    def operations(self, model: nn.Module) -> Case:
         """All that masks add to a step, without the step.
 
         Effective weights of all layers, their backward pass in reverse order,
         and for soft masks the optimizer's step over the logits.
 
         Args:
-            model (nn.Module): With masks.
+            model (nn.Module): With masks, of either implementation.
         """
-        items = list(named_masks(model))
+        pairs = masks_of(model)
         generator = torch.Generator().manual_seed(self.seed)
         grads = [
-            torch.randn(item.parameter.shape, generator=generator).to(
-                item.parameter
-            )
-            for item in items
+            torch.randn(weight.shape, generator=generator).to(weight)
+            for _, weight in pairs
         ]
-        own = [p for item in items for p in item.mask.parameters()]
-        soft = isinstance(items[0].mask, SoftMask)
+        own = [
+            parameter for mask, _ in pairs for parameter in mask.parameters()
+        ]
+        soft = pairs[0][1].requires_grad
         # the optimizer of scores stands for that of the frozen weights
         optimizer = torch.optim.SGD(own, lr=1e-3, momentum=0.9)
-        inputs = own + [item.parameter for item in items if soft]
+        inputs = own + [weight for _, weight in pairs if soft]
 
         def clear() -> None:
             for tensor in inputs:
@@ -257,7 +261,7 @@ class MaskStepBuilder:
 
         def step() -> None:
             clear()
-            products = [item.mask(item.parameter) for item in items]
+            products = [mask(weight) for mask, weight in pairs]
             torch.autograd.backward(products, grads, inputs=inputs)
             if soft:
                 optimizer.step()

@@ -24,6 +24,14 @@ from .weight_mask_steps import MaskStepBuilder, Trained
 # The largest ratio of a masked to the dense training step.
 STEP_LIMITS = dict(resnet18=1.08, resnet50=1.10, resnet20=1.04)
 OURS = ('soft', 'soft_penalty', 'score')
+# Whose masks are timed without the step: a penalty is but a scalar more.
+ALONE = dict(
+    soft='soft',
+    soft_penalty='soft',
+    plain_soft_penalty='plain_soft_penalty',
+    score='score',
+    plain_score='plain_score',
+)
 
 
 class WeightMaskBenchmark:
@@ -163,7 +171,7 @@ class WeightMaskBenchmark:
         # Short, so that they can be repeated more often.
         parts = {
             kind: builder.operations(nets[kind].model)
-            for kind in ('soft', 'score')
+            for kind in dict.fromkeys(ALONE.values())
         }
         parts['copy'] = copy_case(device)
         alone = self._time(f'{arch}, masks alone', parts, more=3)
@@ -189,9 +197,7 @@ class WeightMaskBenchmark:
                 row['extra_ms'] = spread_ms(extra)
                 extra_bytes = peaks[kind] - peaks['dense']
                 row.update(self._costs(nets, kind, extra_bytes, speed))
-                alone_of = alone[family(kind)]
-                if not kind.startswith('plain'):
-                    row['alone_ms'] = spread_ms(alone_of)
+                row['alone_ms'] = spread_ms(alone[ALONE[kind]])
             rows.append(row)
         return rows
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mask_plugins.core.weights import score_masked_weight, soft_masked_weight
+from mask_plugins.core.weights.scores import binary_masked_weight
 
 
 @pytest.fixture(autouse=True)
@@ -73,5 +74,14 @@ def test_soft_masks(penalty):
         temperature = torch.tensor(1.7)
         product, total = soft_masked_weight(weight, logits, temperature, 2.1)
         return F.linear(x, product).square().sum() + penalty * total
+
+    compare(loss, *tensors(True))
+
+
+@pytest.mark.parametrize('scale', [False, True])
+def test_finished_masks(scale):
+    def loss(x, weight, other):
+        product = binary_masked_weight(weight, other > 0, scale, factor=1.5)
+        return F.linear(x, product).square().sum() + other.sum()
 
     compare(loss, *tensors(True))

@@ -208,3 +208,11 @@ def test_state_of_a_score_mask():
     with pytest.raises(ValueError, match='got 1.5'):
         mask.k = 1.5
     assert mask.k == 0.25
+
+
+def test_no_ticket_without_soft_masks():
+    with pytest.raises(ValueError, match='has no soft masks'):
+        make_ticket(nets.masked_small('score'))
+    for wrong in (dict(by='size'), dict(sparsity=1.0), dict(sparsity=-0.1)):
+        with pytest.raises(ValueError, match='must be'):
+            make_ticket(nets.masked_small('soft'), **wrong)
