@@ -190,24 +190,39 @@ def jobs(slurm, make_sweep, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def mim_run(slurm, jobs, tmp_path_factory):
-    """Two tasks through mim, without a GPU; the work_dir and the process."""
-    work_dir = tmp_path_factory.mktemp('mim') / 'run'
-    command = [
-        sys.executable, '-m', 'mim', 'train', 'mask_plugins', QUICKSTART.name,
-        '--launcher', 'slurm', '--gpus', '2', '--gpus-per-node', '2',
-        '--cpus-per-task', '1', '--partition', 'test',
-        '--srun-args', '--gres=none --overcommit',
-        '--work-dir', work_dir, '--cfg-options', *plain(TINY),
+def mim_runs(slurm, jobs, tmp_path_factory):
+    """Two tasks, and a grid search, through mim: folder and process."""
+    common = [
+        '--launcher', 'slurm', '--cpus-per-task', '1', '--partition', 'test',
+        '--srun-args', '--gres=none --overcommit', '--yes',
     ]  # fmt: skip
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=ROOT,
-        env=slurm.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    yield work_dir, process
-    process.kill()
-    process.wait()
+    commands = dict(
+        train=['--gpus', '2', '--gpus-per-node', '2'],
+        gridsearch=[
+            '--gpus', '1', '--gpus-per-node', '1', '--max-jobs', '2',
+            '--search-args', '--optim_wrapper.optimizer.lr 0.001 0.002',
+        ],
+    )  # fmt: skip
+    started = {}
+    for name, options in commands.items():
+        work_dir = tmp_path_factory.mktemp(name) / 'run'
+        command = [
+            sys.executable, '-m', 'mim', name, 'mask_plugins',
+            QUICKSTART.name, *options, *common, '--work-dir', work_dir,
+            '--cfg-options', *plain(TINY),
+        ]  # fmt: skip
+        started[name] = (
+            work_dir,
+            subprocess.Popen(
+                [str(part) for part in command],
+                cwd=ROOT,
+                env=slurm.env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ),
+        )
+    yield started
+    for _, process in started.values():
+        process.kill()
+        process.wait()

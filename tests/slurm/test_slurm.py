@@ -63,14 +63,25 @@ def test_an_array_of_four(jobs):
     assert jobs == {f'{sweep.id}_{index}' for index in range(4)}
 
 
-def test_two_tasks_through_mim_without_a_gpu(mim_run):
-    work_dir, process = mim_run
+def test_two_tasks_through_mim_without_a_gpu(mim_runs):
+    work_dir, process = mim_runs['train']
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 0, out
     # 64 images, 8 per process and iteration, 2 epochs.
     assert len(log_lines(work_dir, 'train_log.json')) == 8
     checkpoint = torch.load(work_dir / 'epoch_2.pth', weights_only=True)
     assert not any(k.startswith('module.') for k in checkpoint['state_dict'])
+
+
+def test_a_grid_search_of_mim_without_a_gpu(mim_runs):
+    work_dir, process = mim_runs['gridsearch']
+    out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, out
+    runs = sorted(work_dir.parent.glob('run_search*'))
+    assert len(runs) == 2, out
+    for run, lr in zip(runs, (0.001, 0.002)):
+        lines = log_lines(run, 'train_log.json')
+        assert max(line['lr'] for line in lines) == pytest.approx(lr)
 
 
 def test_a_task_that_fails_is_resubmitted(make_sweep, tmp_path, slurm, jobs):

@@ -138,3 +138,24 @@ def test_prune_keeps_what_a_run_resumes_from(tmp_path):
     assert removed == prune(str(tmp_path), KeepPolicy(1, True))
     assert [os.path.basename(r.path) for r in removed] == ['epoch_1.pth']
     assert removed[0].size == 10
+
+
+def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
+    tmp_path, monkeypatch
+):
+    """Runs that run must not be started a second time."""
+    from mask_plugins.engine.sweeps import slurm_client
+
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert slurm_client.queue() == {}
+    squeue = tmp_path / 'squeue'
+    squeue.write_text('#!/bin/sh\necho no controller >&2\nexit 1\n')
+    squeue.chmod(0o755)
+    with pytest.raises(OSError, match='squeue: no controller'):
+        slurm_client.queue()
+    squeue.write_text('#!/bin/sh\necho "7|3|RUNNING|29:07|node1"\n')
+    task = slurm_client.queue()['7', 3]
+    assert task.runs
+    assert task.time_left == '29:07'
+    with pytest.raises(OSError, match=r'run --local.* does without'):
+        slurm_client.submit('x', str(tmp_path), [0])
