@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torchvision
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -160,6 +161,23 @@ def test_variants():
     assert groups['masks']['weight_decay'] == 1e-4
     groups = groups_of('smn_resnet18_cifar10_piggyback')
     assert (groups['masks']['lr'], groups['head']['lr']) == (1e-4, 1e-3)
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_files_of_torchvision_and_swav_load(prefix, tmp_path):
+    """Their names are mmpretrain's; SwAV's have ``module.`` before them."""
+    torch.manual_seed(0)
+    stock = torchvision.models.resnet18().state_dict()
+    file = {prefix + key: value for key, value in stock.items()}
+    torch.save(file, tmp_path / 'file.pth')
+    cfg = load('smn_resnet18_dtd')
+    cfg.model.backbone.module.init_cfg.checkpoint = str(tmp_path / 'file.pth')
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    state = model.backbone.state_dict()
+    masks = {key for key in state if '_mask.' in key}
+    assert state.keys() - masks == {k for k in stock if 'fc.' not in k}
+    assert all(state[key].equal(stock[key]) for key in state.keys() - masks)
 
 
 @pytest.mark.parametrize('dataset', ['cifar10', 'dtd'])
