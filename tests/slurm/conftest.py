@@ -182,7 +182,7 @@ def jobs(slurm, make_sweep, tmp_path_factory):
     # Now, and not when a test of it begins: none of them waits for another.
     stopped, two_stopped = sweeps['stopped'], sweeps['two_stopped']
     stopped.wait_for_iteration(ITERATIONS + 20)
-    slurm.run('scancel', '--signal=USR1', f'{stopped.id}_0')
+    slurm.run('scancel', '--signal=USR1', f'{stopped.id}_0.0')
     two_stopped.wait_for_iteration(ITERATIONS // 2 + 10)
     slurm.run('scancel', '--batch', '--signal=USR1', f'{two_stopped.id}_0')
     yield sweeps

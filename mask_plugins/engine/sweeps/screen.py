@@ -49,7 +49,7 @@ def status_table(statuses: Sequence[RunStatus], metric: str) -> Table:
     """One line per run."""
     table = Table(box=box.SIMPLE)
     for column in ('index', 'run', 'state', 'trained'):
-        table.add_column(column, overflow='fold')
+        table.add_column(column, overflow='fold', no_wrap=column == 'run')
     table.add_column(f'best {metric}', justify='right')
     table.add_column('left', justify='right')
     table.add_column('detail', overflow='fold')
