@@ -60,13 +60,9 @@ def test_splits(root, split, count):
 
 
 def test_trainval_is_train_then_val(root):
-    paths = [build(root, 'trainval')[i]['img_path'] for i in range(9)]
-    parts = [
-        build(root, part)[i]['img_path']
-        for part, n in (('train', 6), ('val', 3))
-        for i in range(n)
-    ]
-    assert paths == parts
+    whole, *parts = (build(root, x) for x in ('trainval', 'train', 'val'))
+    paths = [whole[i]['img_path'] for i in range(9)]
+    assert paths == [p[i]['img_path'] for p in parts for i in range(len(p))]
 
 
 def test_images_are_loaded(root):
