@@ -21,7 +21,7 @@ from mask_plugins.visualization.weight_mask_benchmark import (
 )
 
 # Masks cost the same at any batch, so small ones show a higher ratio.
-QUICK = dict(batch_size=8, rounds=4, warmup=1)
+QUICK = dict(batch_size=4, rounds=4, warmup=1)
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         help='cpu: time of this process alone, for a shared machine; use '
         'it with --threads 1')  # fmt: skip
     add('--quick', action='store_true',
-        help='batch 8, 4 rounds: under 2 minutes on 2 cores; options given '
+        help='batch 4, 4 rounds: a minute on 2 cores; options given '
         'beside it hold')  # fmt: skip
     add('--out', default='work_dirs/benchmarks/weight_masks.json',
         metavar='FILE.json', help='results; the picture lies beside them '
