@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import resource
 import signal
+from contextlib import contextmanager
 
 import pytest
 from mmengine.fileio import get_file_backend
@@ -12,15 +13,17 @@ from mask_plugins.engine.atomic_backend import (
 )
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow past 1,000 bytes."""
+    """No file may grow past 1,000 bytes, that of pytest's output included."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
 
 
 def test_write_and_replace(tmp_path):
@@ -38,10 +41,11 @@ def test_relative_path(tmp_path, monkeypatch):
     assert (tmp_path / 'file').read_bytes() == b'one'
 
 
-def test_a_failing_write_leaves_the_old_file(tmp_path, full_disk):
+def test_a_failing_write_leaves_the_old_file(tmp_path):
     path = tmp_path / 'file'
     path.write_bytes(b'old')
-    with pytest.raises(OSError, match=r'could not write .*untouched'):
+    message = r'could not write .*untouched'
+    with full_disk(), pytest.raises(OSError, match=message):
         AtomicLocalBackend().put(b'x' * 5000, path)
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['file']
