@@ -6,13 +6,13 @@ import os.path as osp
 import sys
 
 HERE = osp.dirname(osp.abspath(__file__))
-EXAMPLE = """example:
-  S="python tools/slurm/sweep.py"
-  $S plan CONFIG --set train_cfg.max_epochs=3,5 --seeds 0,1 --out work_dirs/two
-  $S submit work_dirs/two --gres gpu:1 --time 4:00:00 --throttle 4
-  $S status work_dirs/two --watch 10
-  $S resubmit work_dirs/two
-  $S collect work_dirs/two
+EXAMPLE = """example: python tools/slurm/sweep.py plan CONFIG --set \\
+    train_cfg.max_epochs=3,5 --seeds 0,1 --out work_dirs/two
+then, with the same tool:
+  submit work_dirs/two --gres gpu:1 --time 4:00:00 --throttle 4
+  status work_dirs/two --watch 10
+  resubmit work_dirs/two
+  collect work_dirs/two
 CONFIG is a config, or a .yaml with a grid or a list; see README.md beside
 this tool. `run --local -j 2` takes the place of `submit` without SLURM.
 """
