@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mask_plugins.core.weights import SoftMask, collect_sums, named_masks
+from mask_plugins.core.weights import (
+    SoftMask,
+    collect_sums,
+    hold_masks,
+    named_masks,
+)
 
 REDUCTIONS = ('sum', 'mean')
 LOSS_KEY = 'loss_mask'
@@ -28,7 +33,9 @@ class PenalizedModel:
             losses = super().forward(*args, **kwargs)
             losses[LOSS_KEY] = masks[0].temperature.new_zeros(())
             return losses
-        with collect_sums(self) as sums:
+        # All masks in one go: a small layer's mask that is computed between
+        # two convolutions takes several times as long.
+        with collect_sums(self) as sums, hold_masks(self):
             losses = super().forward(*args, **kwargs)
         total: Tensor = torch.stack(sums).sum()
         if self.mask_penalty_reduction == 'mean':

@@ -10,11 +10,12 @@ KINDS = dict(
     soft=('soft', COLORS[5], ''),
     soft_penalty=('soft, penalty', COLORS[0], ''),
     plain_soft_penalty=('soft, penalty, plain autograd', COLORS[0], '///'),
-    score=('score', COLORS[1], ''),
+    score=('score', COLORS[4], ''),
+    score_held=('score, held', COLORS[1], ''),
     plain_score=('score, plain autograd', COLORS[1], '///'),
 )
-# Each once: without a step, a penalty makes no difference.
-ALONE = ('soft_penalty', 'plain_soft_penalty', 'score', 'plain_score')
+# Each once: without a step, a penalty or holding makes no difference.
+ALONE = ('soft_penalty', 'plain_soft_penalty', 'score_held', 'plain_score')
 
 
 @styled
@@ -39,7 +40,7 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
             hatch=hatch,
         )
         rows = [row for row in result['steps'] if row['kind'] == kind]
-        at = [archs.index(r['arch']) + width * (index - 2) for r in rows]
+        at = [archs.index(r['arch']) + width * (index - 2.5) for r in rows]
         spreads = [row['to_dense'] for row in rows]
         time.bar(
             at,
@@ -82,7 +83,7 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
     for ax in (time, alone, memory):
         ax.set_xticks(range(len(archs)), archs)
         ax.grid(axis='x', visible=False)
-    shared_legend(figure, time, columns=5)
+    shared_legend(figure, time, columns=6)
     machine, settings = result['machine'], result['settings']
     sizes = ', '.join(
         f'{arch} {settings["batch_sizes"][arch]} x '

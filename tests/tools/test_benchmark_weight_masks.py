@@ -91,7 +91,7 @@ def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
     assert adapter['fp32_to_packed'] == 32
     assert adapter['file_bytes'] > adapter['packed_bytes']
     assert 0.9 < adapter['density'] < 1
-    assert len(result['targets']) == 3 * 3 + 1 + 2
+    assert len(result['targets']) == 4 * 3 + 1 + 2
     assert result['machine']['torch'] == torch.__version__
     figure = plot_weight_mask_benchmark(result)
     assert [ax.get_title() for ax in figure.axes] == [

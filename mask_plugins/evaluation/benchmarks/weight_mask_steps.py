@@ -15,6 +15,7 @@ from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
     collect_sums,
+    hold_masks,
     mask_parameters,
     merge_masks,
     named_masks,
@@ -97,6 +98,7 @@ class MaskStepBuilder:
         'soft',
         'soft_penalty',
         'score',
+        'score_held',
         'plain_soft_penalty',
         'plain_score',
     )
@@ -195,9 +197,16 @@ class MaskStepBuilder:
         if kind == 'soft_penalty':
 
             def forward(images: Tensor):
-                with collect_sums(model) as sums:
+                # as the penalty of ContinuousSparsificationHook does it
+                with collect_sums(model) as sums, hold_masks(model):
                     out = model(images)
                 return out, torch.stack(sums).sum()
+
+        elif kind == 'score_held':
+
+            def forward(images: Tensor):
+                with hold_masks(model):
+                    return model(images), None
 
         elif kind == 'plain_soft_penalty':
             masks = [mask for mask, _ in plain_masks_of(model)]

@@ -23,13 +23,14 @@ from .weight_mask_steps import MaskStepBuilder, Trained
 
 # The largest ratio of a masked to the dense training step.
 STEP_LIMITS = dict(resnet18=1.08, resnet50=1.10, resnet20=1.04)
-OURS = ('soft', 'soft_penalty', 'score')
+OURS = ('soft', 'soft_penalty', 'score', 'score_held')
 # Whose masks are timed without the step: a penalty is but a scalar more.
 ALONE = dict(
     soft='soft',
     soft_penalty='soft',
     plain_soft_penalty='plain_soft_penalty',
     score='score',
+    score_held='score',
     plain_score='plain_score',
 )
 
