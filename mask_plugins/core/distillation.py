@@ -1,0 +1,126 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How far a student's logits are from a teacher's."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KINDS = ('kl', 'cross_entropy')
+DISTANCES = ('l2', 'l1', 'cosine')
+
+
+def distillation_loss(
+    pred: Tensor,
+    target: Tensor,
+    temperature: float = 2.0,
+    kind: str = 'kl',
+    scale: bool = True,
+    detach_target: bool = True,
+) -> Tensor:
+    r"""Knowledge distillation of softened class probabilities.
+
+    Hinton et al., "Distilling the Knowledge in a Neural Network"
+    (arXiv:1503.02531), section 2: with :math:`p = softmax(target / T)` and
+    :math:`q = softmax(pred / T)`,
+
+    .. math:: L = T^2 \cdot \frac{1}{N} \sum_n \sum_c p_{nc} \log
+        \frac{p_{nc}}{q_{nc}}
+
+    The factor :math:`T^2` keeps the size of the gradients independent of
+    T. Computed in fp32 at least.
+
+    Args:
+        pred (Tensor): Logits of the student, :math:`(N, C)`.
+        target (Tensor): Logits of the teacher, :math:`(N, C)`.
+        temperature (float): T, above 0. Defaults to 2.
+        kind (str): ``'kl'``, which is 0 where both agree, or
+            ``'cross_entropy'`` :math:`-\sum_c p_c \log q_c`, which is higher
+            by the teacher's entropy and, for a detached target, has the same
+            gradient. Defaults to ``'kl'``.
+        scale (bool): Multiply by :math:`T^2`. Defaults to True.
+        detach_target (bool): No gradient through the target.
+            Defaults to True.
+
+    Returns:
+        Tensor: Scalar, the mean over the N samples.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+    check_distillation(temperature, kind)
+    _check_logits(pred, target)
+    if detach_target:
+        target = target.detach()
+    pred, target = _at_least_fp32(pred), _at_least_fp32(target)
+    student = F.log_softmax(pred / temperature, dim=-1)  # NxC
+    teacher = F.log_softmax(target / temperature, dim=-1)  # NxC
+    difference = -student if kind == 'cross_entropy' else teacher - student
+    loss = (teacher.exp() * difference).sum(dim=-1).mean()
+    return loss * temperature**2 if scale else loss
+
+
+def logit_distance(
+    pred: Tensor,
+    target: Tensor,
+    kind: str = 'l2',
+    softmax: bool = False,
+    detach_target: bool = True,
+) -> Tensor:
+    """Distance of logits, or of the class probabilities.
+
+    Args:
+        pred (Tensor): Logits of the student, :math:`(N, C)`.
+        target (Tensor): Logits of the teacher, :math:`(N, C)`.
+        kind (str): ``'l2'`` and ``'l1'``: mean over all N * C of the squared
+            or absolute difference; ``'cosine'``: minus the mean cosine of
+            the N pairs, in [-1, 1]. Defaults to ``'l2'``.
+        softmax (bool): Compare probabilities instead. Defaults to False.
+        detach_target (bool): No gradient through the target.
+            Defaults to True.
+
+    Returns:
+        Tensor: Scalar.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+    if kind not in DISTANCES:
+        raise ValueError(f'kind must be one of {DISTANCES}, got {kind!r}')
+    _check_logits(pred, target)
+    if detach_target:
+        target = target.detach()
+    pred, target = _at_least_fp32(pred), _at_least_fp32(target)
+    if softmax:
+        pred, target = pred.softmax(dim=-1), target.softmax(dim=-1)
+    if kind == 'cosine':
+        return -F.cosine_similarity(pred, target, dim=-1).mean()
+    distance = F.mse_loss if kind == 'l2' else F.l1_loss
+    return distance(pred, target)
+
+
+def check_distillation(temperature: float, kind: str) -> None:
+    """Refuse options of :func:`distillation_loss` that are not allowed.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    if isinstance(temperature, bool) or not (
+        isinstance(temperature, (int, float)) and temperature > 0
+    ):
+        raise ValueError(
+            f'temperature must be a number above 0, got {temperature!r}'
+        )
+    if kind not in KINDS:
+        raise ValueError(f'kind must be one of {KINDS}, got {kind!r}')
+
+
+def _check_logits(pred: Tensor, target: Tensor) -> None:
+    if pred.ndim != 2 or pred.shape != target.shape:
+        raise ValueError(
+            'pred and target must be logits of one shape (N, C), got '
+            f'{tuple(pred.shape)} and {tuple(target.shape)}'
+        )
+
+
+def _at_least_fp32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
