@@ -7,6 +7,7 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
 """
 
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
@@ -74,6 +75,12 @@ SCHEDULES = Registry(
 DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,
+    scope='mask_plugins',
+    locations=['mask_plugins.datasets'],
+)
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
     scope='mask_plugins',
     locations=['mask_plugins.datasets'],
 )

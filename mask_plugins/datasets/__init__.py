@@ -7,6 +7,7 @@ from .digits import Digits
 from .image_folder import ImageFolder
 from .stratified_split import StratifiedSplit
 from .subset_by_randperm import SubsetByRandperm
+from .task_split import TaskSplit
 from .zhou_split_dataset import ZhouSplitDataset
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'ImageFolder',
     'StratifiedSplit',
     'SubsetByRandperm',
+    'TaskSplit',
     'ZhouSplitDataset',
 ]

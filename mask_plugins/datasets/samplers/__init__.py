@@ -4,5 +4,12 @@
 from .draw import Draw
 from .draw_sampler import DrawSampler
 from .resumable_batch_sampler import ResumableBatchSampler, skip_batches
+from .task_sampler import TaskSampler
 
-__all__ = ['Draw', 'DrawSampler', 'ResumableBatchSampler', 'skip_batches']
+__all__ = [
+    'Draw',
+    'DrawSampler',
+    'ResumableBatchSampler',
+    'TaskSampler',
+    'skip_batches',
+]

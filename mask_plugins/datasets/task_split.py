@@ -1,0 +1,117 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A dataset whose classes are learned one group after the other."""
+
+from typing import Any, Sequence, Union
+
+import numpy as np
+
+from mask_plugins.core.continual import class_order, task_bounds
+from mask_plugins.registry import DATASETS
+
+from .class_subset import ClassSubset
+from .subset import labels_of
+
+
+@DATASETS.register_module()
+class TaskSplit(ClassSubset):
+    """Number classes in the order in which they are learned, in tasks.
+
+    Label k is the k-th class of the order, so that the classes of a task are
+    neighbours, whatever the order is: a head that has seen n classes uses its
+    first n rows. The dataset feeds all samples; ``task`` narrows it down to
+    one task, and :class:`mask_plugins.TaskSampler` to that of the epoch. Give
+    training and validation the same ``tasks``, ``seed`` and ``order``.
+
+    Args:
+        dataset (dict | BaseDataset): The dataset, or another wrapper.
+        tasks (int | Sequence[int]): Number of tasks, or the number of classes
+            of each. Defaults to 5.
+        seed (int): Seed of the class order; -1 keeps that of the dataset.
+            Defaults to -1.
+        order (Sequence[int | str]): Labels or names of all classes, in place
+            of a seed. Defaults to (), by the seed.
+        task (int): Feed this task only, from 0; -1 feeds all. Defaults to -1.
+        lazy_init (bool): Whether to read annotations later. Defaults to
+            False.
+
+    Attributes:
+        bounds (tuple[int]): See :func:`mask_plugins.core.continual.
+            task_bounds`.
+
+    Raises:
+        ValueError: If there are more tasks than classes, a task or class has
+            no samples, a class is unknown or missing in ``order``, or
+            ``seed`` and ``order`` are both given.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        tasks: Union[int, Sequence[int]] = 5,
+        seed: int = -1,
+        order: Sequence[Union[int, str]] = (),
+        task: int = -1,
+        lazy_init: bool = False,
+    ) -> None:
+        if order and seed >= 0:
+            raise ValueError(
+                f'seed={seed} and order={list(order)} contradict each other: '
+                'give one of them'
+            )
+        self.tasks = tasks
+        self.seed = seed
+        self.order = list(order)
+        self.task = task
+        # Those of the dataset are not known before it is read.
+        super().__init__(dataset, self.order or [0], lazy_init)
+
+    def choose(self) -> np.ndarray:
+        """See :class:`Subset`; also puts the classes in order."""
+        names = self._metainfo.get('classes')
+        labels = labels_of(self.dataset)
+        count = len(names) if names else int(labels.max(initial=-1)) + 1
+        bounds = task_bounds(count, self.tasks)
+        self.classes = self.order or class_order(count, self.seed)
+        old = [self._label(item, names) for item in self.classes]
+        if sorted(old) != list(range(count)):
+            raise ValueError(
+                f'order must have each of the {count} classes once, got '
+                f'{self.order}'
+            )
+        if not -1 <= self.task < len(bounds) - 1:
+            raise ValueError(
+                f'task must be 0 to {len(bounds) - 2}, or -1 for all, got '
+                f'{self.task!r}'
+            )
+        self.bounds = bounds
+        indices = super().choose()
+        new = np.asarray([self._new[label] for label in labels[indices]])
+        self._task_of = np.searchsorted(bounds, new, side='right') - 1
+        if self.task >= 0:
+            chosen = self._task_of == self.task
+            indices, self._task_of = indices[chosen], self._task_of[chosen]
+        return indices
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks."""
+        self.full_init()
+        return len(self.bounds) - 1
+
+    def indices_of(self, task: int) -> np.ndarray:
+        """Which samples of this dataset are of a task.
+
+        Args:
+            task (int): From 0.
+
+        Returns:
+            np.ndarray: Indices, in the order of the dataset.
+
+        Raises:
+            ValueError: If there is no such task.
+        """
+        if not 0 <= task < self.num_tasks:
+            raise ValueError(
+                f'task must be 0 to {self.num_tasks - 1}, got {task!r}'
+            )
+        return np.flatnonzero(self._task_of == task)
