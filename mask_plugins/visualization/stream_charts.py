@@ -1,0 +1,174 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Charts of gated streams: over time, and error against speed."""
+
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import color_of, marker_of, new_figure, styled
+from .stream_frames import overlay_active
+
+Records = Sequence[Mapping[str, float]]
+Snapshot = Tuple[int, np.ndarray, Optional[np.ndarray]]
+
+
+@styled
+def draw_stream(
+    records: Records, snapshots: Sequence[Snapshot], title: str = ''
+) -> Figure:
+    """Frames with the active patches, and the curves of the whole stream.
+
+    Args:
+        records (Sequence[Mapping]): Per frame: ``frame``, ``dense_ms``,
+            ``gated_ms``, ``skip_ratio``, ``error``.
+        snapshots (Sequence[tuple]): Number of the frame, the frame (uint8
+            RGB), its active patches (bool; None: all).
+        title (str): Defaults to none.
+
+    Returns:
+        Figure: Frames above, latency, skip ratio and error below.
+    """
+    columns = max(3, len(snapshots))
+    figure = new_figure(3.6 * columns, 6.4)
+    above, below = figure.subfigures(2, 1, height_ratios=(1.35, 1))
+    frames = np.atleast_1d(above.subplots(1, max(1, len(snapshots))))
+    for axes in frames:
+        axes.axis('off')
+    for axes, (number, frame, active) in zip(frames, snapshots):
+        shown = frame if active is None else overlay_active(frame, active)
+        axes.imshow(shown)
+        share = 1.0 if active is None else float(active.mean())
+        axes.set_title(f'frame {number}: {100 * share:.0f} % active')
+    time, skip, error = below.subplots(1, 3)
+    at = [record['frame'] for record in records]
+    for index, (key, label) in enumerate(
+        (('dense_ms', 'dense'), ('gated_ms', 'gated'))
+    ):
+        time.plot(at, [r[key] for r in records], color=color_of(index),
+                  linewidth=1, label=label)  # fmt: skip
+    # A frame that waited for the machine would flatten all others.
+    both = [r[key] for r in records for key in ('dense_ms', 'gated_ms')]
+    time.set_ylim(0, 1.25 * float(np.percentile(both, 98)))
+    time.set(title='latency', ylabel='ms per frame')
+    time.legend(loc='lower right')
+    skip.plot(at, [r['skip_ratio'] for r in records], color=color_of(1),
+              linewidth=1)  # fmt: skip
+    skip.set(title='skip ratio', ylabel='share of the work', ylim=(0, 1))
+    error.plot(at, [100 * r['error'] for r in records], color=color_of(1),
+               linewidth=1)  # fmt: skip
+    error.set(title='error of the last feature', ylabel='relative L2 [%]')
+    error.set_ylim(bottom=0)
+    for axes in (time, skip, error):
+        axes.set_xlabel('frame')
+    if title:
+        figure.suptitle(title, fontsize='small')
+    return figure
+
+
+@styled
+def draw_skip_sweep(rows: Records, title: str = '') -> Figure:
+    """Draw what ``skip_sweep`` measured.
+
+    Args:
+        rows (Sequence[Mapping]): Per setting: ``threshold`` (None: set per
+            layer, then ``name``), ``error_mean``, ``error_p95``,
+            ``speed_up``, ``skip_ratio``.
+        title (str): Defaults to none.
+
+    Returns:
+        Figure: Speed-up over error on the left, skip ratio and error over
+        the threshold on the right.
+    """
+    figure = new_figure(8.4, 3.6)
+    left, right = figure.subplots(1, 2)
+    swept = [row for row in rows if row.get('threshold') is not None]
+    swept.sort(key=lambda row: row['threshold'])
+    draw_frontier(left, {'one threshold': swept})
+    for row in swept:
+        left.annotate(
+            f'{row["threshold"]:g}',
+            (100 * row['error_mean'], row['speed_up']),
+            xytext=(3, -10),
+            textcoords='offset points',
+            fontsize=7.5,
+        )
+    calibrated = [row for row in rows if row.get('threshold') is None]
+    if calibrated:
+        draw_frontier(left, {'thresholds per layer': calibrated}, first=1)
+        left.legend()
+    at = [row['threshold'] for row in swept]
+    right.plot(at, [row['skip_ratio'] for row in swept], color=color_of(2),
+               marker=marker_of(2), label='skip ratio')  # fmt: skip
+    right.plot(at, [row['error_mean'] for row in swept], color=color_of(0),
+               marker=marker_of(0), label='error, mean')  # fmt: skip
+    right.plot(at, [row['error_p95'] for row in swept], color=color_of(0),
+               linestyle=':', label='error, p95')  # fmt: skip
+    if any(at):
+        right.set_xscale('symlog', linthresh=min(v for v in at if v > 0))
+    right.set(xlabel='threshold', title='skip ratio and relative L2 error')
+    right.set_ylim(bottom=0)
+    right.legend()
+    if title:
+        figure.suptitle(title, fontsize='small')
+    return figure
+
+
+def draw_frontier(
+    axes: Axes, curves: Mapping[str, Records], first: int = 0
+) -> None:
+    """Speed-up over the mean error; a bar leads to the p95 of the error.
+
+    Args:
+        axes (Axes): Where to draw.
+        curves (Mapping): Name of a curve to its rows, as in
+            :func:`draw_skip_sweep`.
+        first (int): Colour of the first curve. Defaults to 0.
+    """
+    for number, (name, rows) in enumerate(curves.items(), first):
+        rows = sorted(rows, key=lambda row: row['error_mean'])
+        mean = np.array([100 * row['error_mean'] for row in rows])
+        p95 = np.array([100 * row['error_p95'] for row in rows])
+        axes.errorbar(
+            mean,
+            [row['speed_up'] for row in rows],
+            xerr=[np.zeros(len(rows)), np.maximum(0, p95 - mean)],
+            color=color_of(number),
+            marker=marker_of(number),
+            markersize=4.5,
+            elinewidth=0.7,
+            capsize=2,
+            label=name,
+        )
+    axes.axhline(1, color='black', linewidth=0.8)
+    axes.set(
+        xlabel='relative L2 error of the last feature [%]\n(bar: to the p95)',
+        ylabel='speed-up over the best dense',
+        title='error against speed',
+    )
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+
+
+def pick_snapshots(count: int, wanted: int = 3) -> List[int]:
+    """Numbers of ``wanted`` frames spread over ``count``, none the first.
+
+    The first frame of a stream is computed in full.
+
+    Args:
+        count (int): Frames of the stream.
+        wanted (int): Defaults to 3.
+    """
+    if count <= 1:
+        return list(range(count))
+    at = np.linspace(1, count - 1, min(wanted, count - 1)).round().astype(int)
+    return sorted(set(at.tolist()))
+
+
+def group_by(rows: Records, key: str) -> Dict[str, List[Mapping]]:
+    """Rows by the value of ``key``, in order of appearance."""
+    found: Dict[str, List[Mapping]] = {}
+    for row in rows:
+        found.setdefault(row[key], []).append(row)
+    return found
