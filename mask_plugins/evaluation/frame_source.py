@@ -91,12 +91,25 @@ class FrameSource:
 
     def _read(self) -> Iterator[np.ndarray]:
         if self.camera is None and self.source is None:
-            length = self.skip + (self.limit or self.SYNTHETIC)
-            yield from synthetic_scene(self.size, length, self.seed)
+            yield from self._draw()
         elif self.camera is None and os.path.isdir(self.source):
             yield from _read_folder(self.source)
         else:
             yield from self._read_capture()
+
+    def _draw(self) -> Iterator[np.ndarray]:
+        from mask_plugins.datasets import SyntheticClips
+
+        side = min(self.size) // 6
+        clips = SyntheticClips(
+            num_clips=1,
+            clip_len=self.skip + (self.limit or self.SYNTHETIC),
+            image_size=self.size,
+            object_size=(side, side + 1),
+            noise=1.0,
+            seed=self.seed,
+        )
+        yield from clips[0]['img']
 
     def _read_capture(self) -> Iterator[np.ndarray]:
         import cv2
@@ -123,45 +136,6 @@ class FrameSource:
         smaller = frame.shape[0] > height
         how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         return cv2.resize(frame, (width, height), interpolation=how)
-
-
-def synthetic_scene(
-    size: Tuple[int, int], length: int, seed: int = 0
-) -> Iterator[np.ndarray]:
-    """A textured disc that moves before a textured, static background.
-
-    Args:
-        size (tuple[int, int]): Height and width in pixels.
-        length (int): Frames.
-        seed (int): Of textures, path and noise. Defaults to 0.
-
-    Yields:
-        np.ndarray: uint8 RGB, :math:`(H, W, 3)`, with sensor noise of a
-        standard deviation of 1.
-    """
-    import cv2
-
-    rng = np.random.default_rng(seed)
-    height, width = size
-
-    def texture(cells: int) -> np.ndarray:
-        coarse = rng.uniform(30, 220, (cells, cells, 3)).astype(np.float32)
-        return cv2.resize(
-            coarse, (width, height), interpolation=cv2.INTER_CUBIC
-        )
-
-    background, foreground = texture(24), texture(48)
-    radius = 0.08 * min(size)
-    rows, columns = np.mgrid[:height, :width]
-    phase = rng.uniform(0, 2 * np.pi)
-    for number in range(length):
-        angle = phase + 2 * np.pi * number / 120
-        y = height * (0.5 + 0.3 * np.sin(angle))
-        x = width * (0.5 + 0.35 * np.cos(2 * angle))
-        inside = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
-        frame = np.where(inside[..., None], foreground, background)
-        frame = frame + rng.normal(0, 1, frame.shape)
-        yield frame.clip(0, 255).astype(np.uint8)
 
 
 def _read_folder(folder: str) -> Iterator[np.ndarray]:

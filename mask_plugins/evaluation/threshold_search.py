@@ -1,0 +1,201 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Thresholds per layer, from trials of the whole network."""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+Thresholds = Dict[str, Optional[float]]
+
+
+class Trial(NamedTuple):
+    """What a setting of the thresholds costs and errs.
+
+    Args:
+        thresholds (dict): By layer; None: the layer is dense.
+        error (float): Mean relative L2 error of the last feature.
+        cost (float): Seconds per frame.
+        skip_ratios (dict): Share of the patches skipped, by layer.
+    """
+
+    thresholds: Thresholds
+    error: float
+    cost: float
+    skip_ratios: Dict[str, float]
+
+
+Evaluate = Callable[[Thresholds], Trial]
+
+
+def greedy_path(
+    evaluate: Evaluate,
+    layers: Sequence[str],
+    grid: Sequence[float],
+    max_error: float,
+    start: Optional[Trial] = None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+) -> List[Trial]:
+    """Raise one threshold at a time where it buys most.
+
+    Each step raises the threshold of one layer to its next value on the grid:
+    of that layer which saves the most time per squared error that it adds,
+    among those that keep to the limit. Errors of layers are near to
+    independent, so squares add up. Trials are of the whole network, hence
+    what a layer's truncation spares those behind it counts. A layer's gain is
+    tried anew only when it comes out on top of the others' last known gains
+    (lazy greedy), which takes two to three trials a step instead of one per
+    layer.
+
+    Args:
+        evaluate (Callable): Thresholds to :class:`Trial`.
+        layers (Sequence[str]): Names of the layers.
+        grid (Sequence[float]): Rising thresholds to choose from.
+        max_error (float): What no trial but the first may exceed.
+        start (Trial, optional): Where to begin; its thresholds are of the
+            grid. Defaults to None: the lowest threshold everywhere.
+        on_trial (Callable): Called with each trial. Defaults to nothing.
+
+    Returns:
+        list[Trial]: From the start, each with one threshold raised.
+
+    Raises:
+        ValueError: If there is no layer, the grid does not rise, or
+            ``max_error`` is not positive.
+    """
+    if not layers:
+        raise ValueError('layers must name at least one layer, got none')
+    if not grid or any(b <= a for a, b in zip(grid, grid[1:])):
+        raise ValueError(f'grid must rise, got {list(grid)}')
+    if not max_error > 0:
+        raise ValueError(f'max_error must be above 0, got {max_error}')
+
+    def measure(levels: Dict[str, int]) -> Trial:
+        trial = evaluate({name: grid[at] for name, at in levels.items()})
+        on_trial(trial)
+        return trial
+
+    levels = dict.fromkeys(layers, 0)
+    if start is None:
+        path = [measure(levels)]
+    else:
+        path = [start]
+        levels = {name: grid.index(start.thresholds[name]) for name in layers}
+    # Unknown is best, so that each layer is tried once at the beginning.
+    gains = dict.fromkeys(layers, float('inf'))
+    fresh: Dict[str, Trial] = {}  # tried from where the path is now
+    closed = set()  # one step further is too far
+    while path[-1].error <= max_error:
+        free = [
+            name
+            for name in layers
+            if name not in closed and levels[name] + 1 < len(grid)
+        ]
+        if not free:
+            break
+        best = max(free, key=lambda name: gains[name])
+        if best not in fresh:
+            trial = measure({**levels, best: levels[best] + 1})
+            if trial.error > max_error:
+                closed.add(best)
+                continue
+            fresh[best] = trial
+            gains[best] = _gain(path[-1], trial)
+            continue
+        if gains[best] <= 0:
+            # Nothing saves time yet: the cheapest in error may open the way.
+            best = min(free, key=lambda name: fresh[name].error)
+        path.append(fresh[best])
+        levels[best] += 1
+        fresh = {}
+    return path
+
+
+def within(path: Sequence[Trial], max_error: float) -> Trial:
+    """The cheapest trial of a path whose error keeps to a limit.
+
+    Args:
+        path (Sequence[Trial]): Of :func:`greedy_path`.
+        max_error (float): The limit.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    kept = [trial for trial in path if trial.error <= max_error]
+    if not kept:
+        least = min(trial.error for trial in path)
+        raise ValueError(
+            f'no thresholds keep the error within {max_error}: the lowest '
+            f'give {least:.3g}; take a lower grid or a larger target'
+        )
+    return min(kept, key=lambda trial: trial.cost)
+
+
+def drop_gates(
+    evaluate: Evaluate, trial: Trial, tolerance: float = 0.0
+) -> Trial:
+    """Leave those layers dense whose gates do not pay.
+
+    Args:
+        evaluate (Callable): Thresholds to :class:`Trial`.
+        trial (Trial): Where to start.
+        tolerance (float): Share of the time that may be lost for a smaller
+            error. Defaults to 0.
+
+    Returns:
+        Trial: No dearer than ``trial`` (but for the tolerance), nor with a
+        larger error.
+    """
+    for name in reversed(list(trial.thresholds)):  # the last skip least
+        if trial.thresholds[name] is None:
+            continue
+        other = evaluate({**trial.thresholds, name: None})
+        if (
+            other.cost <= trial.cost * (1 + tolerance)
+            and other.error <= trial.error
+        ):
+            trial = other
+    return trial
+
+
+def match_skip_ratio(
+    evaluate: Evaluate,
+    layers: Sequence[str],
+    grid: Sequence[float],
+    skip_ratio: float,
+) -> Trial:
+    """The lowest thresholds on a grid at which each layer skips enough.
+
+    Layers are set from the first to the last, as what one skips changes what
+    those behind it see; each by bisection.
+
+    Args:
+        evaluate (Callable): Thresholds to :class:`Trial`.
+        layers (Sequence[str]): Names, in the order of the network.
+        grid (Sequence[float]): Rising thresholds to choose from.
+        skip_ratio (float): Share of the patches, in (0, 1). Layers that do
+            not reach it get the highest threshold.
+
+    Raises:
+        ValueError: If the ratio is out of its range.
+    """
+    if not 0 < skip_ratio < 1:
+        raise ValueError(f'skip_ratio must be in (0, 1), got {skip_ratio}')
+    thresholds: Thresholds = dict.fromkeys(layers, grid[0])
+    for name in layers:
+        low, high = 0, len(grid) - 1
+        while low < high:
+            middle = (low + high) // 2
+            trial = evaluate({**thresholds, name: grid[middle]})
+            if trial.skip_ratios[name] >= skip_ratio:
+                high = middle
+            else:
+                low = middle + 1
+        thresholds[name] = grid[low]
+    return evaluate(thresholds)
+
+
+def _gain(before: Trial, after: Trial) -> float:
+    """Seconds saved per squared error added."""
+    saved = before.cost - after.cost
+    added = after.error**2 - before.error**2
+    if saved <= 0:
+        return saved  # nothing bought: below any that does
+    return saved / added if added > 0 else float('inf')
