@@ -7,7 +7,9 @@ from .digits import Digits
 from .image_folder import ImageFolder
 from .stratified_split import StratifiedSplit
 from .subset_by_randperm import SubsetByRandperm
+from .synthetic_clips import SyntheticClips
 from .task_split import TaskSplit
+from .video_clips import VideoClips
 from .zhou_split_dataset import ZhouSplitDataset
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     'ImageFolder',
     'StratifiedSplit',
     'SubsetByRandperm',
+    'SyntheticClips',
     'TaskSplit',
+    'VideoClips',
     'ZhouSplitDataset',
 ]

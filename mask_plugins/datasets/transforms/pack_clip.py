@@ -1,0 +1,88 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Pack a clip as one input of mmpretrain's models."""
+
+from typing import Sequence
+
+import numpy as np
+import torch
+
+from mask_plugins.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackClip:
+    """Last transform of a clip pipeline.
+
+    ``inputs`` is a tensor :math:`(T, C, H, W)` of the dtype of the frames.
+    mmengine's ``pseudo_collate`` (the default) lists them, ``default_collate``
+    and mmpretrain's ``ClsDataPreprocessor`` stack them to
+    :math:`(B, T, C, H, W)`. Frames are RGB already: leave ``to_rgb=False``,
+    which would flip the order of three *frames*.
+
+    Args:
+        algorithm_keys (Sequence[str]): Arrays that go into the data sample as
+            tensors. Defaults to ('gt_change',).
+        meta_keys (Sequence[str]): What goes into its meta information.
+            Defaults to ('sample_idx', 'stream', 'frame').
+
+    Raises:
+        ImportError: If mmpretrain is not installed.
+    """
+
+    def __init__(
+        self,
+        algorithm_keys: Sequence[str] = ('gt_change',),
+        meta_keys: Sequence[str] = ('sample_idx', 'stream', 'frame'),
+    ) -> None:
+        try:
+            from mmpretrain.structures import DataSample
+        except ImportError as error:
+            raise ImportError(
+                'mask_plugins.PackClip makes data samples of mmpretrain: '
+                "mim install 'mmpretrain>=1.2.0'"
+            ) from error
+        self._data_sample = DataSample
+        self.algorithm_keys = tuple(algorithm_keys)
+        self.meta_keys = tuple(meta_keys)
+
+    def __call__(self, results: dict) -> dict:
+        """Pack a sample."""
+        return self.transform(results)
+
+    def transform(self, results: dict) -> dict:
+        """Pack a sample.
+
+        Args:
+            results (dict): ``img``: :math:`(T, H, W, C)`.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+
+        Raises:
+            ValueError: If ``img`` is no clip.
+        """
+        clip = np.asarray(results['img'])
+        if clip.ndim != 4:
+            raise ValueError(
+                'img must be a clip of shape (T, H, W, C), got '
+                f'{clip.shape}: use a dataset of clips, such as '
+                'mask_plugins.SyntheticClips'
+            )
+        clip = np.ascontiguousarray(clip.transpose(0, 3, 1, 2))
+        sample = self._data_sample()
+        if 'gt_label' in results:
+            sample.set_gt_label(results['gt_label'])
+        for key in self.algorithm_keys:
+            if key in results:
+                value = torch.from_numpy(np.ascontiguousarray(results[key]))
+                sample.set_field(value, key)
+        for key in self.meta_keys:
+            if key in results:
+                sample.set_field(results[key], key, field_type='metainfo')
+        return dict(inputs=torch.from_numpy(clip), data_samples=sample)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(algorithm_keys={self.algorithm_keys}, '
+            f'meta_keys={self.meta_keys})'
+        )

@@ -1,0 +1,203 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Clips of consecutive frames of videos."""
+
+import logging
+import os
+from typing import List, Optional, Sequence, Tuple, Union
+
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mask_plugins.registry import DATASETS
+
+from .arguments import check_number, check_pair
+from .video_reader import (
+    VIDEOS,
+    count_frames,
+    frame_files,
+    natural_key,
+    read_clip,
+)
+
+
+@DATASETS.register_module()
+class VideoClips(BaseDataset):
+    """Clips of video files or of folders of frames, through OpenCV.
+
+    ``data_root`` is one video file, one folder of frames, or a folder with
+    any number of both, at any depth. Clips are consecutive frames in their
+    order; shuffling a sampler shuffles clips, never frames. Videos and
+    frames are in natural order (``frame_2`` before ``frame_10``).
+
+    A sample holds ``img`` (uint8 RGB :math:`(T, H, W, 3)`), ``stream`` (the
+    path of its video, relative to ``data_root``), ``frame`` (the number of
+    its first frame) and, with ``label_from_folder``, ``gt_label``. Pack it
+    with :class:`mask_plugins.PackClip`.
+
+    What goes wrong with videos, and what happens then:
+
+    - a video that ends before its header says is used as far as it can be
+      read, with a warning;
+    - a file that cannot be opened, or a video shorter than a clip, is an
+      error, or with ``on_bad='skip'`` a warning and left out;
+    - frames whose size changes are resized to ``image_size``; without it,
+      the clip in which it changes is an error;
+    - a frame that cannot be decoded is an error that names it.
+
+    Args:
+        data_root (str): See above.
+        clip_len (int): T, frames per clip. Defaults to 8.
+        clip_step (int, optional): Frames from the beginning of a clip to that
+            of the next; None is their length, so that they do not overlap
+            and a stream can be continued from clip to clip. Defaults to None.
+        frame_step (int): 2 takes every other frame. Defaults to 1.
+        image_size (int | tuple[int], optional): Side, or (height, width), to
+            resize to. Defaults to None.
+        label_from_folder (bool): The folder below ``data_root`` that a video
+            lies in is its class. Defaults to False.
+        on_bad (str): 'raise' or 'skip', see above. Defaults to 'raise'.
+        **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`,
+            such as ``pipeline``.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        OSError: If a video cannot be read.
+        TypeError, ValueError: If an argument is not one of the allowed, or
+            there is no clip.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        clip_len: int = 8,
+        clip_step: Optional[int] = None,
+        frame_step: int = 1,
+        image_size: Optional[Union[int, Tuple[int, int]]] = None,
+        label_from_folder: bool = False,
+        on_bad: str = 'raise',
+        **kwargs,
+    ) -> None:
+        self.clip_len = check_number('clip_len', clip_len, int, 1)
+        self.frame_step = check_number('frame_step', frame_step, int, 1)
+        if clip_step is None:
+            clip_step = clip_len * frame_step
+        self.clip_step = check_number('clip_step', clip_step, int, 1)
+        if isinstance(image_size, int):
+            image_size = (image_size, image_size)
+        if image_size is not None:
+            image_size = check_pair('image_size', image_size, int, 1)
+        self.image_size = image_size
+        if on_bad not in ('raise', 'skip'):
+            raise ValueError(
+                f"on_bad must be 'raise' or 'skip', got {on_bad!r}"
+            )
+        self.on_bad = on_bad
+        self.label_from_folder = bool(label_from_folder)
+        if not os.path.exists(data_root):
+            raise FileNotFoundError(
+                f'data_root: there is no {os.path.abspath(data_root)}'
+            )
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Find the videos, count their frames, cut them into clips."""
+        videos = find_videos(self.data_root)
+        if not videos:
+            raise ValueError(
+                f'data_root: no video ({", ".join(VIDEOS)}) and no folder of '
+                f'frames in {os.path.abspath(self.data_root)}'
+            )
+        labels = self._labels(videos)
+        span = (self.clip_len - 1) * self.frame_step + 1
+        clips = []
+        for path in videos:
+            count = self._count(path, span)
+            name = os.path.relpath(path, self.data_root)
+            for start in range(0, count - span + 1, self.clip_step):
+                clip = dict(video=path, stream=name, frame=start)
+                if labels:
+                    clip['gt_label'] = labels[path]
+                clips.append(clip)
+        if not clips:
+            raise ValueError(
+                f'no video in {os.path.abspath(self.data_root)} has '
+                f'the {span} frames that a clip needs'
+            )
+        return clips
+
+    def _count(self, path: str, span: int) -> int:
+        """Frames that can be read; 0 if the video is left out."""
+        try:
+            count, promised = count_frames(path)
+            if count < span:
+                raise ValueError(
+                    f'{path}: {count} frames are fewer than the {span} that '
+                    f'a clip needs (clip_len={self.clip_len}, '
+                    f'frame_step={self.frame_step})'
+                )
+        except (OSError, ValueError) as error:
+            if self.on_bad == 'raise':
+                raise type(error)(
+                    f"{error}. on_bad='skip' leaves such videos out"
+                ) from error
+            self._warn(f'{error}; left out')
+            return 0
+        if count < promised:
+            self._warn(
+                f'{path}: ends after {count} of {promised} frames; used as '
+                'far as it can be read'
+            )
+        return count
+
+    def _labels(self, videos: Sequence[str]) -> dict:
+        if not self.label_from_folder:
+            return {}
+        classes = {}
+        for path in videos:
+            parts = os.path.relpath(path, self.data_root).split(os.sep)
+            if len(parts) < 2:
+                raise ValueError(
+                    'label_from_folder=True needs <data_root>/<class>/'
+                    f'<video>, but {path} lies in no folder of a class'
+                )
+            classes[path] = parts[0]
+        names = sorted(set(classes.values()))
+        self._metainfo['classes'] = tuple(names)
+        return {path: names.index(name) for path, name in classes.items()}
+
+    @staticmethod
+    def _warn(message: str) -> None:
+        print_log(f'VideoClips: {message}', 'current', logging.WARNING)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Read the clip."""
+        info = super().get_data_info(idx)
+        info['img'] = read_clip(
+            info['video'],
+            info['frame'],
+            self.clip_len,
+            self.frame_step,
+            self.image_size,
+        )
+        return info
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The class of clip ``idx``, as class-balancing wrappers ask."""
+        return [int(super().get_data_info(idx)['gt_label'])]
+
+
+def find_videos(root: str) -> List[str]:
+    """Video files, and folders of frames, at or below a path, sorted."""
+    if os.path.isfile(root):
+        return [root]
+    found = []
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        found += [
+            os.path.join(folder, name)
+            for name in files
+            if name.lower().endswith(VIDEOS) and not name.startswith('.')
+        ]
+        if frame_files(folder):
+            found.append(folder)
+    return sorted(found, key=natural_key)
