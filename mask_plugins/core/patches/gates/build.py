@@ -1,0 +1,63 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gates by name."""
+
+import inspect
+from functools import partial
+from typing import Optional, Union
+
+from .base import Gate
+from .constant import ConstantGate
+from .convmixer import ConvMixerGate
+from .exact import ExactGate
+from .pooled import PooledDifferenceGate
+from .random import RandomGate
+from .threshold import ThresholdGate
+from .topk import TopKGate
+
+GATES = {
+    'exact': ExactGate,
+    'threshold': ThresholdGate,
+    'topk': TopKGate,
+    'random': RandomGate,
+    'all': partial(ConstantGate, True),
+    'none': partial(ConstantGate, False),
+    'pooled': PooledDifferenceGate,
+    'convmixer': ConvMixerGate,
+}
+
+GateLike = Union[str, dict, Gate]
+
+
+def build_gate(
+    gate: GateLike, channels: Optional[int] = None, **defaults
+) -> Gate:
+    """A gate from its name, from a dict, or from itself.
+
+    Args:
+        gate (str | dict | Gate): A key of ``GATES``, or a dict with such a
+            ``type`` and arguments. A gate is returned as it is.
+        channels (int, optional): Of the map, for gates that must know.
+        **defaults: Arguments that the dict may override.
+
+    Raises:
+        TypeError: If it is none of these, or an argument is unknown.
+        ValueError: If the name is unknown.
+    """
+    if isinstance(gate, Gate):
+        return gate
+    if isinstance(gate, str):
+        gate = dict(type=gate)
+    if not isinstance(gate, dict) or 'type' not in gate:
+        raise TypeError(
+            f'gate must be a name, a dict with a type, or a Gate, got {gate!r}'
+        )
+    options = {**defaults, **gate}
+    name = options.pop('type')
+    if name not in GATES:
+        raise ValueError(
+            f'the type of a gate must be one of {sorted(GATES)}, got {name!r}'
+        )
+    build = GATES[name]
+    if 'channels' in inspect.signature(build).parameters:
+        options.setdefault('channels', channels)
+    return build(**options)

@@ -1,0 +1,42 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gates that do not look."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from ..window import PatchWindow
+from .base import Gate
+
+
+class ConstantGate(Gate):
+    """All patches are active, or none.
+
+    Args:
+        active (bool): Whether they are. With True the layer calls its dense
+            path. Defaults to True.
+        **kwargs: Of :class:`Gate`.
+    """
+
+    def __init__(self, active: bool = True, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.active = active
+
+    def scores(
+        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
+    ) -> Tensor:
+        """Ones or zeros: see :meth:`Gate.scores`."""
+        grid = (window or self.window_of(x)).grid
+        return torch.full((len(x), *grid), float(self.active), device=x.device)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """The same for every patch: see :meth:`Gate.decide`."""
+        return scores > 0
+
+    def macs(self, channels: int, window: PatchWindow) -> int:
+        """None at all."""
+        return 0
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, active={self.active}'

@@ -1,0 +1,109 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The gate of the original, for studies of it."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from ..window import PatchWindow
+from .learned import LearnedGate
+
+
+class ConvMixerGate(LearnedGate):
+    """Logits of a ConvMixer over both frames, pooled over the whole map.
+
+    The architecture of the PASS code: patch embedding, mixer blocks, global
+    average pooling, fully connected layers to one logit per patch. Its
+    normalisation, by minimum and maximum over the batch, made a decision
+    depend on the other samples, skipped something of a new scene, computed
+    something of a still one, and was NaN for equal logits; here a logit goes
+    through a sigmoid alone. What the pooling costs, the place of a change and
+    the freedom of resolution, is the architecture's own.
+
+    Args:
+        channels (int): Of the map of one frame.
+        patch_num (int): Patches of the map, on which the last layer depends.
+        dim (int): Width. Defaults to 256.
+        depth (int): Mixer blocks. Defaults to 4.
+        kernel_size (int): Of the depthwise convolutions, odd. Defaults to 9.
+        fc_dim (int): Width of the fully connected layers. Defaults to 4096.
+        fc_depth (int): Hidden ones beyond the first. Defaults to 0.
+        **kwargs: Of :class:`LearnedGate`.
+
+    Raises:
+        ValueError: If ``patch_num`` is not given or not that of a map.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        patch_num: Optional[int] = None,
+        dim: int = 256,
+        depth: int = 4,
+        kernel_size: int = 9,
+        fc_dim: int = 4096,
+        fc_depth: int = 0,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not patch_num:
+            raise ValueError(
+                "patch_num must be given for arch='convmixer': its last "
+                f'layer has one output per patch, got {patch_num!r}'
+            )
+        self.patch_num = patch_num
+        patch = self.patch_size
+        self.embed = nn.Sequential(
+            nn.Conv2d(2 * channels, dim, patch, stride=patch),
+            nn.GELU(),
+            nn.BatchNorm2d(dim),
+        )
+        self.depthwise = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(dim, dim, kernel_size, padding='same', groups=dim),
+                nn.GELU(),
+                nn.BatchNorm2d(dim),
+            )
+            for _ in range(depth)
+        )
+        self.pointwise = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(dim, dim, 1), nn.GELU(), nn.BatchNorm2d(dim)
+            )
+            for _ in range(depth)
+        )
+        widths = [dim] + [fc_dim] * (fc_depth + 1) + [patch_num]
+        self.fc = nn.Sequential(
+            *(nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
+        )
+
+    def scores(
+        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
+    ) -> Tensor:
+        """Logits: see :meth:`Gate.scores`; windows are plain patches."""
+        plain = PatchWindow.plain(*x.shape[-2:], self.patch_size)
+        grid = plain.grid if window is None else window.grid
+        if grid != plain.grid or grid[0] * grid[1] != self.patch_num:
+            height, width = x.shape[-2:]
+            raise ValueError(
+                f'patch_num is {self.patch_num}, but a map of {height}x'
+                f'{width} has a grid of {grid[0]}x{grid[1]} patches of '
+                f'{self.patch_size[0]}x{self.patch_size[1]}'
+            )
+        both = torch.cat([x, ref], 1).float()
+        rows = grid[0] * self.patch_size[0] - x.shape[-2]
+        cols = grid[1] * self.patch_size[1] - x.shape[-1]
+        hidden = self.embed(nn.functional.pad(both, (0, cols, 0, rows)))
+        for depthwise, pointwise in zip(self.depthwise, self.pointwise):
+            hidden = pointwise(hidden + depthwise(hidden))
+        return self.fc(hidden.mean((2, 3))).view(len(x), *grid)
+
+    def macs(self, channels: int, window: PatchWindow) -> int:
+        """Of its convolutions and fully connected layers."""
+        patches = window.grid[0] * window.grid[1]
+        convs = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+        linears = [m for m in self.modules() if isinstance(m, nn.Linear)]
+        return patches * sum(c.weight.numel() for c in convs) + sum(
+            m.weight.numel() for m in linears
+        )

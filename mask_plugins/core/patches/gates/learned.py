@@ -1,0 +1,53 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What gates that learn have in common."""
+
+import torch
+from torch import Tensor
+
+from .base import Gate
+
+
+class LearnedGate(Gate):
+    """A gate whose scores are logits of being active.
+
+    While it trains, a decision is drawn from the binary concrete distribution
+    and passes its gradient straight through; otherwise it is ``logit >
+    threshold`` and nothing is random.
+
+    Args:
+        threshold (float): Of the logit; moves the skip ratio of a trained
+            gate. Defaults to 0.
+        temperature (float): Of the relaxation, > 0. Defaults to 2 / 3.
+        **kwargs: Of :class:`Gate`.
+
+    Raises:
+        ValueError: If the temperature is not positive.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.0,
+        temperature: float = 2 / 3,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not temperature > 0:
+            raise ValueError(f'temperature must be > 0, got {temperature!r}')
+        self.threshold = threshold
+        self.temperature = temperature
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Sampled while training: see :meth:`Gate.decide`."""
+        if not self.training:
+            return ~(scores <= self.threshold)
+        uniform = torch.rand_like(scores).clamp_(1e-6, 1 - 1e-6)
+        noise = uniform.log() - torch.log1p(-uniform)
+        soft = torch.sigmoid(
+            (scores - self.threshold + noise) / self.temperature
+        )
+        # ~(<=): what is not a number is computed, never skipped.
+        hard = (~(soft.detach() <= 0.5)).to(soft)
+        return hard + soft - soft.detach()
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, threshold={self.threshold}'

@@ -1,0 +1,65 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A gate that guesses: what others must beat."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from ..window import PatchWindow
+from .base import Gate
+
+
+class RandomGate(Gate):
+    """A random share of the patches of each map is active.
+
+    Args:
+        skip_ratio (float): Expected share of patches to skip, in [0, 1].
+            Defaults to 0.5.
+        seed (int, optional): Of a generator of the gate's own, which
+            :meth:`reseed` starts over. Defaults to None: torch's.
+        **kwargs: Of :class:`Gate`.
+
+    Raises:
+        ValueError: If the ratio is not in [0, 1].
+    """
+
+    def __init__(
+        self, skip_ratio: float = 0.5, seed: Optional[int] = None, **kwargs
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= skip_ratio <= 1:
+            raise ValueError(
+                f'skip_ratio must be in [0, 1], got {skip_ratio!r}'
+            )
+        self.skip_ratio = skip_ratio
+        self.seed = seed
+        self.reseed()
+
+    def reseed(self) -> None:
+        """Start the gate's own generator over."""
+        self._draws = 0
+
+    def scores(
+        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
+    ) -> Tensor:
+        """Uniform in [0, 1): see :meth:`Gate.scores`."""
+        grid = (window or self.window_of(x)).grid
+        generator = None
+        if self.seed is not None:
+            # A generator is no part of a deep copy: a seed and a count are.
+            generator = torch.Generator()
+            generator.manual_seed(self.seed + 1_000_003 * self._draws)
+            self._draws += 1
+        return torch.rand(len(x), *grid, generator=generator).to(x.device)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """A share of ``1 - skip_ratio``: see :meth:`Gate.decide`."""
+        return scores >= self.skip_ratio
+
+    def macs(self, channels: int, window: PatchWindow) -> int:
+        """One per patch."""
+        return window.grid[0] * window.grid[1]
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, skip_ratio={self.skip_ratio}'

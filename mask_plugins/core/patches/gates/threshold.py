@@ -1,0 +1,54 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gates that compute what has changed enough."""
+
+from torch import Tensor
+
+from ..change import REDUCTIONS
+from .base import Gate
+
+
+class ThresholdGate(Gate):
+    """Patches that have changed by more than a threshold are active.
+
+    A window with a NaN or an infinity is active: no comparison with it holds.
+
+    Args:
+        threshold (float): Not negative. Defaults to 0.1.
+        reduction (str): ``'mean'`` or ``'max'`` of the absolute change over a
+            window. Defaults to ``'mean'``.
+        relative (bool): Whether the threshold is a fraction of the mean
+            magnitude of the map, so that one suits layers of any scale.
+            Defaults to True.
+        **kwargs: Of :class:`Gate`.
+
+    Raises:
+        ValueError: If the threshold is negative or the reduction unknown.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.1,
+        reduction: str = 'mean',
+        relative: bool = True,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not threshold >= 0:
+            raise ValueError(f'threshold must be >= 0, got {threshold!r}')
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f'reduction must be one of {REDUCTIONS}, got {reduction!r}'
+            )
+        self.threshold = threshold
+        self.reduction = reduction
+        self.relative = relative
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Not below the threshold: see :meth:`Gate.decide`."""
+        return ~(scores <= self.threshold)
+
+    def extra_repr(self) -> str:
+        return (
+            f'{super().extra_repr()}, threshold={self.threshold}, '
+            f'reduction={self.reduction!r}, relative={self.relative}'
+        )

@@ -1,0 +1,107 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What is trained now: the gates, the network around them, or nothing."""
+
+from enum import Enum
+from typing import Iterator
+
+from torch import nn
+
+_BEFORE = '_requires_grad_before'
+
+
+class RunningMode(Enum):
+    """The phases of PASS (Zhou et al., AAAI 2023).
+
+    - ``BackboneTrain``, ``BackboneTest``: gates are bypassed, layers are
+      plain dense ones.
+    - ``GatePreTrain``: gates learn and sample, the network is frozen.
+    - ``FineTuning``: the network learns behind frozen gates, which neither
+      sample nor update their statistics.
+    - ``Test``: nothing learns, nothing is random.
+    """
+
+    BackboneTrain = 0
+    BackboneTest = 1
+    GatePreTrain = 2
+    FineTuning = 3
+    Test = 4
+
+    @property
+    def bypasses_gates(self) -> bool:
+        """Whether gates are bypassed."""
+        return self in (RunningMode.BackboneTrain, RunningMode.BackboneTest)
+
+    @property
+    def trains_gates(self) -> bool:
+        """Whether gates learn."""
+        return self is RunningMode.GatePreTrain
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether what is around the gates learns."""
+        return self in (RunningMode.BackboneTrain, RunningMode.FineTuning)
+
+
+def check_running_mode(mode) -> RunningMode:
+    """A mode from itself or from its name.
+
+    Raises:
+        ValueError: If there is none of this name.
+    """
+    if isinstance(mode, RunningMode):
+        return mode
+    if isinstance(mode, str) and mode in RunningMode.__members__:
+        return RunningMode[mode]
+    raise ValueError(
+        f'running_mode must be one of {list(RunningMode.__members__)}, got '
+        f'{mode!r}'
+    )
+
+
+def gates_of(model: nn.Module) -> Iterator[nn.Module]:
+    """Every gate of a model: modules that have a running mode of their own."""
+    for module in model.modules():
+        if hasattr(module, 'set_own_running_mode'):
+            yield module
+
+
+def set_running_mode(model: nn.Module, mode) -> None:
+    """Put a whole model in a phase, both sides of it.
+
+    Parameters that the user had frozen before the first call stay frozen in
+    every mode. Calling it twice changes nothing, and so does the order of
+    calls.
+
+    Args:
+        model (nn.Module): With or without gates.
+        mode (RunningMode | str): The phase.
+
+    Raises:
+        ValueError: If the mode is unknown.
+    """
+    mode = check_running_mode(mode)
+    before = model.__dict__.setdefault(_BEFORE, {})
+    gates = list(gates_of(model))
+    gated = {id(p) for gate in gates for p in gate.parameters()}
+    for name, parameter in model.named_parameters():
+        own = before.setdefault(name, parameter.requires_grad)
+        trains = (
+            mode.trains_gates
+            if id(parameter) in gated
+            else mode.trains_backbone
+        )
+        parameter.requires_grad_(own and trains)
+    for gate in gates:
+        gate.set_own_running_mode(mode)
+        gate.train(model.training)
+
+
+def restore_requires_grad(model: nn.Module) -> None:
+    """Undo what :func:`set_running_mode` froze; modes stay as they are.
+
+    Args:
+        model (nn.Module): The model that was given to it.
+    """
+    before = model.__dict__.pop(_BEFORE, {})
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(before.get(name, parameter.requires_grad))
