@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Charts of gated streams: over time, and error against speed."""
 
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -164,11 +164,3 @@ def pick_snapshots(count: int, wanted: int = 3) -> List[int]:
         return list(range(count))
     at = np.linspace(1, count - 1, min(wanted, count - 1)).round().astype(int)
     return sorted(set(at.tolist()))
-
-
-def group_by(rows: Records, key: str) -> Dict[str, List[Mapping]]:
-    """Rows by the value of ``key``, in order of appearance."""
-    found: Dict[str, List[Mapping]] = {}
-    for row in rows:
-        found.setdefault(row[key], []).append(row)
-    return found

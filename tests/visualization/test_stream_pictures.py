@@ -1,0 +1,100 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Pictures and frames of gated streams."""
+
+import numpy as np
+import pytest
+
+from mask_plugins.visualization.figure import figure_to_image
+from mask_plugins.visualization.stream_charts import (
+    draw_skip_sweep,
+    draw_stream,
+    pick_snapshots,
+)
+from mask_plugins.visualization.stream_frames import (
+    compose_stream_frame,
+    overlay_active,
+)
+
+
+def record(frame, **more):
+    return dict(
+        frame=frame,
+        dense_ms=50.0 + frame,
+        gated_ms=20.0,
+        skip_ratio=0.8,
+        error=0.05,
+        **more,
+    )
+
+
+def test_overlay_tints_active_patches_alone():
+    frame = np.full((32, 64, 3), 100, np.uint8)
+    active = np.zeros((4, 8), bool)
+    active[1, 2] = True
+    tinted = overlay_active(frame, active)
+    changed = (tinted != frame).any(-1)
+    assert changed[8:16, 16:24].all()
+    changed[8:16, 16:24] = False
+    assert not changed.any()
+    assert (frame == 100).all()
+    with pytest.raises(ValueError, match=r'frame must be \(H, W, 3\)'):
+        overlay_active(frame[..., 0], active)
+    with pytest.raises(ValueError, match=r'active must be \(h, w\)'):
+        overlay_active(frame, active[0])
+
+
+@pytest.mark.parametrize('size', [(64, 96), (65, 97)])
+def test_stream_frame_has_even_sides_and_both_views(size):
+    frame = np.full((*size, 3), 100, np.uint8)
+    history = [record(number, agree=1.0) for number in range(5)]
+    image = compose_stream_frame(frame, None, history[-1], history)
+    assert image.dtype == np.uint8
+    assert image.shape[0] % 2 == 0 == image.shape[1] % 2
+    assert image.shape[1] >= 2 * size[1]
+    assert (image[60, 5] == 100).all()  # dense: as it is
+    assert (image[60, size[1] + 20] != 100).any()  # gated: all active
+
+
+def test_a_video_frame_survives_what_is_not_finite():
+    frame = np.zeros((64, 64, 3), np.uint8)
+    bad = dict(record(0), error=float('inf'))
+    compose_stream_frame(frame, None, bad, [bad, record(1)])
+
+
+def test_stream_figure():
+    frame = np.zeros((32, 32, 3), np.uint8)
+    records = [record(number) for number in range(8)]
+    figure = draw_stream(
+        records, [(1, frame, np.eye(4, dtype=bool)), (7, frame, None)], 'title'
+    )
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == [
+        'frame 1: 25 % active',
+        'frame 7: 100 % active',
+        'latency',
+        'skip ratio',
+        'error of the last feature',
+    ]
+    assert figure_to_image(figure, 40).std() > 0
+
+
+def test_sweep_figure():
+    rows = [
+        dict(threshold=t, error_mean=t, error_p95=2 * t, speed_up=1 + t,
+             skip_ratio=t)
+        for t in (0.0, 0.1, 0.4)
+    ]  # fmt: skip
+    rows.append(dict(rows[1], threshold=None, name='calibrated'))
+    figure = draw_skip_sweep(rows, 'title')
+    left, right = figure.axes
+    assert left.get_title() == 'error against speed'
+    assert len(right.lines) == 3
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels == ['one threshold', 'thresholds per layer']
+
+
+def test_snapshots_are_spread_and_leave_out_the_first():
+    assert pick_snapshots(10) == [1, 5, 9]
+    assert pick_snapshots(2) == [1]
+    assert pick_snapshots(1) == [0]
+    assert pick_snapshots(0) == []
