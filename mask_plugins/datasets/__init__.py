@@ -2,6 +2,7 @@
 """What is fed? Datasets, parts of them, and transforms."""
 
 from . import samplers, transforms  # noqa: F401  (they register)
+from .class_split import ClassSplit
 from .class_subset import ClassSubset
 from .digits import Digits
 from .image_folder import ImageFolder
@@ -13,6 +14,7 @@ from .video_clips import VideoClips
 from .zhou_split_dataset import ZhouSplitDataset
 
 __all__ = [
+    'ClassSplit',
     'ClassSubset',
     'Digits',
     'ImageFolder',

@@ -1,4 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What can a config name? Registered backbones, heads, layers, wrappers."""
 
-from . import backbones, heads, layers, losses, masked_model  # noqa: F401
+from . import (  # noqa: F401
+    backbones,
+    classifiers,
+    heads,
+    layers,
+    losses,
+    masked_model,
+    necks,
+)

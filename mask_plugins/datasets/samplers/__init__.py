@@ -3,12 +3,14 @@
 
 from .draw import Draw
 from .draw_sampler import DrawSampler
+from .m_per_class_sampler import MPerClassSampler
 from .resumable_batch_sampler import ResumableBatchSampler, skip_batches
 from .task_sampler import TaskSampler
 
 __all__ = [
     'Draw',
     'DrawSampler',
+    'MPerClassSampler',
     'ResumableBatchSampler',
     'TaskSampler',
     'skip_batches',

@@ -1,6 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Hooks, one per file."""
 
+from .clip_exempt_hook import ClipExemptHook
+from .continual_hook import ContinualHook
 from .continuous_sparsification_hook import ContinuousSparsificationHook
 from .mask_report_hook import MaskReportHook
 from .preemption_hook import PreemptionHook
@@ -8,9 +10,12 @@ from .pss_hook import PSSHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
 from .seed_hook import SeedHook
+from .teacher_hook import TeacherHook
 from .train_log_hook import TrainLogHook
 
 __all__ = [
+    'ClipExemptHook',
+    'ContinualHook',
     'ContinuousSparsificationHook',
     'MaskReportHook',
     'PSSHook',
@@ -18,5 +23,6 @@ __all__ = [
     'SafeCheckpointHook',
     'ScheduleHook',
     'SeedHook',
+    'TeacherHook',
     'TrainLogHook',
 ]

@@ -4,20 +4,32 @@
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
 if HAS_MMPRETRAIN:
+    from .class_incremental_head import ClassIncrementalHead
+    from .dropout_linear_head import DropoutLinearClsHead
+    from .hard_global_softmin_head import HardGlobalSoftminHead
     from .masked_constant_head import MaskedConstantClsHead
     from .masked_linear_head import MaskedLinearClsHead
+    from .pml_loss_head import PMLLossHead
     from .text_prototype_head import TextPrototypeClsHead
 
     __all__ = [
+        'ClassIncrementalHead',
+        'DropoutLinearClsHead',
+        'HardGlobalSoftminHead',
         'MaskedConstantClsHead',
         'MaskedLinearClsHead',
+        'PMLLossHead',
         'TextPrototypeClsHead',
     ]
 else:
     register_missing(
         [
+            'ClassIncrementalHead',
+            'DropoutLinearClsHead',
+            'HardGlobalSoftminHead',
             'MaskedConstantClsHead',
             'MaskedLinearClsHead',
+            'PMLLossHead',
             'TextPrototypeClsHead',
         ]
     )

@@ -1,0 +1,204 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Recall@K, R-precision, MAP@R and relatives of image retrieval."""
+
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from mask_plugins.core.retrieval import (
+    check_measures,
+    evaluate_retrieval,
+    hits_of_ranking,
+    retrieval_scores,
+)
+from mask_plugins.registry import METRICS
+
+
+@METRICS.register_module()
+class RetrievalMetrics(BaseMetric):
+    """How well images find others of their class.
+
+    It takes what the model leaves in the data samples:
+
+    - ``embedding``, of a :class:`mask_plugins.ImageEmbedder`: the test images
+      are queries and gallery at once. Neighbours are sought when all are
+      there, in blocks; a query never finds itself, by its index.
+    - ``pred_score``, of mmpretrain's ``ImageToImageRetriever``: similarities
+      with its prototype. ``gt_label`` must then be the list of gallery
+      indices of the class (``mask_plugins.ClassSplit(gt='indices')``, or
+      ``InShop``).
+
+    Classes with a single image are no queries; equal similarities rank by
+    index; a k beyond the gallery means all of it. Rank 0 computes: the
+    embeddings of :math:`N` images take 4 N D bytes there, and blocks are
+    bounded as :func:`mask_plugins.core.retrieval.evaluate_retrieval` says.
+
+    Args:
+        ks (Sequence[int]): For measures at k. Defaults to (1, 2, 4, 8).
+        measures (Sequence[str]): Of
+
+            - ``recall``: share of queries with a hit among the first k;
+            - ``precision``: share of hits among the first k;
+            - ``r_precision``: precision at R, the number of other images of
+              the class;
+            - ``map_at_r``: MAP@R of Musgrave et al., arXiv:2003.08505;
+            - ``map``: mean average precision over all ranks (sorts the whole
+              gallery for each query);
+            - ``authors_map``: mAP@k as HGSL's released code computes it,
+              divided by the hits among the first k. It is higher than any
+              standard definition and comparable with no other.
+
+            Defaults to ``('recall', 'r_precision', 'map_at_r')``.
+        metric (str): ``'cosine'``, ``'dot'`` or ``'euclidean'``. Defaults to
+            'cosine'.
+        exclude_self (bool): For ``pred_score``: leave out the gallery image
+            with the query's ``sample_idx``. False where queries are not part
+            of the gallery, as in InShop. Defaults to True.
+        chunk (int): Queries at a time. Defaults to 1024.
+        device (str, optional): Where neighbours are sought, such as 'cuda'.
+            Defaults to None: a GPU if there is one.
+        collect_device (str): See :class:`mmengine.evaluator.BaseMetric`.
+            Defaults to 'cpu'.
+        prefix (str, optional): Replaces ``retrieval``. Defaults to None.
+
+    Raises:
+        ValueError: If a measure or a k is not one of the allowed; while
+            testing, if embeddings are not finite or no image has a match.
+    """
+
+    default_prefix = 'retrieval'
+
+    def __init__(
+        self,
+        ks: Sequence[int] = (1, 2, 4, 8),
+        measures: Sequence[str] = ('recall', 'r_precision', 'map_at_r'),
+        metric: str = 'cosine',
+        exclude_self: bool = True,
+        chunk: int = 1024,
+        device: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        check_measures(ks, measures)
+        if metric not in ('cosine', 'dot', 'euclidean'):
+            raise ValueError(
+                "metric must be 'cosine', 'dot' or 'euclidean', got "
+                f'{metric!r}'
+            )
+        if chunk < 1:
+            raise ValueError(f'chunk must be at least 1, got {chunk!r}')
+        self.ks = tuple(ks)
+        self.measures = tuple(measures)
+        self.metric = metric
+        self.exclude_self = exclude_self
+        self.chunk = chunk
+        self.device = device
+
+    def process(
+        self, data_batch: Any, data_samples: Sequence[Dict[str, Any]]
+    ) -> None:
+        """Keep an embedding and a label, or the hits, of each sample."""
+        for sample in data_samples:
+            index = sample.get('sample_idx')
+            if 'embedding' in sample:
+                self.results.append(
+                    dict(
+                        index=index,
+                        embedding=sample['embedding'].detach().float().cpu(),
+                        label=_label(sample['gt_label']),
+                    )
+                )
+            elif 'pred_score' in sample:
+                self.results.append(self._ranked(sample, index))
+            else:
+                raise KeyError(
+                    'RetrievalMetrics needs an embedding (use '
+                    "model=dict(type='mask_plugins.ImageEmbedder')) or the "
+                    'pred_score of an ImageToImageRetriever, found '
+                    f'{sorted(sample)}'
+                )
+
+    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+        """The averages, in percent, and ``queries``, how many count."""
+        results = _once(results)
+        if 'embedding' in results[0]:
+            device = self.device
+            if device is None:
+                device = 'cuda' if torch.cuda.is_available() else 'cpu'
+            # A GPU of this rank, whatever the current one is.
+            if device == 'cuda':
+                count = torch.cuda.device_count()
+                device = f'cuda:{get_dist_info()[0] % count}'
+            embeddings = torch.stack([r['embedding'] for r in results])
+            labels = torch.tensor([r['label'] for r in results])
+            self._warn_of_large_ks(len(results) - 1)
+            return evaluate_retrieval(
+                embeddings.to(device),
+                labels.to(device),
+                ks=self.ks,
+                measures=self.measures,
+                metric=self.metric,
+                chunk=self.chunk,
+            )
+        found = [r for r in results if r['relevant']]
+        if not found:
+            raise ValueError('no query has a relevant image in the gallery')
+        totals: Dict[str, float] = {}
+        for result in found:  # their rankings differ in length
+            relevant = torch.tensor([result['relevant']])
+            hits = result['hits'][None]
+            scores = retrieval_scores(hits, relevant, self.ks, self.measures)
+            for name, value in scores.items():
+                totals[name] = totals.get(name, 0.0) + value.item()
+        averages = {n: 100 * total / len(found) for n, total in totals.items()}
+        return dict(averages, queries=len(found))
+
+    def _ranked(self, sample: dict, index: Optional[int]) -> dict:
+        similarity = torch.as_tensor(sample['pred_score'])
+        if self.exclude_self and index is None:
+            raise KeyError(
+                'RetrievalMetrics excludes an image from its own results by '
+                'sample_idx, which the data sample lacks'
+            )
+        if not similarity.isfinite().all():
+            raise ValueError(
+                f'similarities of query {index} are not finite: has the '
+                'training diverged?'
+            )
+        hits, relevant = hits_of_ranking(
+            similarity,
+            torch.as_tensor(sample['gt_label']).reshape(-1).long(),
+            None if 'map' in self.measures else max(self.ks),
+            own=int(index) if self.exclude_self else -1,
+        )
+        return dict(index=index, hits=hits, relevant=relevant)
+
+    def _warn_of_large_ks(self, most: int) -> None:
+        large = [k for k in self.ks if k > most]
+        if large:
+            MMLogger.get_current_instance().warning(
+                f'RetrievalMetrics: ks {large} are beyond the {most} images '
+                'that a query can find, so they mean all of these.'
+            )
+
+
+def _label(value: Any) -> int:
+    value = torch.as_tensor(value)
+    if value.numel() != 1:
+        raise ValueError(
+            'RetrievalMetrics needs one class per image beside an embedding, '
+            f'got gt_label {value.tolist()}: take gt="indices" out of the '
+            'dataset'
+        )
+    return int(value)
+
+
+def _once(results: List[dict]) -> List[dict]:
+    """Each image once, in order: a distributed sampler pads with doubles."""
+    if any(result['index'] is None for result in results):
+        return results
+    return [r for _, r in sorted({r['index']: r for r in results}.items())]

@@ -1,0 +1,11 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Classifiers."""
+
+from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
+
+if HAS_MMPRETRAIN:
+    from .reference_classifier import ReferenceClassifier
+
+    __all__ = ['ReferenceClassifier']
+else:
+    register_missing(['ReferenceClassifier'])

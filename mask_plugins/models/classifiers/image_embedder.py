@@ -1,0 +1,58 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""An image classifier that is tested on its embeddings."""
+
+from typing import List, Optional
+
+import torch.nn.functional as F
+from mmpretrain.models.classifiers import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from mask_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class ImageEmbedder(ImageClassifier):
+    """A stock ``ImageClassifier`` whose predictions hold the embedding.
+
+    Training, names of weights and checkpoints are the stock ones, with any
+    head. Testing leaves the unit-length output of the neck (of the backbone
+    without one) in each data sample as ``embedding``, for
+    :class:`mask_plugins.RetrievalMetrics`: once over the images, while
+    mmpretrain's ``ImageToImageRetriever`` runs over the gallery first and
+    compares each query with all of it.
+
+    Args:
+        *args: See ``ImageClassifier``.
+        classify (bool): Whether to let the head predict classes too, which
+            has a meaning only where the classes of the test are those of the
+            training. Defaults to False.
+        **kwargs: See ``ImageClassifier``.
+    """
+
+    def __init__(self, *args, classify: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.classify = classify
+
+    def predict(
+        self,
+        inputs: Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        **kwargs,
+    ) -> List[DataSample]:
+        """Leave ``embedding``, (D,), in each data sample."""
+        feats = self.extract_feat(inputs)
+        embeddings = feats[-1] if isinstance(feats, (tuple, list)) else feats
+        if embeddings.ndim != 2:
+            raise ValueError(
+                'an embedding must be one vector per image, got '
+                f'{tuple(embeddings.shape)}: add a neck such as '
+                'mask_plugins.MaxAvgPooling'
+            )
+        if self.classify:
+            data_samples = self.head.predict(feats, data_samples, **kwargs)
+        elif data_samples is None:
+            data_samples = [DataSample() for _ in embeddings]
+        for sample, row in zip(data_samples, F.normalize(embeddings.float())):
+            sample.set_field(row, 'embedding')
+        return data_samples

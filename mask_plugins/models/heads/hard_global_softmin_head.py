@@ -1,0 +1,225 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Hard Global Softmin Loss: class centres, and distances to them."""
+
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.evaluation.metrics import Accuracy
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from mask_plugins.core.hgsl import (
+    bounded,
+    center_decorrelation,
+    center_distances,
+    hard_softmin,
+    unit_rows,
+)
+from mask_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class HardGlobalSoftminHead(ClsHead):
+    r"""Pull embeddings to their class's centre, away from the nearest ones.
+
+    HGSL as in the authors' released code (Signal Processing: Image
+    Communication 2021, doi:10.1016/j.image.2021.116515); the article's own
+    equation was not checked. With unit embeddings :math:`x_i`, centres
+    :math:`v_j = V_j / g_j`, distances :math:`d_{ij}`, logits
+    :math:`z_{ij} = a (margin - d_{ij})`, and the ``top_k`` nearest centres
+    :math:`H_i`:
+
+    .. math::
+        L = \frac{1}{B} \sum_i \Bigl[-z_{iy} + \log \sum_{j \in H_i}
+        e^{z_{ij}}\Bigr] + \lambda \frac{1}{C^2 - C} \sum_{i \ne j}
+        |v_i \cdot v_j|, \qquad a = scale\_num / \alpha
+
+    It is a classification head (``predict`` takes the softmax of the logits)
+    and a head for mmpretrain's ``ImageToImageRetriever``. All is computed in
+    fp32 (fp64 for fp64 inputs) under autocast too, by logsumexp, so it is
+    finite where the original overflows.
+
+    ``loss`` returns ``loss_hgs``, ``loss_dec`` (times its weight), and for
+    the log ``alpha`` and ``scale`` (a).
+
+    Args:
+        num_classes (int): C.
+        in_channels (int): D, channels of the embedding.
+        top_k (int, optional): Size of H, in 1..C; None or 0 means all. The
+            released training uses 1. Defaults to 1.
+        scale_num (float): Defaults to 10.
+        alpha_init (float): Defaults to 0.1, hence a = 100.
+        alpha_trainable (bool): Defaults to True.
+        alpha_bounds (Tuple[float, float]): Between which the alpha that is
+            used stays; a gradient can lead back inside. With ``top_k=1`` the
+            loss falls whenever alpha grows, so an upper bound keeps a from
+            fading. Defaults to (1e-3, 1e3), which keep it positive.
+        margin (float): As in the released code, where it cancels in the loss
+            and the softmax; kept so that logits agree. Defaults to 1.
+        hard_margin (float): A margin with an effect, not of the original: a
+            target's centre has to be nearer than the others by so much, on
+            the scale of distances between unit vectors. Defaults to 0.
+        lambda_dec (float): Weight of the decorrelation. Defaults to 0.1.
+        center_norm (str): ``'ref'``: V and g are trained, and g begins as
+            ||V||, so centres are of unit norm at first and free later;
+            ``'l2'``: always of unit norm. Defaults to 'ref'.
+        eps (float): Inside the root of the distance. Defaults to 1e-6.
+        loss_weight (float): Of both parts. Defaults to 1.
+        topk (int | Sequence[int]): Of the training accuracy. Defaults to 1.
+        cal_acc (bool): Whether to log it. Defaults to False.
+        init_cfg (dict, optional): Defaults to None: centres are random
+            directions.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        top_k: Optional[int] = 1,
+        scale_num: float = 10.0,
+        alpha_init: float = 0.1,
+        alpha_trainable: bool = True,
+        alpha_bounds: Tuple[float, float] = (1e-3, 1e3),
+        margin: float = 1.0,
+        hard_margin: float = 0.0,
+        lambda_dec: float = 0.1,
+        center_norm: str = 'ref',
+        eps: float = 1e-6,
+        loss_weight: float = 1.0,
+        topk: Union[int, Sequence[int]] = 1,
+        cal_acc: bool = False,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        topk = (topk,) if isinstance(topk, int) else tuple(topk)
+        super().__init__(topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
+        del self.loss_module  # the loss is not one of logits alone
+        for name, value in (
+            ('num_classes', num_classes),
+            ('in_channels', in_channels),
+        ):
+            if value < 1:
+                raise ValueError(f'{name} must be at least 1, got {value!r}')
+        if not 0 <= (top_k or 0) <= num_classes:
+            raise ValueError(
+                f'top_k must be in 1..num_classes ({num_classes}), or 0 or '
+                f'None for all, got {top_k!r}'
+            )
+        low, high = alpha_bounds
+        if not 0 < low <= alpha_init <= high:
+            raise ValueError(
+                'alpha_bounds must be positive and have alpha_init '
+                f'({alpha_init!r}) between them, got {alpha_bounds!r}'
+            )
+        for name, value, least in (
+            ('scale_num', scale_num, 1e-12),
+            ('eps', eps, 1e-12),
+            ('hard_margin', hard_margin, 0),
+            ('lambda_dec', lambda_dec, 0),
+            ('loss_weight', loss_weight, 0),
+        ):
+            if value < least:
+                raise ValueError(
+                    f'{name} must be at least {least:g}, got {value!r}'
+                )
+        if center_norm not in ('ref', 'l2'):
+            raise ValueError(
+                f"center_norm must be 'ref' or 'l2', got {center_norm!r}"
+            )
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.top_k = top_k or num_classes
+        self.scale_num = scale_num
+        self.alpha_bounds = low, high
+        self.margin = margin
+        self.hard_margin = hard_margin
+        self.lambda_dec = lambda_dec
+        self.eps = eps
+        self.loss_weight = loss_weight
+        directions = F.normalize(torch.randn(num_classes, in_channels))
+        self.weight = nn.Parameter(directions)
+        self.gain = None
+        if center_norm == 'ref':
+            norms = directions.norm(dim=1, keepdim=True)
+            self.gain = nn.Parameter(norms)
+        self.alpha = nn.Parameter(
+            torch.tensor(float(alpha_init)), requires_grad=alpha_trainable
+        )
+
+    def centers(self) -> Tensor:
+        """The class centres, (C, D)."""
+        if self.gain is None:
+            return F.normalize(self.weight)
+        return self.weight / self.gain
+
+    def scale(self) -> Tensor:
+        """What distances are multiplied by, a scalar."""
+        return self.scale_num / bounded(self.alpha, *self.alpha_bounds)
+
+    def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+        """The unit embedding of the last stage, (B, D)."""
+        x = feats[-1] if isinstance(feats, (tuple, list)) else feats
+        if x.ndim != 2:
+            raise ValueError(
+                'feats must be (B, D) embeddings, got '
+                f'{tuple(x.shape)}: add a neck such as '
+                'mask_plugins.MaxAvgPooling'
+            )
+        return unit_rows(x if x.dtype == torch.float64 else x.float())
+
+    def forward(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+        """Logits a (margin - d), (B, C)."""
+        logits, _ = self._logits(feats)
+        return logits
+
+    def _logits(self, feats) -> Tuple[Tensor, Tensor]:
+        device = self.weight.device.type
+        with torch.autocast(device, enabled=False):
+            centers = self.centers()
+            distances = center_distances(
+                self.pre_logits(feats), centers, self.eps
+            )
+            return self.scale() * (self.margin - distances), centers
+
+    def loss(
+        self,
+        feats: Union[Tensor, Sequence[Tensor]],
+        data_samples: List[DataSample],
+        **kwargs,
+    ) -> Dict[str, Tensor]:
+        """Both parts of the loss.
+
+        Raises:
+            ValueError: If labels are mixed (mixup, CutMix).
+        """
+        if 'gt_score' in data_samples[0]:
+            raise ValueError(
+                'HardGlobalSoftminHead needs one class per image, got mixed '
+                'labels (gt_score): take Mixup and CutMix out of the config'
+            )
+        logits, centers = self._logits(feats)
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        labels = labels.to(logits.device)
+        with torch.autocast(logits.device.type, enabled=False):
+            margin = None
+            if self.hard_margin:
+                margin = self.hard_margin * self.scale()
+            losses = dict(
+                loss_hgs=self.loss_weight
+                * hard_softmin(logits, labels, self.top_k, margin)
+            )
+            if self.lambda_dec:
+                weight = self.loss_weight * self.lambda_dec
+                losses['loss_dec'] = weight * center_decorrelation(centers)
+        losses['alpha'] = self.alpha.detach().clone()
+        losses['scale'] = self.scale().detach()
+        if self.cal_acc:
+            found = Accuracy.calculate(logits, labels, topk=self.topk)
+            losses.update(
+                {f'accuracy_top-{k}': a for k, a in zip(self.topk, found)}
+            )
+        return losses

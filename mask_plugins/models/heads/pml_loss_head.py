@@ -1,0 +1,117 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Losses and miners of pytorch-metric-learning, by config."""
+
+import inspect
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from mask_plugins.registry import MODELS
+
+PARTS = ('losses', 'miners', 'distances', 'reducers', 'regularizers')
+
+
+@MODELS.register_module()
+class PMLLossHead(ClsHead):
+    """Any loss and miner of pytorch-metric-learning on the embedding.
+
+    For instance ``loss=dict(type='ProxyAnchorLoss', alpha=32)``, or
+    ``loss=dict(type='TripletMarginLoss', distance=dict(type=
+    'CosineSimilarity')), miner=dict(type='MultiSimilarityMiner')``. Dicts
+    with a ``type`` inside are built too. ``num_classes`` and
+    ``embedding_size`` are filled in where a loss takes them; its proxies are
+    parameters ``head.metric_loss.*``, usually given a rate of their own.
+
+    Pairs are those of a process's own batch. In evaluation the head predicts
+    nothing: test it with :class:`mask_plugins.ImageEmbedder`.
+
+    Args:
+        num_classes (int): Number of training classes.
+        in_channels (int): Channels of the embedding.
+        loss (dict): Type and arguments.
+        miner (dict, optional): Type and arguments. Defaults to None.
+        loss_weight (float): Defaults to 1.
+        init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        ImportError: If pytorch-metric-learning is not installed.
+        ValueError: If it has no such type.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        loss: dict,
+        miner: Optional[dict] = None,
+        loss_weight: float = 1.0,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        del self.loss_module  # cross entropy, which is not used
+        sizes = dict(num_classes=num_classes, embedding_size=in_channels)
+        self.metric_loss = _build(loss, sizes)
+        self.miner = None if miner is None else _build(miner, sizes)
+        self.loss_weight = loss_weight
+
+    def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+        """The embedding of the last stage, (B, D)."""
+        return feats[-1] if isinstance(feats, (tuple, list)) else feats
+
+    def loss(
+        self,
+        feats: Union[Tensor, Sequence[Tensor]],
+        data_samples: List[DataSample],
+        **kwargs,
+    ) -> Dict[str, Tensor]:
+        """The loss over the pairs that the miner chooses, or all."""
+        embeddings = self.pre_logits(feats)
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        labels = labels.to(embeddings.device)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = F.normalize(embeddings.float())
+            pairs = (self.miner(embeddings, labels),) if self.miner else ()
+            value = self.metric_loss(embeddings, labels, *pairs)
+        return dict(loss=self.loss_weight * value)
+
+    def predict(self, feats: Any, data_samples: Any = None) -> None:
+        """There is nothing to predict from."""
+        raise NotImplementedError(
+            'PMLLossHead has no classifier: test with '
+            "model=dict(type='mask_plugins.ImageEmbedder')"
+        )
+
+
+def _build(cfg: dict, sizes: Dict[str, int]) -> Any:
+    try:
+        import pytorch_metric_learning as pml
+    except ImportError as error:
+        raise ImportError(
+            'PMLLossHead needs pytorch-metric-learning: pip install '
+            "'pytorch-metric-learning<3'"
+        ) from error
+    arguments = dict(cfg)
+    name = arguments.pop('type', None)
+    for part in PARTS:
+        # its modules are imported one by one
+        module = __import__(f'{pml.__name__}.{part}', fromlist=[part])
+        kind = getattr(module, str(name), None)
+        if kind is not None:
+            break
+    else:
+        raise ValueError(
+            f'type must be a class of pytorch_metric_learning ({PARTS}), got '
+            f'{name!r}'
+        )
+    for key, value in arguments.items():
+        if isinstance(value, dict) and 'type' in value:
+            arguments[key] = _build(value, sizes)
+    taken = inspect.signature(kind).parameters
+    for key, value in sizes.items():
+        if key in taken:
+            arguments.setdefault(key, value)
+    return kind(**arguments)
