@@ -6,8 +6,21 @@ from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 if HAS_MMPRETRAIN:
     from .cifar_resnet import CIFARResNet
     from .pss_vit import PSSVisionTransformer
+    from .stem_resnet_cifar import StemResNetCIFAR
     from .token_sampler import sample_tokens
 
-    __all__ = ['CIFARResNet', 'PSSVisionTransformer', 'sample_tokens']
+    __all__ = [
+        'CIFARResNet',
+        'PSSVisionTransformer',
+        'StemResNetCIFAR',
+        'sample_tokens',
+    ]
 else:
-    register_missing(['CIFARResNet', 'PSSVisionTransformer', 'TokenSampler'])
+    register_missing(
+        [
+            'CIFARResNet',
+            'PSSVisionTransformer',
+            'StemResNetCIFAR',
+            'TokenSampler',
+        ]
+    )

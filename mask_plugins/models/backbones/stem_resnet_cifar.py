@@ -1,0 +1,51 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""mmpretrain's residual network for CIFAR with another stem."""
+
+from mmcv.cnn import build_conv_layer
+from mmpretrain.models.backbones import ResNet_CIFAR
+
+from mask_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class StemResNetCIFAR(ResNet_CIFAR):
+    """``ResNet_CIFAR`` whose first convolution has a kernel of your choice.
+
+    The stem has stride 1 and keeps the size of the image; there is no
+    pooling after it. With ``stem_kernel=3`` it is ``ResNet_CIFAR``, bit for
+    bit. The names of all weights are the stock ones.
+
+    Args:
+        depth (int): Of the network: 18, 34, 50, 101 or 152.
+        stem_kernel (int): Height and width of the stem's kernel, an odd
+            number. Defaults to 5.
+        **kwargs: As of ``ResNet_CIFAR``.
+
+    Raises:
+        ValueError: If ``stem_kernel`` is not a positive odd int.
+    """
+
+    def __init__(self, depth: int, stem_kernel: int = 5, **kwargs) -> None:
+        if type(stem_kernel) is not int or stem_kernel < 1 or (
+            stem_kernel % 2 == 0
+        ):  # fmt: skip
+            raise ValueError(
+                f'stem_kernel must be a positive odd int, got {stem_kernel!r}'
+            )
+        # The base class makes the stem while it is constructed.
+        self.stem_kernel = stem_kernel
+        super().__init__(depth, **kwargs)
+
+    def _make_stem_layer(self, in_channels: int, base_channels: int) -> None:
+        super()._make_stem_layer(in_channels, base_channels)
+        if self.stem_kernel == 3:
+            return
+        self.conv1 = build_conv_layer(
+            self.conv_cfg,
+            in_channels,
+            base_channels,
+            kernel_size=self.stem_kernel,
+            stride=1,
+            padding=self.stem_kernel // 2,
+            bias=False,
+        )

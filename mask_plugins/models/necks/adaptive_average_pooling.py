@@ -1,0 +1,59 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Pooling to a grid of k x k instead of to one number per channel."""
+
+from typing import Tuple, Union
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mask_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class AdaptiveAveragePooling(nn.Module):
+    """Averages feature maps to k x k and flattens them, channels first.
+
+    :math:`(B, C, H, W)` becomes :math:`(B, C k^2)`. With ``output_size=1`` it
+    is mmpretrain's ``GlobalAveragePooling``, bit for bit. A head behind it
+    has ``in_channels`` of C k^2.
+
+    Args:
+        output_size (int): k. Where it does not divide the height or width,
+            the areas overlap, as in ``torch.nn.AdaptiveAvgPool2d``. Defaults
+            to 1.
+
+    Raises:
+        ValueError: If ``output_size`` is not a positive int.
+    """
+
+    def __init__(self, output_size: int = 1) -> None:
+        super().__init__()
+        if type(output_size) is not int or output_size < 1:
+            raise ValueError(
+                f'output_size must be a positive int, got {output_size!r}'
+            )
+        self.output_size = output_size
+
+    def forward(
+        self, inputs: Union[Tensor, Tuple[Tensor, ...]]
+    ) -> Union[Tensor, Tuple[Tensor, ...]]:
+        """A tensor or a tuple of them; gives what it got.
+
+        Raises:
+            TypeError: If it is neither.
+        """
+        if isinstance(inputs, tuple):
+            return tuple(self._pool(x) for x in inputs)
+        if isinstance(inputs, Tensor):
+            return self._pool(inputs)
+        raise TypeError(
+            'inputs must be a tensor or a tuple of tensors, got '
+            f'{type(inputs).__name__}'
+        )
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, self.output_size).flatten(1)
+
+    def extra_repr(self) -> str:
+        """For ``print``."""
+        return f'output_size={self.output_size}'
