@@ -43,7 +43,7 @@ class ChannelMask(NamedTuple):
     count: int
 
 
-def mask_mode(mode: str) -> str:
+def canonical_mode(mode: str) -> str:
     """The mode that a name means.
 
     Args:

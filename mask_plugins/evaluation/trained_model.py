@@ -5,39 +5,12 @@ import copy
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mask_plugins.models.converters import read_checkpoint, take_weights
+from mask_plugins.models.converters import read_run_checkpoint, take_weights
 from mask_plugins.registry import MODELS
-
-
-class _Ignored:
-    """Stands in for what a stock checkpoint holds beside its weights.
-
-    mmengine pickles its log history (numpy arrays, and bound methods through
-    ``getattr``). None of it is needed here, so none of it is run.
-    """
-
-    def __init__(self, *args) -> None:
-        pass
-
-    def __setstate__(self, state) -> None:
-        pass
-
-
-IGNORED = (
-    'builtins.getattr',
-    'mmengine.logging.history_buffer.HistoryBuffer',
-    'numpy.dtype',
-    'numpy.ndarray',
-    'numpy._core.multiarray._reconstruct',
-    'numpy._core.multiarray.scalar',
-    'numpy.core.multiarray._reconstruct',
-    'numpy.core.multiarray.scalar',
-)
 
 
 @contextmanager
@@ -95,7 +68,7 @@ def load_trained_model(cfg: Config, checkpoint: str) -> nn.Module:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the weights do not fit.
     """
-    loaded = _read(checkpoint)
+    loaded = read_run_checkpoint(checkpoint)
     weights = _take(loaded, averages_unused(cfg), checkpoint)
     model = build_model(cfg)
     load_weights(model, weights, checkpoint)
@@ -138,13 +111,7 @@ def read_trained(checkpoint: str, trained: bool = False) -> Dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds no weights.
     """
-    return _take(_read(checkpoint), trained, checkpoint)
-
-
-def _read(checkpoint: str) -> Any:
-    ignored = [(_Ignored, name) for name in IGNORED]
-    with torch.serialization.safe_globals(ignored):
-        return read_checkpoint(checkpoint)
+    return _take(read_run_checkpoint(checkpoint), trained, checkpoint)
 
 
 def _dataset_meta(loaded: Any) -> Dict[str, List[str]]:

@@ -9,4 +9,5 @@ from . import (  # noqa: F401
     losses,
     masked_model,
     necks,
+    teachers,
 )

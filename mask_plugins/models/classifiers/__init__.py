@@ -4,8 +4,9 @@
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
 if HAS_MMPRETRAIN:
+    from .image_embedder import ImageEmbedder
     from .reference_classifier import ReferenceClassifier
 
-    __all__ = ['ReferenceClassifier']
+    __all__ = ['ImageEmbedder', 'ReferenceClassifier']
 else:
-    register_missing(['ReferenceClassifier'])
+    register_missing(['ImageEmbedder', 'ReferenceClassifier'])

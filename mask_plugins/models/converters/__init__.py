@@ -11,6 +11,7 @@ from .files import (
     take_weights,
     write_checkpoint,
 )
+from .run_checkpoint import read_run_checkpoint
 from .vit import Conversion, convert_deit, convert_simmim
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'convert_deit',
     'convert_simmim',
     'read_checkpoint',
+    'read_run_checkpoint',
     'read_weights',
     'take_weights',
     'text_tower_weights',

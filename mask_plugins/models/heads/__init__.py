@@ -8,6 +8,7 @@ if HAS_MMPRETRAIN:
     from .dropout_linear_head import DropoutLinearClsHead
     from .hard_global_softmin_head import HardGlobalSoftminHead
     from .masked_constant_head import MaskedConstantClsHead
+    from .masked_feature_head import MaskedFeatureHead
     from .masked_linear_head import MaskedLinearClsHead
     from .pml_loss_head import PMLLossHead
     from .text_prototype_head import TextPrototypeClsHead
@@ -17,6 +18,7 @@ if HAS_MMPRETRAIN:
         'DropoutLinearClsHead',
         'HardGlobalSoftminHead',
         'MaskedConstantClsHead',
+        'MaskedFeatureHead',
         'MaskedLinearClsHead',
         'PMLLossHead',
         'TextPrototypeClsHead',
@@ -28,6 +30,7 @@ else:
             'DropoutLinearClsHead',
             'HardGlobalSoftminHead',
             'MaskedConstantClsHead',
+            'MaskedFeatureHead',
             'MaskedLinearClsHead',
             'PMLLossHead',
             'TextPrototypeClsHead',

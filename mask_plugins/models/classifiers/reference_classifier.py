@@ -1,0 +1,227 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A classifier that learns from a reference model, too."""
+
+import copy
+import warnings
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from mmpretrain.models.classifiers import ImageClassifier
+from mmpretrain.models.heads import ClsHead
+from torch import Tensor, nn
+
+from mask_plugins.models.heads.masked_feature_head import MaskedFeatureHead
+from mask_plugins.models.losses import build_logit_loss
+from mask_plugins.models.teachers import Network, ReferenceTeacher
+from mask_plugins.registry import MODELS
+
+SCOPES = ('whole', 'head')
+
+
+@MODELS.register_module()
+class ReferenceClassifier(ImageClassifier):
+    """A stock classifier with a teacher, for self-distillation.
+
+    With a plain head the loss is ``loss_ce + loss_weight * kd_loss(logits,
+    teacher's logits)``; a ``mask_plugins.MaskedFeatureHead`` gets the
+    teacher's logits instead, and has the weight of its loss. Before the
+    teacher begins there is ``loss_ce`` alone.
+
+    The student's keys are those of an ``ImageClassifier``, which loads its
+    checkpoints; the teacher's are beside them, as ``teacher.*``. At test time
+    it is the stock classifier, bit for bit.
+
+    A run needs ``custom_hooks=[dict(type='mask_plugins.TeacherHook')]``,
+    which steps the teacher. The hook also keeps it out of the copy of
+    mmengine's ``EMAHook``.
+
+    Args:
+        backbone (dict): Config of the backbone.
+        neck (dict, optional): Config of the neck. Defaults to None.
+        head (dict, optional): Config of the head. Defaults to None, an
+            error.
+        teacher (dict | ReferenceTeacher): Config of
+            ``mask_plugins.SnapshotTeacher``, ``mask_plugins.EMATeacher`` or
+            ``mask_plugins.EnsembleTeacher``. Defaults to a snapshot.
+        scope (str): ``'whole'``: the teacher has its own backbone, neck and
+            head; ``'head'``: it is a head on the student's features, which
+            costs almost nothing. Defaults to ``'whole'``.
+        kd_loss (str | dict, optional): ``'kd'``, ``'l2'``, ``'l1'``,
+            ``'cosine'`` or the config of a loss of two logits. Defaults to
+            None: ``'kd'``, or nothing for a masked-feature head, to whose
+            loss one given here is added.
+        loss_weight (float): Factor of ``kd_loss``. Defaults to 1.
+        kd_softmax (bool): Compare class probabilities; not with ``'kd'``.
+            Defaults to False.
+        detach_target (bool): False lets gradients flow through the target
+            into the student's features, as the original does with
+            ``scope='head'``: the backbone can then lower the loss by moving
+            the targets. Defaults to True.
+        **kwargs: Other arguments of ``ImageClassifier``.
+
+    Raises:
+        TypeError, ValueError: If an argument is not one of the allowed.
+    """
+
+    # Whether a deep copy has a teacher, too. TeacherHook sets it to False
+    # while EMAHook makes its copy.
+    copies_teacher = True
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: Optional[dict] = None,
+        head: Optional[dict] = None,
+        teacher: Union[dict, ReferenceTeacher, None] = None,
+        scope: str = 'whole',
+        kd_loss: Union[str, dict, nn.Module, None] = None,
+        loss_weight: float = 1.0,
+        kd_softmax: bool = False,
+        detach_target: bool = True,
+        **kwargs,
+    ) -> None:
+        if head is None:
+            raise ValueError('head must be given: its logits are compared')
+        super().__init__(backbone, neck, head, **kwargs)
+        if scope not in SCOPES:
+            raise ValueError(f'scope must be one of {SCOPES}, got {scope!r}')
+        if not isinstance(loss_weight, (int, float)) or loss_weight < 0:
+            raise ValueError(
+                f'loss_weight must be a number >= 0, got {loss_weight!r}'
+            )
+        if not detach_target and scope != 'head':
+            raise ValueError(
+                "detach_target=False is for scope='head': with "
+                f'scope={scope!r} no gradient reaches the student anyway'
+            )
+        self.scope = scope
+        self.loss_weight = loss_weight
+        self.detach_target = detach_target
+        self.kd_loss = self._build_kd_loss(kd_loss, kd_softmax)
+        if not detach_target:
+            for loss in self.modules():
+                if hasattr(loss, 'detach_target'):
+                    loss.detach_target = False
+        self._check_head()
+        if teacher is None:
+            teacher = dict(type='mask_plugins.SnapshotTeacher')
+        if isinstance(teacher, dict):
+            teacher = MODELS.build(teacher)
+        if not isinstance(teacher, ReferenceTeacher):
+            raise TypeError(
+                f'teacher must be the config of a teacher, got {teacher!r}'
+            )
+        if scope not in teacher.scopes:
+            raise ValueError(
+                f'{type(teacher).__name__} has scope={teacher.scopes[0]!r} '
+                f'only, got {scope!r}'
+            )
+        teacher.attach(self.student_network())
+        # The last module: a copy without it has the same modules before.
+        self.teacher = teacher
+        self._warned = False
+
+    def _build_kd_loss(self, kd_loss, softmax: bool) -> Optional[nn.Module]:
+        masked = isinstance(self.head, MaskedFeatureHead)
+        if kd_loss is None and masked:
+            if self.loss_weight != 1 or softmax:
+                raise ValueError(
+                    'loss_weight and kd_softmax are those of kd_loss, which '
+                    'is not given: set head.loss_weight and '
+                    'head.mask_softmax for the loss on masked features'
+                )
+            return None
+        kd_loss = 'kd' if kd_loss is None else kd_loss
+        return build_logit_loss(kd_loss, softmax, name='kd_loss')
+
+    def _check_head(self) -> None:
+        if self.scope == 'head' and not any(
+            True for _ in self.head.parameters()
+        ):
+            raise ValueError(
+                f"scope='head' needs a head with parameters; head "
+                f'{type(self.head).__name__} has none (no `fc`), so that the '
+                "teacher would be the student: use scope='whole'"
+            )
+
+    def student_network(self) -> Network:
+        """The student's part of which the teacher is a copy, not copied."""
+        if self.scope == 'head':
+            return Network(self.head)
+        return Network(self.head, self.backbone, self.neck)
+
+    # ----------------------------------------------------------------- loss
+    def loss(
+        self, inputs: Tensor, data_samples: List[Any]
+    ) -> Dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            inputs (Tensor): Images, :math:`(N, 3, H, W)`.
+            data_samples (list[DataSample]): Labels.
+
+        Returns:
+            dict[str, Tensor]: ``loss_ce`` and, once the teacher has begun,
+            ``loss_kd`` or ``loss_msk``, already weighted.
+        """
+        feats = self.extract_feat(inputs)
+        target = self._target(inputs, feats)
+        if isinstance(self.head, MaskedFeatureHead):
+            losses = self.head.loss(feats, data_samples, target)
+            if target is not None and self.kd_loss is not None:
+                losses['loss_kd'] = self._kd(self.head(feats), target)
+            return losses
+        losses, logits = self._head_loss(feats, data_samples)
+        if 'loss' in losses:
+            # The log's `loss` is the sum.
+            losses = {'loss_ce': losses.pop('loss'), **losses}
+        if target is not None:
+            losses['loss_kd'] = self._kd(logits, target)
+        return losses
+
+    def _kd(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self.loss_weight * self.kd_loss(logits, target)
+
+    def _head_loss(
+        self, feats: Tuple[Tensor], data_samples: List[Any]
+    ) -> Tuple[Dict[str, Tensor], Tensor]:
+        """The head's own losses, and its logits by the same forward."""
+        if isinstance(self.head, ClsHead) and (
+            type(self.head).loss is ClsHead.loss
+        ):
+            logits = self.head(feats)
+            return self.head._get_loss(logits, data_samples), logits
+        return self.head.loss(feats, data_samples), self.head(feats)
+
+    def _target(
+        self, inputs: Tensor, feats: Tuple[Tensor]
+    ) -> Optional[Tensor]:
+        teacher = self.teacher
+        if teacher is None:
+            raise RuntimeError(
+                'this copy was made for averaging and has no teacher'
+            )
+        if not teacher.active:
+            self._warn_undriven()
+            return None
+        x = feats if self.scope == 'head' else inputs
+        return teacher.logits(x) if self.detach_target else teacher(x)
+
+    def _warn_undriven(self) -> None:
+        if not (self.teacher.driven or self._warned):
+            warnings.warn(
+                'nothing steps the teacher: the loss is cross entropy alone. '
+                'Add dict(type="mask_plugins.TeacherHook") to custom_hooks, '
+                'or call model.teacher.update(model.student_network())',
+                stacklevel=2,
+            )
+            self._warned = True
+
+    # ----------------------------------------------------------------- copy
+    def __deepcopy__(self, memo: dict) -> 'ReferenceClassifier':
+        """A copy; without the teacher while ``copies_teacher`` is False."""
+        if not self.copies_teacher:
+            memo[id(self.teacher)] = None
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return new

@@ -1,0 +1,271 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A head that also learns from features of which some channels are masked."""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mask_plugins.core.features import (
+    INVERSE_MODES,
+    add_inverse,
+    canonical_mode,
+    check_mask_ratio,
+    complement_features,
+    drop_features,
+    mask_features,
+    random_channel_mask,
+)
+from mask_plugins.models.losses import build_logit_loss
+from mask_plugins.registry import MODELS
+
+INNER = 'head.'
+
+
+@MODELS.register_module()
+class MaskedFeatureHead(BaseModule):
+    """Any classification head, and a loss on masked features.
+
+    The loss of masked-analysis: the logits of the feature with some channels
+    masked, drawn anew for each sample and iteration, are compared with those
+    of a reference model, which ``mask_plugins.ReferenceClassifier`` gives.
+    In all, ``loss_ce + loss_weight * L(h(masked), reference)``.
+
+    In prediction it is the inner head, bit for bit, and its keys in a
+    checkpoint are those of the inner head: a stock model loads them.
+
+    ``mask_ratio`` and ``loss_weight`` are plain attributes that
+    ``mask_plugins.ScheduleHook`` can set (``target='head.mask_ratio'``).
+
+    Args:
+        head (dict | nn.Module): Config of the inner head, which takes
+            features of shape :math:`(N, D)` from the neck.
+        mask_ratio (float): Share of the channels that is masked,
+            :math:`int(D * ratio)` of them, in (0, 1). Defaults to 0.5.
+        mask_mode (str): What masked channels become, see
+            :mod:`mask_plugins.core.features`: ``'s'``, ``'a'``, ``'sgf'``,
+            ``'agf'`` or ``'d'``. Defaults to ``'s'``.
+        inv_mode (str): What is done with the logits of the complement,
+            detached: ``'none'``, ``'v1'`` (added to the prediction) or
+            ``'v2'`` (taken from the target). Defaults to ``'none'``.
+        mask_multi (int): Masks per sample and iteration; the loss is the
+            mean over them. Defaults to 1.
+        loss_weight (float): Factor of the masked loss; 0 leaves it out.
+            Defaults to 1.
+        mask_loss (str | dict): ``'kd'``, ``'l2'``, ``'l1'``, ``'cosine'`` or
+            the config of a loss of two logits. Defaults to ``'kd'``, which
+            is ``mask_plugins.DistillationLoss``.
+        mask_softmax (bool): Compare class probabilities; not with ``'kd'``.
+            Defaults to False.
+        init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        TypeError, ValueError: If an argument is not one of the allowed.
+    """
+
+    def __init__(
+        self,
+        head: Union[dict, nn.Module],
+        mask_ratio: float = 0.5,
+        mask_mode: str = 's',
+        inv_mode: str = 'none',
+        mask_multi: int = 1,
+        loss_weight: float = 1.0,
+        mask_loss: Union[str, dict, nn.Module] = 'kd',
+        mask_softmax: bool = False,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        check_mask_ratio(mask_ratio)
+        mask_mode = canonical_mode(mask_mode)
+        if inv_mode not in INVERSE_MODES:
+            raise ValueError(
+                f'inv_mode must be one of {INVERSE_MODES}, got {inv_mode!r}'
+            )
+        if mask_mode == 'd' and inv_mode != 'none':
+            raise ValueError(
+                "mask_mode='d' is dropout, which has no complement: inv_mode "
+                f"must be 'none', got {inv_mode!r}"
+            )
+        if type(mask_multi) is not int or mask_multi < 1:
+            raise ValueError(
+                f'mask_multi must be an int of at least 1, got {mask_multi!r}'
+            )
+        if not isinstance(loss_weight, (int, float)) or loss_weight < 0:
+            raise ValueError(
+                f'loss_weight must be a number >= 0, got {loss_weight!r}'
+            )
+        self.mask_ratio = mask_ratio
+        self.mask_mode = mask_mode
+        self.inv_mode = inv_mode
+        self.mask_multi = mask_multi
+        self.loss_weight = loss_weight
+        self.mask_loss = build_logit_loss(
+            mask_loss, mask_softmax, name='mask_loss'
+        )
+        self.head = head if isinstance(head, nn.Module) else MODELS.build(head)
+        if not any(True for _ in self.head.parameters()):
+            raise ValueError(
+                f'head {type(self.head).__name__} has no parameters (no '
+                '`fc`): masked features need a layer that classifies them, '
+                'such as that of LinearClsHead'
+            )
+        self._make_tokens()
+        self._register_state_dict_hook(_as_inner_keys)
+        self._register_load_state_dict_pre_hook(self._as_own_keys)
+
+    def _make_tokens(self) -> None:
+        """Only those that the mode uses."""
+        if self.mask_mode == 's':
+            self.mask_token = nn.Parameter(torch.zeros(1, 1))
+        elif self.mask_mode == 'a':
+            channels = getattr(self.head, 'in_channels', None)
+            if not isinstance(channels, int):
+                raise ValueError(
+                    "mask_mode='a' has a token per rank and needs the number "
+                    f'of channels: head {type(self.head).__name__} has no '
+                    "`in_channels`; use mask_mode='s'"
+                )
+            # One per rank, so that the ratio may change during training.
+            self.mask_token = nn.Parameter(torch.zeros(1, channels))
+            if self.inv_mode != 'none':
+                # The complement is detached: these would never be trained.
+                self.register_buffer('inverse_token', torch.zeros(1, channels))
+
+    def no_weight_decay(self) -> List[str]:
+        """Parameters that ``mask_plugins.TeacherHook`` frees from decay."""
+        return ['mask_token'] if 'mask_token' in self._parameters else []
+
+    def __getattr__(self, name: str) -> Any:
+        """What it does not have is the inner head's: ``fc``, ``topk``, ..."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith('_') or 'head' not in self.__dict__.get(
+                '_modules', ()
+            ):
+                raise
+            return getattr(self._modules['head'], name)
+
+    # ---------------------------------------------------- as the inner head
+    def pre_logits(self, feats: Tuple[Tensor]) -> Tensor:
+        """What the last layer sees."""
+        return self.head.pre_logits(feats)
+
+    def forward(self, feats: Tuple[Tensor]) -> Tensor:
+        """Class scores of unmasked features, (N, C)."""
+        return self.head(feats)
+
+    def predict(self, feats: Tuple[Tensor], *args, **kwargs) -> List[Any]:
+        """Data samples with predictions, as of the inner head."""
+        return self.head.predict(feats, *args, **kwargs)
+
+    # ----------------------------------------------------------------- loss
+    def loss(
+        self,
+        feats: Tuple[Tensor],
+        data_samples: Sequence[Any],
+        teacher_logits: Optional[Tensor] = None,
+        noise: Optional[Tensor] = None,
+        **kwargs,
+    ) -> Dict[str, Tensor]:
+        """The inner head's loss, and that on masked features.
+
+        Args:
+            feats (tuple[Tensor]): Features; the last is masked,
+                :math:`(N, D)`.
+            data_samples (Sequence[DataSample]): Labels.
+            teacher_logits (Tensor, optional): :math:`(N, C)`. None, before
+                the teacher has begun, leaves the masked loss out.
+            noise (Tensor, optional): See :meth:`masked_loss`.
+            **kwargs: Passed to the inner head.
+
+        Returns:
+            dict[str, Tensor]: ``loss_ce`` and, with a teacher, ``loss_msk``,
+            already weighted: the total is their sum.
+        """
+        losses = self.head.loss(feats, data_samples, **kwargs)
+        if 'loss' in losses:
+            # The log's `loss` is the sum.
+            losses = {'loss_ce': losses.pop('loss'), **losses}
+        if teacher_logits is not None and self.loss_weight:
+            losses['loss_msk'] = self.loss_weight * self.masked_loss(
+                feats, teacher_logits, noise
+            )
+        elif self.no_weight_decay() and 'loss_ce' in losses:
+            # DDP wants a gradient for every parameter in every iteration.
+            losses['loss_ce'] = losses['loss_ce'] + 0 * self.mask_token.sum()
+        return losses
+
+    def masked_loss(
+        self,
+        feats: Tuple[Tensor],
+        teacher_logits: Tensor,
+        noise: Optional[Tensor] = None,
+    ) -> Tensor:
+        """The loss on masked features alone, unweighted.
+
+        Args:
+            feats (tuple[Tensor]): Features; the last is :math:`(N, D)`.
+            teacher_logits (Tensor): :math:`(N, C)`.
+            noise (Tensor, optional): :math:`(N, D)`, or
+                :math:`(K, N, D)` for K = ``mask_multi`` masks; None draws it.
+
+        Returns:
+            Tensor: Scalar, the mean over masks and samples.
+
+        Raises:
+            ValueError: If a shape is wrong.
+        """
+        x = feats[-1]
+        if noise is None:
+            noises = [None] * self.mask_multi
+        else:
+            noises = list(noise if noise.ndim == 3 else noise[None])
+            if len(noises) != self.mask_multi:
+                raise ValueError(
+                    f'noise must have {self.mask_multi} (mask_multi) draws, '
+                    f'got the shape {tuple(noise.shape)}'
+                )
+        masked, complements = zip(*(self._mask(x, n) for n in noises))
+        parts = masked if self.inv_mode == 'none' else masked + complements
+        # One forward: norms of the head see masked features and complements
+        # as one batch.
+        logits = self.head((*feats[:-1], torch.cat(parts)))  # KN(*2)xC
+        rows = self.mask_multi * x.shape[0]
+        pred, target = logits[:rows], teacher_logits
+        if self.mask_multi > 1:
+            target = target.repeat(self.mask_multi, 1)  # KNxC
+        if self.inv_mode != 'none':
+            inverse = logits[rows:]
+            pred, target = add_inverse(pred, target, inverse, self.inv_mode)
+        return self.mask_loss(pred, target)
+
+    def _mask(
+        self, x: Tensor, noise: Optional[Tensor]
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """The masked feature and its complement, (N, D) each."""
+        if self.mask_mode == 'd':
+            return drop_features(x, self.mask_ratio, noise), None
+        mask = random_channel_mask(x, self.mask_ratio, noise)
+        token = self._parameters.get('mask_token')
+        masked = mask_features(x, mask, token)
+        if self.inv_mode == 'none':
+            return masked, None
+        if self.mask_mode == 'a':
+            token = self.inverse_token
+        return masked, complement_features(x.detach(), mask, token)
+
+    # ----------------------------------------------------------- checkpoint
+    def _as_own_keys(self, state_dict, prefix, *args) -> None:
+        """Before loading: ``fc.weight`` is ours under ``head.fc.weight``."""
+        for key in list(self.head.state_dict()):
+            if prefix + key in state_dict:
+                state_dict[prefix + INNER + key] = state_dict.pop(prefix + key)
+
+
+def _as_inner_keys(module, state_dict, prefix, metadata) -> None:
+    """After saving: no trace of the wrapping."""
+    for key in [k for k in state_dict if k.startswith(prefix + INNER)]:
+        state_dict[prefix + key[len(prefix + INNER) :]] = state_dict.pop(key)

@@ -1,0 +1,123 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What all teachers have in common."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from .network import Network
+
+
+class ReferenceTeacher(nn.Module):
+    """A model that gives targets: never trained, always in eval mode.
+
+    ``mask_plugins.ReferenceClassifier`` makes one from a config and calls
+    :meth:`attach`; ``mask_plugins.TeacherHook`` calls :meth:`update` when
+    :meth:`due` says so, and after each optimizer step if
+    ``follows_steps``. Until the first update there are no targets. In plain
+    PyTorch, call ``model.teacher.update(model.student_network())``.
+
+    Weights and what an update depends on are in the state dict, so that a
+    resumed run goes on with the same teacher. A state dict without a teacher
+    (of a baseline) loads as well, and leaves the teacher as it is.
+
+    Args:
+        begin (int): Epochs that are trained without it. Defaults to 0.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+
+    # Whether update() is called after each optimizer step, too.
+    follows_steps = False
+    # The scopes of ReferenceClassifier that it can have.
+    scopes = ('whole', 'head')
+
+    def __init__(self, begin: int = 0) -> None:
+        super().__init__()
+        check_count('begin', begin, 0)
+        self.begin = begin
+        self.register_buffer('begun', torch.tensor(False))
+        self._begun = None  # of the buffer; spares a GPU the question
+        # Whether TeacherHook, or someone else, calls update().
+        self.driven = False
+        self._register_load_state_dict_pre_hook(self._tolerate_absence)
+
+    @abstractmethod
+    def attach(self, network: Network) -> None:
+        """Become a teacher for this student.
+
+        Args:
+            network (Network): The student; copied if need be, not kept.
+        """
+
+    @abstractmethod
+    def forward(self, x) -> Tensor:
+        """Logits, :math:`(N, C)`, of what the student's network takes."""
+
+    @abstractmethod
+    def due(self, epoch: int) -> bool:
+        """Whether an update is due before this epoch, counted from 0."""
+
+    @abstractmethod
+    def update(self, student: Network) -> None:
+        """Learn from the student's weights; the first update begins.
+
+        Args:
+            student (Network): Has the modules that were attached.
+        """
+
+    @property
+    def active(self) -> bool:
+        """Whether there are targets."""
+        if self._begun is None:
+            self._begun = bool(self.begun)
+        return self._begun
+
+    def _start(self) -> None:
+        if not self.active:
+            self.begun.fill_(True)
+            self._begun = True
+        self.driven = True
+
+    def train(self, mode: bool = True) -> 'ReferenceTeacher':
+        """Always eval: its norms use their own statistics."""
+        return super().train(False)
+
+    def logits(self, x) -> Tensor:
+        """Targets without a gradient, :math:`(N, C)`.
+
+        Args:
+            x (Tensor | tuple[Tensor]): Images or features.
+
+        Raises:
+            RuntimeError: If it has not begun.
+        """
+        if not self.active:
+            raise RuntimeError(
+                f'{type(self).__name__} has not begun: call update() first'
+            )
+        with torch.no_grad():
+            return self(x)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._begun = None
+
+    def _tolerate_absence(self, state_dict, prefix, *args) -> None:
+        if not any(key.startswith(prefix) for key in state_dict):
+            own = self.state_dict()
+            state_dict.update({prefix + k: v.clone() for k, v in own.items()})
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Refuse what is no int of at least ``least``.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if type(value) is not int or value < least:
+        raise ValueError(
+            f'{name} must be an int of at least {least}, got {value!r}'
+        )

@@ -1,0 +1,70 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The part of a classifier that a teacher is a copy of."""
+
+from typing import Optional, Tuple, Union
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor, nn
+
+from mask_plugins.models.heads.masked_feature_head import MaskedFeatureHead
+
+
+class Network(nn.Module):
+    """Images, or the features of a neck, to logits.
+
+    Args:
+        head (nn.Module): The head; of a masked-feature head the inner one.
+        backbone (nn.Module, optional): None takes features instead of
+            images. Defaults to None.
+        neck (nn.Module, optional): Defaults to None.
+    """
+
+    def __init__(
+        self,
+        head: nn.Module,
+        backbone: Optional[nn.Module] = None,
+        neck: Optional[nn.Module] = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(head, MaskedFeatureHead):
+            head = head.head
+        self.backbone = backbone
+        self.neck = neck
+        self.head = head
+
+    def forward(self, x: Union[Tensor, Tuple[Tensor]]) -> Tensor:
+        """Logits, :math:`(N, C)`."""
+        if self.backbone is not None:
+            x = self.backbone(x)
+            if self.neck is not None:
+                x = self.neck(x)
+        return self.head(x)
+
+
+def copy_buffers(own: nn.Module, student: nn.Module) -> None:
+    """Copy the student's buffers; floating-point ones are those of all ranks.
+
+    DDP trains equal parameters, but each process keeps the statistics of its
+    own batches. Their mean, in one message for all buffers, makes the
+    teachers of all processes equal.
+
+    Args:
+        own (nn.Module): Changed in place.
+        student (nn.Module): Has the same modules.
+    """
+    pairs = list(zip(own.buffers(), student.buffers()))
+    averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+    for mine, theirs in pairs:
+        if not mine.is_floating_point():
+            mine.copy_(theirs)
+    if not averaged:
+        return
+    mine, theirs = map(list, zip(*averaged))
+    world = get_world_size()
+    if world > 1:
+        flat = torch.cat([b.detach().reshape(-1).float() for b in theirs])
+        all_reduce(flat)
+        parts = (flat / world).split([b.numel() for b in theirs])
+        theirs = [part.view_as(b) for part, b in zip(parts, mine)]
+    torch._foreach_copy_(mine, theirs)

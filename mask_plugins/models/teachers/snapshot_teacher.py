@@ -1,0 +1,59 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The student as it was some epochs ago."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from mask_plugins.registry import MODELS
+
+from .base import ReferenceTeacher, check_count
+from .network import Network, copy_buffers
+
+
+@MODELS.register_module()
+class SnapshotTeacher(ReferenceTeacher):
+    """A frozen copy of the student, replaced every few epochs.
+
+    Self-distillation of masked-analysis. ``begin=30, interval=5`` copies the
+    student after 30, 35, 40, ... epochs, which the original calls
+    ``method_start=25, method_epoch=5``: the first multiple of
+    ``method_epoch`` above ``method_start``.
+
+    Args:
+        begin (int): Epochs before the first copy. Defaults to 0: the student
+            as it was initialised.
+        interval (int): Epochs from one copy to the next. Defaults to 1.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+
+    def __init__(self, begin: int = 0, interval: int = 1) -> None:
+        super().__init__(begin)
+        check_count('interval', interval, 1)
+        self.interval = interval
+
+    def attach(self, network: Network) -> None:
+        """See the base class; the copy is made here, once."""
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.eval()
+
+    def forward(self, x) -> Tensor:
+        """Logits of the copy, :math:`(N, C)`."""
+        return self.network(x)
+
+    def due(self, epoch: int) -> bool:
+        """Whether a copy is made before this epoch, counted from 0."""
+        late = epoch - self.begin
+        return late >= 0 and (late % self.interval == 0 or not self.active)
+
+    @torch.no_grad()
+    def update(self, student: Network) -> None:
+        """Copy the student."""
+        torch._foreach_copy_(
+            list(self.network.parameters()), list(student.parameters())
+        )
+        copy_buffers(self.network, student)
+        self._start()
