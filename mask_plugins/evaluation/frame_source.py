@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mask_plugins.datasets import SyntheticClips
+from mask_plugins.datasets.video_reader import frame_files
+
 # Of ImageNet, on 0..255.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -98,8 +101,6 @@ class FrameSource:
             yield from self._read_capture()
 
     def _draw(self) -> Iterator[np.ndarray]:
-        from mask_plugins.datasets import SyntheticClips
-
         side = min(self.size) // 6
         clips = SyntheticClips(
             num_clips=1,
@@ -139,15 +140,11 @@ class FrameSource:
 
 
 def _read_folder(folder: str) -> Iterator[np.ndarray]:
-    """Images of a folder by name; what is no image is left out."""
+    """Images of a folder in natural order; damaged ones are left out."""
     import cv2
 
-    endings = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
-    names = sorted(
-        n for n in os.listdir(folder) if n.lower().endswith(endings)
-    )
-    for name in names:
-        frame = cv2.imread(os.path.join(folder, name))
+    for path in frame_files(folder):
+        frame = cv2.imread(path)
         if frame is not None:
             yield np.ascontiguousarray(frame[..., ::-1])
 
