@@ -35,6 +35,18 @@ class GramFactor:
         self._rows: List[Tensor] = []
         self._waiting = 0
 
+    @classmethod
+    def of(cls, factor: Tensor, count: int) -> 'GramFactor':
+        """What another one knew.
+
+        Args:
+            factor (Tensor): Its :meth:`factor`.
+            count (int): Its number of rows.
+        """
+        made = cls()
+        made._factor, made.count = factor, count
+        return made
+
     @torch.no_grad()
     def add(self, rows: Tensor) -> None:
         """Add rows.

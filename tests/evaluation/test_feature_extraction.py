@@ -5,12 +5,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mask_plugins.core.feature_vectors import features_of
 from mask_plugins.evaluation.data_loading import build_test_set
 from mask_plugins.evaluation.feature_extraction import (
     build_feature_loader,
     build_train_set,
     extract_features,
-    features_of,
     load_feature_model,
 )
 from mask_plugins.registry import DATASETS

@@ -4,9 +4,12 @@
 from .clip_exempt_hook import ClipExemptHook
 from .continual_hook import ContinualHook
 from .continuous_sparsification_hook import ContinuousSparsificationHook
+from .feature_hook import FeatureHook
 from .mask_report_hook import MaskReportHook
 from .preemption_hook import PreemptionHook
 from .pss_hook import PSSHook
+from .rankme_hook import RankMeHook
+from .running_mode_hook import RunningModeHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
 from .seed_hook import SeedHook
@@ -17,9 +20,12 @@ __all__ = [
     'ClipExemptHook',
     'ContinualHook',
     'ContinuousSparsificationHook',
+    'FeatureHook',
     'MaskReportHook',
     'PSSHook',
     'PreemptionHook',
+    'RunningModeHook',
+    'RankMeHook',
     'SafeCheckpointHook',
     'ScheduleHook',
     'SeedHook',

@@ -1,0 +1,122 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Hand the features of a model over to metrics of features."""
+
+from typing import Any, Optional
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from mask_plugins.engine.attribute_target import unwrap
+from mask_plugins.engine.feature_tap import FeatureTap
+from mask_plugins.evaluation.metrics import (
+    EVALUATED_FEATURES,
+    EvaluatedFeatures,
+)
+from mask_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FeatureHook(Hook):
+    """Let metrics see features, in validation and test.
+
+    Metrics see predictions only. This hook reads the output of the neck (of
+    the backbone, where there is no neck) as the model predicts, without
+    another forward pass and whatever the classifier is, and hands it to
+    :class:`mask_plugins.RankMe` and :class:`mask_plugins.KNNAccuracy`. Of
+    several outputs the last is taken; maps are averaged over space. Of weights
+    that an ``EMAHook`` averages, features and predictions are those of the
+    average.
+
+    Nothing has to be saved to resume, and no random number is drawn.
+
+    Args:
+        layer (str): Dotted path of the module whose output is taken.
+            Defaults to ``'neck'``.
+        bank (bool): Take the features of the training set, without
+            augmentation, before each validation and test, as
+            ``KNNAccuracy`` asks for. Defaults to False.
+
+    Raises:
+        ValueError: If the model has no such module, or ``layer`` has no bank.
+    """
+
+    # After EMAHook (50): it evaluates the trained weights, too, in its
+    # after_val_epoch, where the features must still be handed over.
+    priority = 56
+
+    def __init__(self, layer: str = 'neck', bank: bool = False) -> None:
+        if bank and layer not in ('backbone', 'neck'):
+            raise ValueError(
+                "with bank=True, layer must be 'backbone' or 'neck', got "
+                f'{layer!r}'
+            )
+        self.layer = layer
+        self.bank = bank
+        self._tap: Optional[FeatureTap] = None
+        self._train_set: Any = None
+
+    def before_train(self, runner: Runner) -> None:
+        """An error at once if there is no such module."""
+        FeatureTap.find(unwrap(runner.model), self.layer)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start reading."""
+        self._open(runner, runner.val_loop)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Start reading."""
+        self._open(runner, runner.test_loop)
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """No metric may take them for those of the next batch."""
+        runner.message_hub.pop_info(EVALUATED_FEATURES, None)
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """No metric may take them for those of the next batch."""
+        runner.message_hub.pop_info(EVALUATED_FEATURES, None)
+
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+        """Stop reading."""
+        self._close(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
+        """Stop reading."""
+        self._close(runner)
+
+    def _open(self, runner: Runner, loop: Any) -> None:
+        self._close(runner)  # of an evaluation that an error ended
+        model = unwrap(runner.model)
+        bank = self._features(runner, model) if self.bank else None
+
+        def hand_over(values) -> None:
+            # Not by update_info(resumed=False): it leaves the key in
+            # checkpoints, which mmengine then warns about.
+            runner.message_hub.runtime_info[EVALUATED_FEATURES] = (
+                EvaluatedFeatures(values, len(loop.dataloader.dataset), bank)
+            )
+
+        self._tap = FeatureTap(model, self.layer, hand_over)
+
+    def _close(self, runner: Runner) -> None:
+        if self._tap is not None:
+            self._tap.close()
+            self._tap = None
+        runner.message_hub.pop_info(EVALUATED_FEATURES, None)
+
+    def _features(self, runner: Runner, model: nn.Module) -> Any:
+        # Here: it needs mmpretrain, which the other hooks do without.
+        from mask_plugins.evaluation.feature_extraction import (
+            build_feature_loader,
+            build_train_set,
+            extract_features,
+        )
+
+        if self._train_set is None:
+            self._train_set = build_train_set(runner.cfg)
+        loader = build_feature_loader(runner.cfg, self._train_set)
+        return extract_features(model, loader, self.layer, 'k-NN bank')

@@ -1,0 +1,145 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A metric of what the model makes of an image, not of what it predicts."""
+
+from abc import abstractmethod
+from typing import Any, Dict, List, NamedTuple, Sequence
+
+import torch
+from mmengine.dist import broadcast_object_list, get_dist_info
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub
+from torch import Tensor
+
+# Key in the message hub: the features of the batch that is being evaluated. A
+# metric sees predictions only, so FeatureHook puts them there.
+EVALUATED_FEATURES = 'evaluated_features'
+
+
+class EvaluatedFeatures(NamedTuple):
+    """What FeatureHook hands over for a batch.
+
+    Args:
+        values (Tensor): Features, :math:`(B, D)`.
+        size (int): Samples of the data set that is being evaluated.
+        bank (Any): Features of the training set, if the hook takes them.
+    """
+
+    values: Tensor
+    size: int
+    bank: Any = None
+
+
+class FeatureMetric(BaseMetric):
+    """Base of metrics of features, which streams them.
+
+    Subclasses implement :meth:`reset`, :meth:`add` and :meth:`result`. Padded
+    samples of a distributed run are dropped before :meth:`add` sees them.
+
+    Args:
+        prefix (str, optional): Of the names of the results. Defaults to None,
+            that of the class.
+        **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self._seen = 0
+        self.reset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all samples."""
+
+    @abstractmethod
+    def add(
+        self,
+        batch: EvaluatedFeatures,
+        samples: Sequence[Dict[str, Any]],
+        positions: List[int],
+    ) -> None:
+        """Take the samples of a batch, which is not empty.
+
+        Args:
+            batch (EvaluatedFeatures): Their features.
+            samples (Sequence[dict]): Their predictions and labels.
+            positions (list[int]): Where they are in the data set.
+        """
+
+    @abstractmethod
+    def result(self) -> Dict[str, float]:
+        """The numbers over all ranks; each of them calls it."""
+
+    def process(
+        self, data_batch: Any, data_samples: Sequence[Dict[str, Any]]
+    ) -> None:
+        """Take the features that belong to these predictions.
+
+        Raises:
+            RuntimeError: If there is no :class:`FeatureHook`, or the features
+                are those of other samples.
+        """
+        name = type(self).__name__
+        hub = MessageHub.get_current_instance()
+        batch = hub.get_info(EVALUATED_FEATURES)
+        if batch is None:
+            raise RuntimeError(
+                f'mask_plugins.{name} has no features to measure: a metric '
+                'does not see the model. Add to the config custom_hooks='
+                "[dict(type='mask_plugins.FeatureHook')], which hands them "
+                'over'
+            )
+        if len(batch.values) != len(data_samples):
+            raise RuntimeError(
+                f'mask_plugins.{name} got {len(batch.values)} features for '
+                f'{len(data_samples)} samples: the layer of '
+                'mask_plugins.FeatureHook must give one row per image'
+            )
+        rank, world_size = get_dist_info()
+        first, self._seen = self._seen, self._seen + len(data_samples)
+        # The sampler pads the last batches of a distributed run with samples
+        # from the start; like the evaluator, count each sample once.
+        positions = [
+            (first + index) * world_size + rank
+            for index in range(len(data_samples))
+        ]
+        real = sum(position < batch.size for position in positions)
+        if real:
+            batch = batch._replace(values=batch.values[:real])
+            self.add(batch, data_samples[:real], positions[:real])
+
+    def evaluate(self, size: int) -> Dict[str, float]:
+        """The numbers, the same on all ranks; then start anew.
+
+        Args:
+            size (int): Of the data set; not used.
+        """
+        try:
+            metrics = [self.result()]
+            # Sums may differ in their last bit between ranks.
+            broadcast_object_list(metrics)
+        finally:
+            self._seen = 0
+            self.reset()
+        prefix = f'{self.prefix}/' if self.prefix else ''
+        return {f'{prefix}{key}': value for key, value in metrics[0].items()}
+
+    def compute_metrics(self, results: Sequence[Any]) -> Dict[str, float]:
+        """The numbers, without the prefix."""
+        return self.result()
+
+
+def labels_of_samples(samples: Sequence[Dict[str, Any]]) -> Tensor:
+    """The true class of each sample, int64 :math:`(B,)`.
+
+    Raises:
+        ValueError: If a sample has none, or several.
+    """
+    labels = []
+    for sample in samples:
+        label = sample.get('gt_label')
+        if not isinstance(label, Tensor) or label.numel() != 1:
+            raise ValueError(
+                f'samples must have one class each (gt_label), got {label!r}'
+            )
+        labels.append(int(label))
+    return torch.tensor(labels, dtype=torch.int64)

@@ -1,0 +1,147 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Accuracy of a k-nearest-neighbour classifier on features."""
+
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+from mmengine.dist import all_gather_object, get_rank
+from torch import Tensor
+
+from mask_plugins.core.knn import knn_predict
+from mask_plugins.registry import METRICS
+
+from .feature_metric import (
+    EvaluatedFeatures,
+    FeatureMetric,
+    labels_of_samples,
+)
+
+BANKS = ('train', 'self')
+
+
+@METRICS.register_module()
+class KNNAccuracy(FeatureMetric):
+    """How often the neighbours of an image name its class.
+
+    The weighted vote of "Unsupervised Feature Learning via Non-Parametric
+    Instance Discrimination" (Wu et al., CVPR 2018), section 3.4: the k
+    neighbours of the highest cosine vote with exp(cosine / T). Neighbours are
+    exact; similarities are computed in blocks, so memory stays bounded.
+
+    Needs ``dict(type='mask_plugins.FeatureHook')`` among the hooks, with
+    ``bank=True`` if the neighbours are those of the training set. The
+    results, in %: ``knn/top1``, ``knn/top5`` by default.
+
+    Args:
+        k (int): Neighbours; of a smaller bank all. Defaults to 200.
+        temperature (float): T, above 0. Defaults to 0.1.
+        bank (str): ``'train'``, images of the training set without
+            augmentation, or ``'self'``, all other images of the evaluated
+            set. Defaults to ``'train'``.
+        topk (Sequence[int]): Which accuracies. Defaults to (1, 5).
+        prefix (str, optional): Replaces ``knn``. Defaults to None.
+        **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+
+    Raises:
+        ValueError: If an argument is not allowed.
+    """
+
+    default_prefix = 'knn'
+
+    def __init__(
+        self,
+        k: int = 200,
+        temperature: float = 0.1,
+        bank: str = 'train',
+        topk: Sequence[int] = (1, 5),
+        **kwargs,
+    ) -> None:
+        topk = (topk,) if isinstance(topk, int) else tuple(topk)
+        for name, value in [('k', k), *(('topk', one) for one in topk)]:
+            if type(value) is not int or value < 1:
+                raise ValueError(
+                    f'{name} must be an int of at least 1, got {value!r}'
+                )
+        if not temperature > 0:
+            raise ValueError(
+                f'temperature must be above 0, got {temperature!r}'
+            )
+        if bank not in BANKS:
+            raise ValueError(f'bank must be one of {BANKS}, got {bank!r}')
+        self.k = k
+        self.temperature = temperature
+        self.bank = bank
+        self.topk = topk
+        super().__init__(**kwargs)
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        self._right = [0] * len(self.topk)
+        self._count = 0
+        self._kept: List[tuple] = []
+
+    def add(
+        self,
+        batch: EvaluatedFeatures,
+        samples: Sequence[Dict[str, Any]],
+        positions: List[int],
+    ) -> None:
+        """Let neighbours vote, or keep the batch until all are there."""
+        labels = labels_of_samples(samples)
+        if self.bank == 'self':
+            self._kept.append((batch.values.cpu(), labels))
+            return
+        if batch.bank is None:
+            raise RuntimeError(
+                "mask_plugins.KNNAccuracy with bank='train' needs "
+                "dict(type='mask_plugins.FeatureHook', bank=True) among the "
+                "hooks; bank='self' does without"
+            )
+        self._ask(batch.values, labels, *batch.bank[:2])
+
+    def result(self) -> Dict[str, float]:
+        """Add the ranks up, then the numbers."""
+        if self.bank == 'self':
+            self._ask_each_other()
+        parts = all_gather_object((self._count, self._right))
+        count = sum(part[0] for part in parts)
+        if not count:
+            raise ValueError('mask_plugins.KNNAccuracy got no samples')
+        rights = zip(*(part[1] for part in parts))
+        return {
+            f'top{k}': 100 * sum(right) / count
+            for k, right in zip(self.topk, rights)
+        }
+
+    def _ask_each_other(self) -> None:
+        """Each rank lets its own samples ask those of all ranks."""
+        own = [torch.cat(part) for part in zip(*self._kept)]
+        parts = all_gather_object(own)
+        if not own:
+            return
+        first = sum(len(part[1]) for part in parts[: get_rank()] if part)
+        gallery = [torch.cat(part) for part in zip(*filter(None, parts))]
+        self._ask(*own, *gallery, exclude=first + torch.arange(len(own[1])))
+
+    def _ask(
+        self,
+        values: Tensor,
+        labels: Tensor,
+        bank: Tensor,
+        bank_labels: Tensor,
+        exclude: Optional[Tensor] = None,
+    ) -> None:
+        """Count how often the neighbours in the bank are right."""
+        found = knn_predict(
+            values,
+            bank.to(values.device),
+            bank_labels.to(values.device),
+            self.k,
+            self.temperature,
+            max(self.topk),
+            exclude,
+        )
+        hits = found.cpu() == labels[:, None]
+        self._count += len(labels)
+        for index, k in enumerate(self.topk):
+            self._right[index] += int(hits[:, :k].sum())
