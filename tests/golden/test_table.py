@@ -6,12 +6,26 @@ import os
 
 import pytest
 
-from . import cs_checks, hgsl_checks, pss_checks, smn_checks, values
+from . import (
+    cs_checks,
+    feature_checks,
+    hgsl_checks,
+    mf_checks,
+    pss_checks,
+    smn_checks,
+    values,
+)
 
 ALL = [(file, key) for file, keys in values.files().items() for key in keys]
 PERTURBATIONS = {
     f'{checks.__name__.rpartition(".")[2]} {name}': found
-    for checks in (pss_checks, cs_checks, smn_checks, hgsl_checks)
+    for checks in (
+        pss_checks,
+        cs_checks,
+        smn_checks,
+        hgsl_checks,
+        feature_checks,
+    )
     for name, found in checks.PERTURBATIONS.items()
 }
 
