@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What is drawn? Pure functions: arrays or JSON in, matplotlib figure out."""
 
+from .accuracy_matrix import draw_accuracy_matrix
 from .curves import draw_curves, draw_overview
 from .figure import figure_to_image, save_figure
 from .mask_density import draw_mask_density
@@ -12,6 +13,7 @@ from .sweep import draw_sweep
 from .train_times import draw_train_times
 
 __all__ = [
+    'draw_accuracy_matrix',
     'draw_curves',
     'draw_mask_density',
     'draw_mask_overlap',

@@ -3,5 +3,13 @@
 
 from .distillation_loss import DistillationLoss
 from .logit_loss import LogitLoss, build_logit_loss
+from .old_classes_loss import OldClassesLoss
+from .pass_loss import PASSLoss
 
-__all__ = ['DistillationLoss', 'LogitLoss', 'build_logit_loss']
+__all__ = [
+    'DistillationLoss',
+    'LogitLoss',
+    'OldClassesLoss',
+    'PASSLoss',
+    'build_logit_loss',
+]

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/continual_lwf_resnet18.py',
+    '../_base_/datasets/continual_cifar10.py',
+    '../_base_/schedules/continual_sgd_30e.py',
+]
+
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='mask_plugins.TeacherHook'),
+]

@@ -1,0 +1,309 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Tell model, teacher and metric which task it is."""
+
+import os.path as osp
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mask_plugins.datasets.task_split import TaskSplit
+from mask_plugins.engine.attribute_target import unwrap
+from mask_plugins.engine.loops import ContinualTrainLoop
+from mask_plugins.engine.optimizers.taskwise_multi_step_lr import (
+    TaskwiseMultiStepLR,
+)
+from mask_plugins.evaluation.continual_report import (
+    REPORT,
+    continual_report,
+    matrix_table,
+)
+from mask_plugins.evaluation.files import write_json
+from mask_plugins.evaluation.metrics import EVALUATED_TASKS
+from mask_plugins.registry import HOOKS
+
+# In the message hub, and so in checkpoints: the accuracy matrix so far.
+ROWS = 'accuracy_matrix'
+
+
+@HOOKS.register_module()
+class ContinualHook(Hook):
+    """Go from task to task, and keep the accuracy matrix.
+
+    Needs :class:`mask_plugins.ContinualTrainLoop`, which decides on the task
+    by the epoch. At the first epoch of a task
+
+    - :class:`mask_plugins.ClassIncrementalHead` and
+      :class:`mask_plugins.OldClassesLoss` learn which classes are old and
+      seen (as everything in the model that has ``set_classes(old, seen)``);
+    - :class:`mask_plugins.TaskTeacher` becomes the model as it is now;
+    - the optimizer stays as it is, or loses its momentum, if wanted.
+
+    :class:`mask_plugins.TaskwiseMultiStepLR` learns how long tasks are. The
+    last validation of a task is its row of the accuracy matrix, which
+    checkpoints hold. The end of the training writes it as table into the log, as
+    ``accuracy_matrix.json`` and as picture, through the visualizer and as
+    ``accuracy_matrix.png`` in the work_dir.
+
+    Args:
+        reset_momentum (bool): Forget the optimizer's state where a task
+            begins. Defaults to False.
+        later_lr_mult (Mapping[str, float]): Module of the model to factor of
+            its learning rate in all tasks but the first, such as
+            ``dict(backbone=0.3)``; with ``TaskwiseMultiStepLR``. Defaults to
+            {}.
+
+    Raises:
+        TypeError: If the loop, a dataset or the model knows no tasks.
+        ValueError: If training and validation differ in tasks or class order,
+            the head has another number of classes, or ``later_lr_mult`` names
+            no module whose parameters have groups of their own.
+    """
+
+    # After EMAHook (50), which swaps tensors; before TeacherHook and those
+    # that log.
+    priority = 54
+
+    def __init__(
+        self,
+        reset_momentum: bool = False,
+        later_lr_mult: Optional[Mapping[str, float]] = None,
+    ) -> None:
+        self.reset_momentum = reset_momentum
+        self.later_lr_mult = dict(later_lr_mult or {})
+        if any(not factor >= 0 for factor in self.later_lr_mult.values()):
+            raise ValueError(
+                'later_lr_mult must have factors of at least 0, got '
+                f'{self.later_lr_mult}'
+            )
+        self._loaded_rows: List[List[float]] = []
+
+    # ------------------------------------------------------------- training
+    def before_train(self, runner: Runner) -> None:
+        """See that all parts fit together."""
+        loop = runner.train_loop
+        if not isinstance(loop, ContinualTrainLoop):
+            raise TypeError(
+                f'{type(self).__name__} needs train_cfg=dict(type='
+                "'mask_plugins.ContinualTrainLoop'), got "
+                f'{type(loop).__name__}'
+            )
+        train = runner.train_dataloader.dataset
+        if runner.val_loop is not None:
+            val = _tasks_of(runner.val_dataloader.dataset, 'val_dataloader')
+            if (val.bounds, val.classes) != (train.bounds, train.classes):
+                raise ValueError(
+                    'train_dataloader and val_dataloader must have the same '
+                    f'tasks and class order, got {train.bounds} of '
+                    f'{train.classes} and {val.bounds} of {val.classes}'
+                )
+        _check_classes(_parts(runner), loop.bounds)
+        self._prepare_schedules(runner, loop)
+        if runner.iter == 0:
+            runner.message_hub.update_info(ROWS, [])
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Set the task; begin it, where this is its first iteration."""
+        loop = runner.train_loop
+        self._set_task(runner, loop.bounds, loop.task)
+        if not loop.begins_task:
+            return
+        names = runner.train_dataloader.dataset.metainfo.get('classes')
+        seen = slice(loop.bounds[loop.task], loop.bounds[loop.task + 1])
+        runner.logger.info(
+            f'Task {loop.task + 1} of {len(loop.epochs)}: classes '
+            f'{list(names[seen]) if names else [seen.start, seen.stop]}, '
+            f'{loop.epochs[loop.task]} epochs of '
+            f'{len(runner.train_dataloader)} iterations'
+        )
+        if not loop.task:
+            return
+        model = unwrap(runner.model)
+        if getattr(getattr(model, 'teacher', None), 'follows_tasks', False):
+            model.teacher.update(model.student_network())
+        if self.reset_momentum:
+            runner.optim_wrapper.optimizer.state.clear()
+
+    def after_train(self, runner: Runner) -> None:
+        """The table, the picture, the report as JSON."""
+        rows = runner.message_hub.get_info(ROWS, [])
+        if not rows or not is_main_process():
+            return
+        from mask_plugins.visualization import (
+            draw_accuracy_matrix,
+            figure_to_image,
+            save_figure,
+        )
+
+        loop = runner.train_loop
+        names = runner.train_dataloader.dataset.metainfo.get('classes')
+        names = names or [str(i) for i in range(loop.bounds[-1])]
+        tasks = [
+            names[begin:end]
+            for begin, end in zip(loop.bounds, loop.bounds[1:])
+        ]
+        report = continual_report(rows, tasks)
+        runner.logger.info(f'Accuracy in %:\n{matrix_table(report)}')
+        path = osp.join(runner.work_dir, REPORT)
+        write_json(f'{path}.json', report)
+        figure = draw_accuracy_matrix(report)
+        runner.visualizer.add_image(
+            REPORT, figure_to_image(figure), runner.epoch
+        )
+        save_figure(figure, f'{path}.png', dpi=150)
+
+    # ----------------------------------------------------------- evaluation
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Hand over the task that was trained last."""
+        if not _trains(runner):
+            self._hand_over_test(runner, runner.val_dataloader.dataset)
+            return
+        loop = runner.train_loop
+        self._set_task(runner, loop.bounds, loop.last_task)
+        rows = runner.message_hub.get_info(ROWS, [])
+        self._hand_over(runner, loop.bounds, loop.last_task, rows)
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
+    ) -> None:
+        """Keep the row of this task."""
+        handed = runner.message_hub.pop_info(EVALUATED_TASKS)
+        task = handed['task']
+        # Under any prefix.
+        found = {k.rpartition('/')[2]: v for k, v in (metrics or {}).items()}
+        keys = [f'task{number + 1}' for number in range(task + 1)]
+        if all(key in found for key in keys):
+            row = [float(found[key]) for key in keys]
+            rows = [*handed['rows'][:task], row]
+            runner.message_hub.update_info(ROWS, rows)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Have the rows for a test, which has no message hub of its own."""
+        info = checkpoint.get('message_hub', {}).get('runtime_info', {})
+        self._loaded_rows = info.get(ROWS, [])
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Hand over the task that the head has seen."""
+        self._hand_over_test(runner, runner.test_dataloader.dataset)
+
+    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
+        """What was handed over is of this test alone."""
+        runner.message_hub.pop_info(EVALUATED_TASKS)
+
+    # ---------------------------------------------------------------- parts
+    def _hand_over_test(self, runner: Runner, dataset: Any) -> None:
+        bounds = _tasks_of(dataset, 'test_dataloader').bounds
+        parts = _parts(runner)
+        _check_classes(parts, bounds)
+        seen = min(int(p.seen) for p in parts if hasattr(p, 'num_classes'))
+        if seen not in bounds[1:]:
+            raise ValueError(
+                f'the model has seen {seen} classes, no end of a task in '
+                f'{bounds}: test_dataloader has other tasks than the training'
+            )
+        task = bounds.index(seen) - 1
+        rows = self._loaded_rows
+        if _trains(runner):
+            rows = runner.message_hub.get_info(ROWS, [])
+        self._hand_over(runner, bounds, task, rows)
+
+    @staticmethod
+    def _hand_over(
+        runner: Runner, bounds: Sequence[int], task: int, rows: Sequence
+    ) -> None:
+        # Not by update_info(resumed=False): it leaves the key in checkpoints,
+        # which mmengine then warns about.
+        runner.message_hub.runtime_info[EVALUATED_TASKS] = dict(
+            bounds=list(bounds), task=task, rows=list(rows)
+        )
+
+    @staticmethod
+    def _set_task(runner: Runner, bounds: Sequence[int], task: int) -> None:
+        for module in _parts(runner):
+            module.set_classes(bounds[task], bounds[task + 1])
+
+    def _prepare_schedules(
+        self, runner: Runner, loop: ContinualTrainLoop
+    ) -> None:
+        schedulers = runner.param_schedulers
+        if isinstance(schedulers, dict):
+            schedulers = [s for part in schedulers.values() for s in part]
+        ours = [s for s in schedulers if isinstance(s, TaskwiseMultiStepLR)]
+        for scheduler in ours:
+            scheduler.set_task_epochs(loop.epochs)
+        if not self.later_lr_mult:
+            return
+        if not ours or not isinstance(runner.optim_wrapper, OptimWrapper):
+            raise ValueError(
+                f'later_lr_mult={self.later_lr_mult} needs one optimizer with '
+                "param_scheduler=dict(type='mask_plugins.TaskwiseMultiStepLR')"
+            )
+        groups = runner.optim_wrapper.param_groups
+        model = unwrap(runner.model)
+        for name, factor in self.later_lr_mult.items():
+            _mark_groups(groups, model, name, factor)
+
+
+def _mark_groups(
+    groups: List[dict], model: nn.Module, name: str, factor: float
+) -> None:
+    """Note the factor in the groups of a module's parameters."""
+    modules = dict(model.named_modules())
+    if name not in modules:
+        raise ValueError(
+            f'later_lr_mult: the model has no module {name!r}; it has '
+            f'{[key for key, _ in model.named_children()]}'
+        )
+    own = {id(p) for p in modules[name].parameters()}
+    for group in groups:
+        inside = {id(p) in own for p in group['params']}
+        if inside == {True, False}:
+            raise ValueError(
+                f'later_lr_mult: {name!r} shares a parameter group with '
+                'others; give it its own: optim_wrapper=dict(paramwise_cfg='
+                f'dict(custom_keys={{{name!r}: dict(lr_mult=1.0)}}))'
+            )
+        if inside == {True}:
+            group['later_lr_mult'] = factor
+
+
+def _trains(runner: Runner) -> bool:
+    """Whether this is not only a test, whose loop was never built."""
+    return isinstance(runner._train_loop, ContinualTrainLoop)
+
+
+def _parts(runner: Runner) -> List[nn.Module]:
+    """Everything in the model that follows the tasks."""
+    modules = unwrap(runner.model).modules()
+    found = [m for m in modules if hasattr(type(m), 'set_classes')]
+    if not any(hasattr(part, 'num_classes') for part in found):
+        raise TypeError(
+            'the model has no mask_plugins.ClassIncrementalHead: all classes '
+            'would be predicted before they are learned'
+        )
+    return found
+
+
+def _tasks_of(dataset: Any, name: str) -> TaskSplit:
+    if not isinstance(dataset, TaskSplit):
+        raise TypeError(
+            f'the dataset of {name} must be a mask_plugins.TaskSplit, got '
+            f'{type(dataset).__name__}'
+        )
+    return dataset
+
+
+def _check_classes(parts: List[nn.Module], bounds: Sequence[int]) -> None:
+    wrong = {
+        part.num_classes
+        for part in parts
+        if getattr(part, 'num_classes', bounds[-1]) != bounds[-1]
+    }
+    if wrong:
+        raise ValueError(
+            f'the dataset has {bounds[-1]} classes, the head has '
+            f'num_classes={sorted(wrong)[0]}'
+        )

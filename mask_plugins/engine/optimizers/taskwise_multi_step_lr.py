@@ -1,0 +1,105 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A staircase of rates for every task of continual learning."""
+
+import bisect
+import itertools
+from typing import List, Sequence, Union
+
+from mmengine.optim import BaseOptimWrapper
+from torch.optim import Optimizer
+
+from mask_plugins.registry import PARAM_SCHEDULERS
+
+from .stagewise_multi_step_lr import INF, StagewiseMultiStepLR
+
+Milestones = Sequence[Union[int, float]]
+
+
+@PARAM_SCHEDULERS.register_module()
+class TaskwiseMultiStepLR(StagewiseMultiStepLR):
+    """Begin at the full rate with every task, and decay at its milestones.
+
+    As :class:`mask_plugins.StagewiseMultiStepLR`, with the tasks of
+    :class:`mask_plugins.ContinualTrainLoop` as stages, whose lengths
+    :class:`mask_plugins.ContinualHook` tells it, milestones of their own for
+    each task, and a factor for groups that the hook has marked
+    (``later_lr_mult``). The optimizer is never rebuilt.
+
+    Args:
+        optimizer (Optimizer or BaseOptimWrapper): The optimizer.
+        milestones (Sequence): Epochs within a task, or as floats in (0, 1)
+            shares of it, at which the rate decays; or a list of such lists,
+            one per task, the last as often as needed. Defaults to
+            (0.7, 0.95).
+        gamma (float): Factor at a milestone. Defaults to 0.1.
+        **kwargs: As in ``StagewiseMultiStepLR``, but ``stage_epochs``.
+
+    Raises:
+        ValueError: If a milestone or factor is not one of the allowed.
+    """
+
+    def __init__(
+        self,
+        optimizer: Union[Optimizer, BaseOptimWrapper],
+        milestones: Union[Milestones, Sequence[Milestones]] = (0.7, 0.95),
+        gamma: float = 0.1,
+        begin: int = 0,
+        end: int = INF,
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        nested = [isinstance(m, (list, tuple)) for m in milestones]
+        if any(nested) and not all(nested):
+            raise ValueError(
+                'milestones must be numbers, or one list of numbers per '
+                f'task, got {milestones!r}'
+            )
+        per_task = milestones if any(nested) else [milestones]
+        self.task_milestones = [list(m) for m in per_task]
+        super().__init__(
+            optimizer,
+            stage_epochs=INF,  # one task, until set_task_epochs
+            milestones=[m for part in per_task for m in part],
+            gamma=gamma,
+            begin=begin,
+            end=end,
+            last_step=last_step,
+            by_epoch=by_epoch,
+            verbose=verbose,
+        )
+
+    def set_task_epochs(self, epochs: Sequence[int]) -> None:
+        """Say how long the tasks are.
+
+        Args:
+            epochs (Sequence[int]): One number per task.
+
+        Raises:
+            ValueError: If a milestone lies beyond the end of its task.
+        """
+        self.stage_epochs = tuple(epochs)
+        for task, length in enumerate(epochs):
+            late = [m for m in self._of_task(task) if m >= length]
+            if late:
+                raise ValueError(
+                    f'milestones {late} lie beyond the {length} epochs of '
+                    f'task {task + 1}'
+                )
+
+    def _get_value(self) -> List[float]:
+        """The rate of every parameter group at ``last_step``."""
+        ends = list(itertools.accumulate(self.stage_epochs))
+        task = min(bisect.bisect(ends, self.last_step), len(ends) - 1)
+        epoch, length = self._within_stage(self.last_step)
+        self.milestones = tuple(self._of_task(task))
+        passed = sum(epoch >= m for m in self._in_epochs(length))
+        groups = self.optimizer.param_groups
+        return [
+            lr * self.gamma**passed
+            * (group.get('later_lr_mult', 1.0) if task else 1.0)
+            for lr, group in zip(self.base_values, groups)
+        ]  # fmt: skip
+
+    def _of_task(self, task: int) -> Milestones:
+        return self.task_milestones[min(task, len(self.task_milestones) - 1)]

@@ -1,0 +1,116 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Accuracy on every task that was learned so far."""
+
+from typing import Any, Dict, List, Sequence, Tuple
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub
+
+from mask_plugins.core.continual import (
+    average_incremental_accuracy,
+    backward_transfer,
+    forgetting,
+)
+from mask_plugins.registry import METRICS
+
+# Key in the message hub: what ContinualHook knows and a metric does not see,
+# dict(bounds=..., task=..., rows=...); there during a validation or test.
+EVALUATED_TASKS = 'evaluated_tasks'
+
+
+@METRICS.register_module()
+class TaskAccuracy(BaseMetric):
+    """Accuracy per task, its mean, forgetting and backward transfer.
+
+    Needs :class:`mask_plugins.ContinualHook` among the hooks. The loader
+    feeds all classes; samples of classes that are not seen yet do not count.
+    In %, of the classes seen so far, which all compete unless said otherwise:
+
+    - ``continual/task1``, ...: of each task;
+    - ``continual/average``: their mean, ``continual/top1``: over all samples;
+    - ``continual/task_known``: mean over the tasks, where only the classes of
+      a sample's own task compete (task-incremental learning);
+    - ``continual/average_incremental``, ``continual/forgetting``,
+      ``continual/backward_transfer``: see
+      :mod:`mask_plugins.core.continual`; left out where the results after
+      earlier tasks are not known, as in a test of weights alone.
+
+    Args:
+        prefix (str, optional): Replaces ``continual``. Defaults to None.
+        **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+    """
+
+    default_prefix = 'continual'
+
+    def process(
+        self, data_batch: Any, data_samples: Sequence[Dict[str, Any]]
+    ) -> None:
+        """Note the label, and whether it was found.
+
+        Args:
+            data_batch (Any): Not used.
+            data_samples (Sequence[dict]): With ``pred_score``, (C, ), and a
+                single ``gt_label``.
+        """
+        bounds = torch.tensor(self._handed()['bounds'])
+        scores = torch.stack([s['pred_score'].cpu() for s in data_samples])
+        labels = torch.cat([s['gt_label'].cpu() for s in data_samples])
+        found = scores.argmax(dim=1) == labels
+        # The classes of the sample's own task alone.
+        task = torch.bucketize(labels, bounds, right=True)
+        classes = torch.arange(scores.shape[1])
+        own = torch.bucketize(classes, bounds, right=True) == task[:, None]
+        known = scores.masked_fill(~own, -1).argmax(dim=1) == labels
+        self.results += zip(
+            (task - 1).tolist(), found.tolist(), known.tolist()
+        )
+
+    def compute_metrics(
+        self, results: List[Tuple[int, bool, bool]]
+    ) -> Dict[str, float]:
+        """The numbers, without the prefix.
+
+        Raises:
+            ValueError: If a seen task has no sample.
+        """
+        handed = self._handed()
+        tasks, found, known = (torch.tensor(x) for x in zip(*results))
+        seen = range(handed['task'] + 1)
+        empty = [task for task in seen if not (tasks == task).any()]
+        if empty:
+            raise ValueError(
+                f'there is no sample of the tasks {empty} to evaluate'
+            )
+        row = [_percent(found[tasks == task]) for task in seen]
+        metrics = {f'task{task + 1}': row[task] for task in seen}
+        metrics.update(
+            average=sum(row) / len(row),
+            top1=_percent(found[tasks <= handed['task']]),
+            task_known=sum(_percent(known[tasks == task]) for task in seen)
+            / len(row),
+        )
+        if len(handed['rows']) >= handed['task']:
+            matrix = [*handed['rows'][: handed['task']], row]
+            metrics.update(
+                average_incremental=average_incremental_accuracy(matrix),
+                forgetting=forgetting(matrix),
+                backward_transfer=backward_transfer(matrix),
+            )
+        return metrics
+
+    @staticmethod
+    def _handed() -> Dict[str, Any]:
+        handed = MessageHub.get_current_instance().get_info(EVALUATED_TASKS)
+        if handed is None:
+            raise RuntimeError(
+                'mask_plugins.TaskAccuracy does not know the tasks: a metric '
+                'sees predictions only. Add to the config custom_hooks='
+                "[dict(type='mask_plugins.ContinualHook')], which hands them "
+                'over'
+            )
+        return handed
+
+
+def _percent(found: torch.Tensor) -> float:
+    return 100 * found.double().mean().item()

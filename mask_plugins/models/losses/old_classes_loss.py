@@ -1,0 +1,77 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A loss of logits that looks at the classes of earlier tasks only."""
+
+from typing import Union
+
+from torch import Tensor, nn
+
+from mask_plugins.registry import MODELS
+
+from .logit_loss import build_logit_loss
+
+
+@MODELS.register_module()
+class OldClassesLoss(nn.Module):
+    """Compare student and teacher on what was learned before this task.
+
+    Learning without Forgetting (Li and Hoiem, arXiv:1606.09282): the model as
+    it was before the task teaches the classes that it knew then. It is 0 in
+    the first task. :class:`mask_plugins.ContinualHook` says what is old; it
+    goes wherever a config names a loss of logits, so that LwF is
+    ``ReferenceClassifier(kd_loss=...)`` and masked LwF is
+    ``MaskedFeatureHead(mask_loss=...)``, with any teacher.
+
+    Args:
+        loss (str | dict): ``'kd'``, ``'l2'``, ``'l1'``, ``'cosine'``, or the
+            config of a loss that is called with ``(pred, target)``. Defaults
+            to ``'kd'``.
+        softmax (bool): Only with a distance's name: compare the
+            probabilities among the old classes. Defaults to False.
+        loss_weight (float): Factor. Defaults to 1.
+
+    Raises:
+        ValueError: If ``loss`` is unknown or ``loss_weight`` is negative.
+    """
+
+    def __init__(
+        self,
+        loss: Union[str, dict] = 'kd',
+        softmax: bool = False,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if loss_weight < 0:
+            raise ValueError(
+                f'loss_weight must not be negative, got {loss_weight!r}'
+            )
+        self.loss = build_logit_loss(loss, softmax)
+        self.loss_weight = loss_weight
+        self.old = 0
+
+    def set_classes(self, old: int, seen: int) -> None:
+        """Say which classes are known.
+
+        Args:
+            old (int): Classes of the tasks before: the first ones.
+            seen (int): Those and the classes of the task that is trained.
+        """
+        self.old = old
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The loss.
+
+        Args:
+            pred (Tensor): Logits of the student, :math:`(N, C)`.
+            target (Tensor): Logits of the teacher, :math:`(N, C)`.
+
+        Returns:
+            Tensor: Scalar.
+        """
+        pred, target = pred[:, : self.old], target[:, : self.old]
+        if not self.old:
+            return pred.sum()  # 0, with the gradients that DDP waits for
+        return self.loss_weight * self.loss(pred, target)
+
+    def extra_repr(self) -> str:
+        """The options, for ``print``."""
+        return f'old={self.old}, loss_weight={self.loss_weight}'

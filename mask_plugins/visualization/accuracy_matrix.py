@@ -1,0 +1,93 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What was known of every task after each task."""
+
+from typing import Any, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import color_of, marker_of, new_figure, shared_legend, styled
+
+# Cells of larger matrices are too small for a number.
+MOST_NUMBERS = 12
+# More curves cannot be told apart; black is that of the mean.
+MOST_CURVES = 6
+
+
+@styled
+def draw_accuracy_matrix(report: Mapping[str, Any], title: str = '') -> Figure:
+    """Draw an accuracy matrix.
+
+    Args:
+        report (Mapping): What ``continual_report`` returned.
+        title (str): Above the picture. Defaults to '', none.
+
+    Returns:
+        Figure: On the left the matrix, a row per task that was trained; on
+        the right the accuracy on each task (up to six of them) over the
+        training, and the mean of all seen so far.
+    """
+    count = len(report['matrix'])
+    matrix = np.full((count, count), np.nan)
+    for number, row in enumerate(report['matrix']):
+        matrix[number, : number + 1] = row
+    height = 2.2 + 0.32 * min(count, MOST_NUMBERS)
+    figure = new_figure(8.4, height)
+    left, right = figure.subplots(1, 2)
+    _cells(left, matrix)
+    _curves(right, matrix)
+    shared_legend(figure, right, columns=6)
+    indices = (
+        f'average accuracy {report["average_accuracy"]:.1f} %, forgetting '
+        f'{report["forgetting"]:.1f}, backward transfer '
+        f'{report["backward_transfer"]:.1f}'
+    )
+    figure.suptitle(f'{title}\n{indices}' if title else indices, fontsize=10)
+    return figure
+
+
+def _cells(axes: Axes, matrix: np.ndarray) -> None:
+    count = len(matrix)
+    axes.imshow(matrix, vmin=0, vmax=100, cmap='viridis', aspect='auto')
+    for i in range(count) if count <= MOST_NUMBERS else ():
+        for j in range(i + 1):
+            axes.text(
+                j, i, f'{matrix[i, j]:.0f}', ha='center', va='center',
+                fontsize=8, color='white' if matrix[i, j] < 60 else 'black',
+            )  # fmt: skip
+    step = -(-count // MOST_NUMBERS)
+    ticks = range(0, count, step)
+    axes.set_xticks(ticks, [tick + 1 for tick in ticks])
+    axes.set_yticks(ticks, [tick + 1 for tick in ticks])
+    axes.set_xlabel('accuracy [%] on task')
+    axes.set_ylabel('after training task')
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _curves(axes: Axes, matrix: np.ndarray) -> None:
+    count = len(matrix)
+    after = np.arange(1, count + 1)
+    for task in range(min(count, MOST_CURVES)):
+        axes.plot(
+            after[task:],
+            matrix[task:, task],
+            color=color_of(task),
+            marker=marker_of(task),
+            markersize=4,
+            linewidth=1.2,
+            label=f'task {task + 1}',
+            clip_on=False,
+        )
+    means = [row[: number + 1].mean() for number, row in enumerate(matrix)]
+    axes.plot(
+        after, means, color='black', linestyle='--', linewidth=2,
+        label='mean of seen tasks', clip_on=False,
+    )  # fmt: skip
+    axes.set_ylim(0, 100)
+    step = -(-count // MOST_NUMBERS)
+    axes.set_xticks(after[::step])
+    axes.set_xlabel('after training task')
+    axes.set_ylabel('accuracy [%]')
