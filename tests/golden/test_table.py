@@ -25,6 +25,7 @@ PERTURBATIONS = {
         smn_checks,
         hgsl_checks,
         feature_checks,
+        mf_checks,
     )
     for name, found in checks.PERTURBATIONS.items()
 }
