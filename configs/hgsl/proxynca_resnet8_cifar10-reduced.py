@@ -1,0 +1,22 @@
+_base_ = './hgsl-k1_resnet8_cifar10-reduced.py'
+
+model = dict(
+    head=dict(
+        _delete_=True,
+        type='mask_plugins.PMLLossHead',
+        num_classes=5,
+        in_channels=128,
+        loss=dict(type='ProxyNCALoss', softmax_scale=8.0),
+    )
+)
+# Proxies need longer steps than the network.
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys=dict(
+            _delete_=True,
+            **{'head.metric_loss': dict(lr_mult=10.0)},
+        )
+    )
+)
+# There is no alpha to leave out of the clipping.
+custom_hooks = _base_.custom_hooks[:-1]

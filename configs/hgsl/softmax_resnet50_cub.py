@@ -1,0 +1,14 @@
+_base_ = './hgsl_resnet50_cub.py'
+
+model = dict(
+    head=dict(
+        _delete_=True,
+        type='LinearClsHead',
+        num_classes=100,
+        in_channels=4096,
+        loss=dict(type='CrossEntropyLoss'),
+    )
+)
+optim_wrapper = dict(paramwise_cfg=dict(_delete_=True))
+# There is no alpha to leave out of the clipping.
+custom_hooks = _base_.custom_hooks[:-1]
