@@ -93,4 +93,5 @@ class Gate(nn.Module):
         return channels * patches * window.patch[0] * window.patch[1]
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return f'patch_size={self.patch_size}'

@@ -39,4 +39,5 @@ class ConstantGate(Gate):
         return 0
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return f'{super().extra_repr()}, active={self.active}'

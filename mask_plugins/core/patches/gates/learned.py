@@ -50,4 +50,5 @@ class LearnedGate(Gate):
         return hard + soft - soft.detach()
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return f'{super().extra_repr()}, threshold={self.threshold}'

@@ -62,4 +62,5 @@ class RandomGate(Gate):
         return window.grid[0] * window.grid[1]
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return f'{super().extra_repr()}, skip_ratio={self.skip_ratio}'

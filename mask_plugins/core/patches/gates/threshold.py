@@ -48,6 +48,7 @@ class ThresholdGate(Gate):
         return ~(scores <= self.threshold)
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return (
             f'{super().extra_repr()}, threshold={self.threshold}, '
             f'reduction={self.reduction!r}, relative={self.relative}'

@@ -60,4 +60,5 @@ class TopKGate(Gate):
         return (active & (flat > 0)).view_as(scores)
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return f'{super().extra_repr()}, k={self.k}'

@@ -1,0 +1,157 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""One operation of a chain: a convolution with its neighbours, or a pool."""
+
+from typing import NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .geometry import Geometry, geometry_of
+
+#: Activations that work on each value alone and keep zero at zero or not.
+ELEMENTWISE = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Identity,
+)
+
+
+class Step(NamedTuple):
+    """A convolution, its normalisation and its activation; or a pooling.
+
+    Args:
+        op (nn.Module): ``nn.Conv2d`` or ``nn.MaxPool2d``.
+        norm (nn.Module, optional): ``BatchNorm2d`` with running statistics.
+        act (nn.Module, optional): One of ``ELEMENTWISE``.
+    """
+
+    op: nn.Module
+    norm: Optional[nn.Module] = None
+    act: Optional[nn.Module] = None
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the operation."""
+        return geometry_of(self.op)
+
+    def check(self, nonnegative: bool) -> None:
+        """Refuse what cannot run on tiles.
+
+        Args:
+            nonnegative (bool): Whether the input is known to be >= 0.
+
+        Raises:
+            TypeError: If a part is of a kind that does not work on tiles.
+            ValueError: If its options do not.
+        """
+        self.geometry  # noqa: B018 (raises)
+        if isinstance(self.op, nn.MaxPool2d):
+            # Tiles are zero outside of the map where a pool has -inf.
+            if not nonnegative and max(self.geometry.before) > 0:
+                raise ValueError(
+                    'a gated MaxPool2d with padding must follow a ReLU'
+                )
+        elif type(self.op).forward is not nn.Conv2d.forward:
+            bases = [c.__name__ for c in type(self.op).__mro__]
+            if '_masked' in self.op.__dict__ or 'Conv2d' not in bases:
+                raise TypeError(
+                    f'{type(self.op).__name__} cannot be gated: merge or '
+                    'remove its masks first'
+                )
+        norm = self.norm
+        if norm is not None and not isinstance(norm, nn.Identity):
+            batch_norm = isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm))
+            if not batch_norm or norm.running_mean is None:
+                raise TypeError(
+                    'the norm of a gated layer must be a BatchNorm2d with '
+                    f'running statistics, got {norm}'
+                )
+        if self.act is not None and not isinstance(self.act, ELEMENTWISE):
+            names = [kind.__name__ for kind in ELEMENTWISE]
+            raise TypeError(
+                f'the activation of a gated layer must be one of {names}, '
+                f'got {type(self.act).__name__}'
+            )
+
+    def tensors(self) -> Tuple[Tensor, ...]:
+        """Parameters and statistics that the output depends on."""
+        if isinstance(self.op, nn.MaxPool2d):
+            return ()
+        found = [self.op.weight, self.op.bias]
+        if self.norm is not None and not isinstance(self.norm, nn.Identity):
+            norm = self.norm
+            found += [norm.weight, norm.bias]
+            found += [norm.running_mean, norm.running_var]
+        return tuple(t for t in found if t is not None)
+
+    @torch.no_grad()
+    def folded(self) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Weight and bias with the normalisation folded in."""
+        if isinstance(self.op, nn.MaxPool2d):
+            return None, None
+        weight, bias = self.op.weight.detach(), self.op.bias
+        norm = self.norm
+        if norm is not None and not isinstance(norm, nn.Identity):
+            scale = torch.rsqrt(norm.running_var.double() + norm.eps)
+            if norm.weight is not None:
+                scale = scale * norm.weight.double()
+            shift = -norm.running_mean.double() * scale
+            if norm.bias is not None:
+                shift = shift + norm.bias.double()
+            if bias is not None:
+                shift = shift + bias.double() * scale
+            dtype = weight.dtype
+            weight = weight.double() * scale.view(-1, 1, 1, 1)
+            weight, bias = weight.to(dtype), shift.to(dtype)
+        bias = None if bias is None else bias.detach()
+        return weight.contiguous(memory_format=torch.channels_last), bias
+
+    def on_tiles(
+        self,
+        tiles: Tensor,
+        weight: Optional[Tensor],
+        bias: Optional[Tensor],
+    ) -> Tensor:
+        """Apply it to tiles that bring their own padding.
+
+        Args:
+            tiles (Tensor): :math:`(n, C, h, w)`.
+            weight (Tensor, optional): Folded; None of a pool.
+            bias (Tensor, optional): Folded.
+
+        Returns:
+            Tensor: A new tensor, before the activation.
+        """
+        op = self.op
+        if weight is None:
+            return F.max_pool2d(
+                tiles, op.kernel_size, op.stride, 0, op.dilation
+            )
+        return F.conv2d(
+            tiles, weight, bias, op.stride, 0, op.dilation, op.groups
+        )
+
+    def macs(self, out_pixels: int) -> int:
+        """Multiply-adds for a number of output pixels."""
+        if isinstance(self.op, nn.MaxPool2d):
+            return 0
+        return out_pixels * self.op.weight.numel()
+
+
+def activate_(x: Tensor, act: Optional[nn.Module]) -> Tensor:
+    """Apply an activation to a tensor that nobody else has."""
+    if act is None or isinstance(act, nn.Identity):
+        return x
+    if isinstance(act, nn.ReLU):
+        return x.relu_()
+    return act(x)
