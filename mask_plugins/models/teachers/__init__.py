@@ -9,6 +9,7 @@ if HAS_MMPRETRAIN:
     from .ensemble_teacher import EnsembleTeacher
     from .network import Network
     from .snapshot_teacher import SnapshotTeacher
+    from .task_teacher import TaskTeacher
 
     __all__ = [
         'EMATeacher',
@@ -16,6 +17,9 @@ if HAS_MMPRETRAIN:
         'Network',
         'ReferenceTeacher',
         'SnapshotTeacher',
+        'TaskTeacher',
     ]
 else:
-    register_missing(['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher'])
+    register_missing(
+        ['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher', 'TaskTeacher']
+    )
