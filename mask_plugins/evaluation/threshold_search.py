@@ -42,7 +42,8 @@ def greedy_path(
     what a layer's truncation spares those behind it counts. A layer's gain is
     tried anew only when it comes out on top of the others' last known gains
     (lazy greedy), which takes two to three trials a step instead of one per
-    layer.
+    layer. A layer so active that its dense form is still faster gains nothing
+    by one step, so steps of 2, 4, ... values are tried until one does.
 
     Args:
         evaluate (Callable): Thresholds to :class:`Trial`.
@@ -92,18 +93,24 @@ def greedy_path(
             break
         best = max(free, key=lambda name: gains[name])
         if best not in fresh:
-            trial = measure({**levels, best: levels[best] + 1})
-            if trial.error > max_error:
-                closed.add(best)
-                continue
-            fresh[best] = trial
-            gains[best] = _gain(path[-1], trial)
+            step = 1
+            while True:
+                level = min(levels[best] + step, len(grid) - 1)
+                trial = measure({**levels, best: level})
+                gains[best] = _gain(path[-1], trial)
+                if trial.error > max_error:
+                    closed.add(best)
+                elif gains[best] <= 0 and level + 1 < len(grid):
+                    step *= 2
+                    continue
+                else:
+                    fresh[best] = trial
+                break
             continue
-        if gains[best] <= 0:
-            # Nothing saves time yet: the cheapest in error may open the way.
-            best = min(free, key=lambda name: fresh[name].error)
+        if gains[best] <= 0:  # nor does any other layer save time
+            break
         path.append(fresh[best])
-        levels[best] += 1
+        levels[best] = grid.index(fresh[best].thresholds[best])
         fresh = {}
     return path
 

@@ -59,6 +59,19 @@ def test_what_saves_most_for_its_error_is_raised_first():
     assert found['early'] > found['middle'] > found['late']
 
 
+def test_a_plateau_is_crossed():
+    """A layer that is dense below a skip ratio of 0.4 gains by a leap."""
+
+    def falls_back(thresholds):
+        trial = evaluate(thresholds)
+        late = trial.skip_ratios['early']
+        dearer = late * WORTH['early'][0] if late < 0.4 else 0.0
+        return trial._replace(cost=trial.cost + dearer)
+
+    path = greedy_path(falls_back, list(WORTH), GRID, 0.1)
+    assert within(path, 0.1).thresholds['early'] ** 0.5 >= 0.4
+
+
 def test_a_gate_that_does_not_pay_is_dropped():
     trial = within(greedy_path(evaluate, list(WORTH), GRID, 0.05), 0.05)
     dropped = drop_gates(evaluate, trial)
