@@ -8,13 +8,17 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import nn
 
-from mask_plugins.datasets.task_split import TaskSplit
 from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.engine.loops import ContinualTrainLoop
 from mask_plugins.engine.optimizers.taskwise_multi_step_lr import (
     TaskwiseMultiStepLR,
+)
+from mask_plugins.engine.task_parts import (
+    check_classes,
+    mark_groups,
+    task_modules,
+    tasks_of,
 )
 from mask_plugins.evaluation.continual_report import (
     REPORT,
@@ -44,8 +48,8 @@ class ContinualHook(Hook):
 
     :class:`mask_plugins.TaskwiseMultiStepLR` learns how long tasks are. The
     last validation of a task is its row of the accuracy matrix, which
-    checkpoints hold. The end of the training writes it as table into the log, as
-    ``accuracy_matrix.json`` and as picture, through the visualizer and as
+    checkpoints hold. The end of the training writes it as table into the log,
+    as ``accuracy_matrix.json`` and as picture, through the visualizer and as
     ``accuracy_matrix.png`` in the work_dir.
 
     Args:
@@ -93,14 +97,14 @@ class ContinualHook(Hook):
             )
         train = runner.train_dataloader.dataset
         if runner.val_loop is not None:
-            val = _tasks_of(runner.val_dataloader.dataset, 'val_dataloader')
+            val = tasks_of(runner.val_dataloader.dataset, 'val_dataloader')
             if (val.bounds, val.classes) != (train.bounds, train.classes):
                 raise ValueError(
                     'train_dataloader and val_dataloader must have the same '
                     f'tasks and class order, got {train.bounds} of '
                     f'{train.classes} and {val.bounds} of {val.classes}'
                 )
-        _check_classes(_parts(runner), loop.bounds)
+        check_classes(task_modules(runner.model), loop.bounds)
         self._prepare_schedules(runner, loop)
         if runner.iter == 0:
             runner.message_hub.update_info(ROWS, [])
@@ -195,9 +199,9 @@ class ContinualHook(Hook):
 
     # ---------------------------------------------------------------- parts
     def _hand_over_test(self, runner: Runner, dataset: Any) -> None:
-        bounds = _tasks_of(dataset, 'test_dataloader').bounds
-        parts = _parts(runner)
-        _check_classes(parts, bounds)
+        bounds = tasks_of(dataset, 'test_dataloader').bounds
+        parts = task_modules(runner.model)
+        check_classes(parts, bounds)
         seen = min(int(p.seen) for p in parts if hasattr(p, 'num_classes'))
         if seen not in bounds[1:]:
             raise ValueError(
@@ -222,7 +226,7 @@ class ContinualHook(Hook):
 
     @staticmethod
     def _set_task(runner: Runner, bounds: Sequence[int], task: int) -> None:
-        for module in _parts(runner):
+        for module in task_modules(runner.model):
             module.set_classes(bounds[task], bounds[task + 1])
 
     def _prepare_schedules(
@@ -244,66 +248,9 @@ class ContinualHook(Hook):
         groups = runner.optim_wrapper.param_groups
         model = unwrap(runner.model)
         for name, factor in self.later_lr_mult.items():
-            _mark_groups(groups, model, name, factor)
-
-
-def _mark_groups(
-    groups: List[dict], model: nn.Module, name: str, factor: float
-) -> None:
-    """Note the factor in the groups of a module's parameters."""
-    modules = dict(model.named_modules())
-    if name not in modules:
-        raise ValueError(
-            f'later_lr_mult: the model has no module {name!r}; it has '
-            f'{[key for key, _ in model.named_children()]}'
-        )
-    own = {id(p) for p in modules[name].parameters()}
-    for group in groups:
-        inside = {id(p) in own for p in group['params']}
-        if inside == {True, False}:
-            raise ValueError(
-                f'later_lr_mult: {name!r} shares a parameter group with '
-                'others; give it its own: optim_wrapper=dict(paramwise_cfg='
-                f'dict(custom_keys={{{name!r}: dict(lr_mult=1.0)}}))'
-            )
-        if inside == {True}:
-            group['later_lr_mult'] = factor
+            mark_groups(groups, model, name, factor)
 
 
 def _trains(runner: Runner) -> bool:
     """Whether this is not only a test, whose loop was never built."""
     return isinstance(runner._train_loop, ContinualTrainLoop)
-
-
-def _parts(runner: Runner) -> List[nn.Module]:
-    """Everything in the model that follows the tasks."""
-    modules = unwrap(runner.model).modules()
-    found = [m for m in modules if hasattr(type(m), 'set_classes')]
-    if not any(hasattr(part, 'num_classes') for part in found):
-        raise TypeError(
-            'the model has no mask_plugins.ClassIncrementalHead: all classes '
-            'would be predicted before they are learned'
-        )
-    return found
-
-
-def _tasks_of(dataset: Any, name: str) -> TaskSplit:
-    if not isinstance(dataset, TaskSplit):
-        raise TypeError(
-            f'the dataset of {name} must be a mask_plugins.TaskSplit, got '
-            f'{type(dataset).__name__}'
-        )
-    return dataset
-
-
-def _check_classes(parts: List[nn.Module], bounds: Sequence[int]) -> None:
-    wrong = {
-        part.num_classes
-        for part in parts
-        if getattr(part, 'num_classes', bounds[-1]) != bounds[-1]
-    }
-    if wrong:
-        raise ValueError(
-            f'the dataset has {bounds[-1]} classes, the head has '
-            f'num_classes={sorted(wrong)[0]}'
-        )
