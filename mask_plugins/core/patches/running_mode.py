@@ -81,6 +81,10 @@ def set_running_mode(model: nn.Module, mode) -> None:
     """
     mode = check_running_mode(mode)
     before = model.__dict__.setdefault(_BEFORE, {})
+    for path, module in model.named_modules():
+        # A part that was put in a mode by itself knows what was frozen then.
+        for name, own in module.__dict__.get(_BEFORE, {}).items():
+            before.setdefault(f'{path}.{name}' if path else name, own)
     gates = list(gates_of(model))
     gated = {id(p) for gate in gates for p in gate.parameters()}
     for name, parameter in model.named_parameters():

@@ -5,6 +5,7 @@ from .clip_exempt_hook import ClipExemptHook
 from .continual_hook import ContinualHook
 from .continuous_sparsification_hook import ContinuousSparsificationHook
 from .feature_hook import FeatureHook
+from .linear_probe_hook import LinearProbeHook
 from .mask_report_hook import MaskReportHook
 from .preemption_hook import PreemptionHook
 from .pss_hook import PSSHook
@@ -21,11 +22,12 @@ __all__ = [
     'ContinualHook',
     'ContinuousSparsificationHook',
     'FeatureHook',
+    'LinearProbeHook',
     'MaskReportHook',
     'PSSHook',
     'PreemptionHook',
-    'RunningModeHook',
     'RankMeHook',
+    'RunningModeHook',
     'SafeCheckpointHook',
     'ScheduleHook',
     'SeedHook',

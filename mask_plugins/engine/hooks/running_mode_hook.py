@@ -1,0 +1,113 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Which side of a gated network learns, over the epochs."""
+
+from typing import Dict, Optional, Union
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mask_plugins.core.patches import (
+    RunningMode,
+    check_running_mode,
+    gates_of,
+    set_running_mode,
+)
+from mask_plugins.engine.attribute_target import unwrap
+from mask_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RunningModeHook(Hook):
+    """Set the running mode of a network with gates (PASS, AAAI 2023).
+
+    Every mode sets both sides: ``GatePreTrain`` trains the gates and freezes
+    the network, ``FineTuning`` the other way round, and ``BackboneTrain``
+    bypasses the gates. Parameters that were frozen before stay frozen. A
+    frozen gate neither samples nor updates its BatchNorm statistics.
+    Validation and test run in ``Test``, and training goes on in its mode.
+
+    The mode is a function of the epoch, so that a resumed run needs no state.
+    Under DDP, frozen parameters must be known when the model is wrapped: give
+    the model the first mode too (``running_mode`` of
+    :class:`mask_plugins.StreamClassifier`), and for a change of modes
+    ``find_unused_parameters=True``.
+
+    Args:
+        mode (str | dict[int, str]): A mode of
+            :class:`mask_plugins.core.patches.RunningMode` by name, or modes
+            by the first epoch that they hold for, such as
+            ``{0: 'BackboneTrain', 5: 'GatePreTrain', 8: 'FineTuning'}``.
+        eval_mode (str): In validation and test. Defaults to 'Test'.
+
+    Raises:
+        TypeError: If an epoch is no int.
+        ValueError: If a mode is unknown, epoch 0 has none, or the model has
+            no gates.
+    """
+
+    # Before hooks that look at what is trained.
+    priority = 'HIGH'
+
+    def __init__(
+        self, mode: Union[str, Dict[int, str]], eval_mode: str = 'Test'
+    ) -> None:
+        modes = mode if isinstance(mode, dict) else {0: mode}
+        for epoch in modes:
+            # Keys of a config file that came through JSON are strings.
+            if not str(epoch).isdigit():
+                raise TypeError(
+                    f'mode: its keys must be epochs, ints >= 0, got {epoch!r}'
+                )
+        self.modes = {
+            int(epoch): check_running_mode(name)
+            for epoch, name in modes.items()
+        }
+        if 0 not in self.modes:
+            raise ValueError(
+                f'mode: epoch 0 must have one, got {sorted(self.modes)}'
+            )
+        self.eval_mode = check_running_mode(eval_mode)
+        self._current: Optional[RunningMode] = None
+
+    def mode_at(self, epoch: int) -> RunningMode:
+        """The mode of an epoch."""
+        return self.modes[max(e for e in self.modes if e <= epoch)]
+
+    # ------------------------------------------------------------- training
+    def before_train(self, runner: Runner) -> None:
+        """Check the model; set the mode also for an iteration-based loop."""
+        if not any(True for _ in gates_of(unwrap(runner.model))):
+            raise ValueError(
+                f'{type(self).__name__}: the model has no gates; use '
+                'mask_plugins.GatedResNet or mask_plugins.apply_gates'
+            )
+        self._set_of_epoch(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """The mode of this epoch."""
+        self._set_of_epoch(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+        """Training goes on in its mode."""
+        if runner._train_loop is not None and self._current is not None:
+            set_running_mode(unwrap(runner.model), self._current)
+
+    # ----------------------------------------------------------- evaluation
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Nothing learns, nothing is random."""
+        set_running_mode(unwrap(runner.model), self.eval_mode)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Nothing learns, nothing is random."""
+        set_running_mode(unwrap(runner.model), self.eval_mode)
+
+    # ---------------------------------------------------------------- parts
+    def _set_of_epoch(self, runner: Runner) -> None:
+        mode = self.mode_at(runner.epoch)
+        if mode is not self._current:
+            runner.logger.info(
+                f'{type(self).__name__}: {mode.name} from epoch '
+                f'{runner.epoch + 1}'
+            )
+        self._current = mode
+        set_running_mode(unwrap(runner.model), mode)

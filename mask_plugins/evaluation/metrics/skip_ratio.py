@@ -1,0 +1,127 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What a gated network skips on streams, and what that does to its output."""
+
+from collections import defaultdict
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+
+from mask_plugins.registry import METRICS
+
+
+@METRICS.register_module()
+class SkipRatio(BaseMetric):
+    """Skipped multiply-adds, agreement with the dense network, latency.
+
+    For the predictions of :class:`mask_plugins.StreamClassifier`, one per
+    clip. Frames that were computed in full (the first of a stream, after a
+    scene cut) count as well; they are a price of the method.
+
+    - ``stream/skip_ratio``: share of the multiply-adds of the gated layers
+      that was skipped, those of the gates added back, so that it is negative
+      where gates cost more than they save;
+    - ``stream/skip_ratio_gross``: the same without the gates' cost;
+    - ``stream/gate_cost``: that cost, as a share;
+    - ``stream/skip/<layer>``: gross, of each layer, with ``per_layer``;
+    - ``stream/top1``: of single frames, in percent, where there are labels;
+    - ``stream/latency_p50``, ``latency_p95``: of a call, all streams of a
+      batch together, in milliseconds, the first frame of a clip left out;
+
+    and where the classifier has ``compare_dense=True``
+
+    - ``stream/agreement``: share of frames with the same top class as the
+      dense network, in percent; ``stream/dense_top1``;
+    - ``stream/relative_l2``, ``relative_l2_p95``: of the last feature;
+    - ``stream/dense_latency_p50``, ``dense_latency_p95`` of the same network
+      with its layers dense; skipped multiply-adds are *not* a speed-up, this
+      is one: ``stream/speed_up``, of the sums of both.
+
+    Args:
+        per_layer (bool): Also the skip ratio of each layer. Defaults to
+            False.
+        **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+    """
+
+    default_prefix = 'stream'
+
+    def __init__(self, per_layer: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.per_layer = bool(per_layer)
+
+    def process(
+        self, data_batch: Any, data_samples: Sequence[Dict[str, Any]]
+    ) -> None:
+        """Keep the numbers of each clip."""
+        for sample in data_samples:
+            record = sample.get('stream_record')
+            if record is None:
+                raise RuntimeError(
+                    'mask_plugins.SkipRatio found no stream_record in the '
+                    'predictions; the model must be a '
+                    'mask_plugins.StreamClassifier that was given clips'
+                )
+            label = sample.get('gt_label')
+            label = None if label is None else int(torch.as_tensor(label))
+            self.results.append(dict(record, label=label))
+
+    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+        """The numbers, without the prefix."""
+        macs = defaultdict(lambda: np.zeros(3))
+        for result in results:
+            for layer, values in result['macs'].items():
+                macs[layer] += values
+        metrics = self._skipped(macs)
+        metrics.update(self._outputs(results))
+        metrics.update(self._latency(results))
+        return metrics
+
+    def _skipped(self, macs: Dict[str, np.ndarray]) -> Dict[str, float]:
+        if not macs:
+            return dict(skip_ratio=0.0, skip_ratio_gross=0.0, gate_cost=0.0)
+        dense, computed, gate = sum(macs.values())
+        metrics = dict(
+            skip_ratio=1 - (computed + gate) / dense,
+            skip_ratio_gross=1 - computed / dense,
+            gate_cost=gate / dense,
+        )
+        if self.per_layer:
+            for layer, (dense, computed, _) in macs.items():
+                metrics[f'skip/{layer}'] = 1 - computed / dense
+        return {key: float(value) for key, value in metrics.items()}
+
+    @staticmethod
+    def _outputs(results: List[dict]) -> Dict[str, float]:
+        metrics, columns = {}, defaultdict(list)
+        for result in results:
+            top = torch.as_tensor(result['scores']).argmax(1)  # T
+            label = result['label']
+            if label is not None:
+                columns['top1'].append((top == label).float())
+            if 'dense_scores' in result:
+                dense = torch.as_tensor(result['dense_scores']).argmax(1)
+                columns['agreement'].append((top == dense).float())
+                if label is not None:
+                    columns['dense_top1'].append((dense == label).float())
+        for key, values in columns.items():
+            metrics[key] = 100 * float(torch.cat(values).mean())
+        errors = [e for r in results for e in r.get('relative_l2', ())]
+        if errors:
+            metrics['relative_l2'] = float(np.mean(errors))
+            metrics['relative_l2_p95'] = float(np.percentile(errors, 95))
+        return metrics
+
+    @staticmethod
+    def _latency(results: List[dict]) -> Dict[str, float]:
+        metrics, sums = {}, {}
+        for key in ('latency', 'dense_latency'):
+            times = [t for r in results for t in r.get(key, ())]
+            if times:
+                sums[key] = sum(times)
+                for percent in (50, 95):
+                    value = float(np.percentile(times, percent))
+                    metrics[f'{key}_p{percent}'] = value
+        if len(sums) == 2 and sums['latency']:
+            metrics['speed_up'] = sums['dense_latency'] / sums['latency']
+        return metrics
