@@ -23,7 +23,14 @@ Shapes: B frames (one per stream), C channels, H and W of a map,
 :math:`G_h, G_w` of its grid of patches.
 """
 
+from .apply_gates import apply_gates, gate_module, remove_gates
+from .binder import StreamBinder, bind_streams, gated_layers
+from .chain import Chain
 from .change import map_scale, patch_change, pool_windows
+from .clip_state import ClipState
+from .gated_block import GatedBlockMixin, is_residual_block
+from .gated_conv import GatedConv2d, GatedConvMixin
+from .gated_layer import GatedLayer
 from .gates import (
     GATES,
     ConstantGate,
@@ -37,6 +44,7 @@ from .gates import (
     TopKGate,
     build_gate,
 )
+from .layer_stats import LayerStats
 from .mask_gate import MaskGate
 from .mask_mode import MaskMode, compose, upsample_patches
 from .running_mode import (
@@ -46,14 +54,26 @@ from .running_mode import (
     restore_requires_grad,
     set_running_mode,
 )
+from .sparse_conv import sparse_conv2d
+from .step import Step
+from .stream_state import StreamState
+from .tile_plan import TilePlan, tile_plan
+from .tiles import TileIndex, copy_patches, gather_tiles, scatter_tiles
 from .window import PatchWindow
 
 __all__ = [
     'GATES',
+    'Chain',
+    'ClipState',
     'ConstantGate',
     'ConvMixerGate',
     'ExactGate',
     'Gate',
+    'GatedBlockMixin',
+    'GatedConv2d',
+    'GatedConvMixin',
+    'GatedLayer',
+    'LayerStats',
     'LearnedGate',
     'MaskGate',
     'MaskMode',
@@ -61,16 +81,32 @@ __all__ = [
     'PooledDifferenceGate',
     'RandomGate',
     'RunningMode',
+    'Step',
+    'StreamBinder',
+    'StreamState',
     'ThresholdGate',
+    'TileIndex',
+    'TilePlan',
     'TopKGate',
+    'apply_gates',
+    'bind_streams',
     'build_gate',
     'check_running_mode',
     'compose',
+    'copy_patches',
+    'gate_module',
+    'gated_layers',
     'gates_of',
+    'gather_tiles',
+    'is_residual_block',
     'map_scale',
     'patch_change',
     'pool_windows',
+    'remove_gates',
     'restore_requires_grad',
+    'scatter_tiles',
     'set_running_mode',
+    'sparse_conv2d',
+    'tile_plan',
     'upsample_patches',
 ]

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A chain of operations, with a shortcut perhaps, that runs on tiles."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +55,14 @@ class Chain:
         )
         self._folded: List[Tuple[Optional[Tensor], Optional[Tensor]]] = []
         self._key: Tuple = ()
+        self._crops: Dict[TilePlan, Tuple[int, int, int, int]] = {}
+        self._macs: Dict[TilePlan, Tuple[int, int]] = {}
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
         plan = tile_plan(tuple(size), self.geometries, patch, device)
-        if self.shortcut is not None:
-            self._crop(plan)
+        if self.shortcut is not None and plan not in self._crops:
+            self._crops[plan] = self._crop(plan)
         return plan
 
     def version(self) -> Tuple:
@@ -105,7 +107,7 @@ class Chain:
         return activate_(tiles, self.act)
 
     def _shortcut(self, window: Tensor, plan: TilePlan) -> Tensor:
-        top, left, height, width = self._crop(plan)
+        top, left, height, width = self._crops[plan]
         crop = window[:, :, top : top + height, left : left + width]
         if not self.shortcut:
             return crop
@@ -134,6 +136,11 @@ class Chain:
 
     def macs(self, plan: TilePlan) -> Tuple[int, int]:
         """Multiply-adds of the dense layer, and of one tile with its halo."""
+        if plan not in self._macs:
+            self._macs[plan] = self._count(plan)
+        return self._macs[plan]
+
+    def _count(self, plan: TilePlan) -> Tuple[int, int]:
         dense = tile = 0
         for level, step in enumerate(self.steps, 1):
             dense += step.macs(plan.maps[level][0] * plan.maps[level][1])

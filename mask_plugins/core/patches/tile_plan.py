@@ -87,6 +87,10 @@ class TilePlan:
             )[1]
             for level in range(1, last)
         ]
+        #: What a frame that is computed in full has computed.
+        self.all_active = torch.ones(
+            self.grid, dtype=torch.bool, device=device
+        )
         self._spread: Optional[Tuple[Tensor, Tensor]] = None
 
     def _out_patch(self, axis: int, geometries: Tuple[Geometry, ...]) -> int:

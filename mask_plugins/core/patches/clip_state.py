@@ -1,0 +1,55 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""References of a batch of clips, for the masked passes of training."""
+
+from typing import Dict
+
+from torch import Tensor
+
+
+class ClipState:
+    """What gated layers saw of the last frame, and what they decided since.
+
+    The layers compute densely and compose, so that all is differentiable. A
+    pass with ``commit`` makes its inputs the references; later passes only
+    read them. Decisions are drawn once, in the first pass that needs them
+    (best an Anchor one, which sees the true features), and shared by all
+    passes until the next commit.
+    """
+
+    def __init__(self) -> None:
+        #: Name of each gated layer -> reference input, detached.
+        self.refs: Dict[str, Tensor] = {}
+        #: ... -> output of the reference, detached.
+        self.outs: Dict[str, Tensor] = {}
+        #: ... -> active patches, with a gradient while gates train.
+        self.active: Dict[str, Tensor] = {}
+        #: ... -> multiply-adds of the dense layer for one frame.
+        self.macs: Dict[str, int] = {}
+
+    def reset(self) -> None:
+        """Forget all of it."""
+        self.__init__()
+
+    def skip_ratios(self) -> Dict[str, Tensor]:
+        """Name of each gated layer -> mean skip ratio, differentiable."""
+        return {
+            name: 1 - active.float().mean()
+            for name, active in self.active.items()
+        }
+
+    def skip_ratio(self) -> Tensor:
+        """Skip ratio over all layers, weighted by their multiply-adds.
+
+        Raises:
+            ValueError: If no layer has decided anything yet.
+        """
+        if not self.active:
+            raise ValueError(
+                'no gate has decided anything: run one frame with '
+                'commit=True, then the next'
+            )
+        total = sum(self.macs[name] for name in self.active)
+        return sum(
+            self.macs[name] / total * ratio
+            for name, ratio in self.skip_ratios().items()
+        )

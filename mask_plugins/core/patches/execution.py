@@ -1,0 +1,189 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""One gated layer on one frame of each stream of a batch."""
+
+from typing import List
+
+import torch
+from torch import Tensor
+
+from .gates import ConstantGate
+from .layer_memory import LayerMemory, Slot, join_slots
+from .stream_state import normal_tensors
+from .tile_plan import TilePlan
+from .tiles import CHANNELS_LAST, TileIndex, copy_patches, scatter_tiles
+
+
+@torch.no_grad()
+def run_streams(layer, x: Tensor, binding) -> Tensor:
+    """Compute what is active, and what must be refreshed.
+
+    Args:
+        layer (GatedLayer): The layer, bound.
+        x (Tensor): Its input, :math:`(B, C, H, W)`, B streams.
+        binding (StreamBinding): States of the streams.
+
+    Returns:
+        Tensor: The cached output of the layer, or a copy of it.
+
+    Raises:
+        ValueError: If the batch does not have one sample per state.
+    """
+    with normal_tensors():
+        if x.is_inference():
+            x = x.clone()
+        return _run(layer, x, binding)
+
+
+def _run(layer, x: Tensor, binding) -> Tensor:
+    states, name = binding.states, layer._name
+    if len(states) != len(x):
+        raise ValueError(
+            f'there must be one state per sample, {len(x)}, got {len(states)}'
+        )
+    if not binding.begun:
+        # The first gated layer sees the frame, or what is closest to it.
+        for state, image in zip(states, x):
+            state.begin(image)
+        binding.begun.append(True)
+    gate = layer.gate
+    always = isinstance(gate, ConstantGate) and gate.active
+    if always or binding.execution == 'dense':
+        return layer.dense(x)
+    plan = layer.plan(x)
+    key = (
+        *(x.shape[1:], x.dtype, x.device),
+        torch.is_autocast_enabled(x.device.type),
+        layer.chain.version(),
+    )
+    x = x.contiguous(memory_format=CHANNELS_LAST)
+    slots = [state.slots.get(name) for state in states]
+    for slot in slots:
+        # Whoever changes outputs in place gets copies from now on.
+        if slot is not None and slot.memory.spoilt:
+            slot.copies = True
+    memory, slots, useful = join_slots(slots, x)
+    whole = []
+    for state, slot, use in zip(states, slots, useful):
+        state.slots[name] = slot
+        whole.append(not use or state.refreshing or slot.key != key)
+        slot.key = key
+    if binding.execution == 'auto' and not any(whole):
+        if all(slot.wait for slot in slots):
+            for slot in slots:
+                slot.wait -= 1
+                _count(layer, slot, plan, x, None, asked=False)
+            # The memory stays as it was: it is still a pair.
+            return layer.dense(x)
+    return _compute(layer, x, binding, plan, memory, slots, whole)
+
+
+def _compute(
+    layer,
+    x: Tensor,
+    binding,
+    plan: TilePlan,
+    memory: LayerMemory,
+    slots: List[Slot],
+    whole: List[bool],
+) -> Tensor:
+    held = layer.reuse == 'input'
+    active = None
+    if not all(whole):
+        active = layer.decide(x, memory.ref, plan)
+        if active.dtype is not torch.bool:
+            active = active > 0.5
+        for row, refresh in enumerate(whole):
+            if refresh:
+                active[row] = False
+        computed = plan.spread(active) if held else active
+        dense = _dense_rows(layer, binding, plan, computed, slots, whole)
+    else:
+        computed, dense = None, list(whole)
+    for row, slot in enumerate(slots):
+        rows = None if dense[row] else computed[row]
+        _count(layer, slot, plan, x, rows, asked=not whole[row])
+        if not dense[row] or whole[row]:
+            slot.wait = slot.streak = 0
+    if held and active is not None:
+        index = TileIndex.of(active)
+        copy_patches(memory.ref, x, plan, index)
+    if any(dense):
+        _compute_rows(layer, x, memory, dense, whole, held)
+    if not all(dense):
+        if any(dense):
+            computed[dense] = False
+        index = TileIndex.of(computed)
+        if len(index):
+            source = memory.ref if held else x
+            tiles = layer.chain.run(source, plan, index)
+            scatter_tiles(memory.out, tiles, plan, index)
+            if not held:
+                copy_patches(memory.ref, x, plan, index)
+    out = memory.hand_out()
+    return out.clone() if any(slot.copies for slot in slots) else out
+
+
+def _dense_rows(
+    layer, binding, plan: TilePlan, computed: Tensor, slots, whole
+) -> List[bool]:
+    """Streams for which the dense layer is faster, or due."""
+    if binding.execution != 'auto':
+        return list(whole)
+    limit = layer.break_even_of(plan) * plan.patches
+    counts = computed.flatten(1).sum(1).tolist()
+    dense = []
+    for slot, refresh, count in zip(slots, whole, counts):
+        over = count > limit
+        if over and not refresh:
+            slot.delay()
+        dense.append(over or refresh)
+    return dense
+
+
+def _compute_rows(
+    layer,
+    x: Tensor,
+    memory: LayerMemory,
+    dense: List[bool],
+    whole: List[bool],
+    held: bool,
+) -> None:
+    """Compute whole maps of some streams."""
+    if all(dense):
+        if held and not all(whole):
+            for row, refresh in enumerate(whole):
+                if refresh:
+                    memory.ref[row] = x[row]
+            source = memory.ref
+        else:
+            source = x
+            if memory.ref is None:
+                memory.ref = torch.empty_like(x)
+            memory.ref.copy_(x)
+        out = layer.dense(source)
+        memory.out = out.contiguous(memory_format=CHANNELS_LAST)
+        return
+    rows = [row for row, is_dense in enumerate(dense) if is_dense]
+    for row in rows:
+        if whole[row] or not held:
+            memory.ref[row] = x[row]
+    source = memory.ref if held else x
+    out = layer.dense(source[rows])
+    memory.out[rows] = out.to(memory.out)
+
+
+def _count(layer, slot: Slot, plan: TilePlan, x: Tensor, active, asked):
+    """Add one frame to the totals of a stream."""
+    stats = slot.stats
+    dense_macs, tile_macs = layer.chain.macs(plan)
+    done = plan.patches if active is None else int(active.sum())
+    gate = layer.gate.macs(x.shape[1], plan.window) if asked else 0
+    macs = dense_macs if active is None else done * tile_macs
+    stats.frames += 1
+    stats.dense_frames += active is None
+    stats.patches += plan.patches
+    stats.skipped_patches += plan.patches - done
+    stats.macs += dense_macs
+    stats.gate_macs += gate
+    stats.skipped_macs += dense_macs - macs - gate
+    stats.active = plan.all_active if active is None else active

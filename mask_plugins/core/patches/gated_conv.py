@@ -1,0 +1,54 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A convolution behind a gate."""
+
+from typing import Union
+
+from torch import nn
+
+from .chain import Chain
+from .gated_layer import GatedLayer
+from .step import Step
+
+
+class GatedConvMixin(GatedLayer):
+    """What makes an ``nn.Conv2d`` a gated one."""
+
+    def make_chain(self) -> Chain:
+        """The convolution itself."""
+        return Chain([Step(self)])
+
+
+class GatedConv2d(GatedConvMixin, nn.Conv2d):
+    """A convolution that computes active patches where a state is bound.
+
+    Unbound it is ``nn.Conv2d``, bit for bit; names of its parameters are the
+    same. See :class:`GatedLayer` for what the gate's options mean.
+
+    Args:
+        in_channels (int): As of ``nn.Conv2d``.
+        out_channels (int): As of ``nn.Conv2d``.
+        kernel_size (int | tuple[int, int]): As of ``nn.Conv2d``.
+        *args: As of ``nn.Conv2d``.
+        gate (str | dict | Gate): See :func:`build_gate`.
+            Defaults to ``'threshold'``.
+        reuse (str): ``'output'`` or ``'input'``. Defaults to ``'output'``.
+        break_even (str | float): ``'auto'`` or a share of active patches.
+            Defaults to ``'auto'``.
+        **kwargs: As of ``nn.Conv2d``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size,
+        *args,
+        gate='threshold',
+        reuse: str = 'output',
+        break_even: Union[str, float] = 'auto',
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, *args, **kwargs
+        )
+        self.init_gate(gate, in_channels, reuse, break_even)
