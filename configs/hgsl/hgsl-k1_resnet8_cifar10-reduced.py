@@ -5,5 +5,5 @@ _base_ = [
 ]
 
 # Its numbers are of the reduced data: 500 training images of each class.
-param_scheduler = dict(T_max=20)
-train_cfg = dict(max_epochs=20)
+param_scheduler = dict(T_max=10)
+train_cfg = dict(max_epochs=10)

@@ -1,0 +1,158 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Class splits for retrieval, and batches with several images of a class."""
+
+import numpy as np
+import pytest
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, init_default_scope
+from torch.utils.data import BatchSampler
+
+from mask_plugins.datasets import ClassSplit, ImageFolder
+from mask_plugins.datasets.samplers import Draw, DrawSampler, MPerClassSampler
+
+
+class Toy(BaseDataset):
+    """Labels as given; an image is its number."""
+
+    def __init__(self, labels, start=0, classes=None, **kwargs):
+        self.given, self.start = labels, start
+        metainfo = dict(classes=classes) if classes else {}
+        super().__init__(metainfo=metainfo, **kwargs)
+
+    def load_data_list(self):
+        return [
+            dict(img=np.full((2, 2, 3), self.start + i), gt_label=label)
+            for i, label in enumerate(self.given)
+        ]
+
+    def get_cat_ids(self, idx):
+        return [self.get_data_info(idx)['gt_label']]
+
+
+def halves(**kwargs):
+    parts = [Toy([0, 3, 1, 2]), Toy([3, 0, 2, 3], start=4)]
+    return ClassSplit(parts, **kwargs)
+
+
+def test_halves_of_two_splits():
+    train, test = halves(), halves(part='test')
+    assert train.get_gt_labels().tolist() == [0, 1, 0]
+    assert [train[i]['img'][0, 0, 0] for i in range(3)] == [0, 2, 5]
+    assert test.get_gt_labels().tolist() == [1, 0, 1, 0, 1]
+    assert [test[i]['gt_label'] for i in range(5)] == [1, 0, 1, 0, 1]
+    assert [test[i]['sample_idx'] for i in range(5)] == [0, 1, 2, 3, 4]
+    assert test.get_cat_ids(2) == [1]
+    assert test[Draw(2, 7)]['img'][0, 0, 0] == 4
+
+
+def test_indices_of_the_others():
+    test = halves(part='test', gt='indices')
+    assert [test[i]['gt_label'] for i in range(5)] == [
+        [2, 4], [3], [0, 4], [1], [0, 2]
+    ]  # fmt: skip
+
+
+def test_odd_numbers_names_and_ranges():
+    toy = Toy([0, 1, 2, 3, 4], classes=('a', 'b', 'c', 'd', 'e'))
+    assert ClassSplit(toy).metainfo['classes'] == ('a', 'b')
+    test = ClassSplit(toy, part='test')
+    assert test.metainfo['classes'] == ('c', 'd', 'e')
+    some = ClassSplit(toy, classes=(1, 3))
+    assert some.metainfo['classes'] == ('b', 'c')
+    assert some.get_gt_labels().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(part='val'), "part must be 'train' or 'test', got 'val'"),
+        (dict(gt='list'), "gt must be 'class' or 'indices', got 'list'"),
+        (dict(classes=(3, 1)), 'lo < hi'),
+        (dict(classes=(0, 9)), r'must lie in \[0, 4\]'),
+        (dict(classes=(1, 2)), 'at least 2'),
+    ],
+)
+def test_what_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        halves(**options)
+
+
+def test_a_class_without_images():
+    with pytest.raises(ValueError, match=r'no images of the classes \[1\]'):
+        ClassSplit(Toy([0, 0, 2, 3]))
+
+
+def test_any_folder_and_packed_samples(tmp_path):
+    init_default_scope('mmpretrain')
+    from PIL import Image
+
+    for name in 'abcd':
+        (tmp_path / 'train' / name).mkdir(parents=True)
+        for number in range(2):
+            image = Image.new('RGB', (8, 8))
+            image.save(tmp_path / 'train' / name / f'{number}.png')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    folder = dict(type=ImageFolder, data_root=str(tmp_path), pipeline=pipeline)
+    for gt, expected in (('class', [1]), ('indices', [2])):
+        dataset = DATASETS.build(
+            dict(
+                type='mask_plugins.ClassSplit',
+                part='test',
+                gt=gt,
+                dataset=[folder],
+            )
+        )
+        assert len(dataset) == 4
+        sample = dataset[3]['data_samples']
+        assert sample.gt_label.tolist() == expected
+        assert sample.sample_idx == 3
+
+
+# ----------------------------------------------------------------- sampler
+def test_batches_have_m_of_each_of_their_classes():
+    dataset = Toy([0] * 30 + [1] * 3 + [2] * 9 + [3] * 6)
+    sampler = MPerClassSampler(dataset, 4, seed=0)
+    assert len(sampler) == 48
+    batches = list(BatchSampler(sampler, 16, drop_last=False))
+    labels = np.array(dataset.given)
+    drawn = np.concatenate(batches)
+    for batch in batches:
+        assert np.unique(labels[batch], return_counts=True)[1].tolist() == [
+            4, 4, 4, 4
+        ]  # fmt: skip
+    # none is drawn again before all of its class were
+    for label in range(4):
+        members = (labels == label).sum()
+        first = drawn[labels[drawn] == label][:members]
+        assert len(set(first)) == min(members, 12)
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    dataset = Toy([0, 1, 2] * 8)
+    sampler = MPerClassSampler(dataset, 2, seed=3)
+    first = list(sampler)
+    assert list(sampler) == first
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert second != first
+    again = MPerClassSampler(dataset, 2, seed=3)
+    again.set_epoch(1)
+    assert list(DrawSampler(again)) == second
+
+
+def test_ranks_share_the_groups(monkeypatch):
+    dataset, module = Toy([0, 1, 2] * 8), MPerClassSampler.__module__
+    whole = list(MPerClassSampler(dataset, 2, seed=3))
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(f'{module}.get_dist_info', lambda r=rank: (r, 2))
+        parts.append(list(MPerClassSampler(dataset, 2, seed=3)))
+    pairs = [part[i : i + 2] for i in range(0, 12, 2) for part in parts]
+    assert np.concatenate(pairs).tolist() == whole
+
+
+def test_samplers_that_are_refused():
+    with pytest.raises(ValueError, match='samples_per_class must be at least'):
+        MPerClassSampler(Toy([0, 1]), 0)
+    with pytest.raises(ValueError, match='too few'):
+        MPerClassSampler(Toy([0, 1]), 4)

@@ -1,0 +1,120 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The metric, fed as a test loop feeds it."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import METRICS
+
+from mask_plugins.core.retrieval import evaluate_retrieval
+from mask_plugins.evaluation.metrics import RetrievalMetrics
+from tests.engine.processes import launch
+
+
+def some(count=20):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 4
+    return torch.randn(count, 8, generator=generator), labels
+
+
+def embedded():
+    return [
+        dict(embedding=row, gt_label=label[None], sample_idx=index)
+        for index, (row, label) in enumerate(zip(*some()))
+    ]
+
+
+def test_embeddings():
+    metric = METRICS.build(dict(type='mask_plugins.RetrievalMetrics', ks=[1]))
+    for sample in embedded():
+        metric.process(None, [sample])
+    found = metric.evaluate(20)
+    expected = evaluate_retrieval(*some(), ks=(1,))
+    assert found == {f'retrieval/{k}': v for k, v in expected.items()}
+    assert found['retrieval/queries'] == 20
+
+
+def test_images_that_a_sampler_has_padded_count_once():
+    metric = RetrievalMetrics()
+    metric.process(None, embedded() + embedded()[:3])
+    found = metric.evaluate(23)
+    assert found['retrieval/queries'] == 20
+    assert found['retrieval/recall@1'] == pytest.approx(
+        evaluate_retrieval(*some())['recall@1']
+    )
+
+
+@pytest.mark.parametrize('measures', [('recall', 'map_at_r'), ('map',)])
+def test_a_retriever_gives_the_same(measures):
+    feats, labels = some()
+    similarity = F.normalize(feats) @ F.normalize(feats).T
+    metric = RetrievalMetrics(measures=measures)
+    for index, row in enumerate(similarity):
+        others = (labels == labels[index]).nonzero()[:, 0]
+        others = others[others != index]
+        metric.process(
+            None, [dict(pred_score=row, gt_label=others, sample_idx=index)]
+        )
+    expected = evaluate_retrieval(feats, labels, measures=measures)
+    assert metric.evaluate(20) == pytest.approx(
+        {f'retrieval/{k}': v for k, v in expected.items()}
+    )
+
+
+def test_a_gallery_apart():
+    metric = RetrievalMetrics(ks=(1, 2), exclude_self=False)
+    metric.process(
+        None,
+        [
+            dict(pred_score=np.array([0.1, 0.9, 0.5]), gt_label=[2]),
+            dict(pred_score=np.array([0.1, 0.9, 0.5]), gt_label=[0, 1]),
+        ],
+    )
+    found = metric.evaluate(2)
+    assert found['retrieval/recall@1'] == 50
+    assert found['retrieval/r_precision'] == 25
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match='measures must be of'):
+        RetrievalMetrics(measures=['accuracy'])
+    with pytest.raises(ValueError, match='ks must be ints'):
+        RetrievalMetrics(ks=[0])
+    with pytest.raises(ValueError, match="metric must be 'cosine'"):
+        RetrievalMetrics(metric='l1')
+    with pytest.raises(ValueError, match='chunk must be at least 1'):
+        RetrievalMetrics(chunk=0)
+    metric = RetrievalMetrics()
+    with pytest.raises(KeyError, match='ImageEmbedder'):
+        metric.process(None, [dict(gt_label=torch.tensor([0]))])
+    with pytest.raises(ValueError, match='one class per image'):
+        metric.process(
+            None,
+            [dict(embedding=torch.ones(2), gt_label=torch.tensor([0, 1]))],
+        )
+    with pytest.raises(KeyError, match='sample_idx'):
+        metric.process(
+            None, [dict(pred_score=torch.ones(2), gt_label=torch.tensor([1]))]
+        )
+    with pytest.raises(ValueError, match='not finite'):
+        metric.process(
+            None,
+            [
+                dict(
+                    pred_score=torch.tensor([1.0, torch.nan]),
+                    gt_label=torch.tensor([1]),
+                    sample_idx=0,
+                )
+            ],
+        )
+
+
+@pytest.mark.ddp
+def test_two_processes(tmp_path):
+    """Each has every other image, one of them a padded double."""
+    codes, output = launch('ddp_retrieval.py', tmp_path)
+    assert codes == [0, 0], output
+    expected = evaluate_retrieval(*some(19))
+    assert output.count(f'recall {expected["recall@1"]:.6f}') == 2, output
+    assert output.count('queries 19') == 2
