@@ -10,6 +10,7 @@ from . import (
     cs_checks,
     feature_checks,
     hgsl_checks,
+    lwf_checks,
     mf_checks,
     pss_checks,
     smn_checks,
@@ -26,6 +27,7 @@ PERTURBATIONS = {
         hgsl_checks,
         feature_checks,
         mf_checks,
+        lwf_checks,
     )
     for name, found in checks.PERTURBATIONS.items()
 }
