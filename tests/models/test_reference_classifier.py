@@ -1,0 +1,343 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Masked-feature head, teachers and their classifier without a runner."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import load_state_dict
+from mmpretrain.structures import DataSample
+
+from mask_plugins.models.heads import MaskedFeatureHead
+from mask_plugins.models.teachers import EMATeacher
+
+BACKBONE = dict(
+    type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4
+)
+LINEAR = dict(type='LinearClsHead', num_classes=4, in_channels=32)
+STACKED = dict(
+    type='StackedLinearClsHead',
+    num_classes=4,
+    in_channels=32,
+    mid_channels=[8],
+    dropout_rate=0.5,
+    norm_cfg=dict(type='BN1d'),
+)
+STOCK = dict(
+    type='ImageClassifier',
+    backbone=BACKBONE,
+    neck=dict(type='GlobalAveragePooling'),
+    head=LINEAR,
+)
+SNAPSHOT = dict(type='mask_plugins.SnapshotTeacher')
+EMA = dict(type='mask_plugins.EMATeacher', momentum=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmpretrain')
+
+
+def masked(head=LINEAR, **options):
+    kind = 'mask_plugins.MaskedFeatureHead'
+    return dict(type=kind, head=head, **options)
+
+
+def build(head=LINEAR, teacher=SNAPSHOT, begin=True, **options):
+    kind = 'mask_plugins.ReferenceClassifier'
+    model = MODELS.build(
+        copy.deepcopy(
+            dict(STOCK, type=kind, head=head, teacher=teacher, **options)
+        )
+    )
+    if begin:
+        model.teacher.update(model.student_network())
+    return model
+
+
+def batch(n=6):
+    samples = [DataSample().set_gt_label(i % 4) for i in range(n)]
+    return torch.randn(n, 3, 8, 8), samples
+
+
+def shake(model):
+    """Move the student away from its teacher."""
+    with torch.no_grad():
+        for parameter in model.student_network().parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+
+
+@pytest.mark.parametrize('inner', [LINEAR, STACKED])
+@pytest.mark.parametrize('mode', ['s', 'a', 'sgf', 'agf', 'd'])
+def test_at_test_time_it_is_the_stock_model(inner, mode):
+    model = build(masked(inner, mask_mode=mode))
+    stock = MODELS.build(copy.deepcopy(dict(STOCK, head=inner)))
+    found = stock.load_state_dict(model.state_dict(), strict=False)
+    assert not found.missing_keys
+    tokens = [k for k in found.unexpected_keys if 'teacher' not in k]
+    assert tokens == (['head.mask_token'] if mode in 'sa' else [])
+    model.eval(), stock.eval()
+    x, samples = batch()
+    assert model(x).equal(stock(x))
+    ours, theirs = (
+        m.predict(x, copy.deepcopy(samples)) for m in (model, stock)
+    )
+    for a, b in zip(ours, theirs):
+        assert a.pred_score.equal(b.pred_score)
+    assert model.extract_feat(x, 'pre_logits').equal(
+        stock.extract_feat(x, 'pre_logits')
+    )
+    assert model.head.num_classes == 4
+
+
+def test_state_dict():
+    """Exact with a teacher; without one, of a baseline, all the same."""
+    model = build(masked(mask_mode='a', inv_mode='v1'), EMA)
+    other = build(masked(mask_mode='a', inv_mode='v1'), EMA, begin=False)
+    assert not other.teacher.active
+    other.load_state_dict(model.state_dict(), strict=True)
+    assert other.teacher.active
+    for a, b in zip(model.state_dict().values(), other.state_dict().values()):
+        assert a.equal(b)
+    baseline = MODELS.build(copy.deepcopy(STOCK))
+    other = build(teacher=EMA, begin=False)
+    other.load_state_dict(baseline.state_dict(), strict=True)
+    assert not other.teacher.active
+    assert other.head.fc.weight.equal(baseline.head.fc.weight)
+    # mmengine has a loader of its own.
+    other = build(masked(), begin=False)
+    load_state_dict(other, baseline.state_dict())
+    assert other.head.fc.weight.equal(baseline.head.fc.weight)
+
+
+@pytest.mark.parametrize('scope', ['whole', 'head'])
+@pytest.mark.parametrize('head', [LINEAR, masked(inv_mode='v2')])
+@pytest.mark.parametrize('teacher', [SNAPSHOT, EMA])
+def test_loss(scope, head, teacher):
+    model = build(head, teacher, scope=scope).train()
+    shake(model)
+    before = {k: v.clone() for k, v in model.teacher.state_dict().items()}
+    x, samples = batch()
+    losses = model.loss(x, samples)
+    name = 'loss_kd' if head is LINEAR else 'loss_msk'
+    assert list(losses) == ['loss_ce', name]
+    total, log = model.parse_losses(losses)
+    assert log['loss'].equal(total)
+    total.backward()
+    for key, parameter in model.named_parameters():
+        is_teacher = key.startswith('teacher.')
+        assert (parameter.grad is None) == is_teacher, key
+        assert parameter.requires_grad != is_teacher
+    for key, value in model.teacher.state_dict().items():
+        assert value.equal(before[key])  # no statistics of batches either
+    assert not any(m.training for m in model.teacher.modules())
+
+
+def test_the_target_of_the_head_is_detached():
+    x, samples = batch()
+    grads = {}
+    for detach in (True, False):
+        torch.manual_seed(0)
+        model = build(
+            loss_weight=5.0, scope='head', detach_target=detach
+        ).train()
+        with torch.no_grad():
+            model.teacher.network.head.fc.weight.add_(1)
+        loss = model.loss(x, samples)['loss_kd']
+        loss.backward()
+        grads[detach] = model.backbone.conv1.weight.grad
+    assert not grads[True].equal(grads[False])
+
+
+def test_two_losses_of_one_teacher():
+    model = build(masked(loss_weight=0.5), kd_loss='l2', loss_weight=2.0)
+    shake(model)
+    losses = model.loss(*batch())
+    assert set(losses) == {'loss_ce', 'loss_msk', 'loss_kd'}
+
+
+def test_before_it_begins():
+    model = build(masked(mask_mode='a'), begin=False)
+    x, samples = batch()
+    with pytest.warns(UserWarning, match='TeacherHook'):
+        losses = model.loss(x, samples)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model.loss(x, samples)  # said once
+    assert set(losses) == {'loss_ce'}
+    losses['loss_ce'].backward()
+    assert not model.head.mask_token.grad.any()  # there, for DDP, and 0
+    with pytest.raises(RuntimeError, match='has not begun'):
+        model.teacher.logits(x)
+
+
+def test_deep_copy():
+    model = build(masked(), EMA)
+    copied = copy.deepcopy(model)
+    assert copied.teacher.active
+    copied.teacher.update(copied.student_network())
+    assert int(copied.teacher.average.steps) == 2
+    assert int(model.teacher.average.steps) == 1
+    model.teacher.momentum = 1.0
+    shake(model)
+    model.teacher.update(model.student_network())
+    own = model.teacher.average.module.backbone.conv1.weight
+    assert own.equal(model.backbone.conv1.weight)
+    assert not own.equal(copied.backbone.conv1.weight)
+
+
+def test_bf16_autocast():
+    model = build(masked(mask_mode='a', inv_mode='v1'), EMA).train()
+    shake(model)
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model.loss(*batch())
+    assert all(loss.isfinite() for loss in losses.values())
+    assert losses['loss_msk'].dtype == torch.float32
+    sum(losses.values()).backward()
+
+
+def test_all_tensors_at_once_are_the_loop_of_mmengine():
+    for options in (
+        dict(mode='ema', momentum=0.2),
+        dict(mode='anne', momentum=0.2, gamma=3),
+        dict(mode='sto', interval=2),
+    ):
+        model = build(teacher=dict(EMA, **options), begin=False)
+        teacher = model.teacher
+        stock = teacher._averaged_model(model.student_network())
+        for _ in range(5):
+            shake(model)
+            teacher.update(model.student_network())
+            stock.update_parameters(model.student_network())
+        pairs = zip(
+            teacher.average.state_dict().items(), stock.state_dict().items()
+        )
+        for (key, ours), (name, theirs) in pairs:
+            assert key == name
+            assert ours.equal(theirs), (options, key)
+
+
+# ------------------------------------------------------------------ ensemble
+def members(tmp_path, head=LINEAR):
+    paths, models = [], []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = MODELS.build(copy.deepcopy(dict(STOCK, head=head)))
+        paths.append(str(tmp_path / f'{seed}.pth'))
+        torch.save(dict(state_dict=model.state_dict()), paths[-1])
+        models.append(model.eval())
+    return paths, models
+
+
+def ensemble(paths, **options):
+    kind = 'mask_plugins.EnsembleTeacher'
+    return dict(type=kind, checkpoints=paths, **options)
+
+
+def test_ensemble(tmp_path):
+    paths, models = members(tmp_path)
+    state = torch.get_rng_state()
+    model = build(masked(), ensemble(paths))
+    x, samples = batch()
+    expected = sum(m(x) for m in models) / 2
+    torch.testing.assert_close(model.teacher.logits(x), expected)
+    assert model.loss(x, samples)['loss_msk'] > 0
+    assert model.teacher.due(0) is False
+    # Its members draw nothing that the student would miss.
+    torch.set_rng_state(state)
+    build(masked(), ensemble(paths[:1]))
+    once = torch.rand(1)
+    torch.set_rng_state(state)
+    build(masked(), ensemble(paths, config=dict(model=STOCK)))
+    assert once.equal(torch.rand(1))
+
+
+def test_a_checkpoint_that_does_not_fit(tmp_path):
+    wide = dict(LINEAR, num_classes=5)
+    paths, _ = members(tmp_path, wide)
+    with pytest.raises(ValueError, match=r'0.pth.*head.fc.weight \(5, 32\)'):
+        build(teacher=ensemble(paths))
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), paths[0])
+    with pytest.raises(ValueError, match='missing: .*backbone.*config'):
+        build(teacher=ensemble(paths))
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        build(teacher=ensemble('nowhere.pth'))
+    with pytest.raises(ValueError, match='at least one'):
+        build(teacher=ensemble([]))
+    paths, _ = members(tmp_path)
+    with pytest.raises(ValueError, match="scope='whole' only, got 'head'"):
+        build(teacher=ensemble(paths), scope='head')
+    with pytest.raises(ValueError, match='no model.head'):
+        build(teacher=ensemble(paths, config=dict(backbone=BACKBONE)))
+
+
+# ----------------------------------------------------------------- bad input
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(mask_mode='x'), "mask_mode must be one of .* got 'x'"),
+        (dict(inv_mode='v3'), "inv_mode must be one of .* got 'v3'"),
+        (dict(mask_ratio=1.0), r'mask_ratio must be in \(0, 1\), got 1.0'),
+        (dict(mask_ratio=0), r'mask_ratio must be in \(0, 1\), got 0'),
+        (dict(mask_multi=0), 'mask_multi must be an int .* got 0'),
+        (dict(loss_weight=-1), 'loss_weight must be a number >= 0, got -1'),
+        (dict(mask_loss='x'), "mask_loss must be one of .* got 'x'"),
+        (
+            dict(mask_softmax=True),
+            "applies to mask_loss = l2 .* got mask_loss='kd'",
+        ),
+        (dict(mask_mode='d', inv_mode='v2'), 'no complement'),
+        (dict(head=dict(type='ClsHead')), 'ClsHead has no parameters .*`fc`'),
+    ],
+)
+def test_bad_head(options, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build({**masked(), **options})
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(scope='all'), "scope must be one of .* got 'all'"),
+        (dict(head=None), 'head must be given'),
+        (dict(detach_target=False), "is for scope='head'"),
+        (dict(loss_weight=-1), 'loss_weight must be a number >= 0'),
+        (dict(kd_loss='x'), "kd_loss must be one of .* got 'x'"),
+        (
+            dict(head=masked(), loss_weight=3.0),
+            'set head.loss_weight',
+        ),
+        (
+            dict(head=dict(type='ClsHead'), scope='head'),
+            'ClsHead has none .no `fc`.',
+        ),
+        (dict(teacher=dict(SNAPSHOT, begin=-1)), 'begin must be an int'),
+        (dict(teacher=dict(SNAPSHOT, interval=0)), 'interval must be an int'),
+        (dict(teacher=dict(EMA, mode='x')), "mode must be one of .* got 'x'"),
+        (dict(teacher=dict(EMA, momentum=1)), 'momentum.*got 1'),
+        (dict(teacher=dict(EMA, gamma=0)), 'gamma must be an int'),
+    ],
+)
+def test_bad_classifier(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+def test_bad_values_during_training():
+    teacher = EMATeacher()
+    teacher.momentum = 1.5
+    with pytest.raises(ValueError, match='teacher.momentum .* got 1.5'):
+        teacher.update(None)
+    head = MODELS.build(masked())
+    head.mask_ratio = 0.0
+    with pytest.raises(ValueError, match='mask_ratio'):
+        head.masked_loss((torch.zeros(2, 32),), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match='1 .mask_multi. draws'):
+        head.masked_loss(
+            (torch.zeros(2, 32),), torch.zeros(2, 4), torch.zeros(2, 2, 32)
+        )
+    with pytest.raises(TypeError, match='teacher must be'):
+        build(teacher='ema')
+    assert isinstance(head, MaskedFeatureHead)
