@@ -4,10 +4,13 @@
 from . import (  # noqa: F401
     backbones,
     classifiers,
+    gated_model,
     heads,
     layers,
     losses,
     masked_model,
     necks,
+    selfsup,
+    stream_feature_extractor,
     teachers,
 )

@@ -5,12 +5,14 @@ from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
 if HAS_MMPRETRAIN:
     from .cifar_resnet import CIFARResNet
+    from .gated_resnet import GatedResNet
     from .pss_vit import PSSVisionTransformer
     from .stem_resnet_cifar import StemResNetCIFAR
     from .token_sampler import sample_tokens
 
     __all__ = [
         'CIFARResNet',
+        'GatedResNet',
         'PSSVisionTransformer',
         'StemResNetCIFAR',
         'sample_tokens',
@@ -19,6 +21,7 @@ else:
     register_missing(
         [
             'CIFARResNet',
+            'GatedResNet',
             'PSSVisionTransformer',
             'StemResNetCIFAR',
             'TokenSampler',

@@ -1,0 +1,14 @@
+_base_ = ['./pass-pretrain_resnet18_synthetic.py']
+
+budget = 0.7
+model = dict(head=dict(budget=budget))
+custom_hooks = _base_.custom_hooks[:-1] + [
+    dict(
+        type='mask_plugins.ScheduleHook',
+        target='head.budget',
+        schedule=dict(
+            type='mask_plugins.LinearSchedule', start=0.0, end=budget
+        ),
+        name='budget',
+    ),
+]

@@ -1,0 +1,27 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Clips as pairs of a frame and the one before it."""
+
+from typing import Tuple
+
+from torch import Tensor
+
+
+def frame_pairs(clips: Tensor) -> Tuple[Tensor, Tensor]:
+    """Every frame but the first, and what came before each.
+
+    Args:
+        clips (Tensor): :math:`(B, T, C, H, W)`.
+
+    Returns:
+        tuple[Tensor]: Earlier and current frames,
+        :math:`(B (T - 1), C, H, W)` each, all of one clip in a row.
+
+    Raises:
+        ValueError: If these are no clips of at least two frames.
+    """
+    if clips.ndim != 5 or clips.shape[1] < 2:
+        raise ValueError(
+            'inputs must be clips (B, T, C, H, W) of at least two frames '
+            f'(clip_len of the dataset), got {tuple(clips.shape)}'
+        )
+    return clips[:, :-1].flatten(0, 1), clips[:, 1:].flatten(0, 1)

@@ -1,0 +1,123 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Features of live streams, frame by frame."""
+
+from typing import Iterable, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mask_plugins.models.stream_session import Macs, StreamSession
+from mask_plugins.registry import MODELS
+
+Features = Union[Tensor, Tuple[Tensor, ...]]
+
+
+@MODELS.register_module()
+class StreamFeatureExtractor(BaseModel):
+    """Run a gated backbone of any project over streams of frames.
+
+    .. code-block:: python
+
+        extractor = StreamFeatureExtractor(backbone).eval()
+        for frame in camera:                       # 1 x C x H x W
+            feats = extractor.step(frame, ['camera 0'])
+        extractor.reset(['camera 0'])
+
+    Needs mmengine only, so that the backbone may be one of mmdet or mmseg, or
+    any module with gated layers.
+
+    Args:
+        backbone (dict | nn.Module): With gates, such as
+            :class:`mask_plugins.GatedResNet`.
+        neck (dict | nn.Module, optional): Computed densely on the features.
+            Defaults to None.
+        stream (dict, optional): Arguments of
+            :class:`mask_plugins.core.patches.StreamState`. Defaults to None.
+        execution (str): ``'auto'``, ``'sparse'`` or ``'dense'``. Defaults to
+            ``'auto'``.
+        **kwargs: ``data_preprocessor`` and ``init_cfg`` of ``BaseModel``.
+
+    Raises:
+        ValueError: If the backbone has no gated layers.
+    """
+
+    def __init__(
+        self,
+        backbone: Union[dict, nn.Module],
+        neck: Optional[Union[dict, nn.Module]] = None,
+        stream: Optional[dict] = None,
+        execution: str = 'auto',
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        build = MODELS.build
+        self.backbone = build(backbone) if _is_cfg(backbone) else backbone
+        self.neck = build(neck) if _is_cfg(neck) else neck
+        self.session = StreamSession(self.backbone, stream, execution)
+
+    @torch.no_grad()
+    def step(self, frames: Tensor, streams: Sequence[str]) -> Features:
+        """Features of one frame of each stream.
+
+        Args:
+            frames (Tensor): :math:`(B, C, H, W)`, normalised.
+            streams (Sequence[str]): B different names; a new one begins with
+                a frame that is computed in full.
+
+        Returns:
+            Tensor | tuple[Tensor]: What the backbone and neck give. Without a
+            neck these are caches, which the next frame of the streams
+            overwrites: clone what you keep.
+
+        Raises:
+            RuntimeError: In training mode.
+            ValueError: If there is not one name per frame.
+        """
+        with self.session.bound(streams):
+            feats = self.backbone(frames)
+        return feats if self.neck is None else self.neck(feats)
+
+    def forward(
+        self, inputs: Tensor, data_samples=None, mode: str = 'tensor'
+    ) -> Features:
+        """Features of every frame of clips, each clip a new stream.
+
+        Args:
+            inputs (Tensor): Clips :math:`(B, T, C, H, W)`.
+            data_samples (list, optional): Not used.
+            mode (str): 'tensor'; there is nothing to train or predict.
+
+        Returns:
+            Tensor | tuple[Tensor]: :math:`(B, T, *)` of each feature.
+
+        Raises:
+            ValueError: If the inputs are no clips, or of another mode.
+        """
+        if mode != 'tensor' or inputs.ndim != 5:
+            raise ValueError(
+                'StreamFeatureExtractor takes clips (B, T, C, H, W) in mode '
+                f"'tensor', got {tuple(inputs.shape)} in mode {mode!r}"
+            )
+        names = [f'clip {i} of a call' for i in range(len(inputs))]
+        self.reset(names)
+        frames = []
+        for x in inputs.unbind(1):
+            feats = self.step(x, names)
+            single = isinstance(feats, Tensor)
+            frames.append([f.clone() for f in ([feats] if single else feats)])
+        self.reset(names)
+        joined = tuple(torch.stack(level, 1) for level in zip(*frames))
+        return joined[0] if single else joined
+
+    def reset(self, streams: Optional[Iterable[str]] = None) -> None:
+        """Forget streams, all by default."""
+        self.session.reset(streams)
+
+    def macs(self, stream: str) -> Macs:
+        """Multiply-adds of a stream so far: see :class:`StreamSession`."""
+        return self.session.macs(stream)
+
+
+def _is_cfg(part) -> bool:
+    return isinstance(part, dict)

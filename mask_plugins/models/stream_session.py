@@ -1,0 +1,102 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Streams by name, and the network that they are run through."""
+
+from contextlib import contextmanager
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+from torch import nn
+
+from mask_plugins.core.patches import StreamBinder, StreamState
+
+Macs = Dict[str, Tuple[int, int, int]]
+
+
+class StreamSession:
+    """Keep one state per stream and bind those of a batch.
+
+    Streams may join, leave and change places in the batch; each is
+    independent of its neighbours.
+
+    Args:
+        network (nn.Module): With gated layers.
+        options (dict, optional): Arguments of
+            :class:`mask_plugins.core.patches.StreamState`. Defaults to None.
+        execution (str): ``'auto'``, ``'sparse'`` or ``'dense'``; see
+            :meth:`mask_plugins.core.patches.StreamBinder.bind`. Defaults to
+            ``'auto'``.
+
+    Raises:
+        ValueError: If the network has no gated layers, or an option is not
+            one of the allowed.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        options: Optional[dict] = None,
+        execution: str = 'auto',
+    ) -> None:
+        self.binder = StreamBinder(network)
+        self.options = dict(options or {})
+        self.execution = execution
+        self.states: Dict[str, StreamState] = {}
+        StreamState(**self.options)  # an error in the options at once
+
+    @contextmanager
+    def bound(self, streams: Sequence[str]) -> Iterator[None]:
+        """Calls of the network inside compute what has changed.
+
+        Args:
+            streams (Sequence[str]): Different names, one per sample of the
+                batch; new ones begin.
+
+        Raises:
+            ValueError: If a name comes twice.
+        """
+        if len(set(streams)) < len(streams):
+            raise ValueError(
+                f'streams must be different names, got {list(streams)}'
+            )
+        states = [self._state(name) for name in streams]
+        with self.binder.bind(states, self.execution):
+            yield
+
+    def _state(self, name: str) -> StreamState:
+        if name not in self.states:
+            self.states[name] = StreamState(**self.options)
+        return self.states[name]
+
+    def macs(self, stream: str) -> Macs:
+        """Multiply-adds so far, by layer: dense, computed, of the gate.
+
+        Args:
+            stream (str): Its name; unknown ones have none.
+        """
+        state = self.states.get(stream)
+        found = {}
+        for name, s in (state.stats() if state else {}).items():
+            computed = s.macs - s.skipped_macs - s.gate_macs
+            found[name] = (s.macs, computed, s.gate_macs)
+        return found
+
+    def reset(self, streams: Optional[Iterable[str]] = None) -> None:
+        """Forget streams: their next frame is computed in full.
+
+        Args:
+            streams (Iterable[str], optional): Defaults to None, all.
+        """
+        for name in list(self.states if streams is None else streams):
+            self.states.pop(name, None)
+
+    def names(self) -> List[str]:
+        """Streams that have a state."""
+        return list(self.states)
+
+
+def macs_since(now: Macs, before: Macs) -> Macs:
+    """The difference of two counts of :meth:`StreamSession.macs`."""
+    nothing = (0, 0, 0)
+    return {
+        name: tuple(a - b for a, b in zip(row, before.get(name, nothing)))
+        for name, row in now.items()
+    }

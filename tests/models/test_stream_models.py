@@ -1,0 +1,316 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gated backbones, pre-training, fine-tuning and sparse inference."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.models import ImageClassifier, ResNet
+from mmpretrain.structures import DataSample
+
+from mask_plugins.core.patches import gates_of, set_running_mode
+from mask_plugins.models.backbones import GatedResNet
+from mask_plugins.registry import MODELS
+
+NET = dict(depth=18, base_channels=8, stem_channels=8)
+CLS = dict(
+    type='mask_plugins.StreamClassifier',
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=3, in_channels=64),
+)
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+
+
+def gated(gate='threshold', **options):
+    return dict(
+        type='mask_plugins.GatedResNet',
+        **NET,
+        gate=gate,
+        patch_sizes=(4, 4, 2, 2),
+        **options,
+    )
+
+
+def classifier(gate='threshold', backbone=None, **options):
+    backbone = backbone or gated(gate)
+    model = MODELS.build(dict(CLS, backbone=backbone, **options))
+    for module in model.modules():  # statistics that are not trivial
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1)
+    return model
+
+
+def clips(batch=2, length=4, size=64, moving=True):
+    """A bright square that moves over noise that does not."""
+    x = torch.randn(batch, 1, 3, size, size).expand(-1, length, -1, -1, -1)
+    x = x.clone()
+    for t in range(length):
+        at = 8 + 4 * t * moving
+        x[:, t, :, 8:20, at : at + 12] = 3
+    return x
+
+
+def labels(batch=2):
+    return [DataSample().set_gt_label(i % 3) for i in range(batch)]
+
+
+# ------------------------------------------------------------------ backbones
+@pytest.mark.parametrize('place', ['block', 'stage', 'conv'])
+def test_unbound_it_is_the_stock_network(place):
+    ours = GatedResNet(
+        **NET, gate='pooled', place=place, patch_sizes=(4, 4, 2, 2)
+    )
+    stock = ResNet(**NET)
+    missing = stock.load_state_dict(ours.state_dict(), strict=False)
+    assert not missing.missing_keys
+    assert all('.gate.' in key for key in missing.unexpected_keys)
+    x = torch.randn(2, 3, 64, 64)
+    for mode in (False, True):
+        ours.train(mode)
+        stock.train(mode)
+        assert torch.equal(ours(x)[-1], stock(x)[-1])
+    count = len({id(gate) for gate in gates_of(ours)})
+    assert count == {'block': 9, 'stage': 5, 'conv': 20}[place]
+
+
+def test_gates_by_conv_cfg_and_by_wrapper():
+    options = dict(gate=dict(type='pooled', patch_size=4))
+    layer = dict(type='mask_plugins.GatedConv2d', **options)
+    by_cfg = MODELS.build(dict(type='ResNet', **NET, conv_cfg=layer))
+    assert len(list(gates_of(by_cfg))) == 20
+    wrapped = MODELS.build(
+        dict(
+            type='mask_plugins.GatedModel',
+            module=dict(type='ResNet', **NET),
+            place='conv',
+            gate='exact',
+        )
+    )
+    assert isinstance(wrapped, ResNet)
+    assert len(list(gates_of(wrapped))) == 20
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (dict(place='layer'), 'place'),
+        (dict(patch_sizes=(4, 4)), 'patch_sizes must be 4'),
+        (dict(gate='thresh'), 'thresh'),
+        (dict(rules=[dict(pattern='layer9.*')]), 'layer9'),
+    ],
+)
+def test_bad_backbones(option, message):
+    with pytest.raises(ValueError, match=message):
+        GatedResNet(**NET, **option)
+
+
+# ------------------------------------------------------------------ inference
+@pytest.mark.parametrize('place', ['block', 'conv'])
+def test_the_exact_gate_equals_dense_on_every_frame(place):
+    model = classifier(
+        backbone=gated('exact', place=place), compare_dense=True
+    )
+    set_running_mode(model, 'Test')
+    model.eval()
+    out = model(clips(length=6), labels(), mode='predict')
+    for sample in out:
+        record = sample.stream_record
+        assert max(record['relative_l2']) < 1e-5
+        torch.testing.assert_close(
+            record['scores'], record['dense_scores'], rtol=1e-4, atol=1e-4
+        )
+        assert record['scores'].shape == (6, 3)
+        dense = sum(row[0] for row in record['macs'].values())
+        assert 0 < sum(row[1] for row in record['macs'].values()) <= dense
+
+
+def test_a_still_stream_skips_and_a_stream_goes_on():
+    model = classifier('exact')
+    set_running_mode(model, 'Test')
+    model.eval()
+    x = clips(1, 4, moving=False)
+
+    def run(frame, stream='camera'):
+        sample = DataSample()
+        sample.set_field(stream, 'stream', field_type='metainfo')
+        sample.set_field(frame, 'frame', field_type='metainfo')
+        (out,) = model(x, [sample], mode='predict')
+        dense, done, _ = torch.tensor(
+            list(out.stream_record['macs'].values())
+        ).sum(0)
+        return float(done / dense)
+
+    assert run(0) == pytest.approx(1 / 4)  # the first frame in full
+    assert run(4) == 0  # it goes on
+    assert run(12) == pytest.approx(1 / 4)  # frames are missing
+    assert run(0, 'another') == pytest.approx(1 / 4)
+
+
+def test_streams_of_a_batch_do_not_see_each_other():
+    model = classifier(dict(type='threshold', threshold=0.2))
+    set_running_mode(model, 'Test')
+    model.eval()
+    x = clips(3, 4)
+    together = model(x, labels(3), mode='predict')
+    for i in range(3):
+        (alone,) = model(x[i : i + 1], labels(1), mode='predict')
+        torch.testing.assert_close(
+            alone.stream_record['scores'],
+            together[i].stream_record['scores'],
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+def test_an_image_classifier_takes_its_weights_and_images():
+    model = classifier('pooled')
+    stock = ImageClassifier(
+        backbone=dict(type='ResNet', **NET), neck=CLS['neck'], head=CLS['head']
+    )
+    stock.load_state_dict(model.state_dict(), strict=False)
+    model.eval()
+    stock.eval()
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(model(x), stock(x))
+    assert model(x, labels(), mode='predict')[0].pred_score.shape == (3,)
+    assert model(clips()).shape == (8, 3)
+    with pytest.raises(ValueError, match=r'inputs must be clips'):
+        model(x[0])
+
+
+def test_feature_extractor():
+    extractor = MODELS.build(
+        dict(
+            type='mask_plugins.StreamFeatureExtractor', backbone=gated('exact')
+        )
+    ).eval()
+    x = clips(2, 3)
+    (feats,) = extractor(x)
+    assert feats.shape == (2, 3, 64, 2, 2)
+    expected = extractor.backbone(x.flatten(0, 1))[-1]
+    torch.testing.assert_close(
+        feats.flatten(0, 1), expected, rtol=1e-4, atol=1e-5
+    )
+    assert extractor.session.names() == []
+    extractor.step(x[:1, 0], ['a'])
+    extractor.step(x[:, 1], ['b', 'a'])  # one joins, one moves
+    assert extractor.session.names() == ['a', 'b']
+    assert extractor.macs('a')
+    extractor.reset(['a'])
+    assert extractor.session.names() == ['b']
+    for wrong in (['a'], ['a', 'a']):
+        with pytest.raises(ValueError, match='state|names'):
+            extractor.step(x[:, 0], wrong)
+    with pytest.raises(ValueError, match='takes clips'):
+        extractor(x[:, 0])
+    with pytest.raises(RuntimeError, match='training mode'):
+        extractor.train().step(x[:, 0], ['a', 'b'])
+
+
+def test_a_copy_has_its_own_network():
+    model = classifier('exact')
+    set_running_mode(model, 'Test')
+    model.eval()
+    twin = copy.deepcopy(model)
+    x = clips(1)
+    first = model(x, labels(1), mode='predict')[0].pred_score
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    assert torch.equal(twin(x, labels(1), mode='predict')[0].pred_score, first)
+    assert not any('state' in key for key in model.state_dict())
+
+
+# ------------------------------------------------------------------- training
+def gradients(model):
+    return {key for key, p in model.named_parameters() if p.grad is not None}
+
+
+def step(model, x, samples=None):
+    losses = model(x, samples, mode='loss')
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    return losses
+
+
+def test_only_gates_learn_in_pretraining():
+    model = MODELS.build(
+        dict(type='mask_plugins.PASSPretrainer', backbone=gated('pooled'))
+    )
+    model.train()
+    before = copy.deepcopy(model.state_dict())
+    losses = step(model, clips())
+    assert 0 <= float(losses['skip_ratio']) <= 1
+    assert {'loss_triplet', 'loss_budget'} <= losses.keys()
+    found = gradients(model)
+    assert found
+    assert all('.gate.' in key for key in found)
+    after = model.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert any(gate.training for gate in gates_of(model))
+    with pytest.raises(ValueError, match='at least two frames'):
+        model(clips(length=1), mode='loss')
+
+
+def test_the_budget_is_learned():
+    model = MODELS.build(
+        dict(
+            type='mask_plugins.PASSPretrainer',
+            backbone=gated(dict(type='pooled', init_skip_ratio=0.2)),
+            head=dict(type='mask_plugins.PASSLoss', budget=0.8),
+        )
+    )
+    model.train()
+    gates = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(gates, lr=0.05)
+    ratios = []
+    for _ in range(15):
+        optimizer.zero_grad()
+        ratios.append(float(step(model, clips())['skip_ratio']))
+        optimizer.step()
+    assert ratios[-1] > ratios[0] + 0.2
+
+
+def test_only_the_network_learns_in_fine_tuning():
+    frozen = gated('pooled', frozen_stages=1)
+    model = classifier(
+        backbone=frozen, running_mode='FineTuning', distill_weight=1.0
+    )
+    model.train()
+    losses = step(model, clips(), labels())
+    assert {'loss', 'loss_distill', 'skip_ratio'} <= losses.keys()
+    found = gradients(model)
+    assert 'backbone.layer4.1.conv2.weight' in found
+    assert not any('.gate.' in key for key in found)
+    # what its user froze stays frozen, in every mode
+    for mode in ('GatePreTrain', 'FineTuning', 'BackboneTrain'):
+        set_running_mode(model, mode)
+        frozen = dict(model.named_parameters())
+        assert not frozen['backbone.conv1.weight'].requires_grad
+        assert not frozen['backbone.layer1.0.conv1.weight'].requires_grad
+    first = model(clips(), labels(), mode='loss')
+    assert first.keys() == {'loss'}
+
+
+@pytest.mark.parametrize('kind', ['StreamClassifier', 'PASSPretrainer'])
+def test_bad_models(kind):
+    cfg = dict(CLS, backbone=dict(type='ResNet', **NET))
+    if kind == 'PASSPretrainer':
+        cfg = dict(backbone=cfg['backbone'])
+    cfg['type'] = f'mask_plugins.{kind}'
+    with pytest.raises(ValueError, match='no gated layers'):
+        MODELS.build(copy.deepcopy(cfg))
+    cfg['backbone'] = gated()
+    cfg['data_preprocessor'] = dict(to_rgb=True)
+    with pytest.raises(ValueError, match='to_rgb'):
+        MODELS.build(cfg)
+    with pytest.raises(ValueError, match='distill_weight'):
+        classifier(distill_weight=-1)
+    with pytest.raises(ValueError, match='running_mode'):
+        classifier(running_mode='Tset')
