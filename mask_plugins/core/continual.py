@@ -61,8 +61,8 @@ def task_bounds(
         ValueError: If a task would be empty, or the sizes do not sum up to
             ``num_classes``.
     """
-    if isinstance(tasks, int) and not isinstance(tasks, bool):
-        if not 1 <= tasks <= num_classes:
+    if isinstance(tasks, int):
+        if isinstance(tasks, bool) or not 1 <= tasks <= num_classes:
             raise ValueError(
                 f'tasks must be 1 to {num_classes}, one class each at least '
                 f'of {num_classes} classes, got {tasks!r}'

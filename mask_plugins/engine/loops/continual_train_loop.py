@@ -169,7 +169,7 @@ def epochs_of_tasks(
         ValueError: If a task would have no epoch, or ``epochs`` is a list of
             another length, or has a factor besides.
     """
-    if isinstance(epochs, int) and not isinstance(epochs, bool):
+    if not isinstance(epochs, (list, tuple)):
         found = [epochs] + [int(later_epochs * epochs)] * (tasks - 1)
     else:
         found = list(epochs)
@@ -178,7 +178,7 @@ def epochs_of_tasks(
                 f'epochs={found} must have one number for each of the '
                 f'{tasks} tasks, and later_epochs 1, got {later_epochs!r}'
             )
-    if any(not isinstance(n, int) or n < 1 for n in found):
+    if any(type(n) is not int or n < 1 for n in found):
         raise ValueError(
             'epochs must be positive ints for every task, got '
             f'epochs={epochs!r}, later_epochs={later_epochs!r}: {found}'
