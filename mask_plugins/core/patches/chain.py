@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .geometry import Geometry
-from .step import Step, activate_
+from .step import Folded, Step, activate_
 from .tile_plan import TilePlan, tile_plan
 from .tiles import TileIndex, as_rows, gather_tiles, zero_outside
 from .window import Pair
@@ -53,7 +53,7 @@ class Chain:
         self.geometries: Tuple[Geometry, ...] = tuple(
             step.geometry for step in self.steps
         )
-        self._folded: List[Tuple[Optional[Tensor], Optional[Tensor]]] = []
+        self._folded: List[Folded] = []
         self._key: Tuple = ()
         self._crops: Dict[TilePlan, Tuple[int, int, int, int]] = {}
         self._macs: Dict[TilePlan, Tuple[int, int]] = {}
@@ -95,8 +95,7 @@ class Chain:
         window = tiles = gather_tiles(x, plan, index)
         last = len(self.steps) - 1
         for level, step in enumerate(self.steps):
-            tiles = step.on_tiles(tiles, *self._folded[level])
-            tiles = activate_(tiles, step.act)
+            tiles = step.on_tiles(tiles, self._folded[level])
             if level < last and plan.between[level] is not None:
                 # A later operation pads with zeros, not with what the
                 # earlier ones make of zeros.
@@ -112,8 +111,7 @@ class Chain:
         if not self.shortcut:
             return crop
         step = self.shortcut[0]
-        out = step.on_tiles(crop, *self._folded[len(self.steps)])
-        return activate_(out, step.act)
+        return step.on_tiles(crop, self._folded[len(self.steps)])
 
     def _crop(self, plan: TilePlan) -> Tuple[int, int, int, int]:
         """What the shortcut reads of a window: top, left, height, width."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .geometry import Geometry, geometry_of
+from .packed import pack_weight, packed_conv2d
 
 #: Activations that work on each value alone and keep zero at zero or not.
 ELEMENTWISE = (
@@ -24,6 +25,20 @@ ELEMENTWISE = (
     nn.Tanh,
     nn.Identity,
 )
+
+
+class Folded(NamedTuple):
+    """Weights of a step with its normalisation folded in.
+
+    Args:
+        weight (Tensor, optional): None of a pool.
+        bias (Tensor, optional): None without one.
+        packed (Tensor, optional): See :func:`pack_weight`.
+    """
+
+    weight: Optional[Tensor] = None
+    bias: Optional[Tensor] = None
+    packed: Optional[Tensor] = None
 
 
 class Step(NamedTuple):
@@ -95,10 +110,10 @@ class Step(NamedTuple):
         return tuple(t for t in found if t is not None)
 
     @torch.no_grad()
-    def folded(self) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+    def folded(self) -> Folded:
         """Weight and bias with the normalisation folded in."""
         if isinstance(self.op, nn.MaxPool2d):
-            return None, None
+            return Folded()
         weight, bias = self.op.weight.detach(), self.op.bias
         norm = self.norm
         if norm is not None and not isinstance(norm, nn.Identity):
@@ -114,32 +129,38 @@ class Step(NamedTuple):
             weight = weight.double() * scale.view(-1, 1, 1, 1)
             weight, bias = weight.to(dtype), shift.to(dtype)
         bias = None if bias is None else bias.detach()
-        return weight.contiguous(memory_format=torch.channels_last), bias
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        return Folded(weight, bias, pack_weight(self.op, weight))
 
-    def on_tiles(
-        self,
-        tiles: Tensor,
-        weight: Optional[Tensor],
-        bias: Optional[Tensor],
-    ) -> Tensor:
+    def on_tiles(self, tiles: Tensor, folded: Folded) -> Tensor:
         """Apply it to tiles that bring their own padding.
 
         Args:
             tiles (Tensor): :math:`(n, C, h, w)`.
-            weight (Tensor, optional): Folded; None of a pool.
-            bias (Tensor, optional): Folded.
+            folded (Folded): Of this step.
 
         Returns:
-            Tensor: A new tensor, before the activation.
+            Tensor: A new tensor, after the activation.
         """
-        op = self.op
+        op, (weight, bias, packed) = self.op, folded
         if weight is None:
-            return F.max_pool2d(
+            tiles = F.max_pool2d(
                 tiles, op.kernel_size, op.stride, 0, op.dilation
             )
-        return F.conv2d(
-            tiles, weight, bias, op.stride, 0, op.dilation, op.groups
-        )
+        elif (
+            packed is not None
+            and tiles.dtype is torch.float32
+            and not torch.is_autocast_enabled('cpu')
+        ):
+            relu = isinstance(self.act, nn.ReLU)
+            tiles = packed_conv2d(tiles, op, packed, bias, relu)
+            if relu:
+                return tiles
+        else:
+            tiles = F.conv2d(
+                tiles, weight, bias, op.stride, 0, op.dilation, op.groups
+            )
+        return activate_(tiles, self.act)
 
     def macs(self, out_pixels: int) -> int:
         """Multiply-adds for a number of output pixels."""
