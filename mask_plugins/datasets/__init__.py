@@ -3,6 +3,7 @@
 
 from . import samplers, transforms  # noqa: F401  (they register)
 from .class_split import ClassSplit
+from .cifar10_1 import CIFAR10_1
 from .class_subset import ClassSubset
 from .digits import Digits
 from .image_folder import ImageFolder
@@ -14,6 +15,7 @@ from .video_clips import VideoClips
 from .zhou_split_dataset import ZhouSplitDataset
 
 __all__ = [
+    'CIFAR10_1',
     'ClassSplit',
     'ClassSubset',
     'Digits',

@@ -3,11 +3,14 @@
 
 from .accuracy_matrix import draw_accuracy_matrix
 from .curves import draw_curves, draw_overview
+from .embedding_map import draw_embedding_map
 from .figure import figure_to_image, save_figure
+from .linear_probe import draw_linear_probe
 from .mask_density import draw_mask_density
 from .mask_overlap import draw_mask_overlap
 from .patch_distribution import draw_patch_distribution
 from .patches import draw_patch_comparison, draw_patch_grid
+from .retrieval_sheet import draw_retrieval_sheet
 from .schedules import draw_schedules
 from .sweep import draw_sweep
 from .train_times import draw_train_times
@@ -15,12 +18,15 @@ from .train_times import draw_train_times
 __all__ = [
     'draw_accuracy_matrix',
     'draw_curves',
+    'draw_embedding_map',
+    'draw_linear_probe',
     'draw_mask_density',
     'draw_mask_overlap',
     'draw_overview',
     'draw_patch_comparison',
     'draw_patch_distribution',
     'draw_patch_grid',
+    'draw_retrieval_sheet',
     'draw_schedules',
     'draw_sweep',
     'draw_train_times',

@@ -1,0 +1,102 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""CIFAR-10.1: a new test set for CIFAR-10."""
+
+from pathlib import Path
+from typing import Callable, List, Sequence, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from mask_plugins.registry import DATASETS
+
+SOURCE = 'https://github.com/modestyachts/CIFAR-10.1/tree/master/datasets'
+# Images in each version, as its authors give them.
+SIZES = dict(v4=2021, v6=2000)
+
+
+@DATASETS.register_module()
+class CIFAR10_1(BaseDataset):
+    """The test set of "Do CIFAR-10 Classifiers Generalize to CIFAR-10?".
+
+    Recht et al., 2018, https://arxiv.org/abs/1806.00451. It was collected as
+    CIFAR-10 was, and all of it is for testing. ``data_root`` holds the files
+    as the authors publish them, ``cifar10.1_v6_data.npy`` (uint8,
+    :math:`(N, 32, 32, 3)`, RGB) and ``cifar10.1_v6_labels.npy``; there is no
+    download.
+
+    A sample holds ``img``, a uint8 array of shape ``(32, 32, 3)``, and
+    ``gt_label``, an int, as those of mmpretrain's ``CIFAR10`` do, whose
+    pipelines and data preprocessors fit.
+
+    Args:
+        data_root (str): The folder of the files.
+        version (str): ``'v6'``, 2,000 images, 200 of each class, which the
+            authors recommend, or ``'v4'``, 2,021 images, the version of their
+            first paper. Defaults to ``'v6'``.
+        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
+        **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        ValueError: If ``version`` is another, or the files are no images and
+            labels of that version.
+        FileNotFoundError: If a file is missing; the message says where to
+            get it.
+    """
+
+    METAINFO = dict(
+        classes=(
+            'airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog',
+            'horse', 'ship', 'truck',
+        )
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        data_root: str,
+        version: str = 'v6',
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        **kwargs,
+    ) -> None:
+        if version not in SIZES:
+            raise ValueError(
+                f'version must be one of {tuple(SIZES)}, got {version!r}'
+            )
+        self.version = version
+        kwargs.setdefault('test_mode', True)
+        super().__init__(data_root=data_root, pipeline=pipeline, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read both files and check that they are what they should be."""
+        images, labels = self._read('data'), self._read('labels')
+        size = SIZES[self.version]
+        if images.dtype != np.uint8 or images.shape != (size, 32, 32, 3):
+            raise ValueError(
+                f'{self._path("data")} must hold uint8 images of shape '
+                f'{(size, 32, 32, 3)}, got {images.dtype} of {images.shape}'
+            )
+        fits = labels.shape == (size,) and labels.dtype.kind in 'iu'
+        if not fits or labels.min() < 0 or labels.max() > 9:
+            raise ValueError(
+                f'{self._path("labels")} must hold {size} integers in '
+                f'[0, 9], got {labels.dtype} of shape {labels.shape}'
+            )
+        return [
+            dict(img=image, gt_label=int(label))
+            for image, label in zip(images, labels)
+        ]
+
+    def _path(self, kind: str) -> Path:
+        return Path(self.data_root) / f'cifar10.1_{self.version}_{kind}.npy'
+
+    def _read(self, kind: str) -> np.ndarray:
+        path = self._path(kind)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'there is no file {path}: download {path.name} from '
+                f'{SOURCE} into data_root={str(self.data_root)!r}'
+            )
+        return np.load(path, allow_pickle=False)
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The class of sample ``idx``, as class-balancing wrappers ask."""
+        return [int(self.get_data_info(idx)['gt_label'])]

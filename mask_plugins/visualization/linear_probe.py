@@ -1,0 +1,69 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Accuracy of linear probes against their weight of L2."""
+
+from typing import Any, Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from .figure import color_of, marker_of, new_figure, shared_legend, styled
+
+PARTS = (
+    ('train_top1', 'training set'),
+    ('holdout_top1', 'held-out tenth of it'),
+    ('test_top1', 'test set'),
+)
+
+
+@styled
+def draw_linear_probe(
+    records: Sequence[Mapping[str, Any]], title: str = ''
+) -> Figure:
+    """Draw what a sweep of L2 gave.
+
+    Args:
+        records (Sequence[Mapping]): ``l2``, ``train_top1``, ``holdout_top1``
+            (or None), ``test_top1`` and ``chosen`` of each.
+        title (str): Above the axes. Defaults to ''.
+
+    Returns:
+        Figure: The chosen one has a ring and its accuracy beside it.
+    """
+    figure = new_figure(5.2, 3.6)
+    axes = figure.subplots()
+    weights = [record['l2'] for record in records]
+    for number, (key, label) in enumerate(PARTS):
+        values = [record[key] for record in records]
+        if None in values:
+            continue
+        axes.plot(
+            weights,
+            values,
+            color=color_of(number),
+            marker=marker_of(number),
+            markersize=4,
+            label=label,
+        )
+    for record in records:
+        if record['chosen']:
+            point = record['l2'], record['test_top1']
+            axes.plot(
+                *point,
+                marker='o',
+                markersize=10,
+                markerfacecolor='none',
+                color=color_of(len(PARTS) - 1),
+            )
+            axes.annotate(
+                f'{point[1]:.2f} %',
+                point,
+                xytext=(0, -14),
+                textcoords='offset points',
+                ha='center',
+            )
+    axes.margins(y=0.15)
+    axes.set_xscale('log')
+    axes.set_xlabel(r'weight of L2, $\lambda$')
+    axes.set_ylabel('top-1 accuracy [%]')
+    axes.set_title(title)
+    shared_legend(figure, axes)
+    return figure

@@ -1,0 +1,106 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A probe beside the classifier's accuracy, which it never touches."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mask_plugins.core.linear_probe import LinearProbe
+from mask_plugins.evaluation.data_loading import build_test_set
+from mask_plugins.evaluation.feature_extraction import (
+    build_feature_loader,
+    build_train_set,
+    extract_features,
+)
+from mask_plugins.evaluation.files import read_json_lines
+
+from .feature_runs import build
+
+HOOK = dict(type='mask_plugins.LinearProbeHook')
+AUGMENTED = [
+    dict(type='mask_plugins.SeedSample'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackInputs'),
+]
+
+
+def expected(runner):
+    train, test = (
+        extract_features(
+            runner.model, build_feature_loader(runner.cfg, dataset)
+        )
+        for dataset in (
+            build_train_set(runner.cfg),
+            build_test_set(runner.cfg),
+        )
+    )
+    probe = LinearProbe().fit(train.values, train.labels)
+    return probe.accuracy(test.values, test.labels)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    runner = build(
+        folder, [HOOK], **{'train_dataloader.dataset.pipeline': AUGMENTED}
+    )
+    runner.train()
+    return runner
+
+
+def test_it_is_logged_beside_the_accuracy(trained):
+    lines = read_json_lines(f'{trained.work_dir}/val_log.json')
+    assert 'probe/top1' not in lines[0]
+    assert lines[1]['probe/top1'] == expected(trained)
+    assert lines[1]['probe/train_top1'] >= lines[1]['probe/top1']
+    assert lines[1]['acc1'] == lines[1]['accuracy/top1']
+    hub = trained.message_hub
+    assert hub.get_scalar('val/probe/top1').current() == expected(trained)
+
+
+def test_the_run_is_the_one_without(trained, tmp_path):
+    plain = build(tmp_path, **{'train_dataloader.dataset.pipeline': AUGMENTED})
+    plain.train()
+    other = trained.model.state_dict()
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, other[name]), name
+    line = read_json_lines(f'{tmp_path}/val_log.json')[1]
+    mine = read_json_lines(f'{trained.work_dir}/val_log.json')[1]
+    assert line['acc1'] == mine['acc1']
+
+
+def test_a_test_probes_too(trained, tmp_path):
+    runner = build(tmp_path, [dict(HOOK, interval=1)])
+    runner.model.load_state_dict(trained.model.state_dict())
+    found = runner.test()
+    assert found['probe/top1'] == expected(trained)
+    written = next(Path(tmp_path).glob('*/*.json')).read_text()
+    assert json.loads(written)['probe/top1'] == found['probe/top1']
+
+
+def test_the_average_of_an_ema_hook_is_probed(tmp_path):
+    ema = dict(type='EMAHook', momentum=0.3, evaluate_on_origin=False)
+    runner = build(tmp_path, [ema, HOOK])
+    runner.train()
+    line = read_json_lines(f'{tmp_path}/val_log.json')[-1]
+    average = next(
+        hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook'
+    )
+    runner.model.load_state_dict(average.ema_model.module.state_dict())
+    assert line['probe/top1'] == expected(runner)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(interval=-1), 'interval must be .* got -1'),
+        (dict(limit=1.5), 'limit must be .* got 1.5'),
+        (dict(l2=-1.0), 'l2 must be at least 0, got -1'),
+        (dict(max_iter=0), 'max_iter must be .* got 0'),
+    ],
+)
+def test_bad_settings(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path, [dict(HOOK, **change)])
