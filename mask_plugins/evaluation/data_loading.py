@@ -30,6 +30,26 @@ def test_settings(cfg: Config) -> dict:
     raise ValueError('the config has no test_dataloader or val_dataloader')
 
 
+def test_pipeline(cfg: Config) -> List[Any]:
+    """The transforms of the test images, also of a wrapped dataset's.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    dataset = test_settings(cfg)['dataset']
+    while 'pipeline' not in dataset:
+        inner = dataset.get('dataset', dataset.get('datasets'))
+        # the splits of a dataset have one pipeline
+        inner = inner[0] if isinstance(inner, (list, tuple)) else inner
+        if not isinstance(inner, dict):
+            raise ValueError(
+                'the test dataset of the config has no pipeline: '
+                f'{dataset.get("type")}'
+            )
+        dataset = inner
+    return list(dataset['pipeline'])
+
+
 def build_test_set(cfg: Config) -> Dataset:
     """Build the test set of a config.
 
@@ -143,7 +163,7 @@ def load_files(
     for path in paths:
         if not os.path.isfile(path):
             raise FileNotFoundError(f'there is no image {path}')
-    steps: List[Any] = list(test_settings(cfg)['dataset']['pipeline'])
+    steps: List[Any] = test_pipeline(cfg)
     if not any(_name(step) == LOADER for step in steps):
         resize = dict(type='Resize', scale=(size[1], size[0]))
         steps = [dict(type=LOADER), resize, *steps]
@@ -170,7 +190,7 @@ def channel_order(cfg: Config, from_files: bool) -> str:
     """
     settings = dict(cfg.get('data_preprocessor') or {})
     settings.update(cfg.model.get('data_preprocessor') or {})
-    steps = test_settings(cfg)['dataset']['pipeline']
+    steps = test_pipeline(cfg)
     read = from_files or any(_name(step) == LOADER for step in steps)
     return 'bgr' if read and not settings.get('to_rgb', False) else 'rgb'
 

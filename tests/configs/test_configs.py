@@ -26,6 +26,13 @@ def _scope():
     init_default_scope('mmpretrain')
 
 
+def innermost(dataset):
+    """What wrappers, of a split or a subset, hold: one or several."""
+    if isinstance(dataset, list):
+        return [inner for part in dataset for inner in innermost(part)]
+    return innermost(dataset.dataset) if 'dataset' in dataset else [dataset]
+
+
 @pytest.mark.parametrize('path', BASES + LEAVES, ids=identify)
 def test_config_resolves(path):
     cfg = read(path)
@@ -36,11 +43,9 @@ def test_config_resolves(path):
         # The two together make torch's DataLoader fail.
         assert loader.num_workers > 0 or not loader.persistent_workers
     if cfg.get('train_dataloader') is not None:
-        dataset = cfg.train_dataloader.dataset
-        while 'dataset' in dataset:  # a wrapper, of a split or a subset
-            dataset = dataset.dataset
-        assert dataset.pipeline[0].type == 'mask_plugins.SeedSample'
-        assert cfg.train_pipeline == dataset.pipeline
+        for dataset in innermost(cfg.train_dataloader.dataset):
+            assert dataset.pipeline[0].type == 'mask_plugins.SeedSample'
+            assert cfg.train_pipeline == dataset.pipeline
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=identify)

@@ -36,7 +36,8 @@ class HardGlobalSoftminHead(ClsHead):
         e^{z_{ij}}\Bigr] + \lambda \frac{1}{C^2 - C} \sum_{i \ne j}
         |v_i \cdot v_j|, \qquad a = scale\_num / \alpha
 
-    It is a classification head (``predict`` takes the softmax of the logits)
+    It is a classification head (``predict`` takes the softmax of the logits,
+    and leaves the ``embedding`` for :class:`mask_plugins.RetrievalMetrics`)
     and a head for mmpretrain's ``ImageToImageRetriever``. All is computed in
     fp32 (fp64 for fp64 inputs) under autocast too, by logsumexp, so it is
     finite where the original overflows.
@@ -184,6 +185,17 @@ class HardGlobalSoftminHead(ClsHead):
                 self.pre_logits(feats), centers, self.eps
             )
             return self.scale() * (self.margin - distances), centers
+
+    def predict(
+        self,
+        feats: Union[Tensor, Sequence[Tensor]],
+        data_samples: Optional[List[DataSample]] = None,
+    ) -> List[DataSample]:
+        """Scores and labels, and the unit ``embedding``, (D,)."""
+        data_samples = super().predict(feats, data_samples)
+        for sample, row in zip(data_samples, self.pre_logits(feats)):
+            sample.set_field(row, 'embedding')
+        return data_samples
 
     def loss(
         self,

@@ -1,0 +1,63 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Embeddings to two dimensions, by scikit-learn."""
+
+from typing import List, Tuple
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+METHODS = ('pca', 'tsne')
+
+
+def project(
+    embeddings: Tensor,
+    method: str = 'pca',
+    perplexity: float = 30.0,
+    seed: int = 0,
+) -> Tuple[np.ndarray, List[str]]:
+    """Project unit embeddings.
+
+    Args:
+        embeddings (Tensor): :math:`(N, D)`; scaled to unit length here.
+        method (str): ``'pca'`` or ``'tsne'``. Defaults to 'pca'.
+        perplexity (float): Of t-SNE. Defaults to 30.
+        seed (int): Of t-SNE. Defaults to 0.
+
+    Returns:
+        tuple: Points, :math:`(N, 2)`, and what the two axes are called.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+        ValueError: If an argument is out of range.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method must be of {METHODS}, got {method!r}')
+    count = len(embeddings)
+    if count < 3:
+        raise ValueError(f'a map needs at least 3 images, got {count}')
+    if method == 'tsne' and not 0 < perplexity < count:
+        raise ValueError(
+            f'perplexity must be above 0 and below the {count} images, got '
+            f'{perplexity}'
+        )
+    try:
+        from sklearn.decomposition import PCA
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ImportError(
+            'embedding maps need scikit-learn: pip install scikit-learn'
+        ) from error
+    rows = F.normalize(embeddings.float()).numpy()
+    if method == 'pca':
+        model = PCA(2, svd_solver='full')
+        points = model.fit_transform(rows)
+        shares = 100 * model.explained_variance_ratio_
+        return points, [
+            f'component {number} ({share:.0f} % of the variance)'
+            for number, share in enumerate(shares, 1)
+        ]
+    points = TSNE(
+        2, perplexity=perplexity, init='pca', random_state=seed
+    ).fit_transform(rows)
+    return points, ['t-SNE 1', 't-SNE 2']

@@ -1,0 +1,48 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Embeddings in two dimensions."""
+
+from typing import Any, Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figure import color_of, marker_of, new_figure, styled
+
+LISTED = 16  # classes with an entry in the legend
+
+
+@styled
+def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
+    """A point per image, coloured by class.
+
+    Args:
+        record (Mapping): ``points`` (N, 2), ``labels`` (N,), ``classes``
+            (names), ``axes`` (what they are called) and ``title``.
+
+    Returns:
+        Figure: With more than 16 classes there is no legend, and colours
+        repeat with other markers.
+    """
+    points = np.asarray(record['points'])
+    labels = np.asarray(record['labels'])
+    figure = new_figure(6.2, 5)
+    axes = figure.subplots()
+    present = np.unique(labels)
+    for number, label in enumerate(present):
+        chosen = points[labels == label]
+        axes.scatter(
+            chosen[:, 0],
+            chosen[:, 1],
+            s=12,
+            alpha=0.7,
+            linewidths=0,
+            color=color_of(number),
+            marker=marker_of(number // 8),
+            label=str(record['classes'][label]),
+        )
+    axes.set(title=record['title'])
+    axes.set_xlabel(record['axes'][0])
+    axes.set_ylabel(record['axes'][1])
+    if len(present) <= LISTED:
+        figure.legend(loc='outside right upper', markerscale=2)
+    return figure

@@ -1,0 +1,73 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Queries, and what they found."""
+
+import textwrap
+from typing import Any, Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figure import new_figure, styled
+
+HIT, MISS, UNKNOWN = '#009E73', '#D55E00', '#999999'
+
+
+@styled
+def draw_retrieval_sheet(
+    records: Sequence[Mapping[str, Any]],
+    picture: Callable[[Mapping[str, Any]], np.ndarray],
+) -> Figure:
+    """A row per query: itself, then the nearest images.
+
+    Args:
+        records (Sequence[Mapping]): Of
+            :func:`mask_plugins.evaluation.image_search.search`.
+        picture (Callable): Gives the picture of a query or a result, uint8
+            :math:`(h, w, 3)`, RGB.
+
+    Returns:
+        Figure: Frames are green for the query's class, orange for another,
+        grey where a class is not known.
+    """
+    columns = 1 + max(len(record['results']) for record in records)
+    size = 1.25
+    figure = new_figure(
+        size * columns + 0.3, (size + 0.3) * len(records) + 0.5
+    )
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for row, record in zip(panels, records):
+        _draw(row[0], picture(record), 'black', record['class'] or 'query')
+        for axes, result in zip(row[1:], record['results']):
+            colour = {True: HIT, False: MISS, None: UNKNOWN}[result['hit']]
+            name = result['class']
+            text = f'{result["similarity"]:.2f}'
+            text = f'{text} {name}' if name else text
+            _draw(axes, picture(result), colour, text)
+        for axes in row[1 + len(record['results']) :]:
+            axes.set_axis_off()
+    figure.supxlabel(
+        'first column: query; then the nearest by cosine. Green: same class, '
+        'orange: another, grey: not known',
+        fontsize=8,
+    )
+    return figure
+
+
+def _draw(axes: Axes, image: np.ndarray, colour: str, text: str) -> None:
+    axes.imshow(
+        image, interpolation='nearest' if image.shape[1] < 128 else None
+    )
+    axes.set_title(
+        textwrap.shorten(text, 20, placeholder='…'),
+        fontsize=7.5,
+        color=colour,
+        pad=3,
+    )
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(colour)
+        spine.set_linewidth(2.5)
