@@ -1,0 +1,114 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Dense and gated inference side by side, on a video or a camera."""
+
+import argparse
+import os.path as osp
+
+from mask_plugins.evaluation import cli
+from mask_plugins.evaluation.progress import track
+from mask_plugins.evaluation.stream_cli import add_stream_arguments, prepare
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Run a ResNet over a video twice, densely and computing '
+        'only the patches that have changed. Writes stream_demo.mp4 (active '
+        'patches tinted, latency, skip ratio and error below), a picture '
+        'and the numbers of each frame.',
+        epilog='example: python demo/stream_demo.py video.avi --frames 200 '
+        '--threshold 0.03 --out work_dirs/stream_demo',
+    )
+    add_stream_arguments(parser, frames=120, camera=True)
+    cli.add_output_arguments(parser, 'work_dirs/stream_demo')
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> None:
+    """Run the demonstration."""
+    args = parse_args(argv)
+    with cli.clear_errors():
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare frame by frame, then write and print."""
+    from mask_plugins.evaluation.files import write_json
+    from mask_plugins.evaluation.frame_source import to_input
+    from mask_plugins.evaluation.stream_comparison import (
+        StreamComparison,
+        summarise_stream,
+    )
+    from mask_plugins.evaluation.stream_model import last_feature
+    from mask_plugins.evaluation.video_writer import VideoWriter
+    from mask_plugins.visualization import save_figure
+    from mask_plugins.visualization.stream_charts import (
+        draw_stream,
+        pick_snapshots,
+    )
+    from mask_plugins.visualization.stream_frames import compose_stream_frame
+
+    out = cli.output_folder(args.out, 'work_dirs/stream_demo')
+    setup = prepare(args)
+    comparison = StreamComparison(
+        last_feature(setup.dense),
+        setup.stream,
+        setup.stream.skip_ratio,
+        setup.head,
+    )
+    frames = setup.frames or setup.source
+    total = len(setup.frames) or args.frames
+    wanted, records, snapshots = pick_snapshots(total), [], []
+    path = osp.join(out, 'stream_demo.mp4')
+    with VideoWriter(path) as video:
+        for frame in track(frames, 'frames', total):
+            record = comparison.step(to_input(frame))
+            records.append(record)
+            active = setup.stream.active()
+            if record['frame'] in wanted:
+                snapshots.append((record['frame'], frame, active))
+            video.write(compose_stream_frame(frame, active, record, records))
+    summary = summarise_stream(records)
+    print_summary(setup.title, summary)
+    figure = draw_stream(records, snapshots, setup.title)
+    cli.print_written(
+        [
+            path,
+            save_figure(
+                figure, osp.join(out, f'stream_demo.{args.format}'), dpi=150
+            ),
+            write_json(
+                osp.join(out, 'stream_demo.json'),
+                dict(title=setup.title, summary=summary, frames=records),
+            ),
+        ]
+    )
+
+
+def print_summary(title: str, summary: dict) -> None:
+    """Print the table and one line on what it says."""
+    cli.print_table(
+        ['', 'frames/s', 'p50 ms', 'p95 ms'],
+        [
+            [
+                name,
+                f'{summary[f"fps_{name}"]:.1f}',
+                f'{summary[f"{name}_p50"]:.1f}',
+                f'{summary[f"{name}_p95"]:.1f}',
+            ]
+            for name in ('dense', 'gated')
+        ],
+        title,
+    )
+    print(
+        f'speed-up {summary["speed_up"]:.2f}, skip ratio '
+        f'{summary["skip_ratio"]:.2f}, agreement of the top class '
+        f'{100 * summary["agreement"]:.1f} %, relative L2 error '
+        f'{100 * summary["error_mean"]:.2f} % (p95 '
+        f'{100 * summary["error_p95"]:.2f} %), first frame '
+        f'{summary["first_ms"]:.1f} ms'
+    )
+
+
+if __name__ == '__main__':
+    main()

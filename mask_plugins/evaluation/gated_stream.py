@@ -1,0 +1,173 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""One stream through a gated network, with thresholds that can be set."""
+
+import copy
+from typing import Dict, Mapping, Optional, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mask_plugins.core.patches import (
+    ConstantGate,
+    Gate,
+    StreamBinder,
+    StreamState,
+    apply_gates,
+)
+
+# The last stage reads 16x16 maps at 512 px: smaller tiles are mostly halo.
+PATCH_SIZES = (8, 8, 8, 4)
+
+
+def gate_network(
+    dense: nn.Module,
+    gate='threshold',
+    place: str = 'block',
+    patch_sizes: Sequence[int] = PATCH_SIZES,
+    reuse: str = 'output',
+    rules: Sequence[dict] = (),
+) -> nn.Module:
+    """A copy of a network with gates on its blocks or convolutions.
+
+    Args:
+        dense (nn.Module): Such as of :func:`best_dense`.
+        gate (str | dict): As of ``apply_gates``. Defaults to 'threshold'.
+        place (str): As of ``apply_gates``. Defaults to 'block'.
+        patch_sizes (Sequence[int]): Of ``layer1``, ``layer2``, ... of a
+            ResNet; the first serves all others. Defaults to PATCH_SIZES.
+        reuse (str): As of ``apply_gates``. Defaults to 'output'.
+        rules (Sequence[dict]): After those of the patch sizes.
+            Defaults to ().
+
+    Returns:
+        nn.Module: In eval mode.
+    """
+    network = copy.deepcopy(dense)
+    by_stage = [
+        dict(pattern=f'layer{number}.*', patch_size=size)
+        for number, size in enumerate(patch_sizes, 1)
+        if hasattr(network, f'layer{number}')
+    ]
+    apply_gates(
+        network,
+        gate=gate,
+        place=place,
+        patch_size=patch_sizes[0],
+        reuse=reuse,
+        rules=by_stage + list(rules),
+    )
+    return network
+
+
+class GatedStream:
+    """Run one stream; ask what was skipped; set thresholds by layer.
+
+    Args:
+        network (nn.Module): With gated layers; its gates may be replaced.
+        **options: Of :class:`mask_plugins.core.patches.StreamState`.
+    """
+
+    def __init__(self, network: nn.Module, **options) -> None:
+        self.network = network
+        self.binder = StreamBinder(network)
+        self.layers = self.binder.layers
+        self.gates: Dict[str, Gate] = {
+            name: layer.gate for name, layer in self.layers.items()
+        }
+        self.options = options
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream: the next frame is computed in full."""
+        self.state = StreamState(**self.options)
+        self._before: Dict[str, tuple] = {}
+        self._frame: Dict[str, tuple] = {}
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        """The last feature of the next frame.
+
+        Args:
+            image (Tensor): :math:`(1, 3, H, W)`.
+
+        Returns:
+            Tensor: A cache that the next frame overwrites.
+        """
+        with self.binder.bind(self.state):
+            output = self.network(image)
+        return output[-1] if isinstance(output, (tuple, list)) else output
+
+    def shares(self) -> Dict[str, float]:
+        """Share of active patches in the last frame, by layer.
+
+        Layers whose gate is never asked count as fully active.
+        """
+        stats = self.state.stats()
+        return {
+            name: float(stats[name].active.float().mean())
+            if name in stats and stats[name].active is not None
+            else 1.0
+            for name in self.layers
+        }
+
+    def skip_ratio(self) -> float:
+        """Share of multiply-adds skipped since the last call.
+
+        Of all gated layers, halos and gates counted against it. To be called
+        once per frame.
+        """
+        macs = skipped = 0
+        for name, stats in self.state.stats().items():
+            before = self._before.get(name, (0, 0))
+            now = (stats.macs, stats.skipped_macs)
+            self._before[name] = now
+            macs += now[0] - before[0]
+            skipped += now[1] - before[1]
+        return skipped / macs if macs else 0.0
+
+    def active(self, layer: Optional[str] = None) -> Optional[np.ndarray]:
+        """Patches computed in the last frame, bool, :math:`(h, w)`.
+
+        Args:
+            layer (str, optional): Defaults to None, the first with a record.
+
+        Returns:
+            np.ndarray: None if there is no record of it.
+        """
+        for name, stats in self.state.stats().items():
+            if layer in (None, name) and stats.active is not None:
+                return stats.active.view(stats.active.shape[-2:]).numpy()
+        return None
+
+    def set_thresholds(
+        self,
+        thresholds: Mapping[str, Optional[float]],
+        break_even: Optional[Mapping[str, float]] = None,
+    ) -> None:
+        """Set gates, and forget the stream.
+
+        Args:
+            thresholds (Mapping): By layer; None makes it dense.
+            break_even (Mapping, optional): Shares of active patches above
+                which a layer is dense. Defaults to None: left as they are.
+
+        Raises:
+            ValueError: If a name is of no gated layer.
+        """
+        unknown = (set(thresholds) | set(break_even or ())) - set(self.layers)
+        if unknown:
+            raise ValueError(
+                f'thresholds must name gated layers, {list(self.layers)}, '
+                f'got {sorted(unknown)}'
+            )
+        for name, threshold in thresholds.items():
+            gate = self.gates[name]
+            if threshold is None:
+                gate = ConstantGate(True, patch_size=gate.patch_size)
+            else:
+                gate.threshold = threshold
+            self.layers[name].gate = gate
+        for name, share in (break_even or {}).items():
+            self.layers[name].break_even = share
+        self.reset()
