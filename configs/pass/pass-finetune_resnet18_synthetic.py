@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-load_from = 'work_dirs/pass-pretrain_resnet18_synthetic/epoch_4.pth'
+load_from = 'work_dirs/pass-pretrain_resnet18_synthetic/epoch_6.pth'
 model = dict(running_mode='FineTuning', compare_dense=True)
 custom_hooks = _base_.custom_hooks + [
     dict(type='mask_plugins.RunningModeHook', mode='FineTuning'),

@@ -7,7 +7,11 @@ custom_hooks = _base_.custom_hooks[:-1] + [
         type='mask_plugins.ScheduleHook',
         target='head.budget',
         schedule=dict(
-            type='mask_plugins.LinearSchedule', start=0.0, end=budget
+            type='mask_plugins.LinearSchedule',
+            start=0.0,
+            end=budget,
+            # The last epochs have the whole budget.
+            cooldown=2,
         ),
         name='budget',
     ),

@@ -24,7 +24,7 @@ SMALL = (
     'train_dataloader.dataset.num_clips=8',
     'train_dataloader.dataset.clip_len=2',
     'train_dataloader.batch_size=4',
-    'train_cfg.max_epochs=1',
+    'train_cfg.max_epochs=3',
     'randomness.seed=1',
 )
 
@@ -47,9 +47,9 @@ def test_every_network_has_gates(path):
         )
         hook = HOOKS.build(copy.deepcopy(cfg.custom_hooks[-1]))
         assert hook.target == 'head.budget'
-        schedule = hook.schedule.resolve(100, 10)
+        schedule = hook.schedule.resolve(60, 10)
         assert schedule.value(0) == 0
-        assert schedule.value(99) == pytest.approx(model.head.budget, abs=0.02)
+        assert schedule.value(40) == pytest.approx(model.head.budget, abs=0.02)
         assert cfg.model.head.margin == 200
     assert not cfg.data_preprocessor.to_rgb
 
@@ -99,6 +99,8 @@ def small(name, work_dir, **options):
         if cfg.get(f'{split}_dataloader'):
             cfg[f'{split}_dataloader'].dataset.update(num_clips=2, clip_len=3)
     cfg.train_cfg.max_epochs = 2
+    if 'schedule' in cfg.custom_hooks[-1]:
+        cfg.custom_hooks[-1].schedule.cooldown = 1
     cfg.work_dir = str(work_dir)
     cfg.load_from = None
     cfg.log_level = 'ERROR'
@@ -193,7 +195,7 @@ def test_the_chain_through_mim(tmp_path):
         (
             'pass-finetune',
             (
-                'load_from=work_dirs/pass-pretrain_resnet18_synthetic/epoch_1.pth',
+                'load_from=work_dirs/pass-pretrain_resnet18_synthetic/epoch_3.pth',
             ),
         ),
     ):
@@ -202,7 +204,7 @@ def test_the_chain_through_mim(tmp_path):
             options.append('val_dataloader.dataset.num_clips=2')
             options.append('train_cfg.val_interval=1')
         run('train', 'mmpretrain', config(name), '--cfg-options', *options)
-    checkpoint = 'work_dirs/pass-finetune_resnet18_synthetic/epoch_1.pth'
+    checkpoint = 'work_dirs/pass-finetune_resnet18_synthetic/epoch_3.pth'
     run(
         *('test', 'mmpretrain', config('pass-stream')),
         *('--checkpoint', checkpoint, '--out', 'metrics.json'),

@@ -8,7 +8,7 @@ model = dict(
         zero_init_residual=False,
         gate=gate,
         # Patches of each stage, in pixels of its input map.
-        patch_sizes=(4, 4, 2, 2),
+        patch_sizes=(2, 2, 2, 2),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=5, in_channels=512),

@@ -1,0 +1,81 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gates at equal skip ratios, and accuracy beside speed."""
+
+import json
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+from mask_plugins.engine.run_config import load_config
+from mask_plugins.evaluation.trained_model import build_model
+
+CONFIG = """
+_base_ = ['{root}/configs/pass/pass-stream_resnet18_synthetic.py']
+model = dict(backbone=dict(base_channels=8, stem_channels=8),
+             head=dict(in_channels=64))
+val_dataloader = dict(dataset=dict(num_clips=4, clip_len=4))
+test_dataloader = dict(dataset=dict(num_clips=4, clip_len=4))
+"""
+
+
+@pytest.fixture
+def trained(tmp_path, repo_root):
+    """A config and a checkpoint of weights that mean nothing."""
+    init_default_scope('mmpretrain')
+    config = tmp_path / 'narrow.py'
+    config.write_text(CONFIG.format(root=repo_root))
+    torch.manual_seed(0)
+    model = build_model(load_config(str(config)))
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return str(config), str(path)
+
+
+def load_tool(repo_root, folder, name):
+    import importlib.util
+
+    path = repo_root / 'tools' / folder / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f'{name}_tool', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_compare_gates(trained, tmp_path, repo_root, capsys):
+    config, checkpoint = trained
+    tool = load_tool(repo_root, 'analysis', 'compare_gates')
+    tool.main(
+        [config, checkpoint, checkpoint, '--ratios', '0.5']
+        + ['--out', str(tmp_path / 'out')]
+    )
+    records = json.loads((tmp_path / 'out/compare_gates.json').read_text())
+    assert [r['kind'] for r in records[:3]] == [
+        'learned',
+        'threshold',
+        'random',
+    ]
+    assert {r['seed'] for r in records} == {0, 1}
+    for record in records:
+        assert 0 < record['skip_ratio'] < 1
+        assert 0 <= record['agreement'] <= 100
+    assert (tmp_path / 'out/compare_gates.png').stat().st_size
+    assert '2 seeds' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        tool.main([config, checkpoint, '--ratios', '1.5'])
+    with pytest.raises(SystemExit):
+        tool.main([config, str(tmp_path / 'none.pth')])
+
+
+def test_labelled_benchmark(trained, tmp_path, repo_root):
+    config, checkpoint = trained
+    tool = load_tool(repo_root, 'benchmarks', 'pass_labelled')
+    tool.main(
+        [config, checkpoint, '--thresholds', '0', '0.1', '--clips', '2']
+        + ['--out', str(tmp_path)]
+    )
+    exact, loose = json.loads((tmp_path / 'pass_labelled.json').read_text())
+    assert exact['agreement'] == 100  # everything that changed is computed
+    assert exact['frames'] == 8
+    assert loose['skipped_patches'] >= exact['skipped_patches']
+    assert exact['speed_up'] > 0

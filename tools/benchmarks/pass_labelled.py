@@ -1,0 +1,92 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Top-1 and speed-up of a gated classifier on labelled clips."""
+
+import os.path as osp
+
+from mask_plugins.evaluation import cli
+
+COLUMNS = ('threshold', 'skipped_patches', 'skip_ratio', 'top1', 'dense_top1',
+           'agreement', 'speed_up', 'speed_up_later', 'dense_p50',
+           'gated_p50', 'gated_p95')  # fmt: skip
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = cli.make_parser(
+        'Run a trained gated classifier and its best dense form (norms '
+        'folded, channels-last) over the test clips of its config, frame by '
+        'frame and in turn, at several thresholds. Writes pass_labelled.json.',
+        'pass_labelled',
+        'CONFIG CHECKPOINT --thresholds 0.05 0.1 0.2',
+        'benchmarks',
+    )
+    cli.add_model_arguments(parser)
+    parser.add_argument(
+        '--thresholds',
+        nargs='+',
+        type=float,
+        default=[0.05, 0.1, 0.2],
+        help='relative to the map (default: 0.05 0.1 0.2)',
+    )
+    parser.add_argument(
+        '--clips', type=int, default=20, help='test clips (default: 20)'
+    )
+    cli.add_output_arguments(parser, 'that of the checkpoint')
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    with cli.clear_errors():
+        run(args)
+
+
+def run(args):
+    """Measure, then write."""
+    from mask_plugins.engine import run_config
+    from mask_plugins.evaluation.benchmarks.pass_labelled import (
+        measure_labelled,
+    )
+    from mask_plugins.evaluation.files import write_json
+    from mask_plugins.evaluation.gate_comparison import load_clips
+    from mask_plugins.evaluation.progress import track
+    from mask_plugins.evaluation.trained_model import (
+        config_scope,
+        load_trained_model,
+    )
+    from mask_plugins.registry import DATASETS
+
+    out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
+    cfg = run_config.load_config(
+        args.config, options=cli.parse_options(args.cfg_options)
+    )
+    run_config.check_file(args.checkpoint, 'checkpoint')
+    model = load_trained_model(cfg, args.checkpoint)
+    with config_scope(cfg):
+        dataset = DATASETS.build(
+            dict(cfg.test_dataloader.dataset, indices=args.clips)
+        )
+    clips, labels = load_clips(model, dataset)
+    records = [
+        measure_labelled(
+            model,
+            clips,
+            labels,
+            threshold,
+            lambda x, t=threshold: track(x, f'threshold {t:g}, clips'),
+        )
+        for threshold in args.thresholds
+    ]
+    cli.print_table(
+        list(COLUMNS),
+        [[f'{record[key]:.3g}' for key in COLUMNS] for record in records],
+        f'{records[0]["frames"]} frames; times in ms',
+    )
+    path = osp.join(out, 'pass_labelled.json')
+    write_json(path, records)
+    cli.print_written([path])
+
+
+if __name__ == '__main__':
+    main()
