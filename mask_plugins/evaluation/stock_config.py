@@ -20,6 +20,10 @@ KEPT = (
 )  # fmt: skip
 STOCK_LAYERS = dict(SoftMaskConv2d='Conv2d', SoftMaskLinear='torch.nn.Linear')
 MASK_ARGUMENTS = ('mask_init', 'ticket_scale')
+TEACHING = (
+    'teacher', 'scope', 'kd_loss', 'loss_weight', 'kd_softmax',
+    'detach_target',
+)  # fmt: skip
 _REMOVED = object()
 
 
@@ -52,7 +56,8 @@ def stock_config(cfg: Config) -> StockConfig:
     """Take the masks, and what trains them, out of a config.
 
     ``mask_plugins.MaskedModel`` becomes its module, a layer with soft masks
-    the layer of torch, a masked head the linear one of mmpretrain; hooks and
+    the layer of torch, a masked head the linear one of mmpretrain,
+    ``mask_plugins.ReferenceClassifier`` its student; hooks and
     metrics of this package go, and so does all that is about training. A
     config without masks is only cut to what a test needs.
 
@@ -97,6 +102,8 @@ def _strip(node: Any) -> Any:
         if node.get('data_preprocessor') is not None:
             inner.setdefault('data_preprocessor', node['data_preprocessor'])
         return _strip(inner)
+    if kind == 'MaskedFeatureHead':
+        return _strip(node['head'])
     if kind in ('MaskDensity', 'SeedSample'):
         return _REMOVED
     items = {key: _strip(value) for key, value in node.items()}
@@ -105,7 +112,10 @@ def _strip(node: Any) -> Any:
         return stock_head_config(items)
     if kind == 'TextPrototypeClsHead':
         items.pop('mask', None)
-    if kind in STOCK_LAYERS:
+    if kind == 'ReferenceClassifier':
+        items = {k: v for k, v in items.items() if k not in TEACHING}
+        items['type'] = 'ImageClassifier'
+    elif kind in STOCK_LAYERS:
         items = {k: v for k, v in items.items() if k not in MASK_ARGUMENTS}
         items['type'] = STOCK_LAYERS[kind]
     elif kind == 'SafeCheckpointHook':

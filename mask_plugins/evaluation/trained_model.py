@@ -69,10 +69,10 @@ def load_trained_model(cfg: Config, checkpoint: str) -> nn.Module:
         ValueError: If the weights do not fit.
     """
     loaded = read_run_checkpoint(checkpoint)
-    weights = _take(loaded, averages_unused(cfg), checkpoint)
+    weights = take_trained(loaded, averages_unused(cfg), checkpoint)
     model = build_model(cfg)
     load_weights(model, weights, checkpoint)
-    model._dataset_meta = _dataset_meta(loaded)
+    model._dataset_meta = dataset_meta(loaded)
     # Not chained: backbones of mmpretrain return None from train().
     model.eval()
     return model
@@ -111,10 +111,10 @@ def read_trained(checkpoint: str, trained: bool = False) -> Dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds no weights.
     """
-    return _take(read_run_checkpoint(checkpoint), trained, checkpoint)
+    return take_trained(read_run_checkpoint(checkpoint), trained, checkpoint)
 
 
-def _dataset_meta(loaded: Any) -> Dict[str, List[str]]:
+def dataset_meta(loaded: Any) -> Dict[str, List[str]]:
     """Names of classes, if the checkpoint has them."""
     meta = loaded.get('meta') if isinstance(loaded, dict) else None
     meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
@@ -124,7 +124,22 @@ def _dataset_meta(loaded: Any) -> Dict[str, List[str]]:
     return dict(classes=[str(name) for name in names])
 
 
-def _take(loaded: Any, trained: bool, checkpoint: str) -> Dict[str, Tensor]:
+def take_trained(
+    loaded: Any, trained: bool, checkpoint: str
+) -> Dict[str, Tensor]:
+    """Take the weights out of a checkpoint that was read.
+
+    Args:
+        loaded (Any): What ``read_run_checkpoint`` returned.
+        trained (bool): See :func:`read_trained`.
+        checkpoint (str): Where it comes from, for messages.
+
+    Returns:
+        dict[str, Tensor]: The prefix of a wrapper is taken off.
+
+    Raises:
+        ValueError: If it holds no weights.
+    """
     key = 'state_dict'
     if trained and isinstance(loaded, dict) and 'ema_state_dict' in loaded:
         # EMAHook exchanges the two when it saves, whatever it evaluates.

@@ -1,0 +1,69 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Take the student out of the checkpoint of a run with a teacher."""
+
+from mask_plugins.evaluation import cli, weights_cli
+
+
+def parse_args(argv=None):
+    """Read the command line."""
+    parser = weights_cli.make_parser(
+        'Take the student out of a checkpoint of '
+        'mask_plugins.ReferenceClassifier. Writes a checkpoint of the stock '
+        'classifier, without teacher and tokens, and beside it the config to '
+        'test it with (.py) and a report (.json).',
+        'extract_student',
+        'CONFIG CHECKPOINT --out student.pth',
+    )
+    parser.add_argument('config', help='config file of the run')
+    parser.add_argument('checkpoint', help='its checkpoint')
+    parser.add_argument(
+        '--which',
+        choices=('student', 'teacher'),
+        default='student',
+        help='whose weights: the student, or its snapshot or average '
+        '(default: %(default)s)',
+    )
+    cli.add_config_options(parser)
+    weights_cli.add_file_argument(
+        parser,
+        'the checkpoint, .pth or (which mmengine does not read) .safetensors',
+        'CHECKPOINT_student.pth beside the checkpoint',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    with cli.clear_errors():
+        run(args)
+
+
+def run(args):
+    """Read, choose, then write."""
+    from mask_plugins.engine import run_config
+    from mask_plugins.evaluation.student import extract_student, write_student
+
+    inputs = dict(config=args.config, checkpoint=args.checkpoint)
+    out = weights_cli.output_file(
+        args.out or f'{weights_cli.stem_of(args.checkpoint)}_{args.which}.pth',
+        weights_cli.CHECKPOINTS,
+        ['.py', '.json'],
+        list(inputs.values()),
+    )
+    cfg = run_config.load_config(
+        args.config, options=cli.parse_options(args.cfg_options)
+    )
+    run_config.check_file(args.checkpoint, 'checkpoint')
+    student = extract_student(cfg, args.checkpoint, args.which)
+    rows = [['kept', f'{student.elements:,}']]
+    rows += [[f'left out: {k}', f'{n:,}'] for k, n in student.dropped.items()]
+    cli.print_table(['what', 'elements'], rows)
+    cli.print_written(
+        write_student(student, out, dict(inputs, which=args.which))
+    )
+    weights_cli.print_use(student, out)
+
+
+if __name__ == '__main__':
+    main()
