@@ -2,8 +2,8 @@
 """What is fed? Datasets, parts of them, and transforms."""
 
 from . import samplers, transforms  # noqa: F401  (they register)
-from .class_split import ClassSplit
 from .cifar10_1 import CIFAR10_1
+from .class_split import ClassSplit
 from .class_subset import ClassSubset
 from .digits import Digits
 from .image_folder import ImageFolder

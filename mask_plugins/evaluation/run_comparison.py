@@ -10,14 +10,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 from mmengine.config import Config
 
+from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
 
 SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
-# What two runs of one recipe may differ in.
-NO_RECIPE = (
-    'seed', 'work_dir', 'resume', 'launcher', 'log_level', 'visualizer',
-    'vis_backends', 'experiment_name',
-)  # fmt: skip
 
 
 class Metric(NamedTuple):
@@ -116,8 +112,9 @@ def group_runs(
     """Sort runs into recipes, whose runs differ in their seeds only.
 
     Runs whose configs are equal but for the seed are one group, called after
-    the config. Where no config lies in the work_dir, the path with the seed
-    stripped (``run-seed1``, ``run/seed_1``) is the group.
+    the config; those that ``mim gridsearch`` started, after the settings in
+    which they differ. Where no config lies in the work_dir, the path with the
+    seed stripped (``run-seed1``, ``run/seed_1``) is the group.
 
     Args:
         runs (Sequence[Run]): The runs.
@@ -134,20 +131,40 @@ def group_runs(
     for run in runs:
         recipe = strip_seed(run.name)
         if run.config is not None:
-            plain = _without_seeds(_without_source(run.config.to_dict()))
+            plain = recipe_of(run.config.to_dict())
             recipe = json.dumps(plain, sort_keys=True, default=str)
-        keys.append((run.config_name, recipe))
+        keys.append((base_name(run.config_name), recipe))
     groups = _group(runs, keys)
     names = [_group_name(group) for group in groups.values()]
+    options = _search_labels(names, list(groups.values()))
     unique: Dict[str, List[Run]] = {}
-    for name, group in zip(names, groups.values()):
+    for name, label, group in zip(names, options, groups.values()):
         # One config, several settings: the folders tell them apart.
         if names.count(name) > 1:
-            name = strip_seed(group[0].name)
+            name = label or strip_seed(group[0].name)
         if name in unique:
             name = group[0].name
         unique[name] = group
     return unique
+
+
+def _search_labels(
+    names: Sequence[str], groups: Sequence[List[Run]]
+) -> List[Optional[str]]:
+    """What differs between those of one config that a search started."""
+    labels: List[Optional[str]] = [None] * len(groups)
+    for name in dict.fromkeys(names):
+        same = [i for i, other in enumerate(names) if other == name]
+        first = [groups[index][0] for index in same]
+        searched = any(
+            base_name(r.config_name) != r.config_name for r in first
+        )
+        if not searched or any(run.config is None for run in first):
+            continue
+        plain = [recipe_of(run.config.to_dict()) for run in first]
+        for index, label in zip(same, label_by_options(plain)):
+            labels[index] = f'{name}: {label}'
+    return labels
 
 
 def strip_seed(path: str) -> str:
@@ -165,7 +182,9 @@ def _group(runs: Sequence[Run], keys: Sequence) -> Dict[Any, List[Run]]:
 
 def _group_name(group: Sequence[Run]) -> str:
     name = group[0].config_name
-    return strip_seed(group[0].name) if name is None else SEED.sub('', name)
+    if name is None:
+        return strip_seed(group[0].name)
+    return SEED.sub('', base_name(name) or name)
 
 
 def _match(pattern: str, name: str) -> str:
@@ -177,29 +196,6 @@ def _match(pattern: str, name: str) -> str:
     if found is None:
         raise ValueError(f'--group {pattern!r} does not match {name}')
     return found.group(1) if found.groups() else found.group(0)
-
-
-def _without_source(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Without ``load_from`` where it says from where a run was resumed.
-
-    Otherwise it names the weights that the run started with, and is part of
-    the recipe; None is as good as absent.
-    """
-    if config.get('resume') or config.get('load_from') is None:
-        config.pop('load_from', None)
-    return config
-
-
-def _without_seeds(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            str(key): _without_seeds(item)
-            for key, item in value.items()
-            if key not in NO_RECIPE
-        }
-    if isinstance(value, (list, tuple)):
-        return [_without_seeds(item) for item in value]
-    return value
 
 
 def summarize(
@@ -270,9 +266,13 @@ def mean_curves(
         series = []
         for run in runs:
             value = run.log.val_column(key)
+            epoch, hours = run.log.val_epoch, run.log.val_hours
+            if not np.isfinite(value).any():  # a scalar of the training
+                value = run.log.column(key)
+                epoch, hours = run.log.epoch, run.log.hours
             known = np.isfinite(value)
-            epoch = run.log.val_epoch[known].round(6).tolist()
-            hours = run.log.val_hours[known].tolist()
+            epoch = epoch[known].round(6).tolist()
+            hours = hours[known].tolist()
             series.append(dict(zip(epoch, zip(value[known], hours))))
         common = sorted(set(series[0]).intersection(*series[1:]))
         if not common:

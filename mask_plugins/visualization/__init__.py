@@ -2,6 +2,7 @@
 """What is drawn? Pure functions: arrays or JSON in, matplotlib figure out."""
 
 from .accuracy_matrix import draw_accuracy_matrix
+from .accuracy_rank import draw_accuracy_rank
 from .curves import draw_curves, draw_overview
 from .embedding_map import draw_embedding_map
 from .figure import figure_to_image, save_figure
@@ -17,6 +18,7 @@ from .train_times import draw_train_times
 
 __all__ = [
     'draw_accuracy_matrix',
+    'draw_accuracy_rank',
     'draw_curves',
     'draw_embedding_map',
     'draw_linear_probe',

@@ -26,9 +26,10 @@ def parse_args(argv=None):
     parser.add_argument(
         '--metrics',
         nargs='+',
-        default=['acc1'],
         metavar='KEY[:max|:min]',
-        help='keys of val_log.json, and which end is better (default: acc1)',
+        help='keys of val_log.json or train_log.json, and which end is better '
+        '(default: acc1, and where there are any, RankMe, linear probe, k-NN '
+        'and accuracies on other test sets)',
     )
     parser.add_argument(
         '--include-unfinished',
@@ -48,18 +49,23 @@ def main(argv=None):
 
 def run(args):
     """Read, compare, then write."""
+    from mask_plugins.evaluation import run_columns, run_tables
     from mask_plugins.evaluation import run_comparison as comparison
-    from mask_plugins.evaluation import run_tables
     from mask_plugins.evaluation.files import write_json, write_text
-    from mask_plugins.visualization import draw_curves, save_figure
+    from mask_plugins.visualization import (
+        draw_accuracy_rank,
+        draw_curves,
+        save_figure,
+    )
 
     paths = [osp.abspath(folder) for folder in args.work_dirs]
     common = osp.commonpath(paths)
     if len(paths) > 1 and common == osp.abspath(osp.sep):
         common = '.'
     out = cli.output_folder(args.out, common)
-    metrics = [comparison.Metric.parse(text) for text in args.metrics]
+    metrics = [comparison.Metric.parse(text) for text in args.metrics or ()]
     runs, notes = read(args)
+    metrics = metrics or run_columns.default_metrics(runs)
     groups = comparison.group_runs(runs, args.group)
     rows = comparison.summarize(groups, metrics)
     figures = {}
@@ -67,14 +73,18 @@ def run(args):
         curves = comparison.mean_curves(groups, metric.key)
         if curves:
             suffix = f'_{metric.key}'.replace('/', '-') if number else ''
-            label = metric.key
-            if metric.key in ('acc1', 'acc5'):
-                label = f'top-{metric.key[-1]} accuracy [%]'
             title = ''
             if any('spread' in curve for curve in curves):
                 title = 'mean and standard deviation over seeds'
             figures[f'compare_runs{suffix}'] = draw_curves(
-                curves, label, title
+                curves, axis_label(metric), title
+            )
+    rank = run_columns.rank_metric(metrics)
+    if rank is not None and metrics[0] is not rank:
+        points = run_columns.accuracy_and_rank(rows, metrics[0].key, rank.key)
+        if points:
+            figures['compare_runs_accuracy-rank'] = draw_accuracy_rank(
+                points, axis_label(metrics[0]), axis_label(rank)
             )
     cells = [run_tables.cells(row) for row in rows]
     cli.print_table(run_tables.header(rows), cells)
@@ -90,6 +100,19 @@ def run(args):
         path = osp.join(out, f'{name}.{args.format}')
         written.append(save_figure(figure, path))
     cli.print_written(written)
+
+
+def axis_label(metric):
+    """What an axis calls a metric."""
+    known = {
+        'acc1': 'top-1 accuracy [%]',
+        'acc5': 'top-5 accuracy [%]',
+        'rankme/rank': 'RankMe',
+        'rank': 'RankMe of training batches',
+        'probe/top1': 'accuracy of the linear probe [%]',
+        'knn/top1': 'k-NN accuracy [%]',
+    }
+    return known.get(metric.key, metric.key)
 
 
 def read(args):

@@ -1,0 +1,55 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Accuracy against the rank of the features."""
+
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figure import color_of, marker_of, new_figure, shared_legend, styled
+
+
+@styled
+def draw_accuracy_rank(
+    groups: Sequence[Mapping[str, Any]],
+    accuracy: str = 'top-1 accuracy [%]',
+    rank: str = 'RankMe',
+) -> Figure:
+    """Draw where runs end: each a point, groups by colour and marker.
+
+    Args:
+        groups (Sequence[Mapping]): ``name``, and arrays ``rank`` and
+            ``accuracy`` of equal length, one entry per run.
+        accuracy (str): Label of the y axis.
+        rank (str): Label of the x axis.
+
+    Returns:
+        Figure: Of several runs the mean is large, with bars of one standard
+        deviation.
+    """
+    figure = new_figure(5.4, 4.0)
+    axes = figure.subplots()
+    for number, group in enumerate(groups):
+        x = np.asarray(group['rank'], dtype=float)
+        y = np.asarray(group['accuracy'], dtype=float)
+        several = len(x) > 1
+        color = color_of(number)
+        if several:
+            axes.scatter(x, y, s=10, color=color, alpha=0.4, linewidths=0)
+        axes.errorbar(
+            x.mean(),
+            y.mean(),
+            xerr=x.std(ddof=1) if several else None,
+            yerr=y.std(ddof=1) if several else None,
+            color=color,
+            marker=marker_of(number),
+            markersize=6,
+            linestyle='none',
+            elinewidth=1,
+            label=f'{group["name"]} (n = {len(x)})',
+        )
+    axes.margins(0.1)
+    axes.set_xlabel(rank)
+    axes.set_ylabel(accuracy)
+    shared_legend(figure, axes, columns=2)
+    return figure
