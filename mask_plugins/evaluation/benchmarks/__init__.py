@@ -2,12 +2,14 @@
 """How fast is it, and how much memory does it take?"""
 
 from .pss import PSSBenchmark
+from .reference_models import ReferenceModelBenchmark
 from .timing import Case, Spread, peak_memory, time_interleaved
 from .weight_masks import WeightMaskBenchmark
 
 __all__ = [
     'Case',
     'PSSBenchmark',
+    'ReferenceModelBenchmark',
     'Spread',
     'WeightMaskBenchmark',
     'peak_memory',

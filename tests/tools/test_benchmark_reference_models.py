@@ -1,0 +1,59 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The benchmark measures what it says; none of this depends on a time."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from mask_plugins.evaluation.benchmarks import ReferenceModelBenchmark
+from mask_plugins.evaluation.benchmarks.reference_models import METHODS
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools' / 'benchmarks' / 'reference_models.py'
+SMALL = dict(channels=4, batch_size=2, rounds=1, rows=300, dims=16)
+
+
+def test_tool(tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'sub' / 'reference.json'
+    small = [
+        part
+        for key, value in SMALL.items()
+        for part in (f'--{key.replace("_", "-")}', str(value))
+    ]
+    args = [str(TOOL), '--quick', *small, '--device', 'cpu', '--out', str(out)]
+    monkeypatch.setattr(sys, 'argv', args)
+    runpy.run_path(str(TOOL), run_name='__main__')
+    printed = capsys.readouterr().out
+    assert 'KD: training step to CE' in printed
+    assert 'target 1.4' in printed
+    assert out.with_suffix('.png').stat().st_size
+    result = json.loads(out.read_text())
+    rows = {row['method']: row for row in result['steps']}
+    assert list(rows) == list(METHODS)
+    assert rows['CE']['to_ce']['median'] == 1
+    assert [row['network'] for row in result['ema']] == ['ResNet-18', 'ViT-S']
+    assert result['rankme']['relative_error'] < 1e-6
+    assert 1 < result['rankme']['values']['svd'] < 16
+
+
+def test_the_methods_are_what_they_say():
+    benchmark = ReferenceModelBenchmark(**SMALL)
+    for name, (teacher, scope, masked) in METHODS.items():
+        model = benchmark.network(name)
+        assert hasattr(model, 'teacher') == (teacher is not None)
+        assert model.training
+        if teacher is not None:
+            assert model.teacher.active
+            assert model.scope == scope
+            own = dict(model.student_network().named_children())
+            assert ('backbone' in own) == (scope == 'whole')
+        assert hasattr(model.head, 'mask_ratio') == (masked is not None)
+
+
+@pytest.mark.parametrize('name', ['channels', 'batch_size', 'rows', 'dims'])
+def test_bad_input(name):
+    with pytest.raises(ValueError, match=f'{name} must be at least'):
+        ReferenceModelBenchmark(**{name: 0})
