@@ -65,12 +65,15 @@ def measure_layer_costs(
         times = time_interleaved(cases, rounds, warmup=1)
         # The lower quartile: what disturbs only ever makes it longer.
         low = {key: Spread.of(values).low for key, values in times.items()}
-        costs[name] = LayerCost.fit(
-            low['dense'], low['gate'], real, [low[s] for s in shares]
-        )
+        seconds = [low[share] for share in shares]
+        if len(set(real)) > 1:
+            cost = LayerCost.fit(low['dense'], low['gate'], real, seconds)
+        else:  # a map of few patches: all or nothing
+            cost = LayerCost(low['dense'], low['gate'], 0.0, seconds[-1])
+        costs[name] = cost
         log(
             f'{name}: dense {1000 * low["dense"]:.2f} ms, break-even at '
-            f'{costs[name].break_even:.2f} active'
+            f'{cost.break_even:.2f} active'
         )
     return costs
 
@@ -110,11 +113,6 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
             copy_patches(target, x, plan, index)
 
         cases[share] = Case(sparse)
-    if len(set(real)) < 2:  # a map of few patches
-        real[-1] = 1.0
-        cases[shares[-1]] = Case(
-            lambda: sparse(torch.ones(1, *plan.grid, dtype=torch.bool))
-        )
     return cases, real
 
 

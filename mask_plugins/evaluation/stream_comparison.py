@@ -21,7 +21,7 @@ def relative_error(output: Tensor, target: Tensor) -> float:
     Returns:
         float: 0 if both are zero.
     """
-    output, target = output.double(), target.double()
+    output, target = output.detach().double(), target.detach().double()
     difference = torch.linalg.vector_norm(output - target)
     norm = torch.linalg.vector_norm(target)
     if norm == 0:

@@ -164,3 +164,40 @@ def pick_snapshots(count: int, wanted: int = 3) -> List[int]:
         return list(range(count))
     at = np.linspace(1, count - 1, min(wanted, count - 1)).round().astype(int)
     return sorted(set(at.tolist()))
+
+
+@styled
+def plot_pass_stream(result: Mapping) -> Figure:
+    """The layer and the frontier of the stream benchmark.
+
+    Args:
+        result (Mapping): What ``PassStreamBenchmark.run`` returned.
+
+    Returns:
+        Figure: Speed-up of a layer over its skip ratio on the left, that of
+        the network over its error on the right.
+    """
+    figure = new_figure(8.4, 3.6)
+    left, right = figure.subplots(1, 2)
+    rows = result.get('layer', ())
+    if rows:
+        medians = np.array([row['speed_up']['median'] for row in rows])
+        low = np.array([row['speed_up']['low'] for row in rows])
+        high = np.array([row['speed_up']['high'] for row in rows])
+        left.errorbar([row['skip'] for row in rows], medians,
+                      yerr=[medians - low, high - medians], capsize=2,
+                      color=color_of(0), marker=marker_of(0))  # fmt: skip
+    left.axhline(1, color='black', linewidth=0.8)
+    left.set(xlabel='skip ratio', ylabel='speed-up over dense',
+             title='3x3 convolution, 64 channels, 56x56')  # fmt: skip
+    left.set_ylim(bottom=0)
+    if result.get('frontier'):
+        draw_frontier(right, {'per layer': result['frontier']})
+    machine, settings = result['machine'], result['settings']
+    figure.suptitle(
+        f'{machine["cpu"]}, {machine["threads"]} threads; ResNet-'
+        f'{settings["depth"]} at {settings["size"]} px, {settings["video"]}, '
+        'random weights',
+        fontsize='small',
+    )
+    return figure

@@ -1,0 +1,319 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What skipping patches gains: a layer, a video, exactness, memory."""
+
+from typing import Callable, Dict, List, Optional, Sequence
+
+import torch
+from torch import nn
+
+from mask_plugins.core.patches import RandomGate, gate_module
+
+from ..frame_source import FrameSource, to_input
+from ..gate_calibration import (
+    GRID,
+    ClipTrials,
+    calibrate,
+    measure_layer_costs,
+)
+from ..gated_stream import PATCH_SIZES, GatedStream, gate_network
+from ..stream_comparison import StreamComparison, summarise_stream
+from ..stream_model import (
+    best_dense,
+    last_feature,
+    random_head,
+    random_resnet,
+)
+from .statistics import machine, ratios, spread, spread_ms, target
+from .timing import Case, time_interleaved
+
+PARTS = ('layer', 'frontier', 'exact', 'memory')
+LAYER_LIMITS = {0.0: 0.95, 0.5: 1.2, 0.7: 1.8, 0.9: 3.0}
+SPEED_LIMITS = {0.1: 1.8, 0.25: 2.4}
+EXACT_LIMIT = 1e-5
+MEMORY_LIMIT = 2.0
+
+
+class PassStreamBenchmark:
+    """Gated layers and networks against the best dense ones, interleaved.
+
+    The dense network has its norms folded and runs channels_last with the
+    same threads. Weights are random, norms calibrated on the first frames.
+
+    Args:
+        video (str, optional): File or folder; None draws a scene.
+        parts (Sequence[str]): Of ``PARTS``. Defaults to all.
+        depth (int): Of the ResNet. Defaults to 18.
+        size (int): Pixels. Defaults to 512.
+        patch_sizes (Sequence[int]): Of the stages. Defaults to PATCH_SIZES.
+        place (str): ``'block'`` or ``'conv'``. Defaults to ``'block'``.
+        errors (Sequence[float]): Targets of the frontier. Defaults to
+            (0.1, 0.25).
+        margin (float): Share of a target that calibration aims at, as frames
+            it has not seen err more. Defaults to 0.9.
+        calibration_frames (int): Of the first half. Defaults to 12.
+        judged_frames (int): Of the second half, consecutive. Defaults to
+            150.
+        exact_frames (int): Defaults to 500.
+        rounds (int): Measurements of a layer. Defaults to 30.
+        seed (int): Defaults to 0.
+        log (Callable): Where progress goes. Defaults to ``print``.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+
+    def __init__(
+        self,
+        video: Optional[str] = None,
+        parts: Sequence[str] = PARTS,
+        depth: int = 18,
+        size: int = 512,
+        patch_sizes: Sequence[int] = PATCH_SIZES,
+        place: str = 'block',
+        errors: Sequence[float] = tuple(SPEED_LIMITS),
+        margin: float = 0.9,
+        calibration_frames: int = 12,
+        judged_frames: int = 150,
+        exact_frames: int = 500,
+        rounds: int = 30,
+        seed: int = 0,
+        log: Callable[[str], None] = print,
+    ) -> None:
+        unknown = set(parts) - set(PARTS)
+        if unknown or not parts:
+            raise ValueError(f'parts must be of {PARTS}, got {list(parts)}')
+        for name, value in (
+            ('calibration_frames', calibration_frames),
+            ('judged_frames', judged_frames),
+            ('exact_frames', exact_frames),
+        ):
+            if value < 2:
+                raise ValueError(f'{name} must be at least 2, got {value}')
+        if not 0 < margin <= 1:
+            raise ValueError(f'margin must be in (0, 1], got {margin}')
+        if not errors or min(errors) <= 0:
+            raise ValueError(f'errors must be above 0, got {list(errors)}')
+        self.video, self.parts, self.depth = video, tuple(parts), depth
+        self.size, self.patch_sizes = size, tuple(patch_sizes)
+        self.place, self.errors, self.margin = place, tuple(errors), margin
+        self.frames = dict(
+            calibration=calibration_frames,
+            judged=judged_frames,
+            exact=exact_frames,
+        )
+        self.rounds, self.seed, self.log = rounds, seed, log
+
+    # ------------------------------------------------------------------ run
+    def run(self) -> dict:
+        """Measure.
+
+        Returns:
+            dict: Plain data: ``settings``, ``machine``, one entry per part,
+            ``targets``.
+        """
+        result = dict(settings=self.settings(), machine=machine('cpu'))
+        if 'layer' in self.parts:
+            result['layer'] = self._measure_layer()
+        if set(self.parts) & {'frontier', 'exact', 'memory'}:
+            first = self._images(4)
+            dense = best_dense(random_resnet(first, self.depth, self.seed))
+            if 'frontier' in self.parts:
+                result['frontier'] = self._measure_frontier(dense)
+            if 'exact' in self.parts:
+                result['exact'] = self._measure_exact(dense)
+            if 'memory' in self.parts:
+                result['memory'] = self._measure_memory(dense, first)
+        result['targets'] = list(self._targets(result))
+        return result
+
+    def settings(self) -> dict:
+        """What was asked for; the video by its name alone."""
+        return dict(
+            video=FrameSource(self.video).name,
+            parts=list(self.parts),
+            depth=self.depth,
+            size=self.size,
+            patch_sizes=list(self.patch_sizes),
+            place=self.place,
+            errors=list(self.errors),
+            margin=self.margin,
+            frames=self.frames,
+            rounds=self.rounds,
+            seed=self.seed,
+        )
+
+    # -------------------------------------------------------------- measure
+    def _images(self, count: int, skip: int = 0) -> List[torch.Tensor]:
+        source = FrameSource(
+            self.video, size=self.size, limit=count, skip=skip, seed=self.seed
+        )
+        return [to_input(frame) for frame in source]
+
+    def _half(self) -> int:
+        """Number of the first frame of the second half."""
+        if self.video is None:
+            return self.frames['calibration']
+        return sum(1 for _ in FrameSource(self.video, size=16)) // 2
+
+    def _measure_layer(self) -> List[dict]:
+        """A 3x3 convolution, 64 channels, 56x56, through its gated layer.
+
+        The gate draws at random, so that the share is set; the share at
+        which nothing is skipped is the threshold gate's on a new frame.
+        """
+        torch.manual_seed(self.seed)
+        x = torch.randn(1, 64, 56, 56)
+        frames = [
+            (x + i * torch.randn_like(x)).contiguous(
+                memory_format=torch.channels_last
+            )
+            for i in (0, 1)
+        ]
+        conv = nn.Conv2d(64, 64, 3, padding=1).eval()
+        conv = conv.to(memory_format=torch.channels_last)
+        cases: Dict = dict(dense=Case(_loop(conv, frames)))
+        for skip in LAYER_LIMITS:
+            gated = nn.Sequential(_copy_of(conv)).eval()
+            gate = 'threshold'
+            if skip:
+                gate = RandomGate(skip, seed=self.seed, patch_size=8)
+            gate_module(gated[0], gate)
+            stream = GatedStream(gated, scene_cut=0.0)
+            stream(frames[0])
+            cases[skip] = Case(_loop(stream, frames))
+        self.log(f'layer: {len(cases)} cases, interleaved')
+        times = time_interleaved(cases, self.rounds, iters=20, warmup=3)
+        return [
+            dict(
+                skip=skip,
+                ms=spread_ms(times[skip]),
+                dense_ms=spread_ms(times['dense']),
+                speed_up=spread(ratios(times['dense'], times[skip])),
+            )
+            for skip in LAYER_LIMITS
+        ]
+
+    @torch.no_grad()
+    def _measure_frontier(self, dense: nn.Module) -> List[dict]:
+        half = self._half()
+        count = self.frames['calibration']
+        images = self._images(count, skip=max(0, (half - count) // 2))
+        gate = dict(type='threshold', threshold=GRID[0])
+        network = gate_network(dense, gate, self.place, self.patch_sizes)
+        stream = GatedStream(network)
+        costs = measure_layer_costs(stream, images[0], log=self.log)
+        trials = ClipTrials(stream, [images], last_feature(dense), costs)
+        judged = self._images(self.frames['judged'], skip=half)
+        rows = []
+        for limit in self.errors:
+            trial = calibrate(trials, GRID, limit * self.margin, log=self.log)
+            even = {name: cost.break_even for name, cost in costs.items()}
+            stream.set_thresholds(trial.thresholds, even)
+            comparison = StreamComparison(
+                last_feature(dense),
+                stream,
+                stream.skip_ratio,
+                random_head(512 if self.depth < 50 else 2048),
+            )
+            summary = summarise_stream(list(comparison.run(judged)))
+            self.log(
+                f'error {summary["error_mean"]:.3f}, speed-up '
+                f'{summary["speed_up"]:.2f} (aimed at {limit})'
+            )
+            rows.append(
+                dict(
+                    summary,
+                    target=limit,
+                    calibration_error=trial.error,
+                    modelled_speed_up=trials.dense_seconds / trial.cost,
+                    thresholds=trial.thresholds,
+                    skip_ratios=trial.skip_ratios,
+                )
+            )
+        return rows
+
+    @torch.no_grad()
+    def _measure_exact(self, dense: nn.Module) -> dict:
+        stream = GatedStream(
+            gate_network(dense, 'exact', self.place, self.patch_sizes)
+        )
+        feature = last_feature(dense)
+        comparison = StreamComparison(feature, stream, stream.skip_ratio)
+        source = FrameSource(
+            self.video,
+            size=self.size,
+            limit=self.frames['exact'],
+            seed=self.seed,
+        )
+        records = []
+        for frame in source:
+            records.append(comparison.step(to_input(frame)))
+            if len(records) % 50 == 0:
+                self.log(f'exact: {len(records)} frames')
+        summary = summarise_stream(records)
+        return dict(summary, error_max=max(r['error'] for r in records))
+
+    @torch.no_grad()
+    def _measure_memory(self, dense: nn.Module, images) -> dict:
+        stream = GatedStream(
+            gate_network(dense, 'exact', self.place, self.patch_sizes)
+        )
+        for image in images[:2]:
+            stream(image)
+        state = stream.state
+        held, outputs = state.memory_bytes(), state.cached_bytes()
+        return dict(
+            state_mib=held / 2**20,
+            outputs_mib=outputs / 2**20,
+            to_outputs=held / outputs,
+        )
+
+    def _targets(self, result: dict):
+        for row in result.get('layer', ()):
+            yield target(
+                f'layer, skip {row["skip"]:g}: speed-up',
+                row['speed_up']['median'],
+                LAYER_LIMITS[row['skip']],
+                at_least=True,
+            )
+        for row in result.get('frontier', ()):
+            limit = row['target']
+            name = f'video, aimed at error {limit:g}'
+            yield target(f'{name}: mean error', row['error_mean'], limit)
+            if limit in SPEED_LIMITS:
+                yield target(
+                    f'{name}: speed-up',
+                    row['speed_up'],
+                    SPEED_LIMITS[limit],
+                    at_least=True,
+                )
+        if 'exact' in result:
+            yield target(
+                f'exact gate, {self.frames["exact"]} frames: largest error',
+                result['exact']['error_max'],
+                EXACT_LIMIT,
+            )
+        if 'memory' in result:
+            yield target(
+                'memory: state to the outputs it caches',
+                result['memory']['to_outputs'],
+                MEMORY_LIMIT,
+            )
+
+
+def _copy_of(conv: nn.Conv2d) -> nn.Conv2d:
+    copy = nn.Conv2d(64, 64, 3, padding=1)
+    copy.load_state_dict(conv.state_dict())
+    return copy.to(memory_format=torch.channels_last)
+
+
+def _loop(step: Callable, frames: Sequence[torch.Tensor]) -> Callable:
+    """Calls that see the frames in turn."""
+    count = [0]
+
+    @torch.no_grad()
+    def run():
+        count[0] += 1
+        return step(frames[count[0] % len(frames)])
+
+    return run
