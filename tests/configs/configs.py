@@ -11,6 +11,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from mask_plugins.models.teachers import ensemble_teacher
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
 PROJECTS = ('mmdet', 'mmseg')
@@ -38,7 +40,7 @@ def read(path):
 def build(path):
     """The model, on no device: names and shapes without a second of time."""
     init_default_scope('mmpretrain')
-    with torch.device('meta'), _linspace_on_cpu():
+    with torch.device('meta'), _linspace_on_cpu(), _no_checkpoints():
         return MODELS.build(copy.deepcopy(read(path).model))
 
 
@@ -51,3 +53,14 @@ def _linspace_on_cpu():
         yield
     finally:
         torch.linspace = stock
+
+
+@contextmanager
+def _no_checkpoints():
+    """An ensemble's members are made by other runs."""
+    stock = ensemble_teacher._load
+    ensemble_teacher._load = lambda member, path: None
+    try:
+        yield
+    finally:
+        ensemble_teacher._load = stock
