@@ -1,0 +1,176 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Stream tools through the command line, on a small video of their own."""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mask_plugins.core.patches import StreamBinder, apply_gates
+from mask_plugins.evaluation.benchmarks.pass_stream import PassStreamBenchmark
+from mask_plugins.evaluation.frame_source import FrameSource, to_input
+from mask_plugins.evaluation.gated_stream import GatedStream, gate_network
+from mask_plugins.evaluation.stream_cli import read_gates
+from mask_plugins.evaluation.stream_model import (
+    best_dense,
+    last_feature,
+    random_resnet,
+)
+from mask_plugins.evaluation.video_writer import VideoWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = ('--size', 128)
+
+
+@pytest.fixture(scope='module')
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp('video') / 'moving.avi'
+    with VideoWriter(str(path)) as writer:
+        for frame in FrameSource(size=128, limit=8, seed=1):
+            writer.write(frame)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def dense(video):
+    images = [to_input(f) for f in FrameSource(video, size=128, limit=2)]
+    return best_dense(random_resnet(images))
+
+
+def run(monkeypatch, path, *args):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+    runpy.run_path(str(ROOT / path), run_name='__main__')
+
+
+def test_demo_writes_video_picture_and_numbers(
+    video, tmp_path, monkeypatch, capsys
+):
+    run(monkeypatch, 'demo/stream_demo.py', video, *SIZE, '--out', tmp_path)
+    printed = capsys.readouterr().out
+    assert 'speed-up' in printed
+    assert 'skip ratio' in printed
+    assert 'agreement of the top class' in printed
+    found = json.loads((tmp_path / 'stream_demo.json').read_text())
+    assert len(found['frames']) == 8
+    assert found['frames'][0]['error'] < 1e-5  # computed in full
+    frames = list(FrameSource(str(tmp_path / 'stream_demo.mp4'), size=64))
+    assert len(frames) == 8
+    assert (tmp_path / 'stream_demo.png').stat().st_size
+
+
+def test_demo_without_a_video(tmp_path, monkeypatch, capsys):
+    run(monkeypatch, 'demo/stream_demo.py', *SIZE, '--frames', 3, '--out',
+        tmp_path)  # fmt: skip
+    assert 'synthetic scene, random weights' in capsys.readouterr().out
+
+
+def test_what_is_missing_is_an_error_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys
+):
+    with pytest.raises(SystemExit, match='no video or folder'):
+        run(monkeypatch, 'demo/stream_demo.py', tmp_path / 'none.avi',
+            '--out', tmp_path / 'out')  # fmt: skip
+    (tmp_path / 'a.json').write_text('{}')
+    with pytest.raises(SystemExit, match='must hold "rules"'):
+        run(monkeypatch, 'demo/stream_demo.py', '--gates',
+            tmp_path / 'a.json', '--out', tmp_path / 'out')  # fmt: skip
+    assert not (tmp_path / 'out').exists()
+
+
+def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
+    video, dense, tmp_path, monkeypatch, capsys
+):
+    run(monkeypatch, 'tools/analysis/calibrate_gate.py', video, *SIZE,
+        '--frames', 3, '--target-error', 0.2, '--out', tmp_path)  # fmt: skip
+    assert 'break-even' in capsys.readouterr().out
+    path = tmp_path / 'gates.json'
+    found = json.loads(path.read_text())
+    assert 0 <= found['error'] <= 0.2
+    assert len(found['rules']) == 9
+    for rule in found['rules']:
+        assert rule.get('enabled') is False or 0 <= rule['break_even'] <= 1
+
+    if any(rule.get('enabled', True) for rule in found['rules']):
+        network = best_dense(dense)
+        names = apply_gates(network, rules=read_gates(str(path)))
+        layers = StreamBinder(network).layers
+        for rule in found['rules']:
+            enabled = rule.get('enabled', True)
+            assert (rule['pattern'] in names) == enabled
+            if enabled:
+                gate = layers[rule['pattern']].gate
+                assert gate.threshold == rule['gate']['threshold']
+        more = ('--gates', path)
+    else:
+        more = ()
+    run(monkeypatch, 'tools/analysis/skip_sweep.py', video, *SIZE, '--frames',
+        4, '--thresholds', 0.05, 0.5, *more, '--out', tmp_path)  # fmt: skip
+    rows = json.loads((tmp_path / 'skip_sweep.json').read_text())['rows']
+    assert [r['threshold'] for r in rows][-2:] == [0.05, 0.5]
+    assert rows[-2]['error_mean'] <= rows[-1]['error_mean']
+    assert rows[-2]['skip_ratio'] <= rows[-1]['skip_ratio']
+    assert (tmp_path / 'skip_sweep.png').stat().st_size
+
+
+def test_target_skip_ratio(video, tmp_path, monkeypatch):
+    run(monkeypatch, 'tools/analysis/calibrate_gate.py', video, *SIZE,
+        '--frames', 3, '--target-skip', 0.3, '--out', tmp_path)  # fmt: skip
+    found = json.loads((tmp_path / 'gates.json').read_text())
+    assert found['target_skip'] == 0.3
+    thresholds = [rule['gate']['threshold'] for rule in found['rules']]
+    assert len(thresholds) == 9
+
+
+def test_exact_gates_equal_dense_and_thresholds_can_be_set(video, dense):
+    stream = GatedStream(gate_network(dense, 'exact'))
+    feature = last_feature(dense)
+    still = np.full((128, 128, 3), 90, np.uint8)
+    frames = [*FrameSource(video, size=128, limit=3), still, still]
+    with torch.no_grad():
+        for frame in frames:
+            image = to_input(frame)
+            assert torch.equal(stream(image), feature(image))
+            skipped = stream.skip_ratio()
+    assert skipped > 0.9  # a frame that repeats the last
+    assert not stream.active().any()
+    stream = GatedStream(gate_network(dense))
+    stream.set_thresholds({'conv1': None, 'layer1.0': 0.3}, {'layer1.0': 0.5})
+    assert stream.layers['layer1.0'].gate.threshold == 0.3
+    assert stream.layers['layer1.0'].break_even == 0.5
+    stream(to_input(still))
+    assert stream.shares()['conv1'] == 1
+    with pytest.raises(ValueError, match='must name gated layers'):
+        stream.set_thresholds({'layer9': 0.1})
+
+
+def test_benchmark(video, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'sub' / 'pass.json'
+    run(monkeypatch, 'tools/benchmarks/pass_stream.py', video, '--quick',
+        '--calibration-frames', 2, '--judged-frames', 3, '--exact-frames', 4,
+        '--errors', 0.25, '--rounds', 1, '--out', out)  # fmt: skip
+    printed = capsys.readouterr().out
+    assert 'exact gate, 4 frames: largest error' in printed
+    result = json.loads(out.read_text())
+    assert result['settings']['video'] == os.path.basename(video)
+    assert result['exact']['error_max'] <= 1e-5
+    assert [row['skip'] for row in result['layer']] == [0, 0.5, 0.7, 0.9]
+    (row,) = result['frontier']
+    assert row['calibration_error'] <= 0.25 * 0.9
+    assert row['frames'] == 2
+    assert 1 < result['memory']['to_outputs'] < 3
+    assert out.with_suffix('.png').stat().st_size
+
+
+def test_benchmark_refuses():
+    with pytest.raises(ValueError, match='parts must be of'):
+        PassStreamBenchmark(parts=['all'])
+    with pytest.raises(ValueError, match='judged_frames must be at least 2'):
+        PassStreamBenchmark(judged_frames=1)
+    with pytest.raises(ValueError, match=r'margin must be in \(0, 1\]'):
+        PassStreamBenchmark(margin=2.0)
