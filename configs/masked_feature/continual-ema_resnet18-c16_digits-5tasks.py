@@ -6,6 +6,6 @@ model = dict(
         _delete_=True,
         type='mask_plugins.EMATeacher',
         mode='ema',
-        momentum=0.002,
+        momentum=0.02,
     )
 )
