@@ -7,8 +7,9 @@ from typing import List, NamedTuple, Optional
 import torch
 from torch import nn
 
+from mask_plugins.models.gated_model import read_rules
+
 from . import cli
-from .files import read_json
 from .frame_source import FrameSource, to_input
 from .gated_stream import PATCH_SIZES, GatedStream, gate_network
 from .stream_model import best_dense, random_head, random_resnet
@@ -94,7 +95,7 @@ def prepare(args: argparse.Namespace) -> Setup:
     source = FrameSource(
         args.video, camera, args.size, args.frames, args.skip, args.seed
     )
-    rules = read_gates(args.gates) if args.gates else ()
+    rules = read_rules(args.gates) if args.gates else ()
     frames: List = []
     if camera is None:
         frames = list(source)
@@ -125,20 +126,3 @@ def prepare(args: argparse.Namespace) -> Setup:
     stream = GatedStream(network, refresh_every=args.refresh_every)
     head = random_head(backbone.feat_dim, seed=args.seed)
     return Setup(frames, source, dense, stream, head, title)
-
-
-def read_gates(path: str) -> List[dict]:
-    """Rules of a file that ``calibrate_gate.py`` wrote.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is something else.
-    """
-    found = read_json(path)
-    rules = found.get('rules') if isinstance(found, dict) else None
-    if not isinstance(rules, list):
-        raise ValueError(
-            f'{path} must hold "rules", as tools/analysis/calibrate_gate.py '
-            'writes them'
-        )
-    return rules

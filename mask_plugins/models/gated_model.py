@@ -1,7 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Put gates on any registered model."""
 
-from typing import Any, Optional, Union
+import json
+import os
+from typing import Any, List, Optional, Sequence, Union
 
 from torch import nn
 
@@ -27,7 +29,8 @@ def build_gated_model(
             project.
         data_preprocessor (dict, optional): The runner adds it for a whole
             model; passed on.
-        **options: See :func:`mask_plugins.core.patches.apply_gates`.
+        **options: See :func:`mask_plugins.core.patches.apply_gates`;
+            ``rules`` may be a file, see :func:`read_rules`.
 
     Returns:
         nn.Module: The model itself, not a wrapper around it.
@@ -41,8 +44,40 @@ def build_gated_model(
         if data_preprocessor is not None:
             module.setdefault('data_preprocessor', data_preprocessor)
         module = MODELS.build(module)
-    apply_gates(module, **{k: plain(v) for k, v in options.items()})
+    options = {key: plain(value) for key, value in options.items()}
+    if 'rules' in options:
+        options['rules'] = read_rules(options['rules'])
+    apply_gates(module, **options)
     return module
+
+
+def read_rules(rules: Union[str, Sequence[dict]]) -> List[dict]:
+    """Rules of ``apply_gates``, or those of a file.
+
+    Args:
+        rules (str | Sequence[dict]): A JSON file with the key ``rules``, as
+            ``tools/analysis/calibrate_gate.py`` writes it, or the rules.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no rules.
+    """
+    if not isinstance(rules, str):
+        return plain(list(rules))
+    if not os.path.isfile(rules):
+        raise FileNotFoundError(f'rules: there is no file {rules}')
+    with open(rules, encoding='utf-8') as file:
+        try:
+            found = json.load(file)
+        except ValueError as error:
+            raise ValueError(f'rules: {rules} is not JSON: {error}') from error
+    listed = found.get('rules') if isinstance(found, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError(
+            f'rules: {rules} must hold a list "rules", as '
+            'tools/analysis/calibrate_gate.py writes it'
+        )
+    return listed
 
 
 def plain(value: Any) -> Any:

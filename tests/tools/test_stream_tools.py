@@ -15,13 +15,13 @@ from mask_plugins.core.patches import StreamBinder, apply_gates
 from mask_plugins.evaluation.benchmarks.pass_stream import PassStreamBenchmark
 from mask_plugins.evaluation.frame_source import FrameSource, to_input
 from mask_plugins.evaluation.gated_stream import GatedStream, gate_network
-from mask_plugins.evaluation.stream_cli import read_gates
 from mask_plugins.evaluation.stream_model import (
     best_dense,
     last_feature,
     random_resnet,
 )
 from mask_plugins.evaluation.video_writer import VideoWriter
+from mask_plugins.models.backbones import GatedResNet
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = ('--size', 128)
@@ -77,7 +77,7 @@ def test_what_is_missing_is_an_error_and_nothing_is_written(
         run(monkeypatch, 'demo/stream_demo.py', tmp_path / 'none.avi',
             '--out', tmp_path / 'out')  # fmt: skip
     (tmp_path / 'a.json').write_text('{}')
-    with pytest.raises(SystemExit, match='must hold "rules"'):
+    with pytest.raises(SystemExit, match='must hold a list "rules"'):
         run(monkeypatch, 'demo/stream_demo.py', '--gates',
             tmp_path / 'a.json', '--out', tmp_path / 'out')  # fmt: skip
     assert not (tmp_path / 'out').exists()
@@ -98,7 +98,8 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
 
     if any(rule.get('enabled', True) for rule in found['rules']):
         network = best_dense(dense)
-        names = apply_gates(network, rules=read_gates(str(path)))
+        names = apply_gates(network, rules=found['rules'])
+        assert GatedResNet(18, rules=str(path)).gated_layers == names
         layers = StreamBinder(network).layers
         for rule in found['rules']:
             enabled = rule.get('enabled', True)

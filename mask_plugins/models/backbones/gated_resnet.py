@@ -6,7 +6,7 @@ from typing import Sequence, Union
 from mmpretrain.models.backbones import ResNet
 
 from mask_plugins.core.patches import apply_gates
-from mask_plugins.models.gated_model import plain
+from mask_plugins.models.gated_model import plain, read_rules
 from mask_plugins.registry import MODELS
 
 PLACES = ('block', 'stage', 'conv')
@@ -38,8 +38,10 @@ class GatedResNet(ResNet):
             ``'output'``.
         break_even (str | float): See there. Defaults to ``'auto'``.
         gate_stem (bool): Gate the first convolution too. Defaults to True.
-        rules (Sequence[dict]): Options of single layers; see
-            :func:`mask_plugins.core.patches.apply_gates`. Defaults to ().
+        rules (str | Sequence[dict]): Options of single layers; see
+            :func:`mask_plugins.core.patches.apply_gates`. A file that
+            ``tools/analysis/calibrate_gate.py`` wrote is read.
+            Defaults to ().
         **kwargs: Of ``ResNet``.
 
     Raises:
@@ -55,7 +57,7 @@ class GatedResNet(ResNet):
         reuse: str = 'output',
         break_even: Union[str, float] = 'auto',
         gate_stem: bool = True,
-        rules: Sequence[dict] = (),
+        rules: Union[str, Sequence[dict]] = (),
         **kwargs,
     ) -> None:
         super().__init__(depth, **kwargs)
@@ -81,7 +83,7 @@ class GatedResNet(ResNet):
             reuse=reuse,
             break_even=break_even,
             stem=gate_stem,
-            rules=by_stage + plain(list(rules)),
+            rules=by_stage + read_rules(rules),
         )
         if place == 'stage':
             self._share_gates()
