@@ -31,10 +31,8 @@ def draw_retrieval_sheet(
         grey where a class is not known.
     """
     columns = 1 + max(len(record['results']) for record in records)
-    size = 1.25
-    figure = new_figure(
-        size * columns + 0.3, (size + 0.3) * len(records) + 0.5
-    )
+    size, rows = 1.25, len(records)
+    figure = new_figure(size * columns + 0.3, (size + 0.3) * rows + 0.5)
     panels = figure.subplots(rows, columns, squeeze=False)
     for row, record in zip(panels, records):
         _draw(row[0], picture(record), 'black', record['class'] or 'query')
