@@ -22,7 +22,17 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 
-vis_backends = [dict(type='LocalVisBackend')]
+# Uncomment a line to log there too, after pip install tensorboard, wandb,
+# mlflow or neptune. wandb works offline with WANDB_MODE=offline, MLflow writes
+# into the work_dir unless it has a tracking_uri, Neptune reads its token from
+# NEPTUNE_API_TOKEN.
+vis_backends = [
+    dict(type='LocalVisBackend'),
+    # dict(type='TensorboardVisBackend'),
+    # dict(type='WandbVisBackend', init_kwargs=dict(project='mask_plugins')),
+    # dict(type='MLflowVisBackend', exp_name='mask_plugins'),
+    # dict(type='NeptuneVisBackend', init_kwargs=dict(project='TEAM/PROJECT')),
+]
 visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
 
 log_level = 'INFO'
