@@ -13,7 +13,6 @@ from .tile_plan import TilePlan
 from .tiles import CHANNELS_LAST, TileIndex, copy_patches, scatter_tiles
 
 
-@torch.no_grad()
 def run_streams(layer, x: Tensor, binding) -> Tensor:
     """Compute what is active, and what must be refreshed.
 
@@ -28,7 +27,8 @@ def run_streams(layer, x: Tensor, binding) -> Tensor:
     Raises:
         ValueError: If the batch does not have one sample per state.
     """
-    with normal_tensors():
+    # In this order: leaving inference mode switches gradients on.
+    with normal_tensors(), torch.no_grad():
         if x.is_inference():
             x = x.clone()
         return _run(layer, x, binding)

@@ -42,16 +42,16 @@ def packed_conv2d(
     conv: nn.Conv2d,
     packed: Tensor,
     bias: Optional[Tensor],
-    relu: bool,
 ) -> Tensor:
-    """A convolution without padding, and a ReLU in the same pass.
+    """A convolution without padding.
+
+    Its own ReLU is not used: it turns NaN into 0.
 
     Args:
         x (Tensor): float32, :math:`(n, C, h, w)`, channels-last.
         conv (nn.Conv2d): Says stride, dilation and groups.
         packed (Tensor): Of :func:`pack_weight`.
         bias (Tensor, optional): :math:`(C_{out},)`.
-        relu (bool): Whether a ReLU follows.
     """
     return torch.ops.mkldnn._convolution_pointwise(
         x,
@@ -61,7 +61,7 @@ def packed_conv2d(
         conv.stride,
         conv.dilation,
         conv.groups,
-        'relu' if relu else 'none',
+        'none',
         [None],
         '',
     )

@@ -152,10 +152,7 @@ class Step(NamedTuple):
             and tiles.dtype is torch.float32
             and not torch.is_autocast_enabled('cpu')
         ):
-            relu = isinstance(self.act, nn.ReLU)
-            tiles = packed_conv2d(tiles, op, packed, bias, relu)
-            if relu:
-                return tiles
+            tiles = packed_conv2d(tiles, op, packed, bias)
         else:
             tiles = F.conv2d(
                 tiles, weight, bias, op.stride, 0, op.dilation, op.groups

@@ -40,14 +40,16 @@ class LearnedGate(Gate):
         """Sampled while training: see :meth:`Gate.decide`."""
         if not self.training:
             return ~(scores <= self.threshold)
+        # What is not a number is computed, never skipped.
+        scores = scores.nan_to_num(1e4, 1e4, -1e4)
         uniform = torch.rand_like(scores).clamp_(1e-6, 1 - 1e-6)
         noise = uniform.log() - torch.log1p(-uniform)
         soft = torch.sigmoid(
             (scores - self.threshold + noise) / self.temperature
         )
-        # ~(<=): what is not a number is computed, never skipped.
-        hard = (~(soft.detach() <= 0.5)).to(soft)
-        return hard + soft - soft.detach()
+        hard = (soft.detach() > 0.5).to(soft)
+        # In this order the value is exactly 0 or 1.
+        return hard + (soft - soft.detach())
 
     def extra_repr(self) -> str:
         """What `print` shows."""

@@ -1,0 +1,98 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The three samples of the original's README, with their mistakes mended."""
+
+import torch
+from torch import nn
+
+from mask_plugins.compat.PASS import MaskGate, MaskMode, RunningMode
+
+
+class YourMaskedConv(nn.Module):
+    """The first sample: a gate before any convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = MaskGate(
+            patch_size=4,
+            patch_num=1024,
+            input_channel=3,
+            output_channel=8,
+            running_mode=RunningMode.FineTuning,
+        )
+        # Mended: one name for the convolution.
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.previous_x = None
+
+    def set_running_mode(self, mode):
+        for p in self.parameters():
+            p.requires_grad_(mode is not RunningMode.GatePreTrain)
+        self.gate.set_running_mode(mode)
+        if mode is RunningMode.GatePreTrain:
+            # Mended: switching back and forth; the gate was frozen before.
+            for p in self.gate.parameters():
+                p.requires_grad_(True)
+
+    def begin(self, x):
+        """Mended: the reference is set on purpose, and detached."""
+        self.previous_x = x.detach()
+
+    def forward(self, x, mask_mode):
+        return self.conv(self.gate(x, self.previous_x, mask_mode))
+
+
+def clip():
+    first = torch.randn(2, 3, 128, 128)
+    second = first + 0.01 * torch.randn_like(first)
+    second[:, :, 40:60, 40:60] = torch.randn(2, 3, 20, 20)
+    return first, second
+
+
+def test_insert_a_gate_before_a_convolution():
+    net = YourMaskedConv()
+    x, _ = clip()
+    # The very first frame has no reference.
+    assert torch.equal(net(x, MaskMode.Positive), net.conv(x))
+
+
+def test_pre_train_the_gate():
+    torch.manual_seed(0)
+    net = YourMaskedConv().train()
+    net.set_running_mode(RunningMode.GatePreTrain)
+    weight = net.conv.weight.clone()
+    triplet = nn.TripletMarginLoss(margin=200, swap=False, reduction='mean')
+    optimizer = torch.optim.Adam(
+        [p for p in net.parameters() if p.requires_grad], 1e-3
+    )
+    # Mended: an optimizer step, two frames, maps flattened for the distance.
+    first, second = clip()
+    net.begin(first)
+    before = [p.clone() for p in net.gate.parameters()]
+    for _ in range(2):
+        anchor, pos, neg = (
+            net(second, mode).flatten(1)
+            for mode in (MaskMode.Anchor, MaskMode.Positive, MaskMode.Negative)
+        )
+        loss = triplet(anchor, pos, neg)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.isfinite()
+    assert torch.equal(net.conv.weight, weight)
+    after = net.gate.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after))
+
+
+def test_fine_tune_then_test():
+    net = YourMaskedConv().train()
+    net.set_running_mode(RunningMode.GatePreTrain)
+    net.set_running_mode(RunningMode.FineTuning)
+    first, second = clip()
+    net.begin(first)
+    net(second, MaskMode.Positive).square().mean().backward()
+    assert net.conv.weight.grad is not None
+    assert all(p.grad is None for p in net.gate.parameters())
+    net.eval()
+    net.set_running_mode(RunningMode.Test)
+    with torch.no_grad():
+        out = net(second, MaskMode.Positive)
+        assert torch.equal(out, net(second, MaskMode.Positive))

@@ -1,0 +1,196 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gates, MaskGate and the running modes."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mask_plugins.core.patches import (
+    GATES,
+    MaskGate,
+    MaskMode,
+    RunningMode,
+    build_gate,
+    compose,
+    set_running_mode,
+    upsample_patches,
+)
+
+OPTIONS = dict(convmixer=dict(patch_num=16, dim=8, depth=1, fc_dim=8))
+
+
+def frames(batch=2):
+    x = torch.randn(batch, 3, 16, 16)
+    ref = x.clone()
+    ref[:, :, 4:8, 8:12] += 1  # patch (1, 2) of 4x4
+    return x, ref
+
+
+def gate_of(name, **kwargs):
+    options = dict(OPTIONS.get(name, {}), type=name, patch_size=4)
+    return build_gate({**options, **kwargs}, channels=3)
+
+
+@pytest.mark.parametrize('name', sorted(GATES))
+def test_interface(name):
+    gate = gate_of(name).eval()
+    x, ref = frames()
+    scores = gate.scores(x, ref)
+    assert scores.shape == (2, 4, 4)
+    assert scores.dtype is torch.float32
+    active = gate(x, ref)
+    assert active.dtype is torch.bool
+    assert active.shape == (2, 4, 4)
+    assert gate.macs(3, gate.window_of(x)) >= 0
+
+
+@pytest.mark.parametrize('name', ['exact', 'threshold', 'topk', 'all', 'none'])
+def test_decisions(name):
+    x, ref = frames()
+    expected = torch.zeros(2, 4, 4, dtype=torch.bool)
+    expected[:, 1, 2] = True
+    if name in ('all', 'none'):
+        expected[:] = name == 'all'
+    kwargs = dict(k=1) if name == 'topk' else {}
+    gate = gate_of(name, **kwargs)
+    assert torch.equal(gate(x, ref), expected)
+    still = gate(x, x)
+    assert bool(still.any()) == (name == 'all')
+
+
+def test_topk_keeps_its_budget_and_skips_still_patches():
+    gate = gate_of('topk', k=0.25)
+    x = torch.randn(1, 3, 16, 16)
+    assert gate(x, torch.randn_like(x)).sum() == 4
+    gate.k = 100
+    assert gate(x, torch.randn_like(x)).all()
+
+
+@pytest.mark.parametrize('name', ['exact', 'threshold', 'topk', 'pooled'])
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_what_is_not_finite_is_active(name, bad):
+    x = torch.zeros(1, 3, 16, 16)
+    x[0, 1, 5, 6] = bad
+    ref = torch.zeros_like(x)
+    assert gate_of(name).eval()(x, ref)[0, 1, 1]
+
+
+def test_relative_threshold_knows_no_scale():
+    x, ref = frames()
+    gate = gate_of('threshold', threshold=0.3)
+    assert torch.equal(gate(x, ref), gate(1000 * x, 1000 * ref))
+
+
+@pytest.mark.parametrize('name', ['pooled', 'convmixer'])
+def test_learned_gates_sample_and_learn_only_in_pre_training(name):
+    gate = gate_of(name)
+    x, ref = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
+    set_running_mode(gate, RunningMode.GatePreTrain)
+    gate.train()
+    active = gate(x, ref)
+    assert set(active.unique().tolist()) <= {0.0, 1.0}
+    active.sum().backward()
+    assert any(p.grad.abs().sum() > 0 for p in gate.parameters())
+    set_running_mode(gate, 'FineTuning')
+    gate.train()
+    assert not any(m.training for m in gate.modules())
+    before = copy.deepcopy(gate.state_dict())
+    first = gate(x, ref)
+    assert torch.equal(first, gate(x, ref))
+    for key, value in gate.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize('name', ['pooled', 'convmixer'])
+def test_decisions_do_not_depend_on_the_batch(name):
+    gate = gate_of(name).eval()
+    x, ref = torch.randn(3, 3, 16, 16), torch.randn(3, 3, 16, 16)
+    alone = torch.cat([gate(x[i : i + 1], ref[i : i + 1]) for i in range(3)])
+    assert torch.equal(gate(x, ref), alone)
+
+
+def test_pooled_gate_is_small_and_fits_any_resolution():
+    gate = build_gate(dict(type='pooled', patch_size=8), channels=64).eval()
+    assert sum(p.numel() for p in gate.parameters()) < 1000
+    for size in ((56, 56), (31, 47)):
+        x = torch.randn(1, 64, *size)
+        grid = (-(-size[0] // 8), -(-size[1] // 8))
+        assert gate(x, x).shape == (1, *grid)
+
+
+@pytest.mark.parametrize(
+    ('gate', 'text'),
+    [
+        ('what', "got 'what'"),
+        (dict(type='threshold', threshold=-1), 'got -1'),
+        (dict(type='threshold', reduction='sum'), "got 'sum'"),
+        (dict(type='topk', k=1.5), 'got 1.5'),
+        (dict(type='random', skip_ratio=2), 'got 2'),
+        (dict(type='exact', patch_size=0), 'got 0'),
+        (dict(type='convmixer'), 'patch_num'),
+    ],
+)
+def test_bad_gates(gate, text):
+    with pytest.raises(ValueError, match=text):
+        build_gate(gate, channels=3)
+
+
+def test_invariants_of_the_modes():
+    x, ref = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
+    active = upsample_patches(torch.rand(2, 4, 4) < 0.5, (4, 4), (16, 16))
+    for kind in (active, active.float()):
+        pos = compose(x, ref, kind, MaskMode.Positive)
+        neg = compose(x, ref, kind, MaskMode.Negative)
+        assert torch.equal(compose(x, ref, kind, MaskMode.Anchor), x)
+        torch.testing.assert_close(pos + neg, x + ref)
+        assert torch.equal(compose(x, x, kind, MaskMode.Negative), x)
+    everything = torch.ones_like(active)
+    assert torch.equal(compose(x, ref, everything, MaskMode.Positive), x)
+    assert torch.equal(compose(x, ref, everything, MaskMode.Negative), ref)
+    assert torch.equal(compose(x, ref, ~everything, MaskMode.Positive), ref)
+    assert torch.equal(compose(x, ref, ~everything, MaskMode.Negative), x)
+
+
+def test_mask_gate_checks_the_number_of_patches():
+    gate = MaskGate(4, 1024, 3, 8, RunningMode.Test)
+    x = torch.randn(1, 3, 128, 128)
+    assert gate(x, x, MaskMode.Positive).shape == x.shape
+    assert gate(x, None, MaskMode.Negative) is x
+    small = torch.randn(1, 3, 64, 64)
+    with pytest.raises(ValueError, match=r'1024.*64x64 has 256'):
+        gate(small, small, MaskMode.Positive)
+    with pytest.raises(ValueError, match='previous_x must have the shape'):
+        gate(x, small, MaskMode.Positive)
+
+
+def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
+    net = nn.ModuleDict(
+        dict(
+            gate=MaskGate(4, None, 3),
+            frozen=nn.Conv2d(3, 3, 1),
+            free=nn.Conv2d(3, 3, 1),
+        )
+    )
+    net['frozen'].requires_grad_(False)
+
+    def trains():
+        return {
+            name: any(p.requires_grad for p in child.parameters())
+            for name, child in net.items()
+        }
+
+    off = dict(gate=False, frozen=False, free=False)
+    expected = {
+        'GatePreTrain': dict(off, gate=True),
+        'FineTuning': dict(off, free=True),
+        'BackboneTrain': dict(off, free=True),
+        'Test': off,
+    }
+    for mode in [*expected, *reversed(expected), 'Test', 'Test']:
+        set_running_mode(net, mode)
+        assert trains() == expected[mode], mode
+        assert net['gate'].running_mode is RunningMode[mode]
+    with pytest.raises(ValueError, match="got 'Sleep'"):
+        set_running_mode(net, 'Sleep')

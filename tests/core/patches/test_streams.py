@@ -1,0 +1,242 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Gated layers on streams: exactness, states, refreshes, independence."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import nn
+
+from mask_plugins.core.patches import (
+    GatedConv2d,
+    StreamBinder,
+    StreamState,
+    apply_gates,
+    bind_streams,
+    remove_gates,
+    set_running_mode,
+)
+
+from .small_net import SmallNet, error, small_net
+
+
+def gated(gate='exact', **kwargs):
+    net = small_net()
+    apply_gates(net, gate, patch_size=kwargs.pop('patch_size', 4), **kwargs)
+    return net
+
+
+def video(frames, size=(64, 72), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    scene = torch.randn(1, 3, *size, generator=generator)
+    for t in range(frames):
+        frame = scene.clone()
+        at = 5 * t % 40
+        frame[:, :, at : at + 9, at : at + 9] += 2
+        yield frame
+
+
+@torch.no_grad()
+def run(net, states, frame, execution='auto', binder=None):
+    with (binder or StreamBinder(net)).bind(states, execution):
+        return net(frame).clone()
+
+
+@pytest.mark.parametrize('place', ['block', 'conv'])
+@pytest.mark.parametrize('reuse', ['output', 'input'])
+@pytest.mark.parametrize('execution', ['auto', 'sparse', 'dense'])
+def test_exact_gate_equals_dense_on_every_frame(place, reuse, execution):
+    net, dense = gated(place=place, reuse=reuse), small_net()
+    state = StreamState()
+    for frame in video(8):
+        out = run(net, state, frame, execution)
+        assert error(out, dense(frame).detach()) < 1e-5
+    skipped = sum(s.skipped_patches for s in state.stats().values())
+    assert (skipped > 0) == (execution != 'dense')
+
+
+def test_unbound_layers_are_the_stock_ones_bit_for_bit():
+    net, dense = gated('none'), small_net()
+    frame = next(video(1))
+    assert list(net.state_dict()) == list(dense.state_dict())
+    assert torch.equal(net(frame), dense(frame))
+    assert torch.equal(copy.deepcopy(net)(frame), dense(frame))
+    file = io.BytesIO()
+    torch.save(net, file)
+    file.seek(0)
+    again = torch.load(file, weights_only=False)
+    assert torch.equal(again(frame), dense(frame))
+    remove_gates(net)
+    assert all(
+        type(a) is type(b) for a, b in zip(net.modules(), dense.modules())
+    )
+
+
+def test_gate_all_and_bypassed_gates_call_the_dense_path():
+    dense = small_net()
+    net = gated('all')
+    state = StreamState()
+    for frame in video(3):
+        assert torch.equal(run(net, state, frame), dense(frame))
+    net = gated('none')
+    set_running_mode(net, 'BackboneTest')
+    for frame in video(3):
+        assert torch.equal(run(net, state, frame), dense(frame))
+
+
+def test_gate_none_returns_the_first_frame_until_reset():
+    net, dense = gated('none'), small_net()
+    state = StreamState(scene_cut=0)
+    frames = list(video(3))
+    for frame in frames:
+        assert error(run(net, state, frame), dense(frames[0])) < 1e-6
+    state.reset()
+    assert error(run(net, state, frames[2]), dense(frames[2])) < 1e-6
+
+
+def test_scene_cut_and_periodic_refresh():
+    net, dense = gated('none'), small_net()
+    state = StreamState()
+    old, new = next(video(1)), next(video(1, seed=1))
+    run(net, state, old)
+    assert error(run(net, state, new), dense(new)) < 1e-6
+    assert state.scene_cuts == 1
+    state = StreamState(refresh_every=3, scene_cut=0)
+    fresh = [
+        error(run(net, state, frame), dense(frame)) < 1e-6
+        for frame in video(7)
+    ]
+    assert fresh == [True, False, False] * 2 + [True]
+
+
+def test_shape_dtype_and_weights_refresh():
+    net, dense = gated('none'), small_net()
+    state = StreamState(scene_cut=0)
+    for size in ((64, 64), (40, 56), (64, 64)):
+        frame = next(video(1, size))
+        assert error(run(net, state, frame), dense(frame)) < 1e-6
+    with torch.no_grad():
+        for model in (net, dense):
+            model.layer2.conv1.weight.mul_(2)
+    assert error(run(net, state, frame), dense(frame)) < 1e-6
+    net.double()
+    dense.double()
+    frame = frame.double()
+    assert error(run(net, state, frame), dense(frame)) < 1e-6
+
+
+def test_streams_are_independent_and_may_join_leave_and_move():
+    net = gated(dict(type='threshold', threshold=0.2))
+    videos = {name: list(video(6, seed=name)) for name in range(3)}
+    alone = {}
+    for name, frames in videos.items():
+        state = StreamState()
+        alone[name] = [run(net, state, frame) for frame in frames]
+    states = {name: StreamState() for name in videos}
+    binder = StreamBinder(net)
+    plan = [(0,), (0, 1), (1, 0, 2), (2, 1), (2, 0, 1), (0, 2), (1, 2), (2,)]
+    for batch in plan:
+        at = [states[name].frame for name in batch]
+        frames = [videos[name][t] for name, t in zip(batch, at)]
+        out = run(
+            net, [states[n] for n in batch], torch.cat(frames), binder=binder
+        )
+        for row, (name, t) in enumerate(zip(batch, at)):
+            assert error(out[row], alone[name][t][0]) < 1e-5
+
+
+def test_a_consumer_that_works_in_place_spoils_nothing():
+    torch.manual_seed(0)
+    conv = GatedConv2d(3, 4, 3, padding=1, gate=dict(type='exact'))
+    net = nn.Sequential(conv, nn.ReLU(inplace=True)).eval()
+    state = StreamState()
+    for frame in video(6):
+        out = run(net, state, frame, 'sparse')
+        expected = conv.dense(frame).relu()
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    stats = state.stats()['0']
+    assert stats.dense_frames == 2  # the first, and once when found out
+
+
+def test_nan_marks_patches_active_and_goes_away_again():
+    net, dense = gated(dict(type='threshold', threshold=5.0)), small_net()
+    frame = next(video(1))
+    bad = frame.clone()
+    bad[:, :, 30, 30] = float('nan')
+    state = StreamState(scene_cut=0)
+    run(net, state, frame)
+    assert run(net, state, bad).isnan().any()
+    out = run(net, state, frame)
+    assert out.isfinite().all()
+    assert error(out, dense(frame)) < 1e-5
+
+
+@pytest.mark.parametrize('reuse', ['output', 'input'])
+def test_drift_stays_bounded_in_a_slow_fade(reuse):
+    torch.manual_seed(0)
+    gate = dict(type='threshold', threshold=0.05, relative=False)
+    conv = GatedConv2d(2, 3, 3, padding=1, gate=gate, reuse=reuse).eval()
+    binder, state = StreamBinder(conv), StreamState(scene_cut=0)
+    scene = torch.rand(1, 2, 16, 16)
+    # A value that is held is wrong by the threshold at most, twice for a
+    # neighbour that was read when another patch was computed.
+    bound = 2 * 0.05 * float(conv.weight.abs().sum((1, 2, 3)).max()) * 4
+    worst = 0.0
+    for t in range(2000):
+        frame = scene * (1 - 0.9 * t / 2000)
+        out = run(conv, state, frame, 'sparse', binder)
+        worst = max(worst, float((out - conv.dense(frame)).abs().max()))
+    assert 0 < worst < bound
+    assert state.stats()[''].skip_ratio > 0.8
+
+
+def test_evaluation_is_deterministic_also_in_inference_mode():
+    net = gated('pooled')
+    states = [StreamState(), StreamState()]
+    for frame in video(4):
+        first = run(net, states[0], frame)
+        with torch.inference_mode(), bind_streams(net, states[1]):
+            second = net(frame)
+        assert torch.equal(first, second)
+
+
+def test_nothing_is_left_behind():
+    net = gated()
+    keys = list(net.state_dict())
+    state = StreamState()
+    frame = next(video(1))
+    bad = torch.zeros(1, 4, 64, 64)
+    run(net, state, frame)
+    with pytest.raises(RuntimeError, match='channels'):
+        run(net, state, bad)
+    assert state.slots == {}
+    assert torch.equal(net(frame), small_net()(frame))
+    assert list(net.state_dict()) == keys
+    run(net, state, frame)
+    assert state.memory_bytes() > state.cached_bytes() > 0
+    twin = copy.deepcopy(state)
+    assert twin.memory_bytes() == state.memory_bytes()
+
+
+def test_bad_bindings():
+    net = gated()
+    state = StreamState()
+    binder = StreamBinder(net)
+    with pytest.raises(ValueError, match='one twice'):
+        run(net, [state, state], torch.zeros(2, 3, 64, 64))
+    with pytest.raises(ValueError, match='one state per sample, 2, got 1'):
+        run(net, [state], torch.zeros(2, 3, 64, 64))
+    with pytest.raises(ValueError, match="got 'fast'"):
+        run(net, [state], torch.zeros(1, 3, 64, 64), 'fast')
+    with binder.bind(state):
+        other = binder.bind(StreamState())
+        with pytest.raises(RuntimeError, match='bound by another'):
+            other.__enter__()
+    net.train()
+    with pytest.raises(RuntimeError, match='call eval'):
+        run(net, state, torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ValueError, match='no gated layers'):
+        StreamBinder(SmallNet())
+    with pytest.raises(ValueError, match='got -1'):
+        StreamState(refresh_every=-1)
