@@ -1,0 +1,36 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The accuracy matrix of several runs."""
+
+import json
+import runpy
+import sys
+
+from mask_plugins.evaluation.continual_report import continual_report
+
+from .test_train import ROOT, end_of
+
+TOOL = ROOT / 'tools/analysis/accuracy_matrix.py'
+
+
+def test_mean_of_runs(tmp_path, monkeypatch, capsys):
+    folders = [tmp_path / f'run{n}' for n in range(2)]
+    for n, folder in enumerate(folders):
+        folder.mkdir()
+        report = continual_report([[90.0], [50.0 + n, 80.0]], [['a'], ['b']])
+        (folder / 'accuracy_matrix.json').write_text(json.dumps(report))
+    out = tmp_path / 'out'
+    arguments = [*map(str, folders), '--out', str(out), '--title', 'two']
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *arguments])
+    runpy.run_path(str(TOOL), run_name='__main__')
+    assert '| task 2 | 50.50 | 80.00 |' in capsys.readouterr().out
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        f'accuracy_matrix_mean.{e}' for e in ('md', 'json', 'png')
+    }
+    found = json.loads((out / 'accuracy_matrix_mean.json').read_text())
+    assert found['forgetting'] == 39.5
+
+
+def test_no_such_run(tmp_path, monkeypatch):
+    code = end_of(monkeypatch, TOOL, str(tmp_path / 'none'))
+    assert 'there is no file' in str(code)
