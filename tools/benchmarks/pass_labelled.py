@@ -6,7 +6,7 @@ import os.path as osp
 from mask_plugins.evaluation import cli
 
 COLUMNS = ('threshold', 'skipped_patches', 'skip_ratio', 'top1', 'dense_top1',
-           'agreement', 'speed_up', 'speed_up_later', 'dense_p50',
+           'agreement', 'speed_up', 'speed_up_p50', 'dense_p50',
            'gated_p50', 'gated_p95')  # fmt: skip
 
 
