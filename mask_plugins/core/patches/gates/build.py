@@ -60,4 +60,5 @@ def build_gate(
     build = GATES[name]
     if 'channels' in inspect.signature(build).parameters:
         options.setdefault('channels', channels)
-    return build(**options)
+    # A new module is in training mode; a gate trains when it is told to.
+    return build(**options).eval()

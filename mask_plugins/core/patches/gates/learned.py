@@ -38,7 +38,7 @@ class LearnedGate(Gate):
 
     def decide(self, scores: Tensor) -> Tensor:
         """Sampled while training: see :meth:`Gate.decide`."""
-        if not self.training:
+        if not (self.training and self.running_mode.trains_gates):
             return ~(scores <= self.threshold)
         # What is not a number is computed, never skipped.
         scores = scores.nan_to_num(1e4, 1e4, -1e4)
