@@ -32,6 +32,13 @@ def parse_args():
     parser.add_argument('--batch-size', type=int, default=84)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--device', default='cpu')
+    parser.add_argument(
+        '--clock',
+        choices=('wall', 'cpu'),
+        default='wall',
+        help='cpu: time that this process had the CPU, on a machine that '
+        'others use, with --threads 1 (default: %(default)s)',
+    )
     parser.add_argument('--threads', type=int, help='of torch')
     parser.add_argument(
         '--out', default='outputs/retrieval_benchmark.json', metavar='JSON'
@@ -55,7 +62,7 @@ def main():
     try:
         result = RetrievalBenchmark(
             args.classes, args.images, args.channels, args.dims,
-            args.batch_size, args.rounds, args.device, log,
+            args.batch_size, args.rounds, args.device, args.clock, log,
         ).run()  # fmt: skip
     except ValueError as error:
         sys.exit(f'error: {error}')

@@ -72,6 +72,7 @@ class RetrievalBenchmark:
         rounds (int): Measurements of a case; of those with more than 1,000
             classes or 10,000 images one, without warm-up. Defaults to 5.
         device (str): Defaults to 'cpu'.
+        clock (str): See :func:`time_interleaved`. Defaults to 'wall'.
         log (Callable): Where progress goes. Defaults to ``print``.
 
     Raises:
@@ -87,6 +88,7 @@ class RetrievalBenchmark:
         batch_size: int = 84,
         rounds: int = 5,
         device: str = 'cpu',
+        clock: str = 'wall',
         log: Callable[[str], None] = print,
     ) -> None:
         for name, values in (
@@ -105,6 +107,7 @@ class RetrievalBenchmark:
         self.batch_size = batch_size
         self.rounds = rounds
         self.device = device
+        self.clock = clock
         self.log = log
 
     def run(self) -> Dict[str, Any]:
@@ -116,6 +119,7 @@ class RetrievalBenchmark:
                 dims=self.dims,
                 batch_size=self.batch_size,
                 rounds=self.rounds,
+                clock=self.clock,
             ),
             losses=[],
             measures=[],
@@ -170,6 +174,7 @@ class RetrievalBenchmark:
             rounds=1 if few else self.rounds,
             warmup=0 if few else 1,
             device=self.device,
+            clock=self.clock,
         )
         # what a profiler adds would take minutes in the large cases
         return [
