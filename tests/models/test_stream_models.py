@@ -152,6 +152,13 @@ def test_a_still_stream_skips_and_a_stream_goes_on():
     assert run(4) == 0  # it goes on
     assert run(12) == pytest.approx(1 / 4)  # frames are missing
     assert run(0, 'another') == pytest.approx(1 / 4)
+    # two clips of one video in a batch are two streams
+    samples = labels()
+    for sample in samples:
+        sample.set_field('camera', 'stream', field_type='metainfo')
+    first, second = model(x.expand(2, -1, -1, -1, -1), samples, mode='predict')
+    for out in (first, second):
+        assert len(out.stream_record['scores']) == 4
 
 
 def test_streams_of_a_batch_do_not_see_each_other():

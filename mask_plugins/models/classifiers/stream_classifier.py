@@ -214,12 +214,14 @@ class StreamClassifier(ImageClassifier):
         names, begins = [], False
         for i, sample in enumerate(data_samples):
             name = str(sample.get('stream', f'clip {i}'))
+            if name in names:  # the same video twice in a batch
+                name = f'{name} ({i})'
             frame = int(sample.get('frame', 0))
-            if self._ends.get(name) != frame or name in names:
+            if self._ends.get(name) != frame:
                 self._session.reset([name])
                 begins = True
             self._ends[name] = frame + length
-            names.append(name if name not in names else f'{name} {i}')
+            names.append(name)
         # Streams that are not in the batch do not come back.
         gone = set(self._session.names()) - set(names)
         self._session.reset(gone)
