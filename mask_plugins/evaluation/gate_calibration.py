@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Break-even of gated layers on this machine, and trials of thresholds."""
 
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -149,9 +149,17 @@ class ClipTrials:
         with torch.no_grad():
             self.targets = [[dense(x).clone() for x in c] for c in clips]
         self.count = 0
+        # Searches for several targets begin alike.
+        self._seen: Dict[Tuple, Trial] = {}
 
     def __call__(self, thresholds: Thresholds) -> Trial:
         """Mean error, modelled seconds per frame, skip ratios by layer."""
+        key = tuple(sorted(thresholds.items()))
+        if key not in self._seen:
+            self._seen[key] = self._run(thresholds)
+        return self._seen[key]
+
+    def _run(self, thresholds: Thresholds) -> Trial:
         even = {name: cost.break_even for name, cost in self.costs.items()}
         self.stream.set_thresholds(thresholds, even)
         errors: List[float] = []
