@@ -91,7 +91,7 @@ def test_test_images_of_the_config(checkpoint, tmp_path, monkeypatch):
         '--max-queries', 5, '--top-k', 3, '--batch-size', 16,
     )  # fmt: skip
     found = json.loads((tmp_path / 'retrieve.json').read_text())
-    assert [q['class'] for q in found['queries']] == ['5', '6', '7', '8', '9']
+    assert {q['class'] for q in found['queries']} == set('56789')
     assert all(len(q['results']) == 3 for q in found['queries'])
 
 
