@@ -38,6 +38,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('continual') / 'run'
     return start(
         folder,
+        default_hooks__checkpoint__max_keep_ckpts=-1,
         default_hooks__continual__later_lr_mult=dict(backbone=0.5),
         optim_wrapper__paramwise_cfg=dict(
             custom_keys=dict(backbone=dict(lr_mult=1.0))
