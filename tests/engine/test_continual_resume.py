@@ -42,7 +42,7 @@ def test_preempted_in_the_first_epoch_of_the_second_task(run, tmp_path):
     options = dict(override=lwf(), preempt={})
     run(tmp_path / 'whole', **options)
     signal = dict(
-        type='SignalHook', point='after_train_iter', count=7
+        type='mask_plugins.SignalHook', point='after_train_iter', count=7
     )  # the first iteration of task 2
     run(tmp_path / 'killed', code=75, hook=signal, **options)
     run(tmp_path / 'killed', **options)
