@@ -7,4 +7,6 @@ data_preprocessor = dict(num_classes=80)
 train_dataloader = dict(dataset=dict(classes=(0, 80)))
 val_dataloader = dict(dataset=dict(classes=(80, 100)))
 test_dataloader = dict(dataset=dict(classes=(100, 200)))
-default_hooks = dict(checkpoint=dict(save_best='retrieval/recall@1'))
+default_hooks = dict(
+    checkpoint=dict(save_best='retrieval/recall@1', rule='greater')
+)

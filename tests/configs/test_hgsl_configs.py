@@ -126,7 +126,7 @@ def measured(cfg):
     return runner, runner.test()
 
 
-@pytest.mark.parametrize('method', ('hgsl-k4', 'arcface', 'triplet'))
+@pytest.mark.parametrize('method', ['hgsl-k4', 'arcface', 'triplet'])
 def test_methods_run_on_digits(method, tmp_path):
     if method.startswith('pro') or method == 'triplet':
         pytest.importorskip('pytorch_metric_learning')
