@@ -15,9 +15,9 @@ class GramFactor:
     :math:`Z^T Z = R^T R`, in fp64, whose singular values are those of Z. The
     eigenvalues of the Gram matrix itself would lose every singular value
     below about 1e-8 of the largest, so the matrix is formed only for blocks
-    of rows whose factor turns out well conditioned, where nothing is lost;
-    for others R comes from a QR decomposition of R and the block, at about
-    twice the time.
+    of rows that are well conditioned, or become so when the factor of the rows
+    before them is divided out, where nothing is lost; for others R comes from
+    a QR decomposition, at about twice the time.
 
     Args:
         block (int): Rows that are collected for one update, in multiples of
@@ -113,17 +113,47 @@ class GramFactor:
         if not self._waiting:
             return
         rows = torch.cat([rows.double() for rows in self._rows])
-        if self._factor is not None:
-            rows = torch.cat((self._factor.to(rows.device), rows))
         self._rows, self._waiting = [], 0
+        before = self._factor
+        before = before if before is None else before.to(rows.device)
         # Columns of zeros, as of dead channels, would make it singular.
-        used = (rows != 0).any(dim=0).nonzero()[:, 0]
+        used = (rows != 0).any(dim=0)
+        if before is not None:
+            used |= (before != 0).any(dim=0)
+        used = used.nonzero()[:, 0]
         part = rows if len(used) == rows.shape[1] else rows[:, used]
-        found = self._by_cholesky(part)
+        if before is None:
+            found = self._by_cholesky(part)
+        else:
+            before = before[:, used]
+            found = self._by_update(before, part)
+            part = None if found is not None else torch.cat((before, part))
         if found is None:
             found = torch.linalg.qr(part, mode='r').R
         self._factor = rows.new_zeros(len(found), rows.shape[1])
         self._factor[:, used] = found
+
+    def _by_update(self, before: Tensor, rows: Tensor) -> Optional[Tensor]:
+        """R of the factor so far and new rows, None where it is singular.
+
+        With :math:`W = B R^{-1}`, :math:`R^T R + B^T B = R^T (1 + W^T W) R`,
+        and the matrix in brackets is well conditioned however R is, as long
+        as the new rows look like those before (in the manner of
+        CholeskyQR2, Yamamoto et al., ETNA 44, 2015, with the factor so far in
+        place of a first pass).
+        """
+        size = rows.shape[1]
+        if before.shape[0] != size or not before.diagonal().all():
+            return None
+        ratio = torch.linalg.solve_triangular(
+            before, rows, upper=True, left=False
+        )
+        if not ratio.norm() < self.WELL_CONDITIONED:
+            return None
+        inner = ratio.T @ ratio
+        inner.diagonal().add_(1)
+        lower, failed = torch.linalg.cholesky_ex(inner)
+        return None if failed else lower.T @ before
 
     def _by_cholesky(self, rows: Tensor) -> Optional[Tensor]:
         """R by the Gram matrix, None where that would lose precision."""
