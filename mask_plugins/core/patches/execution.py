@@ -1,11 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One gated layer on one frame of each stream of a batch."""
 
-from typing import List
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from .chain import Chain
 from .gates import ConstantGate
 from .layer_memory import LayerMemory, Slot, join_slots
 from .stream_state import normal_tensors
@@ -49,11 +50,12 @@ def _run(layer, x: Tensor, binding) -> Tensor:
     always = isinstance(gate, ConstantGate) and gate.active
     if always or binding.execution == 'dense':
         return layer.dense(x)
-    plan = layer.plan(x)
+    chain = layer.chain
+    plan = chain.plan(x.shape[-2:], gate.patch_size, x.device)
     key = (
         *(x.shape[1:], x.dtype, x.device),
         torch.is_autocast_enabled(x.device.type),
-        layer.chain.version(),
+        chain.version(),
     )
     x = x.contiguous(memory_format=CHANNELS_LAST)
     slots = [state.slots.get(name) for state in states]
@@ -71,14 +73,15 @@ def _run(layer, x: Tensor, binding) -> Tensor:
         if all(slot.wait for slot in slots):
             for slot in slots:
                 slot.wait -= 1
-                _count(layer, slot, plan, x, None, asked=False)
+                _count(layer, chain, slot, plan, x, None)
             # The memory stays as it was: it is still a pair.
             return layer.dense(x)
-    return _compute(layer, x, binding, plan, memory, slots, whole)
+    return _compute(layer, chain, x, binding, plan, memory, slots, whole)
 
 
 def _compute(
     layer,
+    chain: Chain,
     x: Tensor,
     binding,
     plan: TilePlan,
@@ -96,12 +99,19 @@ def _compute(
             if refresh:
                 active[row] = False
         computed = plan.spread(active) if held else active
-        dense = _dense_rows(layer, binding, plan, computed, slots, whole)
+        counts = _counts(computed)
+        dense = list(whole)
+        if binding.execution == 'auto':
+            dense = _dense_rows(layer, plan, counts, slots, whole)
     else:
-        computed, dense = None, list(whole)
+        computed, counts, dense = None, None, list(whole)
     for row, slot in enumerate(slots):
-        rows = None if dense[row] else computed[row]
-        _count(layer, slot, plan, x, rows, asked=not whole[row])
+        gated = not whole[row]
+        if dense[row]:
+            _count(layer, chain, slot, plan, x, None, gated)
+        else:
+            found = (computed[row], counts[row])
+            _count(layer, chain, slot, plan, x, found, gated)
         if not dense[row] or whole[row]:
             slot.wait = slot.streak = 0
     if held and active is not None:
@@ -115,7 +125,7 @@ def _compute(
         index = TileIndex.of(computed)
         if len(index):
             source = memory.ref if held else x
-            tiles = layer.chain.run(source, plan, index)
+            tiles = chain.run(source, plan, index)
             scatter_tiles(memory.out, tiles, plan, index)
             if not held:
                 copy_patches(memory.ref, x, plan, index)
@@ -123,14 +133,18 @@ def _compute(
     return out.clone() if any(slot.copies for slot in slots) else out
 
 
+def _counts(computed: Tensor) -> List[int]:
+    """Patches to compute of each stream."""
+    if len(computed) == 1:
+        return [int(computed.count_nonzero())]
+    return computed.flatten(1).sum(1).tolist()
+
+
 def _dense_rows(
-    layer, binding, plan: TilePlan, computed: Tensor, slots, whole
+    layer, plan: TilePlan, counts: List[int], slots, whole
 ) -> List[bool]:
     """Streams for which the dense layer is faster, or due."""
-    if binding.execution != 'auto':
-        return list(whole)
     limit = layer.break_even_of(plan) * plan.patches
-    counts = computed.flatten(1).sum(1).tolist()
     dense = []
     for slot, refresh, count in zip(slots, whole, counts):
         over = count > limit
@@ -172,18 +186,29 @@ def _compute_rows(
     memory.out[rows] = out.to(memory.out)
 
 
-def _count(layer, slot: Slot, plan: TilePlan, x: Tensor, active, asked):
-    """Add one frame to the totals of a stream."""
+def _count(
+    layer,
+    chain: Chain,
+    slot: Slot,
+    plan: TilePlan,
+    x: Tensor,
+    computed: Optional[Tuple[Tensor, int]],
+    asked: bool = False,
+) -> None:
+    """Add one frame to the totals of a stream.
+
+    ``computed`` is which patches and how many, None for all of them.
+    """
     stats = slot.stats
-    dense_macs, tile_macs = layer.chain.macs(plan)
-    done = plan.patches if active is None else int(active.sum())
+    dense_macs, tile_macs = chain.macs(plan)
+    active, done = computed or (plan.all_active, plan.patches)
     gate = layer.gate.macs(x.shape[1], plan.window) if asked else 0
-    macs = dense_macs if active is None else done * tile_macs
+    macs = dense_macs if computed is None else done * tile_macs
     stats.frames += 1
-    stats.dense_frames += active is None
+    stats.dense_frames += computed is None
     stats.patches += plan.patches
     stats.skipped_patches += plan.patches - done
     stats.macs += dense_macs
     stats.gate_macs += gate
     stats.skipped_macs += dense_macs - macs - gate
-    stats.active = plan.all_active if active is None else active
+    stats.active = active

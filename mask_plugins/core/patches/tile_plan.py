@@ -80,6 +80,10 @@ class TilePlan:
             last, steps[last], self.starts[last], self.tiles[last]
         )
         self.own, self.own_outside = self._table(0, patch, (0, 0), patch)
+        #: The same for runs of pixels, as wide as a patch: of use where
+        #: nothing is outside, so that runs begin at multiples of their length.
+        self.write_runs = self._runs(self.write, self.out_patch[1])
+        self.own_runs = self._runs(self.own, patch[1])
         #: Pixels of tiles outside of the map at levels between.
         self.between: List[Optional[Tensor]] = [
             self._table(
@@ -154,6 +158,10 @@ class TilePlan:
         table = table.reshape(self.patches, -1).to(self.device)
         out = out.reshape(self.patches, -1).to(self.device)
         return table, out if bool(out.any()) else None
+
+    @staticmethod
+    def _runs(table: Tensor, run: int) -> Tensor:
+        return torch.div(table[:, ::run], run, rounding_mode='floor')
 
     def spread(self, active: Tensor) -> Tensor:
         """Patches whose output depends on any active patch.

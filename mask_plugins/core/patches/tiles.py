@@ -69,6 +69,20 @@ def as_rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
 
 
+def as_runs(x: Tensor, run: int) -> Tensor:
+    """A channels-last map as a table of runs of neighbouring pixels.
+
+    Args:
+        x (Tensor): :math:`(B, C, H, W)`.
+        run (int): Pixels of a run, a divisor of W.
+
+    Returns:
+        Tensor: :math:`(B H W / run, run C)`.
+    """
+    x = x.contiguous(memory_format=CHANNELS_LAST)
+    return x.permute(0, 2, 3, 1).view(-1, run * x.shape[1])
+
+
 def zero_outside(
     rows: Tensor, index: TileIndex, table: Optional[Tensor]
 ) -> None:
@@ -109,6 +123,12 @@ def scatter_tiles(
         plan (TilePlan): Says where.
         index (TileIndex): The n patches.
     """
+    if plan.write_outside is None:  # whole runs of pixels, fewer copies
+        run = plan.out_patch[1]
+        size = (plan.maps[-1][0], plan.maps[-1][1] // run)
+        rows = index.rows(plan.write_runs, size)
+        as_runs(out, run).index_copy_(0, rows, as_runs(tiles, run))
+        return
     rows = index.rows(plan.write, plan.maps[-1])
     values = as_rows(tiles)
     outside = index.outside(plan.write_outside)
@@ -130,6 +150,13 @@ def copy_patches(
         plan (TilePlan): Of this size.
         index (TileIndex): The patches.
     """
+    if plan.own_outside is None:
+        run = plan.patch[1]
+        size = (plan.maps[0][0], plan.maps[0][1] // run)
+        rows = index.rows(plan.own_runs, size)
+        runs = as_runs(source, run).index_select(0, rows)
+        as_runs(target, run).index_copy_(0, rows, runs)
+        return
     rows = index.rows(plan.own, plan.maps[0])
     outside = index.outside(plan.own_outside)
     if outside is not None:
