@@ -18,6 +18,7 @@ from .threshold_search import (
     Trial,
     drop_gates,
     greedy_path,
+    last_within,
     match_skip_ratio,
     within,
 )
@@ -238,8 +239,13 @@ def calibrate(
     target_error: Optional[float] = None,
     target_skip: Optional[float] = None,
     log: Callable[[str], None] = lambda message: None,
+    check: Optional[ClipTrials] = None,
 ) -> Trial:
     """Thresholds per layer for an error or a skip ratio.
+
+    References age over a stream, so that a short clip promises smaller errors
+    than a long one shows. A search takes a hundred trials; hence ``check``,
+    a long clip on which only a handful of what was found is tried.
 
     Args:
         trials (ClipTrials): Runs the clips.
@@ -247,9 +253,12 @@ def calibrate(
         target_error (float, optional): Mean relative L2 error not to exceed.
         target_skip (float, optional): Share of patches each layer skips.
         log (Callable): Told about progress. Defaults to nothing.
+        check (ClipTrials, optional): Frames on which the error must not
+            exceed its target either. Defaults to None.
 
     Returns:
-        Trial: The chosen thresholds and what they gave.
+        Trial: The chosen thresholds and what they gave, on the frames of
+        ``check`` if there are any.
 
     Raises:
         ValueError: If not just one target is given, or it cannot be met.
@@ -271,4 +280,8 @@ def calibrate(
             )
 
     path = greedy_path(trials, names, grid, target_error, on_trial=say)
+    if check is not None:
+        trial = last_within(path, check, target_error)
+        log(f'error {trial.error:.4f} on the frames of the check')
+        return check(drop_gates(trials, trials(trial.thresholds)).thresholds)
     return drop_gates(trials, within(path, target_error))

@@ -135,6 +135,39 @@ def within(path: Sequence[Trial], max_error: float) -> Trial:
     return min(kept, key=lambda trial: trial.cost)
 
 
+def last_within(
+    path: Sequence[Trial], evaluate: Evaluate, max_error: float
+) -> Trial:
+    """The furthest trial of a path that keeps to a limit on other frames.
+
+    Errors rise along a path, so bisection finds it: a path that was searched
+    on few frames is judged on many with a handful of trials.
+
+    Args:
+        path (Sequence[Trial]): Of :func:`greedy_path`.
+        evaluate (Callable): On the other frames.
+        max_error (float): The limit there.
+
+    Returns:
+        Trial: As measured on the other frames.
+
+    Raises:
+        ValueError: If not even the first keeps to it.
+    """
+    best = evaluate(path[0].thresholds)
+    low, high = 0, len(path)
+    if best.error > max_error:
+        return within([best], max_error)  # raises
+    while high - low > 1:
+        middle = (low + high) // 2
+        trial = evaluate(path[middle].thresholds)
+        if trial.error <= max_error:
+            low, best = middle, trial
+        else:
+            high = middle
+    return best
+
+
 def drop_gates(
     evaluate: Evaluate, trial: Trial, tolerance: float = 0.0
 ) -> Trial:

@@ -9,6 +9,7 @@ from mask_plugins.evaluation.threshold_search import (
     Trial,
     drop_gates,
     greedy_path,
+    last_within,
     match_skip_ratio,
     within,
 )
@@ -100,3 +101,22 @@ def test_bad_arguments():
     path = greedy_path(evaluate, list(WORTH), GRID, 0.1)
     with pytest.raises(ValueError, match='no thresholds keep the error'):
         within(path, 1e-6)
+
+
+@pytest.mark.parametrize('limit', [0.05, 0.08, 0.15])
+def test_a_path_is_judged_on_other_frames(limit):
+    asked = []
+
+    def older(thresholds):  # references have aged: twice the error
+        asked.append(thresholds)
+        trial = evaluate(thresholds)
+        return trial._replace(error=2 * trial.error)
+
+    path = greedy_path(evaluate, list(WORTH), GRID, 0.1)
+    found = last_within(path, older, limit)
+    kept = [t for t in path if 2 * t.error <= limit]
+    assert found.thresholds == kept[-1].thresholds
+    assert found.error == 2 * kept[-1].error <= limit
+    assert len(asked) <= 2 + len(path).bit_length()
+    with pytest.raises(ValueError, match='no thresholds keep the error'):
+        last_within(path, older, 1e-4)

@@ -156,7 +156,8 @@ def test_benchmark(video, tmp_path, monkeypatch, capsys):
     out = tmp_path / 'sub' / 'pass.json'
     run(monkeypatch, 'tools/benchmarks/pass_stream.py', video, '--quick',
         '--calibration-frames', 2, '--judged-frames', 3, '--exact-frames', 4,
-        '--errors', 0.25, '--rounds', 1, '--out', out)  # fmt: skip
+        '--errors', 0.25, '--rounds', 1, '--check-frames', 3,
+        '--refresh-every', 3, '--out', out)  # fmt: skip
     printed = capsys.readouterr().out
     assert 'exact gate, 4 frames: largest error' in printed
     result = json.loads(out.read_text())
@@ -166,6 +167,7 @@ def test_benchmark(video, tmp_path, monkeypatch, capsys):
     (row,) = result['frontier']
     assert row['calibration_error'] <= 0.25 * 0.9
     assert row['frames'] == 2
+    assert result['settings']['frames']['check'] == 3
     assert 1 < result['memory']['to_outputs'] < 3
     assert out.with_suffix('.png').stat().st_size
 
@@ -175,5 +177,7 @@ def test_benchmark_refuses():
         PassStreamBenchmark(parts=['all'])
     with pytest.raises(ValueError, match='judged_frames must be at least 2'):
         PassStreamBenchmark(judged_frames=1)
+    with pytest.raises(ValueError, match='check_frames must be 0 or >= 2'):
+        PassStreamBenchmark(check_frames=-1)
     with pytest.raises(ValueError, match=r'margin must be in \(0, 1\]'):
         PassStreamBenchmark(margin=2.0)

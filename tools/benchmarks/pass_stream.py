@@ -49,6 +49,11 @@ def parse_args() -> argparse.Namespace:
     add('--margin', type=float, default=0.9,
         help='share of an error that calibration aims at')  # fmt: skip
     add('--calibration-frames', type=int, help='default: 12')
+    add('--check-frames', type=int, default=0,
+        help='of a longer clip on which thresholds must hold, too; '
+        'default: none')  # fmt: skip
+    add('--refresh-every', type=int, default=0, metavar='N',
+        help='compute every N-th frame in full; default: never')  # fmt: skip
     add('--judged-frames', type=int, help='default: 150')
     add('--exact-frames', type=int, help='default: 500')
     add('--rounds', type=int, help='of the layer; default: 30')

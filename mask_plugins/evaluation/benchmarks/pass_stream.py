@@ -51,6 +51,12 @@ class PassStreamBenchmark:
         margin (float): Share of a target that calibration aims at, as frames
             it has not seen err more. Defaults to 0.9.
         calibration_frames (int): Of the first half. Defaults to 12.
+        check_frames (int): Of the first half, on which the thresholds that
+            were found on its first ``calibration_frames`` must hold; 0 for
+            none. Defaults to 0.
+        refresh_every (int): Frames after which the stream is computed in
+            full, in calibration and judgement alike; 0 for never.
+            Defaults to 0.
         judged_frames (int): Of the second half, consecutive. Defaults to
             150.
         exact_frames (int): Defaults to 500.
@@ -78,6 +84,8 @@ class PassStreamBenchmark:
         rounds: int = 30,
         seed: int = 0,
         log: Callable[[str], None] = print,
+        check_frames: int = 0,
+        refresh_every: int = 0,
     ) -> None:
         unknown = set(parts) - set(PARTS)
         if unknown or not parts:
@@ -89,6 +97,12 @@ class PassStreamBenchmark:
         ):
             if value < 2:
                 raise ValueError(f'{name} must be at least 2, got {value}')
+        for name, value in (
+            ('check_frames', check_frames),
+            ('refresh_every', refresh_every),
+        ):
+            if value < 0 or value == 1:
+                raise ValueError(f'{name} must be 0 or >= 2, got {value}')
         if not 0 < margin <= 1:
             raise ValueError(f'margin must be in (0, 1], got {margin}')
         if not errors or min(errors) <= 0:
@@ -100,7 +114,9 @@ class PassStreamBenchmark:
             calibration=calibration_frames,
             judged=judged_frames,
             exact=exact_frames,
+            check=check_frames,
         )
+        self.refresh_every = refresh_every
         self.rounds, self.seed, self.log = rounds, seed, log
 
     # ------------------------------------------------------------------ run
@@ -138,6 +154,7 @@ class PassStreamBenchmark:
             errors=list(self.errors),
             margin=self.margin,
             frames=self.frames,
+            refresh_every=self.refresh_every,
             rounds=self.rounds,
             seed=self.seed,
         )
@@ -197,16 +214,25 @@ class PassStreamBenchmark:
     def _measure_frontier(self, dense: nn.Module) -> List[dict]:
         half = self._half()
         count = self.frames['calibration']
-        images = self._images(count, skip=max(0, (half - count) // 2))
+        long = max(count, self.frames['check'])
+        clip = self._images(long, skip=max(0, (half - long) // 2))
+        images = clip[:count]
         gate = dict(type='threshold', threshold=GRID[0])
         network = gate_network(dense, gate, self.place, self.patch_sizes)
-        stream = GatedStream(network)
+        stream = GatedStream(network, refresh_every=self.refresh_every)
         costs = measure_layer_costs(stream, images[0], log=self.log)
         trials = ClipTrials(stream, [images], last_feature(dense), costs)
+        check = None
+        if len(clip) > count:
+            check = ClipTrials(stream, [clip], last_feature(dense), costs)
         judged = self._images(self.frames['judged'], skip=half)
         rows = []
         for limit in self.errors:
-            trial = calibrate(trials, GRID, limit * self.margin, log=self.log)
+            trial = calibrate(
+                *(trials, GRID, limit * self.margin),
+                log=self.log,
+                check=check,
+            )
             even = {name: cost.break_even for name, cost in costs.items()}
             stream.set_thresholds(trial.thresholds, even)
             comparison = StreamComparison(
