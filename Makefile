@@ -22,7 +22,7 @@ setup:  ## build the virtual environment (skipped when it is there)
 quickstart:  ## set up, train and test on the embedded digits, draw the curves
 	@tools/quickstart.sh
 
-test: setup  ## set up, then the test suite (12 minutes on 2 cores)
+test: setup  ## set up, then the test suite (about 15 minutes)
 	$(BIN)/python -m pytest -m 'not ($(SLOW))' $(PYTEST_ARGS)
 
 test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
