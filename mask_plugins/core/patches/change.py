@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How much each patch has changed since its reference."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,8 +25,7 @@ def patch_change(
         Tensor: float32 whatever the precision of the maps,
         :math:`(B, G_h, G_w)`. NaN where a window holds a NaN.
     """
-    if x.dtype != torch.float32:
-        x, ref = x.float(), ref.float()
+    x, ref = x.float(), ref.float()  # as they are if float32 already
     change = F.l1_loss(x, ref, reduction='none')
     pixels = change.mean(1) if reduction == 'mean' else change.amax(1)
     return pool_windows(pixels.unsqueeze(1), window, reduction).squeeze(1)

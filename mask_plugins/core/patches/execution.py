@@ -63,7 +63,8 @@ def _run(layer, x: Tensor, binding) -> Tensor:
         # Whoever changes outputs in place gets copies from now on.
         if slot is not None and slot.memory.spoilt:
             slot.copies = True
-    memory, slots, useful = join_slots(slots, x)
+    dtype = torch.bfloat16 if gate.half_reference else x.dtype
+    memory, slots, useful = join_slots(slots, x, dtype)
     whole = []
     for state, slot, use in zip(states, slots, useful):
         state.slots[name] = slot
@@ -172,7 +173,8 @@ def _compute_rows(
         else:
             source = x
             if memory.ref is None:
-                memory.ref = torch.empty_like(x)
+                half = torch.bfloat16 if layer.gate.half_reference else None
+                memory.ref = torch.empty_like(x, dtype=half)
             memory.ref.copy_(x)
         out = layer.dense(source)
         memory.out = out.contiguous(memory_format=CHANNELS_LAST)

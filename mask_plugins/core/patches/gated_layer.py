@@ -60,7 +60,12 @@ class GatedLayer(nn.Module):
             raise ValueError(
                 f"break_even must be 'auto' or in [0, 1], got {break_even!r}"
             )
-        self.gate = build_gate(gate, channels)
+        gate = build_gate(gate, channels)
+        if reuse == 'input' and gate.half_reference:
+            raise ValueError(
+                "half_reference must be False with reuse='input', got True"
+            )
+        self.gate = gate
         self.reuse = reuse
         self.break_even = break_even
 

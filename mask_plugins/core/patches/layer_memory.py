@@ -80,7 +80,7 @@ class Slot:
 
 
 def join_slots(
-    slots: Sequence[Optional[Slot]], x: Tensor
+    slots: Sequence[Optional[Slot]], x: Tensor, dtype: torch.dtype
 ) -> Tuple[LayerMemory, List[Slot], List[bool]]:
     """One memory for the streams of a batch, in its order.
 
@@ -89,6 +89,7 @@ def join_slots(
     Args:
         slots (Sequence[Slot | None]): One per stream; None for a new one.
         x (Tensor): Input of the layer, :math:`(B, C, H, W)`.
+        dtype (torch.dtype): Of references.
 
     Returns:
         tuple[LayerMemory, list[Slot], list[bool]]: The memory, the slot of
@@ -97,7 +98,7 @@ def join_slots(
     known = [slot for slot in slots if slot is not None]
     if len(known) == len(slots):
         memory = known[0].memory
-        if _same(memory.ref, x) and all(
+        if _same(memory.ref, x, dtype) and all(
             slot.memory is memory and slot.row == row
             for row, slot in enumerate(known)
         ):
@@ -105,14 +106,16 @@ def join_slots(
     # Someone has joined, left or moved: rows are copied together.
     fits = [
         slot is not None
-        and _same(slot.memory.ref, x, batch=False)
+        and _same(slot.memory.ref, x, dtype, batch=False)
         and not slot.memory.spoilt
         for slot in slots
     ]
     outs = [s.memory.out for s, fit in zip(slots, fits) if fit]
     ref = out = None
     if outs and all(o.shape[1:] == outs[0].shape[1:] for o in outs):
-        ref = torch.empty_like(x, memory_format=torch.channels_last)
+        ref = torch.empty_like(
+            x, dtype=dtype, memory_format=torch.channels_last
+        )
         out = outs[0].new_zeros(len(slots), *outs[0].shape[1:])
         out = out.contiguous(memory_format=torch.channels_last)
         for row, (slot, fit) in enumerate(zip(slots, fits)):
@@ -134,11 +137,13 @@ def join_slots(
     return memory, joined, fits
 
 
-def _same(ref: Optional[Tensor], x: Tensor, batch: bool = True) -> bool:
+def _same(
+    ref: Optional[Tensor], x: Tensor, dtype: torch.dtype, batch: bool = True
+) -> bool:
     """Whether a reference could be one of this input."""
     return (
         ref is not None
         and ref.shape[1 - batch :] == x.shape[1 - batch :]
-        and ref.dtype == x.dtype
+        and ref.dtype == dtype
         and ref.device == x.device
     )

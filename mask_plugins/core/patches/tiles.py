@@ -146,7 +146,7 @@ def copy_patches(
 
     Args:
         target (Tensor): :math:`(B, C, H, W)`, channels-last.
-        source (Tensor): Of the same shape.
+        source (Tensor): Of the same shape, of any precision.
         plan (TilePlan): Of this size.
         index (TileIndex): The patches.
     """
@@ -154,11 +154,12 @@ def copy_patches(
         run = plan.patch[1]
         size = (plan.maps[0][0], plan.maps[0][1] // run)
         rows = index.rows(plan.own_runs, size)
-        runs = as_runs(source, run).index_select(0, rows)
+        runs = as_runs(source, run).index_select(0, rows).to(target.dtype)
         as_runs(target, run).index_copy_(0, rows, runs)
         return
     rows = index.rows(plan.own, plan.maps[0])
     outside = index.outside(plan.own_outside)
     if outside is not None:
         rows = rows[~outside]
-    as_rows(target).index_copy_(0, rows, as_rows(source).index_select(0, rows))
+    values = as_rows(source).index_select(0, rows).to(target.dtype)
+    as_rows(target).index_copy_(0, rows, values)

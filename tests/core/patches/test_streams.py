@@ -240,3 +240,32 @@ def test_bad_bindings():
         StreamBinder(SmallNet())
     with pytest.raises(ValueError, match='got -1'):
         StreamState(refresh_every=-1)
+
+
+def test_half_references_halve_memory_and_decide_alike():
+    options = dict(type='threshold', threshold=0.05)
+    full, half = gated(options), gated(dict(options, half_reference=True))
+    states = [StreamState(), StreamState()]
+    for frame in video(6):
+        outs = [run(n, s, frame) for n, s in zip((full, half), states)]
+        assert error(outs[1], outs[0]) < 1e-2
+    counts = [
+        sum(s.skipped_patches for s in state.stats().values())
+        for state in states
+    ]
+    assert counts[0] > 0
+    assert abs(counts[1] - counts[0]) <= 0.05 * counts[0]
+    held, saved = (s.memory_bytes() - s.cached_bytes() for s in states)
+    assert saved == held / 2
+    # A stream that joins keeps its references in half, too.
+    two = [states[1], StreamState()]
+    run(half, two, torch.cat([frame, frame]))
+    for slot in states[1].slots.values():
+        assert slot.memory.ref.dtype is torch.bfloat16
+    assert two[1].memory_bytes() == states[1].memory_bytes()
+    # What is not finite is still active.
+    spoilt = frame.clone()
+    spoilt[..., 3, 3] = float('nan')
+    assert run(half, states[1], spoilt).isnan().any()
+    with pytest.raises(ValueError, match='half_reference must be False'):
+        gated(dict(options, half_reference=True), reuse='input')

@@ -31,6 +31,8 @@ class Gate(nn.Module):
     reduction = 'mean'
     #: Whether scores are fractions of the mean magnitude of the map.
     relative = False
+    #: Whether references are kept in bfloat16, which halves their memory.
+    half_reference = False
 
     def __init__(self, patch_size=8, halo: int = 0) -> None:
         super().__init__()
