@@ -35,6 +35,7 @@ def measure_layer_costs(
     shares: Sequence[float] = SHARES,
     rounds: int = 5,
     log: Callable[[str], None] = lambda message: None,
+    clock: str = 'wall',
 ) -> Dict[str, LayerCost]:
     """Time every gated layer: dense, its gate, sparse at some shares.
 
@@ -44,6 +45,7 @@ def measure_layer_costs(
         shares (Sequence[float]): Of active patches, drawn at random.
         rounds (int): Measurements of each. Defaults to 5.
         log (Callable): Told about each layer. Defaults to nothing.
+        clock (str): See :func:`time_interleaved`. Defaults to 'wall'.
 
     Returns:
         dict[str, LayerCost]: By layer.
@@ -63,7 +65,7 @@ def measure_layer_costs(
     costs = {}
     for name, layer in stream.layers.items():
         cases, real = _cases(layer, stream.gates[name], inputs[name], shares)
-        times = time_interleaved(cases, rounds, warmup=1)
+        times = time_interleaved(cases, rounds, warmup=1, clock=clock)
         # The lower quartile: what disturbs only ever makes it longer.
         low = {key: Spread.of(values).low for key, values in times.items()}
         seconds = [low[share] for share in shares]

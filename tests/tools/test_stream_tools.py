@@ -168,7 +168,9 @@ def test_benchmark(video, tmp_path, monkeypatch, capsys):
     assert row['calibration_error'] <= 0.25 * 0.9
     assert row['frames'] == 2
     assert result['settings']['frames']['check'] == 3
-    assert 1 < result['memory']['to_outputs'] < 3
+    memory = result['memory']
+    assert 1 < memory['half_to_outputs'] < memory['full_to_outputs'] < 3
+    assert memory['half_to_outputs'] <= 2
     assert out.with_suffix('.png').stat().st_size
 
 

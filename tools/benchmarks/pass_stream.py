@@ -54,6 +54,9 @@ def parse_args() -> argparse.Namespace:
         'default: none')  # fmt: skip
     add('--refresh-every', type=int, default=0, metavar='N',
         help='compute every N-th frame in full; default: never')  # fmt: skip
+    add('--clock', choices=('wall', 'cpu'), default='wall',
+        help='cpu: time of this process, on a machine that others use; '
+        'with --threads 1')  # fmt: skip
     add('--judged-frames', type=int, help='default: 150')
     add('--exact-frames', type=int, help='default: 500')
     add('--rounds', type=int, help='of the layer; default: 30')
