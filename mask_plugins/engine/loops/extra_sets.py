@@ -104,12 +104,18 @@ class ExtraSetsMixin:
     metrics reach the hooks together.
     """
 
-    def _set_up(
-        self, extra_sets: Dict[str, dict], dataloader: Any, evaluator: Any
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: Any,
+        evaluator: Any,
+        extra_sets: Dict[str, dict],
+        **kwargs,
     ) -> None:
-        self.extra_sets = build_extra_sets(
-            self.runner, extra_sets, dataloader, evaluator
-        )
+        # Copies: building takes keys out of configs.
+        configs = copy.deepcopy((dataloader, evaluator))
+        super().__init__(runner, dataloader, evaluator, **kwargs)
+        self.extra_sets = build_extra_sets(runner, extra_sets, *configs)
 
     def run(self) -> Optional[dict]:
         """Evaluate all sets; metrics of the main one come first."""

@@ -1,10 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Test on several data sets."""
 
-import copy
-from typing import Any, Dict
-
-from mmengine.runner import Runner, TestLoop
+from mmengine.runner import TestLoop
 
 from mask_plugins.registry import LOOPS
 
@@ -15,22 +12,8 @@ from .extra_sets import ExtraSetsMixin
 class MultiSetTestLoop(ExtraSetsMixin, TestLoop):
     """Evaluate on several data sets, one after the other.
 
-    The data set of ``test_dataloader`` is the main one, and its metrics are
-    as without this loop. Those of another are called ``<name>/<metric>``, as
-    ``cifar10_1/accuracy/top1``, and are logged together with them::
-
-        test_cfg = dict(
-            type='mask_plugins.MultiSetTestLoop',
-            extra_sets=dict(
-                cifar10_1=dict(
-                    type='mask_plugins.CIFAR10_1', data_root='data/cifar10.1'
-                )
-            ),
-        )
-
-    Loader settings, pipeline and metrics of another set are those of the main
-    one, unless its config has a ``pipeline`` or an ``evaluator``. Where an
-    ``EMAHook`` evaluates the trained weights too, it does so on the main set.
+    As :class:`MultiSetValLoop`, of ``test_dataloader``, ``test_cfg`` and
+    ``test_evaluator``.
 
     Args:
         runner (Runner): The runner.
@@ -44,16 +27,3 @@ class MultiSetTestLoop(ExtraSetsMixin, TestLoop):
             the metrics are objects.
         ValueError: If a name is empty or has a ``/``.
     """
-
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: Any,
-        evaluator: Any,
-        extra_sets: Dict[str, dict],
-        **kwargs,
-    ) -> None:
-        # Copies: building takes keys out of configs.
-        configs = copy.deepcopy((dataloader, evaluator))
-        super().__init__(runner, dataloader, evaluator, **kwargs)
-        self._set_up(extra_sets, *configs)

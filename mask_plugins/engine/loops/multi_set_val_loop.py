@@ -1,10 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Validation on several data sets."""
 
-import copy
-from typing import Any, Dict
-
-from mmengine.runner import Runner, ValLoop
+from mmengine.runner import ValLoop
 
 from mask_plugins.registry import LOOPS
 
@@ -44,16 +41,3 @@ class MultiSetValLoop(ExtraSetsMixin, ValLoop):
             the metrics are objects.
         ValueError: If a name is empty or has a ``/``.
     """
-
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: Any,
-        evaluator: Any,
-        extra_sets: Dict[str, dict],
-        **kwargs,
-    ) -> None:
-        # Copies: building takes keys out of configs.
-        configs = copy.deepcopy((dataloader, evaluator))
-        super().__init__(runner, dataloader, evaluator, **kwargs)
-        self._set_up(extra_sets, *configs)
