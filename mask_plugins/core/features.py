@@ -236,9 +236,9 @@ def add_inverse(
     """Let the complement's logits stand in for what the mask hides.
 
     No gradient goes through the complement. With a linear head and a token
-    of 0, the ``v1`` prediction has the value of the unmasked one whatever
-    the mask, which acts on the gradient alone; the mean squared error of
-    ``v1`` and ``v2`` is the same.
+    of 0, the ``v1`` prediction has the value of the unmasked one and one more
+    bias, whatever the mask, which acts on the gradient alone; the mean
+    squared error of ``v1`` and ``v2`` is the same.
 
     Args:
         pred (Tensor): Logits of the masked features, :math:`(N, C)`.

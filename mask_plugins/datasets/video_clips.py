@@ -114,7 +114,12 @@ class VideoClips(BaseDataset):
             count = self._count(path, span)
             name = os.path.relpath(path, self.data_root)
             for start in range(0, count - span + 1, self.clip_step):
-                clip = dict(video=path, stream=name, frame=start)
+                clip = dict(
+                    video=path,
+                    stream=name,
+                    frame=start,
+                    next_frame=start + self.clip_len * self.frame_step,
+                )
                 if labels:
                     clip['gt_label'] = labels[path]
                 clips.append(clip)

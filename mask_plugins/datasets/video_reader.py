@@ -42,7 +42,7 @@ def count_frames(path: str) -> Tuple[int, int]:
     if os.path.isdir(path):
         count = len(frame_files(path))
         return count, count
-    capture = _open(path)
+    capture = open_capture(path)
     import cv2
 
     promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -90,7 +90,7 @@ def read_clip(
                 'early or is damaged'
             )
         if size is not None and frame.shape[:2] != size:
-            frame = _resize(frame, size)
+            frame = resize_frame(frame, size)
         if frames and frame.shape != frames[0].shape:
             raise ValueError(
                 f'{path}: frame {number} has {frame.shape[:2]} pixels, the '
@@ -115,7 +115,7 @@ def _folder_frames(
 
 
 def _video_frames(path: str, wanted: range) -> Iterator[Optional[np.ndarray]]:
-    capture = _open(path)
+    capture = open_capture(path)
     try:
         # Seeking by number is off by some frames in many containers; walking
         # there is exact.
@@ -131,16 +131,23 @@ def _video_frames(path: str, wanted: range) -> Iterator[Optional[np.ndarray]]:
         capture.release()
 
 
-def _open(path: str):
+def open_capture(source: Union[str, int]):
+    """Open a video file, or a camera by its number.
+
+    Raises:
+        OSError: If OpenCV cannot.
+    """
     import cv2
 
-    capture = cv2.VideoCapture(path)
+    capture = cv2.VideoCapture(source)
     if not capture.isOpened():
-        raise OSError(f'{path}: OpenCV cannot open it as a video')
+        what = f'camera {source}' if isinstance(source, int) else source
+        raise OSError(f'{what}: OpenCV cannot open it as a video')
     return capture
 
 
-def _resize(frame: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+def resize_frame(frame: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """A frame in another height and width; smaller by area."""
     import cv2
 
     smaller = frame.shape[0] > size[0]

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from mask_plugins.datasets import SyntheticClips
-from mask_plugins.datasets.video_reader import frame_files
+from mask_plugins.datasets.video_reader import (
+    frame_files,
+    open_capture,
+    resize_frame,
+)
 
 # Of ImageNet, on 0..255.
 MEAN = (123.675, 116.28, 103.53)
@@ -101,7 +105,7 @@ class FrameSource:
             yield from self._read_capture()
 
     def _draw(self) -> Iterator[np.ndarray]:
-        side = min(self.size) // 6
+        side = max(4, min(self.size) // 6)  # the least that clips allow
         clips = SyntheticClips(
             num_clips=1,
             clip_len=self.skip + (self.limit or self.SYNTHETIC),
@@ -113,13 +117,10 @@ class FrameSource:
         yield from clips[0]['img']
 
     def _read_capture(self) -> Iterator[np.ndarray]:
-        import cv2
-
-        from_camera = self.camera is not None
-        capture = cv2.VideoCapture(self.camera if from_camera else self.source)
+        capture = open_capture(
+            self.source if self.camera is None else self.camera
+        )
         try:
-            if not capture.isOpened():
-                raise OSError(f'OpenCV cannot open {self.name}')
             while True:
                 good, frame = capture.read()
                 if not good or frame is None:
@@ -129,14 +130,9 @@ class FrameSource:
             capture.release()
 
     def _resized(self, frame: np.ndarray) -> np.ndarray:
-        import cv2
-
-        height, width = self.size
         if frame.shape[:2] == self.size:
             return frame
-        smaller = frame.shape[0] > height
-        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        return cv2.resize(frame, (width, height), interpolation=how)
+        return resize_frame(frame, self.size)
 
 
 def _read_folder(folder: str) -> Iterator[np.ndarray]:

@@ -14,6 +14,7 @@ from mask_plugins.core.patches import (
     build_gate,
     set_running_mode,
 )
+from mask_plugins.core.relative_error import relative_l2
 
 KINDS = ('learned', 'threshold', 'random')
 #: Least and greatest value of what moves the skip ratio of each kind.
@@ -169,7 +170,9 @@ def compare_gates(
             set_level(gated, kind, level)
             scores, found, skip_ratio = run_clips(gated, clips)
             top = scores.argmax(-1)[:, 1:]  # the first frame is dense
-            error = (found.flatten(2) - feats).norm(dim=2) / feats.norm(dim=2)
+            error = relative_l2(
+                found.flatten(2).flatten(0, 1), feats.flatten(0, 1)
+            ).view(feats.shape[:2])
             truth = labels[:, None]
             records.append(
                 dict(

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mask_plugins.core.relative_error import relative_l2
+
 from .benchmarks.timing import CLOCKS
 
 Step = Callable[[Tensor], Tensor]
@@ -22,12 +24,7 @@ def relative_error(output: Tensor, target: Tensor) -> float:
     Returns:
         float: 0 if both are zero.
     """
-    output, target = output.detach().double(), target.detach().double()
-    difference = torch.linalg.vector_norm(output - target)
-    norm = torch.linalg.vector_norm(target)
-    if norm == 0:
-        return 0.0 if difference == 0 else float('inf')
-    return float(difference / norm)
+    return float(relative_l2(output[None], target[None]))
 
 
 class StreamComparison:

@@ -168,29 +168,21 @@ def last_within(
     return best
 
 
-def drop_gates(
-    evaluate: Evaluate, trial: Trial, tolerance: float = 0.0
-) -> Trial:
+def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
     """Leave those layers dense whose gates do not pay.
 
     Args:
         evaluate (Callable): Thresholds to :class:`Trial`.
         trial (Trial): Where to start.
-        tolerance (float): Share of the time that may be lost for a smaller
-            error. Defaults to 0.
 
     Returns:
-        Trial: No dearer than ``trial`` (but for the tolerance), nor with a
-        larger error.
+        Trial: No dearer than ``trial``, nor with a larger error.
     """
     for name in reversed(list(trial.thresholds)):  # the last skip least
         if trial.thresholds[name] is None:
             continue
         other = evaluate({**trial.thresholds, name: None})
-        if (
-            other.cost <= trial.cost * (1 + tolerance)
-            and other.error <= trial.error
-        ):
+        if other.cost <= trial.cost and other.error <= trial.error:
             trial = other
     return trial
 

@@ -3,7 +3,7 @@
 
 from typing import Tuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def frame_pairs(clips: Tensor) -> Tuple[Tensor, Tensor]:
@@ -25,3 +25,16 @@ def frame_pairs(clips: Tensor) -> Tuple[Tensor, Tensor]:
             f'(clip_len of the dataset), got {tuple(clips.shape)}'
         )
     return clips[:, :-1].flatten(0, 1), clips[:, 1:].flatten(0, 1)
+
+
+def check_rgb(data_preprocessor: nn.Module) -> None:
+    """Refuse a preprocessor that turns the channels of clips around.
+
+    Raises:
+        ValueError: If it has ``to_rgb=True``.
+    """
+    if getattr(data_preprocessor, 'to_rgb', False):
+        raise ValueError(
+            'data_preprocessor must have to_rgb=False: frames of clips '
+            'are RGB already, and it would reverse the order of three frames'
+        )

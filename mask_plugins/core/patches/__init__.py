@@ -51,7 +51,6 @@ from .running_mode import (
     RunningMode,
     check_running_mode,
     gates_of,
-    restore_requires_grad,
     set_running_mode,
 )
 from .sparse_conv import sparse_conv2d
@@ -103,7 +102,6 @@ __all__ = [
     'patch_change',
     'pool_windows',
     'remove_gates',
-    'restore_requires_grad',
     'scatter_tiles',
     'set_running_mode',
     'sparse_conv2d',

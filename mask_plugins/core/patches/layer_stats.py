@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What a gated layer has computed and skipped for one stream."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Optional
 
 from torch import Tensor
@@ -37,9 +37,3 @@ class LayerStats:
     def skip_ratio(self) -> float:
         """Share of patches whose output was reused."""
         return self.skipped_patches / max(self.patches, 1)
-
-    def totals(self) -> dict:
-        """The numbers, without the last patches."""
-        totals = asdict(self)
-        del totals['active']
-        return totals

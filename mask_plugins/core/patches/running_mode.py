@@ -98,14 +98,3 @@ def set_running_mode(model: nn.Module, mode) -> None:
     for gate in gates:
         gate.set_own_running_mode(mode)
         gate.train(model.training)
-
-
-def restore_requires_grad(model: nn.Module) -> None:
-    """Undo what :func:`set_running_mode` froze; modes stay as they are.
-
-    Args:
-        model (nn.Module): The model that was given to it.
-    """
-    before = model.__dict__.pop(_BEFORE, {})
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(before.get(name, parameter.requires_grad))

@@ -23,7 +23,7 @@ class PackClip:
         algorithm_keys (Sequence[str]): Arrays that go into the data sample as
             tensors. Defaults to ('gt_change',).
         meta_keys (Sequence[str]): What goes into its meta information.
-            Defaults to ('sample_idx', 'stream', 'frame').
+            Defaults to ('sample_idx', 'stream', 'frame', 'next_frame').
 
     Raises:
         ImportError: If mmpretrain is not installed.
@@ -32,7 +32,12 @@ class PackClip:
     def __init__(
         self,
         algorithm_keys: Sequence[str] = ('gt_change',),
-        meta_keys: Sequence[str] = ('sample_idx', 'stream', 'frame'),
+        meta_keys: Sequence[str] = (
+            'sample_idx',
+            'stream',
+            'frame',
+            'next_frame',
+        ),
     ) -> None:
         try:
             from mmpretrain.structures import DataSample

@@ -2,7 +2,6 @@
 """Accuracy and speed of a gated classifier on labelled clips."""
 
 import copy
-import time
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from mask_plugins.core.patches import (
     remove_gates,
 )
 from mask_plugins.evaluation.stream_model import best_dense
+from mask_plugins.models.classifiers.stream_classifier import timed
 
 
 def dense_and_gated(
@@ -30,14 +30,25 @@ def dense_and_gated(
         threshold (float): Of all gates, relative to the map.
     """
     layers = StreamBinder(model.backbone).layers
-    rules = [
-        dict(pattern=name, patch_size=layer.gate.patch_size)
+    convs = all(isinstance(layer, nn.Conv2d) for layer in layers.values())
+    # The layers that the model leaves dense stay so.
+    rules = [dict(pattern='*', enabled=False)] + [
+        dict(
+            pattern=name,
+            enabled=True,
+            patch_size=layer.gate.patch_size,
+            reuse=layer.reuse,
+            break_even=layer.break_even,
+        )
         for name, layer in layers.items()
     ]
     dense = best_dense(remove_gates(copy.deepcopy(model.backbone)))
     gated = copy.deepcopy(dense)
     apply_gates(
-        gated, dict(type='threshold', threshold=threshold), rules=rules
+        gated,
+        dict(type='threshold', threshold=threshold),
+        place='conv' if convs else 'block',
+        rules=rules,
     )
     gated.eval()
     return dense, gated
@@ -89,9 +100,8 @@ def measure_labelled(
             order = list(runs)[:: 1 if t % 2 else -1]
             took, top = {}, {}
             for name in order:
-                begin = time.perf_counter()
-                scores = runs[name](x)
-                took[name] = 1000 * (time.perf_counter() - begin)
+                seconds, scores = timed(runs[name], x)
+                took[name] = 1000 * seconds
                 top[name] = int(scores.argmax(1))
             truth = int(labels[number])
             rows.append(

@@ -172,7 +172,7 @@ class PassStreamBenchmark:
     def _half(self) -> int:
         """Number of the first frame of the second half."""
         if self.video is None:
-            return self.frames['calibration']
+            return max(self.frames['calibration'], self.frames['check'])
         return sum(1 for _ in FrameSource(self.video, size=16)) // 2
 
     def _measure_layer(self) -> List[dict]:
@@ -220,6 +220,11 @@ class PassStreamBenchmark:
         half = self._half()
         count = self.frames['calibration']
         long = max(count, self.frames['check'])
+        if half < long:
+            raise ValueError(
+                f'calibration and check need {long} frames, the first half '
+                f'of {self.video} has {half}'
+            )
         clip = self._images(long, skip=max(0, (half - long) // 2))
         images = clip[:count]
         gate = dict(type='threshold', threshold=GRID[0])
@@ -246,7 +251,7 @@ class PassStreamBenchmark:
                 last_feature(dense),
                 stream,
                 stream.skip_ratio,
-                random_head(512 if self.depth < 50 else 2048),
+                random_head(dense.feat_dim),
                 self.clock,
             )
             summary = summarise_stream(list(comparison.run(judged)))

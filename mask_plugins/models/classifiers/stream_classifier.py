@@ -16,7 +16,8 @@ from mask_plugins.core.patches import (
     gates_of,
     set_running_mode,
 )
-from mask_plugins.models.clip_pairs import frame_pairs
+from mask_plugins.core.relative_error import relative_l2
+from mask_plugins.models.clip_pairs import check_rgb, frame_pairs
 from mask_plugins.models.stream_session import StreamSession, macs_since
 from mask_plugins.registry import MODELS
 
@@ -80,12 +81,7 @@ class StreamClassifier(ImageClassifier):
                 f'distill_weight must be at least 0, got {distill_weight!r}'
             )
         super().__init__(backbone=backbone, neck=neck, head=head, **kwargs)
-        if getattr(self.data_preprocessor, 'to_rgb', False):
-            raise ValueError(
-                'data_preprocessor must have to_rgb=False: frames of clips '
-                'are RGB already, and it would reverse the order of three '
-                'frames'
-            )
+        check_rgb(self.data_preprocessor)
         self.compare_dense = bool(compare_dense)
         self.distill_weight = distill_weight
         self._session = StreamSession(self.backbone, stream)
@@ -190,7 +186,7 @@ class StreamClassifier(ImageClassifier):
                 if t or not begins:
                     record['latency'].append(1000 * seconds)
             if self.compare_dense:
-                errors.append(_error(feats[id(gated)], feats[id(dense)]))
+                errors.append(relative_l2(feats[id(gated)], feats[id(dense)]))
         macs = [
             macs_since(self._session.macs(name), before)
             for name, before in zip(streams, begun)
@@ -220,7 +216,7 @@ class StreamClassifier(ImageClassifier):
             if self._ends.get(name) != frame:
                 self._session.reset([name])
                 begins = True
-            self._ends[name] = frame + length
+            self._ends[name] = int(sample.get('next_frame', frame + length))
             names.append(name)
         # Streams that are not in the batch do not come back.
         gone = set(self._session.names()) - set(names)
@@ -263,10 +259,3 @@ def timed(run: Callable, x: Tensor) -> Tuple[float, Tuple[Tensor, Tensor]]:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return time.perf_counter() - begin, result
-
-
-def _error(found: Tensor, target: Tensor) -> Tensor:
-    """Relative L2 error of each stream, B."""
-    found, target = found.flatten(1).double(), target.flatten(1).double()
-    size = target.norm(dim=1).clamp_min(1e-30)
-    return (found - target).norm(dim=1) / size

@@ -15,7 +15,7 @@ from mask_plugins.core.patches import (
     gates_of,
     set_running_mode,
 )
-from mask_plugins.models.clip_pairs import frame_pairs
+from mask_plugins.models.clip_pairs import check_rgb, frame_pairs
 from mask_plugins.registry import MODELS
 
 
@@ -70,12 +70,7 @@ class PASSPretrainer(BaseSelfSupervisor):
             data_preprocessor=preprocessor,
             **kwargs,
         )
-        if getattr(self.data_preprocessor, 'to_rgb', False):
-            raise ValueError(
-                'data_preprocessor must have to_rgb=False: frames of clips '
-                'are RGB already, and it would reverse the order of three '
-                'frames'
-            )
+        check_rgb(self.data_preprocessor)
         self._binder = StreamBinder(self.backbone)
         set_running_mode(self, 'GatePreTrain')
 
