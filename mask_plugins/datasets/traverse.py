@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Walk through the wrappers of datasets and samplers."""
 
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 from torch.utils.data import DataLoader
 
@@ -50,3 +50,19 @@ def samplers_of(loader: DataLoader) -> List[Any]:
         inner = getattr(sampler, '__dict__', {})
         queue += [inner.get('batch_sampler'), inner.get('sampler')]
     return found
+
+
+def configured_pipeline(dataset: dict) -> Optional[List[Any]]:
+    """The transforms in the config of a dataset, also of a wrapped one.
+
+    Returns:
+        list, optional: None where there are none.
+    """
+    while 'pipeline' not in dataset:
+        inner = dataset.get('dataset', dataset.get('datasets'))
+        # the splits of a dataset have one pipeline
+        inner = inner[0] if isinstance(inner, (list, tuple)) else inner
+        if not isinstance(inner, dict):
+            return None
+        dataset = inner
+    return list(dataset['pipeline'])

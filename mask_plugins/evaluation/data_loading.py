@@ -11,6 +11,7 @@ from mmengine.registry import FUNCTIONS
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from mask_plugins.datasets.traverse import configured_pipeline
 from mask_plugins.registry import DATASETS, TRANSFORMS
 
 from .trained_model import config_scope
@@ -37,17 +38,13 @@ def test_pipeline(cfg: Config) -> List[Any]:
         ValueError: If there are none.
     """
     dataset = test_settings(cfg)['dataset']
-    while 'pipeline' not in dataset:
-        inner = dataset.get('dataset', dataset.get('datasets'))
-        # the splits of a dataset have one pipeline
-        inner = inner[0] if isinstance(inner, (list, tuple)) else inner
-        if not isinstance(inner, dict):
-            raise ValueError(
-                'the test dataset of the config has no pipeline: '
-                f'{dataset.get("type")}'
-            )
-        dataset = inner
-    return list(dataset['pipeline'])
+    pipeline = configured_pipeline(dataset)
+    if pipeline is None:
+        raise ValueError(
+            'the test dataset of the config has no pipeline: '
+            f'{dataset.get("type")}'
+        )
+    return pipeline
 
 
 def build_test_set(cfg: Config) -> Dataset:

@@ -3,7 +3,7 @@
 
 import copy
 import inspect
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Iterator, List, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from mask_plugins.core.feature_vectors import features_of
 from mask_plugins.registry import DATASETS
 
-from .data_loading import build_test_loader, labels_of, test_settings
+from .data_loading import build_test_loader, labels_of, test_pipeline
 from .model_loading import default_device
 from .progress import track
 from .trained_model import config_scope, load_trained_model
@@ -68,12 +68,10 @@ def build_train_set(cfg: Config) -> Dataset:
     """
     if cfg.get('train_dataloader') is None:
         raise ValueError('the config has no train_dataloader')
-    pipelines = list(_pipelines(test_settings(cfg)['dataset']))
-    if not pipelines:
-        raise ValueError('the test set of the config has no pipeline')
+    pipeline = test_pipeline(cfg)
     settings = copy.deepcopy(cfg.train_dataloader['dataset'])
     for holder in _holders(settings):
-        holder['pipeline'] = copy.deepcopy(pipelines[0])
+        holder['pipeline'] = copy.deepcopy(pipeline)
     with config_scope(cfg):
         dataset = DATASETS.build(settings)
         if hasattr(dataset, 'full_init'):
@@ -93,11 +91,6 @@ def _holders(settings: Any) -> Iterator[dict]:
     elif isinstance(settings, (list, tuple)):
         for item in settings:
             yield from _holders(item)
-
-
-def _pipelines(settings: Any) -> Iterator[Sequence]:
-    for holder in _holders(settings):
-        yield holder['pipeline']
 
 
 def build_feature_loader(

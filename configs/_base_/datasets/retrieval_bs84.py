@@ -1,5 +1,5 @@
-# Zero-shot retrieval at 280 px: the first half of the classes trains, among the
-# others all images of the official splits are queries and gallery. The
+# Zero-shot retrieval at 280 px: the first half of the classes trains, among
+# the others all images of the official splits are queries and gallery. The
 # children name the dataset.
 data_preprocessor = dict(
     mean=[123.675, 116.28, 103.53],

@@ -5,10 +5,10 @@ from fnmatch import fnmatchcase
 from typing import Any, Callable, List, Sequence, Union
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.registry import HOOKS
 
 
@@ -37,10 +37,7 @@ class ClipExemptHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Take the parameters out of what the wrapper clips."""
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
-        found = dict(model.named_parameters())
+        found = dict(unwrap(runner.model).named_parameters())
         exempt = []
         for pattern in self.names:
             matching = [p for n, p in found.items() if fnmatchcase(n, pattern)]

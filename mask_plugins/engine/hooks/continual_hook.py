@@ -11,6 +11,10 @@ from mmengine.runner import Runner
 
 from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.engine.loops import ContinualTrainLoop
+from mask_plugins.engine.optimizers.no_weight_decay import (
+    optimizers_of,
+    schedulers_of,
+)
 from mask_plugins.engine.optimizers.taskwise_multi_step_lr import (
     TaskwiseMultiStepLR,
 )
@@ -126,10 +130,12 @@ class ContinualHook(Hook):
         if not loop.task:
             return
         model = unwrap(runner.model)
-        if getattr(getattr(model, 'teacher', None), 'follows_tasks', False):
-            model.teacher.update(model.student_network())
+        teacher = getattr(model, 'teacher', None)
+        if teacher is not None and teacher.follows_tasks:
+            teacher.update(model.student_network())
         if self.reset_momentum:
-            runner.optim_wrapper.optimizer.state.clear()
+            for optimizer in optimizers_of(runner.optim_wrapper):
+                optimizer.state.clear()
 
     def after_train(self, runner: Runner) -> None:
         """The table, the picture, the report as JSON."""
@@ -163,7 +169,7 @@ class ContinualHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Hand over the task that was trained last."""
         if not _trains(runner):
-            self._hand_over_test(runner, runner.val_dataloader.dataset)
+            self._hand_over_seen(runner, 'val_dataloader')
             return
         loop = runner.train_loop
         self._set_task(runner, loop.bounds, loop.last_task)
@@ -191,22 +197,22 @@ class ContinualHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Hand over the task that the head has seen."""
-        self._hand_over_test(runner, runner.test_dataloader.dataset)
+        self._hand_over_seen(runner, 'test_dataloader')
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """What was handed over is of this test alone."""
         runner.message_hub.pop_info(EVALUATED_TASKS)
 
     # ---------------------------------------------------------------- parts
-    def _hand_over_test(self, runner: Runner, dataset: Any) -> None:
-        bounds = tasks_of(dataset, 'test_dataloader').bounds
+    def _hand_over_seen(self, runner: Runner, loader: str) -> None:
+        bounds = tasks_of(getattr(runner, loader).dataset, loader).bounds
         parts = task_modules(runner.model)
         check_classes(parts, bounds)
         seen = min(int(p.seen) for p in parts if hasattr(p, 'num_classes'))
         if seen not in bounds[1:]:
             raise ValueError(
                 f'the model has seen {seen} classes, no end of a task in '
-                f'{bounds}: test_dataloader has other tasks than the training'
+                f'{bounds}: {loader} has other tasks than the training'
             )
         task = bounds.index(seen) - 1
         rows = self._loaded_rows
@@ -232,10 +238,11 @@ class ContinualHook(Hook):
     def _prepare_schedules(
         self, runner: Runner, loop: ContinualTrainLoop
     ) -> None:
-        schedulers = runner.param_schedulers
-        if isinstance(schedulers, dict):
-            schedulers = [s for part in schedulers.values() for s in part]
-        ours = [s for s in schedulers if isinstance(s, TaskwiseMultiStepLR)]
+        ours = [
+            scheduler
+            for scheduler in schedulers_of(runner.param_schedulers)
+            if isinstance(scheduler, TaskwiseMultiStepLR)
+        ]
         for scheduler in ours:
             scheduler.set_task_epochs(loop.epochs)
         if not self.later_lr_mult:

@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
 from mask_plugins.core.linear_probe import LinearProbe
@@ -106,7 +106,9 @@ class LinearProbeHook(Hook):
             metrics.update(found)
 
     def _is_due(self, runner: Runner) -> bool:
-        loop = runner.train_loop
+        loop = runner._train_loop
+        if not isinstance(loop, BaseLoop):  # a validation without a training
+            return True
         if hasattr(loop, 'dataloader_iterator'):  # counts no epochs
             length = len(runner.train_dataloader)
             done, last = runner.iter // length, runner.iter >= loop.max_iters

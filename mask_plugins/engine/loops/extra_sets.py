@@ -8,6 +8,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mask_plugins.datasets.traverse import configured_pipeline
+
 
 class ExtraSet(NamedTuple):
     """A further data set with metrics of its own."""
@@ -64,8 +66,8 @@ def build_extra_sets(
                 f'{type(metrics).__name__}'
             )
         if 'pipeline' not in dataset and 'dataset' not in dataset:
-            main = dataloader['dataset']
-            dataset['pipeline'] = copy.deepcopy(main.get('pipeline', ()))
+            main = configured_pipeline(dataloader['dataset'])
+            dataset['pipeline'] = copy.deepcopy(main or [])
         loader = runner.build_dataloader(
             dict(copy.deepcopy(dict(dataloader)), dataset=dataset),
             seed=runner.seed,

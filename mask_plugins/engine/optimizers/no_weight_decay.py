@@ -60,7 +60,7 @@ def _split(
     if 'initial_weight_decay' in new:
         new['initial_weight_decay'] = 0.0
     optimizer.add_param_group(new)
-    for scheduler in _flat(schedulers):
+    for scheduler in schedulers_of(schedulers):
         inner = getattr(scheduler.optimizer, 'optimizer', scheduler.optimizer)
         if inner is not optimizer:
             continue
@@ -80,7 +80,8 @@ def optimizers_of(optim_wrapper: Any) -> Iterator[Optimizer]:
         yield optim_wrapper.optimizer
 
 
-def _flat(schedulers: Schedulers) -> Iterator[Any]:
+def schedulers_of(schedulers: Schedulers) -> Iterator[Any]:
+    """The schedulers of a list, or of a dict of lists."""
     is_dict = isinstance(schedulers, dict)
     for group in schedulers.values() if is_dict else [schedulers or ()]:
         yield from group

@@ -14,8 +14,6 @@ from mask_plugins.models.losses import build_logit_loss
 from mask_plugins.models.teachers import Network, ReferenceTeacher
 from mask_plugins.registry import MODELS
 
-SCOPES = ('whole', 'head')
-
 
 @MODELS.register_module()
 class ReferenceClassifier(ImageClassifier):
@@ -82,8 +80,11 @@ class ReferenceClassifier(ImageClassifier):
         if head is None:
             raise ValueError('head must be given: its logits are compared')
         super().__init__(backbone, neck, head, **kwargs)
-        if scope not in SCOPES:
-            raise ValueError(f'scope must be one of {SCOPES}, got {scope!r}')
+        if scope not in ReferenceTeacher.scopes:
+            raise ValueError(
+                f'scope must be one of {ReferenceTeacher.scopes}, got '
+                f'{scope!r}'
+            )
         if not isinstance(loss_weight, (int, float)) or loss_weight < 0:
             raise ValueError(
                 f'loss_weight must be a number >= 0, got {loss_weight!r}'

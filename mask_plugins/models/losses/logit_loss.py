@@ -69,7 +69,6 @@ class LogitLoss(nn.Module):
 def build_logit_loss(
     loss: Union[str, dict, nn.Module],
     softmax: bool = False,
-    detach_target: bool = True,
     name: str = 'loss',
 ) -> nn.Module:
     """Build what compares a student's logits with a teacher's.
@@ -80,8 +79,6 @@ def build_logit_loss(
             ``(pred, target)`` and returns a scalar.
         softmax (bool): Only with a distance's name: compare class
             probabilities. Defaults to False.
-        detach_target (bool): Only with a name: no gradient through the
-            target. Defaults to True.
         name (str): How messages call the argument. Defaults to ``'loss'``.
 
     Returns:
@@ -109,7 +106,6 @@ def build_logit_loss(
                 f'{name} must be one of {NAMES} or the config of a loss, got '
                 f'{loss!r}'
             )
-        loss['detach_target'] = detach_target
     if isinstance(loss, dict):
         loss = MODELS.build(loss)
     if not isinstance(loss, nn.Module):

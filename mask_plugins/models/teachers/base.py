@@ -31,6 +31,8 @@ class ReferenceTeacher(nn.Module):
 
     # Whether update() is called after each optimizer step, too.
     follows_steps = False
+    # Whether mask_plugins.ContinualHook calls update() where a task begins.
+    follows_tasks = False
     # The scopes of ReferenceClassifier that it can have.
     scopes = ('whole', 'head')
 
@@ -56,9 +58,12 @@ class ReferenceTeacher(nn.Module):
     def forward(self, x) -> Tensor:
         """Logits, :math:`(N, C)`, of what the student's network takes."""
 
-    @abstractmethod
     def due(self, epoch: int) -> bool:
-        """Whether an update is due before this epoch, counted from 0."""
+        """Whether an update is due before this epoch, counted from 0.
+
+        By default, the one that begins.
+        """
+        return epoch >= self.begin and not self.active
 
     @abstractmethod
     def update(self, student: Network) -> None:

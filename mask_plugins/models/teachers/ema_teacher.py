@@ -95,10 +95,6 @@ class EMATeacher(ReferenceTeacher):
         """Logits of the average, :math:`(N, C)`."""
         return self.average(x)
 
-    def due(self, epoch: int) -> bool:
-        """Whether it begins before this epoch, counted from 0."""
-        return epoch >= self.begin and not self.active
-
     @torch.no_grad()
     def update(self, student: Network) -> None:
         """Average in the student, once per optimizer step.

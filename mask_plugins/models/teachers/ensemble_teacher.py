@@ -93,10 +93,6 @@ class EnsembleTeacher(ReferenceTeacher):
         """Mean logits, :math:`(N, C)`."""
         return torch.stack([member(x) for member in self.members]).mean(0)
 
-    def due(self, epoch: int) -> bool:
-        """Whether it begins before this epoch, counted from 0."""
-        return epoch >= self.begin and not self.active
-
     def update(self, student: Network) -> None:
         """Begin; the student teaches it nothing."""
         self._start()
