@@ -54,6 +54,21 @@ def test_metrics_of_each_set_have_its_name(tmp_path):
     assert hub.get_scalar('val/other/accuracy/top1') is not None
 
 
+def test_the_pipeline_of_a_wrapped_set(tmp_path):
+    few = dict(OTHER, indices=11)
+    few.pop('pipeline')
+    wrapped = dict(
+        _delete_=True,
+        type='mask_plugins.ClassSubset',
+        classes=list(range(10)),
+        dataset=dict(DIGITS, split='test', indices=50),
+    )
+    runner = build(
+        tmp_path, **loops(few=few), **{'test_dataloader.dataset': wrapped}
+    )
+    assert 'few/accuracy/top1' in runner.test()
+
+
 def test_cifar10_1_beside_another_set(tmp_path):
     write(tmp_path / 'data')
     cifar = dict(

@@ -147,3 +147,8 @@ def test_relative_error_of_zeros():
     assert relative_error(zero, zero) == 0
     assert relative_error(one, zero) == float('inf')
     assert relative_error(zero, one) == 1
+
+
+def test_the_drawn_scene_of_the_least_size():
+    (frame,) = FrameSource(size=16, limit=1)
+    assert frame.shape == (16, 16, 3)

@@ -3,6 +3,8 @@
 
 import copy
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -10,6 +12,8 @@ from mmpretrain.models import ImageClassifier, ResNet
 from mmpretrain.structures import DataSample
 
 from mask_plugins.core.patches import gates_of, set_running_mode
+from mask_plugins.datasets import VideoClips
+from mask_plugins.datasets.transforms import PackClip
 from mask_plugins.models.backbones import GatedResNet
 from mask_plugins.registry import MODELS
 
@@ -159,6 +163,26 @@ def test_a_still_stream_skips_and_a_stream_goes_on():
     first, second = model(x.expand(2, -1, -1, -1, -1), samples, mode='predict')
     for out in (first, second):
         assert len(out.stream_record['scores']) == 4
+
+
+def test_a_stream_of_every_second_frame_goes_on(tmp_path):
+    for number in range(16):
+        frame = np.full((64, 64, 3), 100, np.uint8)
+        cv2.imwrite(str(tmp_path / f'{number:02d}.png'), frame)
+    dataset = VideoClips(
+        str(tmp_path), clip_len=4, frame_step=2, pipeline=[PackClip()]
+    )
+    assert len(dataset) == 2
+    model = classifier('exact').eval()
+    set_running_mode(model, 'Test')
+    done = []
+    for clip in dataset:
+        x = clip['inputs'].float()[None]
+        (out,) = model(x, [clip['data_samples']], mode='predict')
+        macs = torch.tensor(list(out.stream_record['macs'].values()))
+        done.append(int(macs.sum(0)[1]))
+    assert done[0] > 0
+    assert done[1] == 0
 
 
 def test_streams_of_a_batch_do_not_see_each_other():

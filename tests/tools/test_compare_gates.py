@@ -2,13 +2,17 @@
 """Gates at equal skip ratios, and accuracy beside speed."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+from mask_plugins.core.patches import StreamBinder
 from mask_plugins.engine.run_config import load_config
+from mask_plugins.evaluation.benchmarks.pass_labelled import dense_and_gated
 from mask_plugins.evaluation.trained_model import build_model
+from mask_plugins.registry import MODELS
 
 CONFIG = """
 _base_ = ['{root}/configs/pass/pass-stream_resnet18_synthetic.py']
@@ -79,3 +83,17 @@ def test_labelled_benchmark(trained, tmp_path, repo_root):
     assert exact['frames'] == 8
     assert loose['skipped_patches'] >= exact['skipped_patches']
     assert exact['speed_up'] > 0
+
+
+@pytest.mark.parametrize('place', ['block', 'conv'])
+def test_the_labelled_benchmark_keeps_the_gates_of_the_model(place):
+    options = dict(type='mask_plugins.GatedResNet', depth=18, place=place)
+    rules = [dict(pattern='layer4.*', enabled=False)]
+    backbone = MODELS.build(dict(options, rules=rules, reuse='input'))
+    wanted = StreamBinder(backbone).layers
+    dense, gated = dense_and_gated(SimpleNamespace(backbone=backbone), 0.1)
+    found = StreamBinder(gated).layers
+    assert list(found) == list(wanted)
+    assert {layer.reuse for layer in found.values()} == {'input'}
+    with pytest.raises(ValueError, match='no gated layers'):
+        StreamBinder(dense)
