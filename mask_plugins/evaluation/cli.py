@@ -5,6 +5,7 @@ import argparse
 import os
 import sys
 import textwrap
+import time
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence
 
@@ -136,6 +137,22 @@ def positive(text: str) -> int:
             f'must be an int of at least 1, got {text!r}'
         )
     return value
+
+
+class Stopwatch:
+    """Print what a long tool does, each line with the seconds so far."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return time.perf_counter() - self._start
+
+    def __call__(self, message: str) -> None:
+        """Print a line."""
+        print(f'[{self.seconds:6.1f} s] {message}', flush=True)
 
 
 def parse_options(pairs: Sequence[str]) -> dict:

@@ -3,7 +3,6 @@
 
 import argparse
 import sys
-import time
 
 import torch
 
@@ -126,10 +125,7 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    start = time.perf_counter()
-
-    def log(message: str) -> None:
-        print(f'[{time.perf_counter() - start:6.1f} s] {message}', flush=True)
+    log = cli.Stopwatch()
 
     given = {
         key: value
@@ -144,7 +140,7 @@ def main() -> None:
     picture = args.out[: -len('.json')] + '.png'
     write_json(args.out, result)
     save_figure(plot_pass_stream(result), picture, dpi=150)
-    print(f'{time.perf_counter() - start:.0f} s; wrote {args.out}, {picture}')
+    print(f'{log.seconds:.0f} s; wrote {args.out}, {picture}')
 
 
 if __name__ == '__main__':

@@ -5,7 +5,6 @@ import argparse
 import json
 import os
 import sys
-import time
 
 import torch
 from rich.console import Console
@@ -16,6 +15,7 @@ from mask_plugins.evaluation.benchmarks.statistics import (
     format_spread as cell,
 )
 from mask_plugins.evaluation.benchmarks.statistics import format_target
+from mask_plugins.evaluation.cli import Stopwatch
 from mask_plugins.visualization.figure import save_figure
 from mask_plugins.visualization.pss_benchmark import plot_pss_benchmark
 
@@ -155,10 +155,7 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    start = time.perf_counter()
-
-    def log(message: str) -> None:
-        print(f'[{time.perf_counter() - start:6.1f} s] {message}', flush=True)
+    log = Stopwatch()
 
     try:
         benchmark = PSSBenchmark(
@@ -189,7 +186,7 @@ def main() -> None:
     with open(args.out, 'w') as file:
         json.dump(result, file, indent=2)
     save_figure(plot_pss_benchmark(result), picture, dpi=150)
-    print(f'{time.perf_counter() - start:.0f} s; wrote {args.out}, {picture}')
+    print(f'{log.seconds:.0f} s; wrote {args.out}, {picture}')
 
 
 if __name__ == '__main__':

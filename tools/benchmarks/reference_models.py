@@ -3,7 +3,6 @@
 
 import argparse
 import sys
-import time
 
 import torch
 from rich.console import Console
@@ -14,6 +13,7 @@ from mask_plugins.evaluation.benchmarks.statistics import (
     format_spread as cell,
 )
 from mask_plugins.evaluation.benchmarks.statistics import format_target
+from mask_plugins.evaluation.cli import Stopwatch
 from mask_plugins.evaluation.files import write_json
 from mask_plugins.visualization.figure import save_figure
 from mask_plugins.visualization.reference_model_benchmark import (
@@ -104,10 +104,7 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    start = time.perf_counter()
-
-    def log(message: str) -> None:
-        print(f'[{time.perf_counter() - start:6.1f} s] {message}', flush=True)
+    log = Stopwatch()
 
     try:
         result = ReferenceModelBenchmark(
@@ -129,7 +126,7 @@ def main() -> None:
     picture = args.out[: -len('.json')] + '.png'
     write_json(args.out, result)
     save_figure(plot_reference_model_benchmark(result), picture, dpi=150)
-    print(f'{time.perf_counter() - start:.0f} s; wrote {args.out}, {picture}')
+    print(f'{log.seconds:.0f} s; wrote {args.out}, {picture}')
 
 
 if __name__ == '__main__':

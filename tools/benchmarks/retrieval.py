@@ -3,7 +3,6 @@
 
 import argparse
 import sys
-import time
 
 import torch
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from mask_plugins.evaluation.benchmarks.retrieval import RetrievalBenchmark
 from mask_plugins.evaluation.benchmarks.statistics import format_spread
+from mask_plugins.evaluation.cli import Stopwatch
 from mask_plugins.evaluation.files import write_json
 
 
@@ -54,10 +54,7 @@ def main():
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    start = time.perf_counter()
-
-    def log(message):
-        print(f'[{time.perf_counter() - start:6.1f} s] {message}', flush=True)
+    log = Stopwatch()
 
     try:
         result = RetrievalBenchmark(
