@@ -1,6 +1,6 @@
 # FGVC-Aircraft, zero-shot: the first 50 classes train, among the others
 # all images of both official splits are queries and gallery.
-_base_ = './retrieval_bs84.py'
+_base_ = './retrieval_cub_bs84.py'
 
 data_preprocessor = dict(num_classes=50)
 source = dict(type='FGVCAircraft', data_root='data/fgvc-aircraft-2013b')

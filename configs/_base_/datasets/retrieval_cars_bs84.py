@@ -1,6 +1,6 @@
 # Cars-196, zero-shot: the first 98 classes train, among the others
 # all images of both official splits are queries and gallery.
-_base_ = './retrieval_bs84.py'
+_base_ = './retrieval_cub_bs84.py'
 
 data_preprocessor = dict(num_classes=98)
 source = dict(type='StanfordCars', data_root='data/stanfordcars')

@@ -1,6 +1,6 @@
 # Oxford Flowers 102, zero-shot: the first 51 classes train, among the others
 # all images of both official splits are queries and gallery.
-_base_ = './retrieval_bs84.py'
+_base_ = './retrieval_cub_bs84.py'
 
 data_preprocessor = dict(num_classes=51)
 source = dict(type='Flowers102', data_root='data/flowers102')
