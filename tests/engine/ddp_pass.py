@@ -9,10 +9,19 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'pass' / 'pass-pretrain_resnet18_synthetic.py'
+
+
+class Snapshot(Hook):
+    """Keeps the weights as training finds them, drawn already."""
+
+    def before_train(self, runner):
+        """Copies the weights."""
+        self.weights = copy.deepcopy(runner.model.module.state_dict())
 
 
 def digest(weights):
@@ -45,8 +54,10 @@ def main():
     cfg.log_level = 'ERROR'
     runner = Runner.from_cfg(cfg)
     model = runner.model.module
-    before = copy.deepcopy(model.state_dict())
+    snapshot = Snapshot()
+    runner.register_hook(snapshot)
     runner.train()
+    before = snapshot.weights
     after = model.state_dict()
     moved = {key for key in after if not after[key].equal(before[key])}
     assert moved
