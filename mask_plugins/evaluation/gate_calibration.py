@@ -87,17 +87,21 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
     chain = layer.chain
     chain.version()  # folds the norms
     ref = x + 0.01 * x.abs().mean()
+    ref = gate.reference_of(ref).clone(memory_format=torch.channels_last)
     target = ref.clone(memory_format=torch.channels_last)
     # A stem's convolution does the work of all its members where bound.
     members = layer.members() if hasattr(layer, 'members') else []
 
     def dense() -> Tensor:
+        if layer.caches_hidden:
+            return chain.dense(x)[0]
         out = layer(x)
         for member in members:
             out = member(out)
         return out
 
     out = dense().clone(memory_format=torch.channels_last)
+    hidden = chain.dense(x)[1] if layer.caches_hidden else None
     window = plan.window if layer.reuse == 'output' else plan.plain_window
     cases = dict(dense=Case(dense), gate=Case(lambda: gate(x, ref, window)))
     generator = torch.Generator().manual_seed(0)
@@ -112,7 +116,11 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
 
         def sparse(active=active) -> None:
             index = TileIndex.of(active)
-            scatter_tiles(out, chain.run(x, plan, index), plan, index)
+            if hidden is None:
+                tiles = chain.run(x, plan, index)
+            else:
+                tiles = chain.run_cached(x, plan, index, hidden)
+            scatter_tiles(out, tiles, plan, index)
             copy_patches(target, x, plan, index)
 
         cases[share] = Case(sparse)
@@ -227,6 +235,8 @@ def gate_rules(
                     threshold=threshold,
                     reduction=gate.reduction,
                     relative=gate.relative,
+                    half_reference=gate.half_reference,
+                    sample_channels=gate.sample_channels,
                 ),
                 patch_size=list(gate.patch_size),
                 break_even=round(costs[name].break_even, 4),

@@ -16,8 +16,9 @@ from mask_plugins.core.patches import (
     apply_gates,
 )
 
-# The last stage reads 16x16 maps at 512 px: smaller tiles are mostly halo.
-PATCH_SIZES = (8, 8, 8, 4)
+# As small as tiles can be before their convolutions become slower than those
+# of whole maps: halos cost nothing where hidden maps are cached.
+PATCH_SIZES = (4, 4, 2, 2)
 
 
 def gate_network(
@@ -35,7 +36,9 @@ def gate_network(
         gate (str | dict): As of ``apply_gates``. Defaults to 'threshold'.
         place (str): As of ``apply_gates``. Defaults to 'block'.
         patch_sizes (Sequence[int]): Of ``layer1``, ``layer2``, ... of a
-            ResNet; the first serves all others. Defaults to PATCH_SIZES.
+            ResNet, in pixels of the maps that they put out: blocks that halve
+            the map read twice as large ones. The first serves all others.
+            Defaults to PATCH_SIZES.
         reuse (str): As of ``apply_gates``. Defaults to 'output'.
         rules (Sequence[dict]): After those of the patch sizes.
             Defaults to ().
@@ -44,11 +47,14 @@ def gate_network(
         nn.Module: In eval mode.
     """
     network = copy.deepcopy(dense)
-    by_stage = [
-        dict(pattern=f'layer{number}.*', patch_size=size)
-        for number, size in enumerate(patch_sizes, 1)
-        if hasattr(network, f'layer{number}')
-    ]
+    by_stage = []
+    for number, size in enumerate(patch_sizes, 1):
+        if hasattr(network, f'layer{number}'):
+            by_stage.append(dict(pattern=f'layer{number}.*', patch_size=size))
+            if number > 1:
+                by_stage.append(
+                    dict(pattern=f'layer{number}.0*', patch_size=2 * size)
+                )
     apply_gates(
         network,
         gate=gate,

@@ -18,11 +18,11 @@ from mask_plugins.visualization.figure import save_figure
 from mask_plugins.visualization.stream_charts import plot_pass_stream
 
 QUICK = dict(
-    size=128, calibration_frames=4, judged_frames=12, exact_frames=12, rounds=5
+    size=128, calibration_frames=3, judged_frames=12, exact_frames=12, rounds=5
 )
 FULL = dict(
     size=512,
-    calibration_frames=12,
+    calibration_frames=11,
     judged_frames=150,
     exact_frames=500,
     rounds=30,
@@ -47,7 +47,10 @@ def parse_args() -> argparse.Namespace:
         help='mean relative L2 errors to calibrate for')  # fmt: skip
     add('--margin', type=float, default=0.9,
         help='share of an error that calibration aims at')  # fmt: skip
-    add('--calibration-frames', type=int, help='default: 12')
+    add('--calibration-frames', type=int,
+        help='of each clip; default: 11')  # fmt: skip
+    add('--calibration-clips', type=int, default=2,
+        help='spread over the first half; default: %(default)s')  # fmt: skip
     add('--check-frames', type=int, default=0,
         help='of a longer clip on which thresholds must hold, too; '
         'default: none')  # fmt: skip

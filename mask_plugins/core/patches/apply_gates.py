@@ -12,7 +12,14 @@ from .gated_layer import GatedLayer, composed_class, stock_class
 from .gated_stem import StemMember, add_stem, is_stem, remove_stem
 
 PLACES = ('block', 'conv')
-_OPTIONS = ('gate', 'patch_size', 'reuse', 'break_even', 'enabled')
+_OPTIONS = (
+    'gate',
+    'patch_size',
+    'reuse',
+    'break_even',
+    'hidden',
+    'enabled',
+)
 
 
 def gate_module(
@@ -20,6 +27,7 @@ def gate_module(
     gate='threshold',
     reuse: str = 'output',
     break_even: Union[str, float] = 'auto',
+    hidden: str = 'cache',
 ) -> nn.Module:
     """Put a gate on a convolution or a residual block, in place.
 
@@ -30,6 +38,7 @@ def gate_module(
             Defaults to ``'threshold'``.
         reuse (str): See :class:`GatedLayer`. Defaults to ``'output'``.
         break_even (str | float): See there. Defaults to ``'auto'``.
+        hidden (str): See there. Defaults to ``'cache'``.
 
     Returns:
         nn.Module: The same module; its class is one composed of its own.
@@ -54,7 +63,7 @@ def gate_module(
     mixin.make_chain(module)  # an error before anything has changed
     module.__class__ = composed_class(mixin, type(module))
     try:
-        module.init_gate(gate, channels, reuse, break_even)
+        module.init_gate(gate, channels, reuse, break_even, hidden)
     except (TypeError, ValueError):
         module.__class__ = stock_class(module)
         raise
@@ -80,9 +89,8 @@ def apply_gates(
         model (nn.Module): The model, before its optimizer is made.
         gate (str | dict): See :func:`build_gate`; one gate is built per
             layer. Defaults to ``'threshold'``.
-        place (str): ``'block'`` fuses each residual block on tiles behind
-            one gate; ``'conv'`` puts one on every convolution.
-            Defaults to ``'block'``.
+        place (str): ``'block'`` puts each residual block behind one gate;
+            ``'conv'`` puts one on every convolution. Defaults to ``'block'``.
         patch_size (int | tuple[int, int]): Of the input of a layer, in
             pixels of that input. Defaults to 8.
         reuse (str): See :class:`GatedLayer`. Defaults to ``'output'``.
@@ -92,8 +100,8 @@ def apply_gates(
             is four times ``patch_size``. Defaults to True.
         rules (Sequence[dict]): Each has a ``pattern``, a shell pattern of
             names of layers, and any of ``gate``, ``patch_size``, ``reuse``,
-            ``break_even``, ``enabled``; of the rules that match, the last
-            one to name an option decides. Defaults to ().
+            ``break_even``, ``hidden``, ``enabled``; of the rules that match,
+            the last one to name an option decides. Defaults to ().
 
     Returns:
         list[str]: Names of the gated layers.
@@ -195,7 +203,13 @@ def remove_gates(model: nn.Module) -> nn.Module:
         ):
             module.__class__ = stock_class(module)
             module._modules.pop('gate', None)
-            for name in ('reuse', 'break_even', '_chain', '_binding'):
+            for name in (
+                'reuse',
+                'break_even',
+                'hidden',
+                '_chain',
+                '_binding',
+            ):
                 module.__dict__.pop(name, None)
             module.__dict__.pop('_name', None)
     return model

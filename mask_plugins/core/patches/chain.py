@@ -6,15 +6,26 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from .geometry import Geometry
+from .geometry import IDENTITY, Geometry
 from .step import Folded, Step, activate_
 from .tile_plan import TilePlan, tile_plan
-from .tiles import TileIndex, as_rows, gather_tiles, zero_outside
+from .tiles import (
+    TileIndex,
+    as_rows,
+    gather_tiles,
+    scatter_tiles,
+    zero_outside,
+)
 from .window import Pair
 
 
 class Chain:
-    """Operations fused on tiles: one gather, all of them, one scatter.
+    """Operations on tiles: one gather, all of them, one scatter; or each.
+
+    With :meth:`run` the maps between the operations exist on tiles alone, and
+    each tile computes what its neighbours need of them, too. With
+    :meth:`run_cached` they are cached maps like the output: no pixel is
+    computed twice, so that small tiles are no dearer than large ones.
 
     A residual block is a chain with a shortcut; one convolution is a chain of
     one. Normalisations are folded into weights, which are folded again when
@@ -56,7 +67,8 @@ class Chain:
         self._folded: List[Folded] = []
         self._key: Tuple = ()
         self._crops: Dict[TilePlan, Tuple[int, int, int, int]] = {}
-        self._macs: Dict[TilePlan, Tuple[int, int]] = {}
+        self._levels: Dict[TilePlan, List[TilePlan]] = {}
+        self._macs: Dict[Tuple[TilePlan, bool], Tuple[int, int]] = {}
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
@@ -105,6 +117,74 @@ class Chain:
             tiles += self._shortcut(window, plan)
         return activate_(tiles, self.act)
 
+    def run_cached(
+        self, x: Tensor, plan: TilePlan, index: TileIndex, hidden: List[Tensor]
+    ) -> Tensor:
+        """Outputs of some patches, by way of cached maps.
+
+        Args:
+            x (Tensor): Input map, :math:`(B, C, H, W)`.
+            plan (TilePlan): Of this chain and size.
+            index (TileIndex): The n patches.
+            hidden (list[Tensor]): The maps between the operations, see
+                :meth:`dense`; what the patches own is computed anew, what
+                they need beyond that is read.
+
+        Returns:
+            Tensor: :math:`(n, C_{out}, h, w)`.
+        """
+        *levels, short = self._levels_of(plan)
+        source = x
+        for number, (step, level) in enumerate(zip(self.steps, levels)):
+            tiles = gather_tiles(source, level, index)
+            tiles = step.on_tiles(tiles, self._folded[number])
+            if number < len(hidden):
+                source = hidden[number]
+                scatter_tiles(source, tiles, level, index)
+        if self.shortcut is not None:
+            read = gather_tiles(x, short, index)
+            if self.shortcut:
+                step = self.shortcut[0]
+                read = step.on_tiles(read, self._folded[len(self.steps)])
+            tiles += read
+        return activate_(tiles, self.act)
+
+    def dense(self, x: Tensor) -> Tuple[Tensor, List[Tensor]]:
+        """The whole output, and the maps between the operations.
+
+        Args:
+            x (Tensor): :math:`(B, C, H, W)`.
+
+        Returns:
+            tuple[Tensor, list[Tensor]]: Channels-last, the latter one fewer
+            than there are operations.
+        """
+        maps = [x]
+        for step, folded in zip(self.steps, self._folded):
+            out = step.on_map(maps[-1], folded)
+            maps.append(out.contiguous(memory_format=torch.channels_last))
+        out = maps.pop()
+        if self.shortcut is not None:
+            if self.shortcut:
+                step = self.shortcut[0]
+                x = step.on_map(x, self._folded[len(self.steps)])
+            out += x
+        return activate_(out, self.act), maps[1:]
+
+    def _levels_of(self, plan: TilePlan) -> List[TilePlan]:
+        """A plan of its own for each operation, and for the shortcut."""
+        if plan not in self._levels:
+            last = self.shortcut[0].geometry if self.shortcut else IDENTITY
+            levels = [*enumerate(self.geometries), (0, last)]
+            self._levels[plan] = [
+                tile_plan(
+                    *(plan.maps[level], (geometry,), plan.steps[level]),
+                    *(plan.device, plan.grid),
+                )
+                for level, geometry in levels
+            ]
+        return self._levels[plan]
+
     def _shortcut(self, window: Tensor, plan: TilePlan) -> Tensor:
         top, left, height, width = self._crops[plan]
         crop = window[:, :, top : top + height, left : left + width]
@@ -132,17 +212,25 @@ class Chain:
                 )
         return (*first, *length)
 
-    def macs(self, plan: TilePlan) -> Tuple[int, int]:
-        """Multiply-adds of the dense layer, and of one tile with its halo."""
-        if plan not in self._macs:
-            self._macs[plan] = self._count(plan)
-        return self._macs[plan]
+    def macs(self, plan: TilePlan, cached: bool = False) -> Tuple[int, int]:
+        """Multiply-adds of the dense layer, and of one patch.
 
-    def _count(self, plan: TilePlan) -> Tuple[int, int]:
+        Args:
+            plan (TilePlan): Of this chain and size.
+            cached (bool): Whether a patch computes no more than it owns.
+                Defaults to False: it computes its halo, too.
+        """
+        key = (plan, cached)
+        if key not in self._macs:
+            self._macs[key] = self._count(plan, cached)
+        return self._macs[key]
+
+    def _count(self, plan: TilePlan, cached: bool) -> Tuple[int, int]:
         dense = tile = 0
+        sizes = plan.steps if cached else plan.tiles
         for level, step in enumerate(self.steps, 1):
             dense += step.macs(plan.maps[level][0] * plan.maps[level][1])
-            tile += step.macs(plan.tiles[level][0] * plan.tiles[level][1])
+            tile += step.macs(sizes[level][0] * sizes[level][1])
         for step in self.shortcut or ():
             dense += step.macs(plan.maps[-1][0] * plan.maps[-1][1])
             tile += step.macs(plan.out_patch[0] * plan.out_patch[1])

@@ -27,7 +27,12 @@ def patch_change(
     """
     x, ref = x.float(), ref.float()  # as they are if float32 already
     change = F.l1_loss(x, ref, reduction='none')
-    pixels = change.mean(1) if reduction == 'mean' else change.amax(1)
+    if reduction == 'max':
+        pixels = change.amax(1)
+    elif change.shape[1] < 8:  # three times as fast as a mean over so few
+        pixels = sum(change.unbind(1)) / change.shape[1]
+    else:
+        pixels = change.mean(1)
     return pool_windows(pixels.unsqueeze(1), window, reduction).squeeze(1)
 
 

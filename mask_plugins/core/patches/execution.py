@@ -64,7 +64,7 @@ def _run(layer, x: Tensor, binding) -> Tensor:
         if slot is not None and slot.memory.spoilt:
             slot.copies = True
     dtype = torch.bfloat16 if gate.half_reference else x.dtype
-    memory, slots, useful = join_slots(slots, x, dtype)
+    memory, slots, useful = join_slots(slots, gate.reference_of(x), dtype)
     whole = []
     for state, slot, use in zip(states, slots, useful):
         state.slots[name] = slot
@@ -76,7 +76,7 @@ def _run(layer, x: Tensor, binding) -> Tensor:
                 slot.wait -= 1
                 _count(layer, chain, slot, plan, x, None)
             # The memory stays as it was: it is still a pair.
-            return layer.dense(x)
+            return _dense(layer, x)[0]
     return _compute(layer, chain, x, binding, plan, memory, slots, whole)
 
 
@@ -126,7 +126,11 @@ def _compute(
         index = TileIndex.of(computed)
         if len(index):
             source = memory.ref if held else x
-            tiles = chain.run(source, plan, index)
+            if layer.caches_hidden:
+                hidden = memory.hidden
+                tiles = chain.run_cached(source, plan, index, hidden)
+            else:
+                tiles = chain.run(source, plan, index)
             scatter_tiles(memory.out, tiles, plan, index)
             if not held:
                 copy_patches(memory.ref, x, plan, index)
@@ -172,20 +176,32 @@ def _compute_rows(
             source = memory.ref
         else:
             source = x
+            kept = layer.gate.reference_of(x)
             if memory.ref is None:
                 half = torch.bfloat16 if layer.gate.half_reference else None
-                memory.ref = torch.empty_like(x, dtype=half)
-            memory.ref.copy_(x)
-        out = layer.dense(source)
+                memory.ref = torch.empty_like(
+                    kept, dtype=half, memory_format=CHANNELS_LAST
+                )
+            memory.ref.copy_(kept)
+        out, memory.hidden = _dense(layer, source)
         memory.out = out.contiguous(memory_format=CHANNELS_LAST)
         return
     rows = [row for row, is_dense in enumerate(dense) if is_dense]
     for row in rows:
         if whole[row] or not held:
-            memory.ref[row] = x[row]
+            memory.ref[row] = layer.gate.reference_of(x)[row]
     source = memory.ref if held else x
-    out = layer.dense(source[rows])
+    out, hidden = _dense(layer, source[rows])
     memory.out[rows] = out.to(memory.out)
+    for target, part in zip(memory.hidden, hidden):
+        target[rows] = part.to(target)
+
+
+def _dense(layer, x: Tensor) -> Tuple[Tensor, List[Tensor]]:
+    """Whole output of the layer, and what it caches on the way there."""
+    if layer.caches_hidden:
+        return layer.chain.dense(x)
+    return layer.dense(x), []
 
 
 def _count(
@@ -202,7 +218,7 @@ def _count(
     ``computed`` is which patches and how many, None for all of them.
     """
     stats = slot.stats
-    dense_macs, tile_macs = chain.macs(plan)
+    dense_macs, tile_macs = chain.macs(plan, layer.caches_hidden)
     active, done = computed or (plan.all_active, plan.patches)
     gate = layer.gate.macs(x.shape[1], plan.window) if asked else 0
     macs = dense_macs if computed is None else done * tile_macs

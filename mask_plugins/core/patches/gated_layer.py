@@ -13,6 +13,7 @@ from .mask_mode import MaskMode, compose, upsample_patches
 from .tile_plan import TilePlan
 
 REUSES = ('output', 'input')
+HIDDEN = ('cache', 'recompute')
 
 
 class GatedLayer(nn.Module):
@@ -34,6 +35,7 @@ class GatedLayer(nn.Module):
         channels: Optional[int] = None,
         reuse: str = 'output',
         break_even: Union[str, float] = 'auto',
+        hidden: str = 'cache',
     ) -> None:
         """Give the layer its gate; called once.
 
@@ -49,10 +51,17 @@ class GatedLayer(nn.Module):
             break_even (str | float): Share of active patches above which the
                 dense layer is faster; ``'auto'`` estimates it from the halo.
                 Defaults to ``'auto'``.
+            hidden (str): Of a layer of several operations. ``'cache'``: maps
+                between them are cached; halos are read, not computed, so that
+                patches may be small. ``'recompute'``: they are not, and every
+                patch computes its halo; less memory, and active patches are
+                exact whatever their neighbours are. Defaults to ``'cache'``.
 
         Raises:
             ValueError: If an argument is not allowed.
         """
+        if hidden not in HIDDEN:
+            raise ValueError(f'hidden must be one of {HIDDEN}, got {hidden!r}')
         if reuse not in REUSES:
             raise ValueError(f'reuse must be one of {REUSES}, got {reuse!r}')
         number = isinstance(break_even, (int, float))
@@ -65,9 +74,15 @@ class GatedLayer(nn.Module):
             raise ValueError(
                 "half_reference must be False with reuse='input', got True"
             )
+        if reuse == 'input' and gate.sample_channels is not None:
+            raise ValueError(
+                "sample_channels must be None with reuse='input', got "
+                f'{gate.sample_channels}'
+            )
         self.gate = gate
         self.reuse = reuse
         self.break_even = break_even
+        self.hidden = hidden
 
     def make_chain(self) -> Chain:
         """What the layer computes, as a chain that runs on tiles."""
@@ -85,6 +100,11 @@ class GatedLayer(nn.Module):
             self.__dict__['_chain'] = (parts, self.make_chain())
         return self._chain[1]
 
+    @property
+    def caches_hidden(self) -> bool:
+        """Whether maps between its operations are cached."""
+        return self.hidden == 'cache' and len(self.chain.steps) > 1
+
     def plan(self, x: Tensor) -> TilePlan:
         """Where patches of an input lie: see :class:`TilePlan`."""
         return self.chain.plan(x.shape[-2:], self.gate.patch_size, x.device)
@@ -93,7 +113,7 @@ class GatedLayer(nn.Module):
         """Share of active patches above which the dense layer is faster."""
         if self.break_even != 'auto':
             return self.break_even
-        dense, tile = self.chain.macs(plan)
+        dense, tile = self.chain.macs(plan, self.caches_hidden)
         # Copies of tiles cost about a tenth of what they are gathered for.
         return 0.9 * dense / max(tile * plan.patches, 1)
 

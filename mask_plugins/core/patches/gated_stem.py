@@ -94,7 +94,13 @@ def is_stem(network: nn.Module) -> bool:
     )
 
 
-def add_stem(network: nn.Module, gate, reuse: str, break_even) -> None:
+def add_stem(
+    network: nn.Module,
+    gate,
+    reuse: str,
+    break_even,
+    hidden: str = 'recompute',
+) -> None:
     """Gate the stem of a network, in place.
 
     Args:
@@ -102,6 +108,8 @@ def add_stem(network: nn.Module, gate, reuse: str, break_even) -> None:
         gate (str | dict | Gate): See :func:`build_gate`.
         reuse (str): See :class:`GatedLayer`.
         break_even (str | float): See there.
+        hidden (str): See there. Defaults to ``'recompute'``, as the map
+            before the pooling is the largest of all.
     """
     conv, members = network.conv1, _parts(network)
     Chain([Step(conv, *members[:2]), Step(members[2])])  # an error first
@@ -110,7 +118,7 @@ def add_stem(network: nn.Module, gate, reuse: str, break_even) -> None:
         member.__class__ = composed_class(StemMember, type(member))
     # In a tuple: no child of the convolution, so that no name changes.
     conv._members = tuple(members)
-    conv.init_gate(gate, conv.in_channels, reuse, break_even)
+    conv.init_gate(gate, conv.in_channels, reuse, break_even, hidden)
 
 
 def remove_stem(member: nn.Module) -> None:

@@ -44,6 +44,10 @@ class Geometry(NamedTuple):
         )
 
 
+#: Of an operation that leaves the map as it is.
+IDENTITY = Geometry((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
+
+
 def _both(value) -> Pair:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * 2
 

@@ -19,14 +19,25 @@ class LayerMemory:
         ref (Tensor, optional): :math:`(B, C, H, W)`, channels-last.
         out (Tensor, optional): :math:`(B, C_{out}, H_{out}, W_{out})`,
             channels-last.
+        hidden (Sequence[Tensor]): Maps between the operations of the layer,
+            if they are cached. Defaults to ().
     """
 
     def __init__(
-        self, ref: Optional[Tensor] = None, out: Optional[Tensor] = None
+        self,
+        ref: Optional[Tensor] = None,
+        out: Optional[Tensor] = None,
+        hidden: Sequence[Tensor] = (),
     ) -> None:
         self.ref = ref
         self.out = out
+        self.hidden = list(hidden)
         self.version = 0
+
+    @property
+    def cached(self) -> List[Tensor]:
+        """What was computed, and is kept."""
+        return [] if self.out is None else [self.out, *self.hidden]
 
     def hand_out(self) -> Tensor:
         """The output itself: who changes it is found out next time."""
@@ -66,11 +77,11 @@ class Slot:
 
     def copy(self) -> 'Slot':
         """With tensors of its own."""
-        ref, out = (
+        ref, out, *hidden = (
             None if t is None else t[self.row : self.row + 1].clone()
-            for t in (self.memory.ref, self.memory.out)
+            for t in (self.memory.ref, self.memory.out, *self.memory.hidden)
         )
-        slot = Slot(LayerMemory(ref, out), 0)
+        slot = Slot(LayerMemory(ref, out, hidden), 0)
         if out is not None:
             slot.memory.hand_out()
         slot.key, slot.copies = self.key, self.copies
@@ -110,29 +121,35 @@ def join_slots(
         and not slot.memory.spoilt
         for slot in slots
     ]
-    outs = [s.memory.out for s, fit in zip(slots, fits) if fit]
-    ref = out = None
-    if outs and all(o.shape[1:] == outs[0].shape[1:] for o in outs):
+    kept = [s.memory.cached for s, fit in zip(slots, fits) if fit]
+    ref, cached = None, [None]
+    shapes = [[tensor.shape[1:] for tensor in tensors] for tensors in kept]
+    if kept and all(found == shapes[0] for found in shapes):
         ref = torch.empty_like(
             x, dtype=dtype, memory_format=torch.channels_last
         )
-        out = outs[0].new_zeros(len(slots), *outs[0].shape[1:])
-        out = out.contiguous(memory_format=torch.channels_last)
+        cached = [
+            t.new_zeros(len(slots), *t.shape[1:]).contiguous(
+                memory_format=torch.channels_last
+            )
+            for t in kept[0]
+        ]
         for row, (slot, fit) in enumerate(zip(slots, fits)):
             if fit:
                 ref[row] = slot.memory.ref[slot.row]
-                out[row] = slot.memory.out[slot.row]
+                for target, source in zip(cached, slot.memory.cached):
+                    target[row] = source[slot.row]
             else:
                 ref[row] = x[row]
     else:
         fits = [False] * len(slots)
-    memory = LayerMemory(ref, out)
+    memory = LayerMemory(ref, cached[0], cached[1:])
     joined = []
     for row, slot in enumerate(slots):
         slot = slot or Slot(memory, row)
         slot.memory, slot.row = memory, row
         joined.append(slot)
-    if out is not None:
+    if memory.out is not None:
         memory.hand_out()
     return memory, joined, fits
 

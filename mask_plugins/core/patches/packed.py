@@ -7,7 +7,7 @@ convolution itself (512 channels: 9 MB). The operators are those that
 torch.compile emits; where a build lacks them, the plain convolution serves.
 """
 
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,9 @@ def packed_conv2d(
     conv: nn.Conv2d,
     packed: Tensor,
     bias: Optional[Tensor],
+    padding: Sequence[int] = (0, 0),
 ) -> Tensor:
-    """A convolution without padding.
+    """A convolution with a packed weight.
 
     Its own ReLU is not used: it turns NaN into 0.
 
@@ -52,12 +53,13 @@ def packed_conv2d(
         conv (nn.Conv2d): Says stride, dilation and groups.
         packed (Tensor): Of :func:`pack_weight`.
         bias (Tensor, optional): :math:`(C_{out},)`.
+        padding (Sequence[int]): Down and across. Defaults to (0, 0).
     """
     return torch.ops.mkldnn._convolution_pointwise(
         x,
         packed,
         bias,
-        [0, 0],
+        padding,
         conv.stride,
         conv.dilation,
         conv.groups,

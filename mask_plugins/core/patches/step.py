@@ -142,22 +142,38 @@ class Step(NamedTuple):
         Returns:
             Tensor: A new tensor, after the activation.
         """
+        return self._apply(tiles, folded, (0, 0))
+
+    def on_map(self, x: Tensor, folded: Folded) -> Tensor:
+        """Apply it to a whole map, with its own padding.
+
+        Args:
+            x (Tensor): :math:`(B, C, H, W)`.
+            folded (Folded): Of this step.
+
+        Returns:
+            Tensor: A new tensor, after the activation.
+        """
+        return self._apply(x, folded, self.op.padding)
+
+    def _apply(self, x: Tensor, folded: Folded, padding) -> Tensor:
         op, (weight, bias, packed) = self.op, folded
         if weight is None:
-            tiles = F.max_pool2d(
-                tiles, op.kernel_size, op.stride, 0, op.dilation
+            x = F.max_pool2d(
+                x, op.kernel_size, op.stride, padding, op.dilation
             )
         elif (
             packed is not None
-            and tiles.dtype is torch.float32
+            and not isinstance(padding, str)
+            and x.dtype is torch.float32
             and not torch.is_autocast_enabled('cpu')
         ):
-            tiles = packed_conv2d(tiles, op, packed, bias)
+            x = packed_conv2d(x, op, packed, bias, padding)
         else:
-            tiles = F.conv2d(
-                tiles, weight, bias, op.stride, 0, op.dilation, op.groups
+            x = F.conv2d(
+                x, weight, bias, op.stride, padding, op.dilation, op.groups
             )
-        return activate_(tiles, self.act)
+        return activate_(x, self.act)
 
     def macs(self, out_pixels: int) -> int:
         """Multiply-adds for a number of output pixels."""

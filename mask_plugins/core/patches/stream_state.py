@@ -95,16 +95,16 @@ class StreamState:
         return sum(
             tensor[0].numel() * tensor.element_size()
             for slot in self.slots.values()
-            for tensor in (slot.memory.ref, slot.memory.out)
+            for tensor in (slot.memory.ref, *slot.memory.cached)
             if tensor is not None
         )
 
     def cached_bytes(self) -> int:
-        """Bytes of the cached outputs alone."""
+        """Bytes of the cached activations, references not included."""
         return sum(
-            slot.memory.out[0].numel() * slot.memory.out.element_size()
+            tensor[0].numel() * tensor.element_size()
             for slot in self.slots.values()
-            if slot.memory.out is not None
+            for tensor in slot.memory.cached
         )
 
     def __deepcopy__(self, memo: dict) -> 'StreamState':

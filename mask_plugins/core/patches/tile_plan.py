@@ -26,6 +26,9 @@ class TilePlan:
         patch (tuple[int, int]): Height and width of a patch of the input: a
             multiple of the product of the strides.
         device (torch.device): Where the tables are.
+        grid (tuple[int, int], optional): Patches down and across, at least as
+            many as the map has; of a plan that this one is a part of.
+            Defaults to None.
 
     Raises:
         ValueError: If the patch is no such multiple or the input too small.
@@ -37,6 +40,7 @@ class TilePlan:
         geometries: Tuple[Geometry, ...],
         patch: Pair,
         device: torch.device,
+        grid: Optional[Pair] = None,
     ) -> None:
         self.patch = patch
         self.device = device
@@ -61,17 +65,20 @@ class TilePlan:
         self.starts = [
             (rows[2], cols[2]) for rows, cols in zip(axes[0], axes[1])
         ]
-        # Every input pixel has an owner, also where no output is left.
-        self.grid = tuple(
+        #: Pixels from tile to tile at each level: what a patch owns there.
+        self.steps = steps = [
+            (rows[0], cols[0]) for rows, cols in zip(axes[0], axes[1])
+        ]
+        # Every pixel has an owner, also where no output is left of it.
+        self.grid = grid or tuple(
             max(
-                -(-self.maps[-1][axis] // self.out_patch[axis]),
-                -(-size[axis] // patch[axis]),
+                -(-level[axis] // step[axis])
+                for level, step in zip(self.maps, steps)
             )
             for axis in (0, 1)
         )
         self.patches = self.grid[0] * self.grid[1]
-        self.window = self._window()
-        steps = [(rows[0], cols[0]) for rows, cols in zip(axes[0], axes[1])]
+        self.window = self._window(geometries)
         last = len(geometries)
         self.read, self.read_outside = self._table(
             0, steps[0], self.starts[0], self.tiles[0]
@@ -121,21 +128,25 @@ class TilePlan:
             levels.insert(0, (step, length, start))
         return levels
 
-    def _window(self) -> PatchWindow:
+    def _window(self, geometries: Tuple[Geometry, ...]) -> PatchWindow:
         # The patch itself is always part of it: a change anywhere makes its
         # owner active, so that the reference never lags behind the output.
-        before = tuple(max(0, -self.starts[0][axis]) for axis in (0, 1))
-        after = tuple(
-            max(
-                0,
-                self.starts[0][axis] + self.tiles[0][axis] - self.patch[axis],
-            )
-            for axis in (0, 1)
-        )
-        size = tuple(
-            before[axis] + self.patch[axis] + after[axis] for axis in (0, 1)
-        )
-        return PatchWindow(self.patch, before, size, self.grid)
+        # So is what hidden pixels that it owns depend on: they are cached.
+        before, size = [], []
+        for axis in (0, 1):
+            first, last = [0], [self.patch[axis]]
+            for level in range(1, len(self.maps)):
+                start, end = 0, self.steps[level][axis]
+                for geometry in reversed(geometries[:level]):
+                    stride = geometry.stride[axis]
+                    start = start * stride - geometry.before[axis]
+                    end = (end - 1) * stride + geometry.reach(axis)
+                    end -= geometry.before[axis]
+                first.append(start)
+                last.append(end)
+            before.append(-min(first))
+            size.append(max(last) - min(first))
+        return PatchWindow(self.patch, tuple(before), tuple(size), self.grid)
 
     def _pixels(self, axis: int, step: int, start: int, length: int) -> Tensor:
         first = torch.arange(self.grid[axis]) * step + start
@@ -199,6 +210,7 @@ def tile_plan(
     geometries: Tuple[Geometry, ...],
     patch: Pair,
     device: torch.device,
+    grid: Optional[Pair] = None,
 ) -> TilePlan:
     """The plan of these sizes, made once: see :class:`TilePlan`."""
-    return TilePlan(size, geometries, patch, device)
+    return TilePlan(size, geometries, patch, device, grid)

@@ -146,11 +146,13 @@ def copy_patches(
 
     Args:
         target (Tensor): :math:`(B, C, H, W)`, channels-last.
-        source (Tensor): Of the same shape, of any precision.
+        source (Tensor): Of the same shape, or of more channels, of which the
+            first are copied; of any precision.
         plan (TilePlan): Of this size.
         index (TileIndex): The patches.
     """
-    if plan.own_outside is None:
+    channels = target.shape[1]
+    if plan.own_outside is None and channels == source.shape[1]:
         run = plan.patch[1]
         size = (plan.maps[0][0], plan.maps[0][1] // run)
         rows = index.rows(plan.own_runs, size)
@@ -161,5 +163,6 @@ def copy_patches(
     outside = index.outside(plan.own_outside)
     if outside is not None:
         rows = rows[~outside]
-    values = as_rows(source).index_select(0, rows).to(target.dtype)
+    values = as_rows(source)[:, :channels].index_select(0, rows)
+    values = values.to(target.dtype)
     as_rows(target).index_copy_(0, rows, values)

@@ -27,6 +27,8 @@ from .statistics import machine, ratios, spread, spread_ms, target
 from .timing import Case, time_interleaved
 
 PARTS = ('layer', 'frontier', 'exact', 'memory')
+#: Of the frontier: comparing 16 channels errs no more than comparing all.
+GATE = dict(type='threshold', sample_channels=16)
 LAYER_LIMITS = {0.0: 0.95, 0.5: 1.2, 0.7: 1.8, 0.9: 3.0}
 SPEED_LIMITS = {0.1: 1.8, 0.25: 2.4}
 EXACT_LIMIT = 1e-5
@@ -50,10 +52,13 @@ class PassStreamBenchmark:
             (0.1, 0.25).
         margin (float): Share of a target that calibration aims at, as frames
             it has not seen err more. Defaults to 0.9.
-        calibration_frames (int): Of the first half. Defaults to 12.
+        calibration_frames (int): Of each clip of the first half; one more
+            than ``refresh_every`` shows references of every age.
+            Defaults to 11.
+        calibration_clips (int): How many, spread over the first half.
+            Defaults to 2.
         check_frames (int): Of the first half, on which the thresholds that
-            were found on its first ``calibration_frames`` must hold; 0 for
-            none. Defaults to 0.
+            were found on the clips must hold; 0 for none. Defaults to 0.
         refresh_every (int): Frames after which the stream is computed in
             full, in calibration and judgement alike; 0 for never.
             Defaults to 0.
@@ -79,7 +84,7 @@ class PassStreamBenchmark:
         place: str = 'block',
         errors: Sequence[float] = tuple(SPEED_LIMITS),
         margin: float = 0.9,
-        calibration_frames: int = 12,
+        calibration_frames: int = 11,
         judged_frames: int = 150,
         exact_frames: int = 500,
         rounds: int = 30,
@@ -88,6 +93,7 @@ class PassStreamBenchmark:
         check_frames: int = 0,
         refresh_every: int = 0,
         clock: str = 'wall',
+        calibration_clips: int = 2,
     ) -> None:
         unknown = set(parts) - set(PARTS)
         if unknown or not parts:
@@ -105,6 +111,11 @@ class PassStreamBenchmark:
         ):
             if value < 0 or value == 1:
                 raise ValueError(f'{name} must be 0 or >= 2, got {value}')
+        if calibration_clips < 1:
+            raise ValueError(
+                f'calibration_clips must be at least 1, got '
+                f'{calibration_clips}'
+            )
         if not 0 < margin <= 1:
             raise ValueError(f'margin must be in (0, 1], got {margin}')
         if not errors or min(errors) <= 0:
@@ -114,6 +125,7 @@ class PassStreamBenchmark:
         self.place, self.errors, self.margin = place, tuple(errors), margin
         self.frames = dict(
             calibration=calibration_frames,
+            clips=calibration_clips,
             judged=judged_frames,
             exact=exact_frames,
             check=check_frames,
@@ -172,7 +184,8 @@ class PassStreamBenchmark:
     def _half(self) -> int:
         """Number of the first frame of the second half."""
         if self.video is None:
-            return max(self.frames['calibration'], self.frames['check'])
+            calibration = self.frames['calibration'] * self.frames['clips']
+            return max(calibration, self.frames['check'])
         return sum(1 for _ in FrameSource(self.video, size=16)) // 2
 
     def _measure_layer(self) -> List[dict]:
@@ -197,6 +210,8 @@ class PassStreamBenchmark:
             gate = 'threshold'
             if skip:
                 gate = RandomGate(skip, seed=self.seed, patch_size=8)
+                # What the gate of the frontier keeps, and has to update.
+                gate.sample_channels = GATE['sample_channels']
             gate_module(gated[0], gate)
             stream = GatedStream(gated, scene_cut=0.0)
             stream(frames[0])
@@ -218,26 +233,30 @@ class PassStreamBenchmark:
     @torch.no_grad()
     def _measure_frontier(self, dense: nn.Module) -> List[dict]:
         half = self._half()
-        count = self.frames['calibration']
-        long = max(count, self.frames['check'])
+        count, number = self.frames['calibration'], self.frames['clips']
+        long = max(count * number, self.frames['check'])
         if half < long:
             raise ValueError(
                 f'calibration and check need {long} frames, the first half '
                 f'of {self.video} has {half}'
             )
-        clip = self._images(long, skip=max(0, (half - long) // 2))
-        images = clip[:count]
-        gate = dict(type='threshold', threshold=GRID[0])
+        clips = [
+            self._images(
+                count, skip=int((i + 0.5) * half / number) - count // 2
+            )
+            for i in range(number)
+        ]
+        gate = dict(GATE, threshold=GRID[0])
         network = gate_network(dense, gate, self.place, self.patch_sizes)
         stream = GatedStream(network, refresh_every=self.refresh_every)
         costs = measure_layer_costs(
-            stream, images[0], log=self.log, clock=self.clock
+            stream, clips[0][0], log=self.log, clock=self.clock
         )
-        trials = ClipTrials(stream, [images], last_feature(dense), costs)
-        check = None
-        if len(clip) > count:
+        trials = ClipTrials(stream, clips, last_feature(dense), costs)
+        check, long = None, self.frames['check']
+        if long:
+            clip = self._images(long, skip=(half - long) // 2)
             check = ClipTrials(stream, [clip], last_feature(dense), costs)
-        judged = self._images(self.frames['judged'], skip=half)
         rows = []
         for limit in self.errors:
             trial = calibrate(
@@ -254,7 +273,16 @@ class PassStreamBenchmark:
                 random_head(dense.feat_dim),
                 self.clock,
             )
-            summary = summarise_stream(list(comparison.run(judged)))
+            judged = FrameSource(
+                self.video,
+                size=self.size,
+                limit=self.frames['judged'],
+                skip=half,
+                seed=self.seed,
+            )
+            summary = summarise_stream(
+                list(comparison.run(to_input(frame) for frame in judged))
+            )
             self.log(
                 f'error {summary["error_mean"]:.3f}, speed-up '
                 f'{summary["speed_up"]:.2f} (aimed at {limit})'
@@ -294,11 +322,12 @@ class PassStreamBenchmark:
 
     @torch.no_grad()
     def _measure_memory(self, dense: nn.Module, images) -> dict:
-        """Of references as they are and, for a threshold, in half."""
+        """Of references as they are, in half, and of sampled channels."""
         found = {}
         for name, gate in (
             ('full', 'exact'),
             ('half', dict(type='threshold', half_reference=True)),
+            ('sampled', GATE),
         ):
             stream = GatedStream(
                 gate_network(dense, gate, self.place, self.patch_sizes)
@@ -338,7 +367,7 @@ class PassStreamBenchmark:
                 EXACT_LIMIT,
             )
         if 'memory' in result:
-            for name in ('full', 'half'):
+            for name in ('full', 'half', 'sampled'):
                 yield target(
                     f'memory, {name} references: state to cached outputs',
                     result['memory'][f'{name}_to_outputs'],

@@ -33,6 +33,8 @@ class Gate(nn.Module):
     relative = False
     #: Whether references are kept in bfloat16, which halves their memory.
     half_reference = False
+    #: How many channels are compared, and kept as references; None for all.
+    sample_channels: Optional[int] = None
 
     def __init__(self, patch_size=8, halo: int = 0) -> None:
         super().__init__()
@@ -48,6 +50,14 @@ class Gate(nn.Module):
         """As of any module, but a gate trains only in ``GatePreTrain``."""
         return super().train(mode and self.running_mode.trains_gates)
 
+    def reference_of(self, x: Tensor) -> Tensor:
+        """What of a map is kept to be compared with later ones: a view.
+
+        Args:
+            x (Tensor): :math:`(B, C, H, W)`.
+        """
+        return x[:, : self.sample_channels]
+
     def window_of(self, x: Tensor) -> PatchWindow:
         """The patches of a map that no layer has said more about."""
         height, width = x.shape[-2:]
@@ -60,7 +70,8 @@ class Gate(nn.Module):
 
         Args:
             x (Tensor): Current input, :math:`(B, C, H, W)`.
-            ref (Tensor): Reference input of the same shape.
+            ref (Tensor): Reference input of the same shape, or what
+                :meth:`reference_of` gives of it.
             window (PatchWindow, optional): Patches and what they depend on.
                 Defaults to patches of ``patch_size`` with the gate's halo.
 
@@ -68,6 +79,8 @@ class Gate(nn.Module):
             Tensor: float32, :math:`(B, G_h, G_w)`; high needs it most.
         """
         window = window or self.window_of(x)
+        x = self.reference_of(x)
+        ref = self.reference_of(ref)
         change = patch_change(x, ref, window, self.reduction)
         return change / map_scale(x) if self.relative else change
 

@@ -1,9 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Gates that compute what has changed enough."""
 
+from typing import Optional
+
 from torch import Tensor
 
 from ..change import REDUCTIONS
+from ..window import pair
 from .base import Gate
 
 
@@ -24,10 +27,15 @@ class ThresholdGate(Gate):
             compared, far below thresholds of use. Outputs stay as precise as
             they are. Not with ``reuse='input'``, which computes from
             references. Defaults to False.
+        sample_channels (int, optional): Compare only so many channels, the
+            first ones, whose order means nothing in a trained network, and
+            keep only those as references. Not with ``reuse='input'``.
+            Defaults to None: all.
         **kwargs: Of :class:`Gate`.
 
     Raises:
-        ValueError: If the threshold is negative or the reduction unknown.
+        ValueError: If the threshold is negative, the reduction unknown or
+            ``sample_channels`` no positive number.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class ThresholdGate(Gate):
         reduction: str = 'mean',
         relative: bool = True,
         half_reference: bool = False,
+        sample_channels: Optional[int] = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,6 +58,9 @@ class ThresholdGate(Gate):
         self.reduction = reduction
         self.relative = relative
         self.half_reference = half_reference
+        if sample_channels is not None:
+            pair(sample_channels, 'sample_channels')
+        self.sample_channels = sample_channels
 
     def decide(self, scores: Tensor) -> Tensor:
         """Not below the threshold: see :meth:`Gate.decide`."""
