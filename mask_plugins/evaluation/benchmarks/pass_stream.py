@@ -1,12 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What skipping patches gains: a layer, a video, exactness, memory."""
 
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import torch
 from torch import nn
-
-from mask_plugins.core.patches import RandomGate, gate_module
 
 from ..frame_source import FrameSource, to_input
 from ..gate_calibration import (
@@ -23,13 +21,10 @@ from ..stream_model import (
     random_head,
     random_resnet,
 )
-from .statistics import machine, ratios, spread, spread_ms, target
-from .timing import Case, time_interleaved
+from .pass_layer import GATE, LAYER_LIMITS, measure_layer
+from .statistics import machine, target
 
 PARTS = ('layer', 'frontier', 'exact', 'memory')
-#: Of the frontier: comparing 16 channels errs no more than comparing all.
-GATE = dict(type='threshold', sample_channels=16)
-LAYER_LIMITS = {0.0: 0.95, 0.5: 1.2, 0.7: 1.8, 0.9: 3.0}
 SPEED_LIMITS = {0.1: 1.8, 0.25: 2.4}
 EXACT_LIMIT = 1e-5
 MEMORY_LIMIT = 2.0
@@ -143,7 +138,9 @@ class PassStreamBenchmark:
         """
         result = dict(settings=self.settings(), machine=machine('cpu'))
         if 'layer' in self.parts:
-            result['layer'] = self._measure_layer()
+            result['layer'] = measure_layer(
+                self.rounds, self.seed, self.clock, self.log
+            )
         if set(self.parts) & {'frontier', 'exact', 'memory'}:
             first = self._images(4)
             dense = best_dense(random_resnet(first, self.depth, self.seed))
@@ -187,48 +184,6 @@ class PassStreamBenchmark:
             calibration = self.frames['calibration'] * self.frames['clips']
             return max(calibration, self.frames['check'])
         return sum(1 for _ in FrameSource(self.video, size=16)) // 2
-
-    def _measure_layer(self) -> List[dict]:
-        """A 3x3 convolution, 64 channels, 56x56, through its gated layer.
-
-        The gate draws at random, so that the share is set; the share at
-        which nothing is skipped is the threshold gate's on a new frame.
-        """
-        torch.manual_seed(self.seed)
-        x = torch.randn(1, 64, 56, 56)
-        frames = [
-            (x + i * torch.randn_like(x)).contiguous(
-                memory_format=torch.channels_last
-            )
-            for i in (0, 1)
-        ]
-        conv = nn.Conv2d(64, 64, 3, padding=1).eval()
-        conv = conv.to(memory_format=torch.channels_last)
-        cases: Dict = dict(dense=Case(_loop(conv, frames)))
-        for skip in LAYER_LIMITS:
-            gated = nn.Sequential(_copy_of(conv)).eval()
-            gate = 'threshold'
-            if skip:
-                gate = RandomGate(skip, seed=self.seed, patch_size=8)
-                # What the gate of the frontier keeps, and has to update.
-                gate.sample_channels = GATE['sample_channels']
-            gate_module(gated[0], gate)
-            stream = GatedStream(gated, scene_cut=0.0)
-            stream(frames[0])
-            cases[skip] = Case(_loop(stream, frames))
-        self.log(f'layer: {len(cases)} cases, interleaved')
-        times = time_interleaved(
-            cases, self.rounds, iters=20, warmup=3, clock=self.clock
-        )
-        return [
-            dict(
-                skip=skip,
-                ms=spread_ms(times[skip]),
-                dense_ms=spread_ms(times['dense']),
-                speed_up=spread(ratios(times['dense'], times[skip])),
-            )
-            for skip in LAYER_LIMITS
-        ]
 
     @torch.no_grad()
     def _measure_frontier(self, dense: nn.Module) -> List[dict]:
@@ -373,21 +328,3 @@ class PassStreamBenchmark:
                     result['memory'][f'{name}_to_outputs'],
                     MEMORY_LIMIT,
                 )
-
-
-def _copy_of(conv: nn.Conv2d) -> nn.Conv2d:
-    copy = nn.Conv2d(64, 64, 3, padding=1)
-    copy.load_state_dict(conv.state_dict())
-    return copy.to(memory_format=torch.channels_last)
-
-
-def _loop(step: Callable, frames: Sequence[torch.Tensor]) -> Callable:
-    """Calls that see the frames in turn."""
-    count = [0]
-
-    @torch.no_grad()
-    def run():
-        count[0] += 1
-        return step(frames[count[0] % len(frames)])
-
-    return run
