@@ -240,6 +240,7 @@ def gate_rules(
                 ),
                 patch_size=list(gate.patch_size),
                 break_even=round(costs[name].break_even, 4),
+                hidden=stream.layers[name].hidden,
             )
         )
     return rules

@@ -11,7 +11,13 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models import ImageClassifier, ResNet
 from mmpretrain.structures import DataSample
 
-from mask_plugins.core.patches import gates_of, set_running_mode
+from mask_plugins.core.patches import (
+    StreamBinder,
+    StreamState,
+    apply_gates,
+    gates_of,
+    set_running_mode,
+)
 from mask_plugins.datasets import VideoClips
 from mask_plugins.datasets.transforms import PackClip
 from mask_plugins.models.backbones import GatedResNet
@@ -345,3 +351,27 @@ def test_bad_models(kind):
         classifier(distill_weight=-1)
     with pytest.raises(ValueError, match='running_mode'):
         classifier(running_mode='Tset')
+
+
+@pytest.mark.parametrize('reuse', ['output', 'input'])
+@pytest.mark.parametrize('depth', [18, 50])
+def test_exact_gates_equal_the_stock_resnet(depth, reuse):
+    """Basic blocks and bottlenecks, two streams of odd sizes."""
+    torch.manual_seed(0)
+    stock = ResNet(depth, base_channels=8, stem_channels=8)
+    stock.eval()
+    gated = copy.deepcopy(stock)
+    apply_gates(gated, 'exact', reuse=reuse, patch_size=4)
+    binder, states = StreamBinder(gated), [StreamState(), StreamState()]
+    still = torch.randn(2, 3, 71, 93)
+    moved = still.clone()
+    moved[0, :, 10:30, 20:40] += 1
+    with torch.no_grad():
+        for frame in (still, moved, still, moved):
+            with binder.bind(states, 'sparse'):
+                out = gated(frame)[-1]
+            target = stock(frame)[-1]
+            error = (out - target).abs().max() / target.abs().max()
+            assert float(error) < 1e-5
+    # The second stream stands still: only its first frame was computed.
+    assert states[1].skip_ratio() > 0.7

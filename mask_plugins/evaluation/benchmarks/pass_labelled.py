@@ -39,6 +39,7 @@ def dense_and_gated(
             patch_size=layer.gate.patch_size,
             reuse=layer.reuse,
             break_even=layer.break_even,
+            hidden=layer.hidden,
         )
         for name, layer in layers.items()
     ]
