@@ -72,8 +72,11 @@ def add_stream_arguments(
         help='a gate per residual block or per convolution')  # fmt: skip
     add('--patch-sizes', type=cli.positive, nargs=4, metavar='P',
         default=list(PATCH_SIZES), help='of the four stages, in pixels of '
-        'the input of their layers (default: 8 8 8 4)')  # fmt: skip
+        'the maps that they put out (default: 4 4 2 2)')  # fmt: skip
     add('--reuse', choices=('output', 'input'), default='output')
+    add('--sample-channels', type=cli.positive, metavar='N',
+        help='compare only so many channels of a map (default: '
+        'all)')  # fmt: skip
     add('--refresh-every', type=int, default=0, metavar='N',
         help='compute everything every N frames (default: never)')  # fmt: skip
     add('--threads', type=cli.positive, help='CPU threads (default: all)')
@@ -117,7 +120,11 @@ def prepare(args: argparse.Namespace) -> Setup:
     dense = best_dense(backbone)
     network = gate_network(
         dense,
-        dict(type='threshold', threshold=args.threshold),
+        dict(
+            type='threshold',
+            threshold=args.threshold,
+            sample_channels=args.sample_channels,
+        ),
         args.place,
         args.patch_sizes,
         args.reuse,

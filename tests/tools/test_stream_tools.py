@@ -87,7 +87,8 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
     video, dense, tmp_path, monkeypatch, capsys
 ):
     run(monkeypatch, 'tools/analysis/calibrate_gate.py', video, *SIZE,
-        '--frames', 3, '--target-error', 0.2, '--out', tmp_path)  # fmt: skip
+        '--frames', 3, '--check-frames', 2, '--sample-channels', 8,
+        '--target-error', 0.2, '--out', tmp_path)  # fmt: skip
     assert 'break-even' in capsys.readouterr().out
     path = tmp_path / 'gates.json'
     found = json.loads(path.read_text())
@@ -106,6 +107,7 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
             assert (rule['pattern'] in names) == enabled
             if enabled:
                 gate = layers[rule['pattern']].gate
+                assert gate.sample_channels == 8
                 assert gate.threshold == rule['gate']['threshold']
         more = ('--gates', path)
     else:
@@ -183,3 +185,10 @@ def test_benchmark_refuses():
         PassStreamBenchmark(check_frames=-1)
     with pytest.raises(ValueError, match=r'margin must be in \(0, 1\]'):
         PassStreamBenchmark(margin=2.0)
+
+
+def test_a_check_of_thresholds_needs_an_error(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match='check-frames needs --target-error'):
+        run(monkeypatch, 'tools/analysis/calibrate_gate.py', *SIZE,
+            '--frames', 3, '--check-frames', 2, '--target-skip', 0.3,
+            '--out', tmp_path)  # fmt: skip

@@ -16,7 +16,8 @@ def parse_args(argv=None):
         'Writes gates.json, which GatedResNet(rules=FILE), apply_gates and '
         'the other stream tools read.',
         'calibrate_gate',
-        'video.avi --frames 16 --target-error 0.1 --out work_dirs/gates',
+        'video.avi --frames 16 --check-frames 40 --target-error 0.1 --out '
+        'work_dirs/gates',
     )
     add_stream_arguments(parser, frames=16, camera=False)
     group = parser.add_mutually_exclusive_group()
@@ -25,6 +26,9 @@ def parse_args(argv=None):
         '0.1)')  # fmt: skip
     group.add_argument('--target-skip', type=float, metavar='S',
         help='share of patches that each layer skips')  # fmt: skip
+    parser.add_argument('--check-frames', type=cli.positive, metavar='N',
+        help='frames after those of --frames; thresholds must keep to the '
+        'error on all of them, too (default: none)')  # fmt: skip
     cli.add_output_arguments(parser, 'work_dirs/gates')
     return parser.parse_args(argv)
 
@@ -51,16 +55,33 @@ def run(args):
     from mask_plugins.evaluation.stream_model import last_feature
 
     out = cli.output_folder(args.out, 'work_dirs/gates')
-    setup = prepare(args)
-    images = [to_input(frame) for frame in setup.frames]
-    costs = measure_layer_costs(setup.stream, images[0], log=print)
-    trials = ClipTrials(
-        setup.stream, [images], last_feature(setup.dense), costs
-    )
     target = args.target_error
     if target is None and args.target_skip is None:
         target = 0.1
-    trial = calibrate(trials, GRID, target, args.target_skip, log=print)
+    if args.check_frames and target is None:
+        raise ValueError(
+            '--check-frames needs --target-error, got --target-skip '
+            f'{args.target_skip}'
+        )
+    count = args.frames
+    args.frames += args.check_frames or 0
+    setup = prepare(args)
+    every = [to_input(frame) for frame in setup.frames]
+    images = every[:count]
+    if args.check_frames and len(every) <= count:
+        raise ValueError(
+            f'--check-frames needs frames after the first {count}, the video '
+            f'has {len(every)}'
+        )
+    costs = measure_layer_costs(setup.stream, images[0], log=print)
+    dense = last_feature(setup.dense)
+    trials = ClipTrials(setup.stream, [images], dense, costs)
+    check = None
+    if args.check_frames:
+        check = ClipTrials(setup.stream, [every], dense, costs)
+    trial = calibrate(
+        trials, GRID, target, args.target_skip, log=print, check=check
+    )
     cli.print_table(
         ['layer', 'dense ms', 'gate ms', 'break-even', 'threshold', 'skip'],
         [
@@ -81,7 +102,7 @@ def run(args):
     speed = trials.dense_seconds / trial.cost
     print(
         f'error {trial.error:.4f}, modelled speed-up of the gated layers '
-        f'{speed:.2f}, on the {len(images)} frames it was calibrated on'
+        f'{speed:.2f}, on the {len(every)} frames it was calibrated on'
     )
     result = dict(
         rules=gate_rules(trial, costs, setup.stream),
