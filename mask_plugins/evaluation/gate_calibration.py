@@ -101,7 +101,7 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
         return out
 
     out = dense().clone(memory_format=torch.channels_last)
-    hidden = chain.dense(x)[1] if layer.caches_hidden else None
+    hidden = chain.dense(x)[1] if layer.caches_hidden else ()
     window = plan.window if layer.reuse == 'output' else plan.plain_window
     cases = dict(dense=Case(dense), gate=Case(lambda: gate(x, ref, window)))
     generator = torch.Generator().manual_seed(0)
@@ -116,10 +116,7 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
 
         def sparse(active=active) -> None:
             index = TileIndex.of(active)
-            if hidden is None:
-                tiles = chain.run(x, plan, index)
-            else:
-                tiles = chain.run_cached(x, plan, index, hidden)
+            tiles = chain.run(x, plan, index, hidden)
             scatter_tiles(out, tiles, plan, index)
             copy_patches(target, x, plan, index)
 

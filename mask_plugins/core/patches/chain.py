@@ -22,10 +22,10 @@ from .window import Pair
 class Chain:
     """Operations on tiles: one gather, all of them, one scatter; or each.
 
-    With :meth:`run` the maps between the operations exist on tiles alone, and
-    each tile computes what its neighbours need of them, too. With
-    :meth:`run_cached` they are cached maps like the output: no pixel is
-    computed twice, so that small tiles are no dearer than large ones.
+    The maps between the operations may exist on tiles alone, where each tile
+    computes what its neighbours need of them, too; or they are cached like
+    the output: no pixel is computed twice, so that small tiles are hardly
+    dearer than large ones.
 
     A residual block is a chain with a shortcut; one convolution is a chain of
     one. Normalisations are folded into weights, which are folded again when
@@ -93,17 +93,29 @@ class Chain:
             self._key = key
         return key
 
-    def run(self, x: Tensor, plan: TilePlan, index: TileIndex) -> Tensor:
+    def run(
+        self,
+        x: Tensor,
+        plan: TilePlan,
+        index: TileIndex,
+        hidden: Sequence[Tensor] = (),
+    ) -> Tensor:
         """Outputs of some patches.
 
         Args:
             x (Tensor): Input map, :math:`(B, C, H, W)`.
             plan (TilePlan): Of this chain and size.
             index (TileIndex): The n patches.
+            hidden (Sequence[Tensor]): The maps between the operations, see
+                :meth:`dense`; what the patches own is computed anew, in
+                place, what they need beyond that is read. Defaults to ():
+                there are none, and halos are computed.
 
         Returns:
             Tensor: :math:`(n, C_{out}, h, w)`.
         """
+        if hidden:
+            return self._run_cached(x, plan, index, hidden)
         window = tiles = gather_tiles(x, plan, index)
         last = len(self.steps) - 1
         for level, step in enumerate(self.steps):
@@ -117,22 +129,13 @@ class Chain:
             tiles += self._shortcut(window, plan)
         return activate_(tiles, self.act)
 
-    def run_cached(
-        self, x: Tensor, plan: TilePlan, index: TileIndex, hidden: List[Tensor]
+    def _run_cached(
+        self,
+        x: Tensor,
+        plan: TilePlan,
+        index: TileIndex,
+        hidden: Sequence[Tensor],
     ) -> Tensor:
-        """Outputs of some patches, by way of cached maps.
-
-        Args:
-            x (Tensor): Input map, :math:`(B, C, H, W)`.
-            plan (TilePlan): Of this chain and size.
-            index (TileIndex): The n patches.
-            hidden (list[Tensor]): The maps between the operations, see
-                :meth:`dense`; what the patches own is computed anew, what
-                they need beyond that is read.
-
-        Returns:
-            Tensor: :math:`(n, C_{out}, h, w)`.
-        """
         *levels, short = self._levels_of(plan)
         source = x
         for number, (step, level) in enumerate(zip(self.steps, levels)):

@@ -29,7 +29,7 @@ def patch_change(
     change = F.l1_loss(x, ref, reduction='none')
     if reduction == 'max':
         pixels = change.amax(1)
-    elif change.shape[1] < 8:  # three times as fast as a mean over so few
+    elif change.shape[1] < 8:  # 3x as fast as mean() of 3 channels
         pixels = sum(change.unbind(1)) / change.shape[1]
     else:
         pixels = change.mean(1)

@@ -126,11 +126,7 @@ def _compute(
         index = TileIndex.of(computed)
         if len(index):
             source = memory.ref if held else x
-            if layer.caches_hidden:
-                hidden = memory.hidden
-                tiles = chain.run_cached(source, plan, index, hidden)
-            else:
-                tiles = chain.run(source, plan, index)
+            tiles = chain.run(source, plan, index, memory.hidden)
             scatter_tiles(memory.out, tiles, plan, index)
             if not held:
                 copy_patches(memory.ref, x, plan, index)

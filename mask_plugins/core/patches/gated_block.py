@@ -11,7 +11,7 @@ from .step import Step
 
 
 class GatedBlockMixin(GatedLayer):
-    """What makes a residual block a gated one: fused on tiles, one gate."""
+    """What makes a residual block a gated one: on tiles, behind one gate."""
 
     def make_chain(self) -> Chain:
         """Its convolutions, their norms and activations, its shortcut."""

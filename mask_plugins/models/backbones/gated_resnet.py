@@ -26,7 +26,7 @@ class GatedResNet(ResNet):
             ``'exact'``, ``'threshold'``, ``'topk'``, ``'random'``, ``'all'``,
             ``'none'``, ``'pooled'`` (learned) or ``'convmixer'``. Defaults to
             ``'threshold'``.
-        place (str): ``'block'``: a gate per residual block, which runs fused
+        place (str): ``'block'``: a gate per residual block, which runs
             on tiles; ``'stage'``: the same, but the blocks of a stage share
             the parameters of one gate; ``'conv'``: a gate per convolution.
             Defaults to ``'block'``.

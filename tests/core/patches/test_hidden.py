@@ -143,7 +143,7 @@ def test_sampled_channels_are_compared_and_kept():
     assert run(net, state, seen).isnan().any()
 
 
-@pytest.mark.parametrize('value', [0, -1, 1.5])
+@pytest.mark.parametrize('value', [0, -1, 1.5, True, (2, 3)])
 def test_a_wrong_number_of_channels(value):
     with pytest.raises(ValueError, match='sample_channels must be'):
         gated(dict(type='threshold', sample_channels=value))

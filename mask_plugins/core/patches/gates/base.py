@@ -105,6 +105,7 @@ class Gate(nn.Module):
     def macs(self, channels: int, window: PatchWindow) -> int:
         """Multiply-adds (one per value read) of a decision on one map."""
         patches = window.grid[0] * window.grid[1]
+        channels = min(channels, self.sample_channels or channels)
         return channels * patches * window.patch[0] * window.patch[1]
 
     def extra_repr(self) -> str:

@@ -6,7 +6,6 @@ from typing import Optional
 from torch import Tensor
 
 from ..change import REDUCTIONS
-from ..window import pair
 from .base import Gate
 
 
@@ -58,8 +57,12 @@ class ThresholdGate(Gate):
         self.reduction = reduction
         self.relative = relative
         self.half_reference = half_reference
-        if sample_channels is not None:
-            pair(sample_channels, 'sample_channels')
+        number = type(sample_channels) is int and sample_channels >= 1
+        if sample_channels is not None and not number:
+            raise ValueError(
+                'sample_channels must be None or an int >= 1, got '
+                f'{sample_channels!r}'
+            )
         self.sample_channels = sample_channels
 
     def decide(self, scores: Tensor) -> Tensor:
