@@ -4,9 +4,9 @@
 import argparse
 import os.path as osp
 
-from mask_plugins.evaluation import cli
-from mask_plugins.evaluation.progress import track
-from mask_plugins.evaluation.stream_cli import add_stream_arguments, prepare
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
+from mask_plugins.utils.progress import track
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -33,14 +33,14 @@ def main(argv=None) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare frame by frame, then write and print."""
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.frame_source import to_input
-    from mask_plugins.evaluation.stream_comparison import (
+    from mask_plugins.analysis.streams.frame_source import to_input
+    from mask_plugins.analysis.streams.stream_comparison import (
         StreamComparison,
         summarise_stream,
     )
-    from mask_plugins.evaluation.stream_model import last_feature
-    from mask_plugins.evaluation.video_writer import VideoWriter
+    from mask_plugins.analysis.streams.stream_model import last_feature
+    from mask_plugins.analysis.streams.video_writer import VideoWriter
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import save_figure
     from mask_plugins.visualization.stream_charts import (
         draw_stream,

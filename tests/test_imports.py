@@ -14,16 +14,24 @@ from mmengine.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mask_plugins'
-# Imports point down this list; registry and version serve every floor.
+# Imports point down this list; the leaves below it serve every floor.
 FLOORS = (
     'compat',
+    'sweeps',
+    'benchmarks',
+    'analysis',
     'engine',
+    'apis',
     'evaluation',
     'datasets',
     'models',
     'visualization',
     'core',
+    'functional',
+    'utils',
 )
+# What these may import beside torch and numpy: nothing of OpenMMLab.
+TORCH_ONLY = ('core', 'functional')
 LEAVES = ('registry', 'version')
 PREFIX = 'mask_plugins.'
 
@@ -58,22 +66,22 @@ def violations(package_root):
             top, *rest = module.split('.')
             target = rest[0] if rest else None
             if top != name:
-                if floor == 'core' and top in (
+                if floor in TORCH_ONLY and top in (
                     'mmengine',
                     'mmcv',
                     'mmpretrain',
                 ):
-                    found.append(f'{relative}: {module} (core is torch only)')
+                    found.append(f'{relative}: {module} (torch only)')
                 elif floor == 'registry' and top != 'mmengine':
                     found.append(f'{relative}: {module} (a leaf)')
                 continue
             if floor == '__init__' or floor in LEAVES:
                 wrong = target not in (None, 'version', '__version__')
                 wrong = wrong or floor in LEAVES
-            elif floor == 'core':
-                wrong = target != 'core'
             elif target in FLOORS:
                 wrong = FLOORS.index(target) < FLOORS.index(floor)
+            elif floor in TORCH_ONLY:
+                wrong = True
             else:
                 wrong = target not in (None, '__version__', *LEAVES)
             if wrong:
@@ -87,7 +95,16 @@ def test_imports_point_down():
 
 def test_every_folder_is_a_floor():
     folders = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
-    assert folders <= set(FLOORS)
+    assert folders == set(FLOORS)
+
+
+def test_rooms_hold_what_their_name_asks():
+    """Metrics only in evaluation, no loose file in engine."""
+    for room in ('evaluation', 'engine'):
+        files = [path.name for path in (PACKAGE / room).glob('*.py')]
+        assert files == ['__init__.py'], room
+    folders = [path.parent for path in PACKAGE.glob('evaluation/*/*.py')]
+    assert {path.name for path in folders} == {'metrics'}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +116,9 @@ def test_every_folder_is_a_floor():
         ('models/a.py', 'from mask_plugins.engine import a'),
         ('models/a.py', 'from .. import datasets'),
         ('models/deep/a.py', 'from ...evaluation.b import c'),
+        ('functional/a.py', 'from mask_plugins.core.weights import a'),
+        ('functional/a.py', 'import mmengine'),
+        ('evaluation/a.py', 'from mask_plugins.analysis import cli'),
         ('visualization/a.py', 'def f():\n    import mask_plugins.models.a'),
         ('registry.py', 'from .core import a'),
         ('registry.py', 'import torch'),
@@ -119,6 +139,7 @@ def test_a_wrong_import_is_found(tmp_path, file, line):
         ('models/deep/a.py', 'from ..b import c\nfrom ...core import d'),
         ('models/a.py', 'from mask_plugins.registry import MODELS'),
         ('core/deep/a.py', 'import torch\nfrom ..b import c'),
+        ('core/a.py', 'from mask_plugins.functional.knn import c'),
         ('__init__.py', 'from .version import __version__'),
     ],
 )

@@ -96,7 +96,7 @@ def use_tta(cfg):
 
 def apply_args(cfg, args):
     """Write the options that are about testing into the config."""
-    from mask_plugins.engine import run_config
+    from mask_plugins.engine.launching import run_config
 
     run_config.check_file(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
@@ -132,7 +132,7 @@ def main():
     import mmengine
     from mmengine.evaluator import DumpResults
 
-    from mask_plugins.engine import launch, run_config
+    from mask_plugins.engine.launching import launch, run_config
 
     try:
         cfg = run_config.load_config(

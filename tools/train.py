@@ -87,7 +87,7 @@ def parse_args():
 
 def apply_args(cfg, args):
     """Write the options that are about training into the config."""
-    from mask_plugins.engine import run_config
+    from mask_plugins.engine.launching import run_config
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -121,7 +121,7 @@ def main():
     # PreemptionHook takes it when training begins.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # Only now: they import torch, and mim asks for the help before each run.
-    from mask_plugins.engine import launch, run_config
+    from mask_plugins.engine.launching import launch, run_config
 
     try:
         cfg = run_config.load_config(

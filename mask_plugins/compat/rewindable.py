@@ -3,7 +3,7 @@
 
 from typing import Any, Dict
 
-from mask_plugins.engine.rewind_point import RewindPoint
+from mask_plugins.core.weights.rewind_point import RewindPoint
 
 
 class Rewindable:

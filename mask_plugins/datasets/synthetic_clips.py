@@ -8,8 +8,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_number, check_pair, check_range
 
-from .arguments import check_number, check_pair, check_range
 from .synthetic_scene import (
     CLASSES,
     Sprite,

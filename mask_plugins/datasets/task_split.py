@@ -5,7 +5,7 @@ from typing import Any, Sequence, Union
 
 import numpy as np
 
-from mask_plugins.core.continual import class_order, task_bounds
+from mask_plugins.functional.continual import class_order, task_bounds
 from mask_plugins.registry import DATASETS
 
 from .class_subset import ClassSubset
@@ -35,7 +35,7 @@ class TaskSplit(ClassSubset):
             False.
 
     Attributes:
-        bounds (tuple[int]): See :func:`mask_plugins.core.continual.
+        bounds (tuple[int]): See :func:`mask_plugins.functional.continual.
             task_bounds`.
 
     Raises:

@@ -9,8 +9,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_number, check_pair
 
-from .arguments import check_number, check_pair
 from .video_reader import (
     VIDEOS,
     count_frames,

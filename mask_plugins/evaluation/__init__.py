@@ -1,2 +1,2 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What is measured?"""
+"""What does an evaluator name? Metrics, one per file."""

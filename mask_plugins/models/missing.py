@@ -6,7 +6,15 @@ from typing import Callable, Sequence
 
 from mask_plugins.registry import MODELS
 
-HAS_MMPRETRAIN = find_spec('mmpretrain') is not None
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # an import hook or sys.modules says no
+        return False
+
+
+HAS_MMPRETRAIN = _is_installed('mmpretrain')
 
 
 def register_missing(names: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ def draw_retrieval_sheet(
 
     Args:
         records (Sequence[Mapping]): Of
-            :func:`mask_plugins.evaluation.image_search.search`.
+            :func:`mask_plugins.analysis.features.image_search.search`.
         picture (Callable): Gives the picture of a query or a result, uint8
             :math:`(h, w, 3)`, RGB.
 

@@ -4,7 +4,6 @@
 import pytest
 import torch
 
-from mask_plugins.core.distillation import distillation_loss, logit_distance
 from mask_plugins.core.features import (
     add_inverse,
     canonical_mode,
@@ -13,6 +12,10 @@ from mask_plugins.core.features import (
     mask_count,
     mask_features,
     random_channel_mask,
+)
+from mask_plugins.functional.distillation import (
+    distillation_loss,
+    logit_distance,
 )
 
 

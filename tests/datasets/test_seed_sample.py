@@ -16,9 +16,13 @@ from mmengine.dataset import (
 )
 from torch.utils.data import DataLoader
 
-from mask_plugins.core.seeding import SAMPLE, derive_seeds, seed_generators
 from mask_plugins.datasets.samplers import Draw, DrawSampler
 from mask_plugins.datasets.transforms import SeedSample
+from mask_plugins.functional.seeding import (
+    SAMPLE,
+    derive_seeds,
+    seed_generators,
+)
 from mask_plugins.registry import TRANSFORMS
 
 

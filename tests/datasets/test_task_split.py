@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 
-from mask_plugins.core.continual import class_order
 from mask_plugins.datasets import Digits
+from mask_plugins.functional.continual import class_order
 
 DIGITS = dict(type='mask_plugins.Digits', split='test')
 

@@ -19,7 +19,7 @@ import torch
 from mmengine.fileio import register_backend
 from mmengine.hooks import Hook
 
-from mask_plugins.engine.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.checkpoint.atomic_backend import AtomicLocalBackend
 from mask_plugins.registry import HOOKS
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from mmengine.fileio import get_file_backend
 
-from mask_plugins.engine.atomic_backend import (
+from mask_plugins.engine.checkpoint.atomic_backend import (
     ATOMIC,
     AtomicLocalBackend,
     remove_leftovers,

@@ -9,10 +9,10 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
 
-from mask_plugins.core.continual import average_accuracy, forgetting
 from mask_plugins.engine.loops.continual_train_loop import epochs_of_tasks
 from mask_plugins.engine.optimizers import TaskwiseMultiStepLR
-from mask_plugins.evaluation.continual_report import (
+from mask_plugins.functional.continual import average_accuracy, forgetting
+from mask_plugins.functional.continual_report import (
     continual_report,
     matrix_table,
     mean_report,

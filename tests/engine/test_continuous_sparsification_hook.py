@@ -9,12 +9,12 @@ from mmengine.hooks import EMAHook, Hook
 from torch import nn
 
 from mask_plugins.core.weights import SoftMaskLinear, mask_report, named_masks
+from mask_plugins.core.weights.rewind_point import RewindPoint
+from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.hooks import (
     ContinuousSparsificationHook,
     TrainLogHook,
 )
-from mask_plugins.engine.rewind_point import RewindPoint
-from mask_plugins.engine.sparsification_plan import SparsificationPlan
 
 from .processes import launch
 from .test_resume import assert_same_run, kill_and_resume, log_lines, run

@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 
-from mask_plugins.engine.run_state import EXIT_PREEMPTED, read_state
+from mask_plugins.engine.checkpoint.run_state import EXIT_PREEMPTED, read_state
 
 from .processes import launch
 from .test_resume import assert_same_run, log_lines

@@ -6,20 +6,20 @@ import math
 import pytest
 import torch
 
-from mask_plugins.core.knn import knn_predict
-from mask_plugins.core.rankme import rankme
-from mask_plugins.evaluation.data_loading import build_test_set
-from mask_plugins.evaluation.feature_extraction import (
+from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.features import (
     build_feature_loader,
     build_train_set,
     extract_features,
 )
-from mask_plugins.evaluation.files import read_json_lines
 from mask_plugins.evaluation.metrics import (
     EVALUATED_FEATURES,
     KNNAccuracy,
     RankMe,
 )
+from mask_plugins.functional.knn import knn_predict
+from mask_plugins.functional.rankme import rankme
+from mask_plugins.utils.files import read_json_lines
 
 from .feature_runs import build
 from .processes import launch

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from mask_plugins.engine.json_lines import JsonLines
+from mask_plugins.engine.checkpoint.json_lines import JsonLines
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
 from mask_plugins.engine.hooks import SafeCheckpointHook
-from mask_plugins.engine.keep_policy import KeepPolicy
-from mask_plugins.engine.run_config import set_keep
+from mask_plugins.engine.launching.run_config import set_keep
 
 from .test_safe_checkpoint_hook import Messages
 from .toys import build_runner

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mask_plugins.engine.launch import (
+from mask_plugins.engine.launching.launch import (
     first_slurm_host,
     launch_environment,
     prepare_launch,

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from mask_plugins.core.linear_probe import LinearProbe
-from mask_plugins.evaluation.data_loading import build_test_set
-from mask_plugins.evaluation.feature_extraction import (
+from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.features import (
     build_feature_loader,
     build_train_set,
     extract_features,
 )
-from mask_plugins.evaluation.files import read_json_lines
+from mask_plugins.functional.linear_probe import LinearProbe
+from mask_plugins.utils.files import read_json_lines
 
 from .feature_runs import build
 

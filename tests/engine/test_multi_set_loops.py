@@ -3,7 +3,7 @@
 
 import pytest
 
-from mask_plugins.evaluation.files import read_json_lines
+from mask_plugins.utils.files import read_json_lines
 from tests.datasets.test_cifar10_1 import write
 
 from .feature_runs import DIGITS, build

@@ -11,7 +11,11 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from mask_plugins.engine.plain_checkpoint import KEY, from_plain, to_plain
+from mask_plugins.engine.checkpoint.plain_checkpoint import (
+    KEY,
+    from_plain,
+    to_plain,
+)
 
 
 def round_trip(checkpoint):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mask_plugins.engine.run_state import (
+from mask_plugins.engine.checkpoint.run_state import (
     EXIT_NOT_SAVED,
     EXIT_PREEMPTED,
     read_state,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mask_plugins.engine.run_config import (
+from mask_plugins.engine.launching.run_config import (
     check_file,
     load_config,
     set_dataloader_defaults,

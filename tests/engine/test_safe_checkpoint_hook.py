@@ -13,13 +13,13 @@ from mmengine.fileio import FileClient, LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import load_checkpoint
 
-from mask_plugins.engine.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.checkpoint.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.checkpoint.resume import UnsafeCheckpointError
 from mask_plugins.engine.hooks import (
     SafeCheckpointHook,
     SeedHook,
     TrainLogHook,
 )
-from mask_plugins.engine.resume import UnsafeCheckpointError
 
 from .toys import ToyModel, build_runner
 

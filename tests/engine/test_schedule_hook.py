@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mask_plugins.core.schedules import CyclicSchedule, LinearSchedule
-from mask_plugins.engine.attribute_target import find_targets
 from mask_plugins.engine.hooks import PSSHook, ScheduleHook
+from mask_plugins.engine.hooks.attribute_target import find_targets
 
 CYCLIC = dict(type='mask_plugins.CyclicSchedule', start=0.8, end=0.0)
 LINEAR = dict(type='mask_plugins.LinearSchedule', start=0.8, end=0.0)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mask_plugins.engine.checkpoint.json_lines import JsonLines
 from mask_plugins.engine.hooks import TrainLogHook
-from mask_plugins.engine.json_lines import JsonLines
 
 from .test_safe_checkpoint_hook import Stop, StopHook
 from .toys import Scores, ToyMetric, ToyModel, build_runner

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import pytest
 
-from mask_plugins.engine.wall_time import format_time, parse_time
+from mask_plugins.engine.launching.wall_time import format_time, parse_time
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 
+from mask_plugins.apis.model import build_model
 from mask_plugins.core.weights import named_masks
-from mask_plugins.evaluation.trained_model import build_model
 
 from .models import RESNET, write_model
 

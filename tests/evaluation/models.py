@@ -4,7 +4,7 @@
 import torch
 from mmengine.config import Config
 
-from mask_plugins.evaluation.trained_model import config_scope
+from mask_plugins.apis.model import config_scope
 from mask_plugins.registry import MODELS
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import METRICS
 
-from mask_plugins.core.retrieval import evaluate_retrieval
 from mask_plugins.evaluation.metrics import RetrievalMetrics
+from mask_plugins.functional.retrieval import evaluate_retrieval
 from tests.engine.processes import launch
 
 

@@ -4,9 +4,9 @@
 import torch
 import torch.nn.functional as F
 
-from mask_plugins.core.gram_factor import GramFactor
-from mask_plugins.core.knn import knn_predict
-from mask_plugins.core.rankme import effective_rank, rankme
+from mask_plugins.functional.gram_factor import GramFactor
+from mask_plugins.functional.knn import knn_predict
+from mask_plugins.functional.rankme import effective_rank, rankme
 
 from . import values
 from .perturb import bump

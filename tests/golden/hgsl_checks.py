@@ -4,8 +4,12 @@
 import torch
 from mmpretrain.structures import DataSample
 
-from mask_plugins.core.hgsl import center_distances, hard_softmin, unit_rows
-from mask_plugins.core.retrieval import evaluate_retrieval
+from mask_plugins.functional.hgsl import (
+    center_distances,
+    hard_softmin,
+    unit_rows,
+)
+from mask_plugins.functional.retrieval import evaluate_retrieval
 from mask_plugins.models.heads import HardGlobalSoftminHead
 
 from . import values

@@ -7,13 +7,13 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from mask_plugins.core.distillation import distillation_loss
 from mask_plugins.core.features import (
     complement_features,
     mask_count,
     mask_features,
     random_channel_mask,
 )
+from mask_plugins.functional.distillation import distillation_loss
 from mask_plugins.models.teachers import EMATeacher, SnapshotTeacher
 
 from . import values

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mask_plugins.core.weights import SoftMaskConv2d
+from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.optimizers import StagewiseMultiStepLR
-from mask_plugins.engine.sparsification_plan import SparsificationPlan
 
 from . import values
 

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from mask_plugins.core.rankme import rankme
+from mask_plugins.functional.rankme import rankme
 
 from . import feature_checks as checks
 

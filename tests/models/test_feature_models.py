@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from mask_plugins.evaluation.flops import count_gflops
+from mask_plugins.analysis.tokens.flops import count_gflops
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mask_plugins.evaluation.files import read_json, read_json_lines
+from mask_plugins.utils.files import read_json, read_json_lines
+from tests.analysis.test_run_comparison import CONFIG
 from tests.evaluation.models import PSS, RESNET, write_model
 from tests.evaluation.runs import write_run
-from tests.evaluation.test_run_comparison import CONFIG
 
 PNG = b'\x89PNG'
 

@@ -9,25 +9,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from mask_plugins.core.tokens import (
-    gather_position_bias,
-    relative_position_index,
-    select_index_pairs,
-)
-from mask_plugins.evaluation.benchmarks import (
+from mask_plugins.benchmarks import (
     Case,
     PSSBenchmark,
     Spread,
     peak_memory,
     time_interleaved,
 )
-from mask_plugins.evaluation.benchmarks.bias_gather import (
-    GivenBias,
-    dense_gather,
+from mask_plugins.benchmarks.bias_gather import GivenBias, dense_gather
+from mask_plugins.benchmarks.pss import cyclic_shares
+from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
+from mask_plugins.core.tokens import (
+    gather_position_bias,
+    relative_position_index,
+    select_index_pairs,
 )
-from mask_plugins.evaluation.benchmarks.pss import cyclic_shares
 from mask_plugins.models.backbones import PSSVisionTransformer
-from mask_plugins.visualization.pss_benchmark import plot_pss_benchmark
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'pss.py'
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+from mask_plugins.apis.model import build_model
+from mask_plugins.benchmarks.pass_labelled import dense_and_gated
 from mask_plugins.core.patches import StreamBinder
-from mask_plugins.engine.run_config import load_config
-from mask_plugins.evaluation.benchmarks.pass_labelled import dense_and_gated
-from mask_plugins.evaluation.trained_model import build_model
+from mask_plugins.engine.launching.run_config import load_config
 from mask_plugins.registry import MODELS
 
 CONFIG = """

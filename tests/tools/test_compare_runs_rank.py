@@ -3,7 +3,7 @@
 
 import runpy
 
-from tests.evaluation.test_run_columns import grid
+from tests.analysis.test_run_columns import grid
 
 
 def test_a_grid_with_ranks(tmp_path, repo_root, capsys):

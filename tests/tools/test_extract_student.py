@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.apis import get_model
 
-from mask_plugins.evaluation.trained_model import build_model
+from mask_plugins.apis.model import build_model
 from tests.engine.resume_runs import config
 from tests.engine.teacher_runs import plain, reference
 

@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 
-from mask_plugins.evaluation.files import read_json
+from mask_plugins.utils.files import read_json
 from tests.evaluation.models import RESNET, write_model
 
 TRAIN = """

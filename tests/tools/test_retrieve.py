@@ -123,10 +123,7 @@ def test_what_is_refused(args, message, checkpoint, tmp_path, monkeypatch):
 
 
 def test_benchmark(tmp_path, monkeypatch):
-    from mask_plugins.evaluation.benchmarks.retrieval import (
-        our_hgsl,
-        plain_hgsl,
-    )
+    from mask_plugins.benchmarks.retrieval import our_hgsl, plain_hgsl
 
     x, weight = torch.randn(6, 8).double(), torch.randn(5, 8).double()
     labels = torch.tensor([0, 1, 2, 3, 4, 0])

@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from mask_plugins.core.patches import StreamBinder, apply_gates
-from mask_plugins.evaluation.benchmarks.pass_stream import PassStreamBenchmark
-from mask_plugins.evaluation.frame_source import FrameSource, to_input
-from mask_plugins.evaluation.gated_stream import GatedStream, gate_network
-from mask_plugins.evaluation.stream_model import (
+from mask_plugins.analysis.streams.frame_source import FrameSource, to_input
+from mask_plugins.analysis.streams.gated_stream import (
+    GatedStream,
+    gate_network,
+)
+from mask_plugins.analysis.streams.stream_model import (
     best_dense,
     last_feature,
     random_resnet,
 )
-from mask_plugins.evaluation.video_writer import VideoWriter
+from mask_plugins.analysis.streams.video_writer import VideoWriter
+from mask_plugins.benchmarks.pass_stream import PassStreamBenchmark
+from mask_plugins.core.patches import StreamBinder, apply_gates
 from mask_plugins.models.backbones import GatedResNet
 
 ROOT = Path(__file__).resolve().parents[2]

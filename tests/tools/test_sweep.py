@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from mask_plugins.engine.keep_policy import KeepPolicy
-from mask_plugins.engine.sweeps.prune import prune
-from mask_plugins.engine.sweeps.run_status import last_error
+from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
+from mask_plugins.sweeps.prune import prune
+from mask_plugins.sweeps.run_status import last_error
 
 from ..small_run import QUICKSTART, ROOT, SMALL
 
@@ -144,7 +144,7 @@ def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
     tmp_path, monkeypatch
 ):
     """Runs that run must not be started a second time."""
-    from mask_plugins.engine.sweeps import slurm_client
+    from mask_plugins.sweeps import slurm_client
 
     monkeypatch.setenv('PATH', str(tmp_path))
     assert slurm_client.queue() == {}

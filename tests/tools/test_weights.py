@@ -13,16 +13,13 @@ from mmengine.runner.checkpoint import load_checkpoint
 from mmpretrain.apis import get_model
 from safetensors.torch import load_file
 
+from mask_plugins.apis.model import build_model, load_trained_model
 from mask_plugins.core.weights import (
     load_masks,
     named_masks,
     pack_masks,
     read_adapter,
     write_adapter,
-)
-from mask_plugins.evaluation.trained_model import (
-    build_model,
-    load_trained_model,
 )
 from tests.evaluation.masked_models import CONFIGS, scores_of, write_masked
 

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -30,12 +30,8 @@ def main(argv=None):
 
 def run(args):
     """Read, average, then write."""
-    from mask_plugins.evaluation import continual_report as reports
-    from mask_plugins.evaluation.files import (
-        read_json,
-        write_json,
-        write_text,
-    )
+    from mask_plugins.functional import continual_report as reports
+    from mask_plugins.utils.files import read_json, write_json, write_text
     from mask_plugins.visualization import draw_accuracy_matrix, save_figure
 
     found = [

@@ -3,8 +3,8 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
-from mask_plugins.evaluation.stream_cli import add_stream_arguments, prepare
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
 
 
 def parse_args(argv=None):
@@ -42,17 +42,17 @@ def main(argv=None):
 
 def run(args):
     """Measure, search, write."""
-    from mask_plugins.evaluation.benchmarks.statistics import machine
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.frame_source import to_input
-    from mask_plugins.evaluation.gate_calibration import (
+    from mask_plugins.analysis.streams.frame_source import to_input
+    from mask_plugins.analysis.streams.gate_calibration import (
         GRID,
         ClipTrials,
         calibrate,
         gate_rules,
         measure_layer_costs,
     )
-    from mask_plugins.evaluation.stream_model import last_feature
+    from mask_plugins.analysis.streams.stream_model import last_feature
+    from mask_plugins.benchmarks.statistics import machine
+    from mask_plugins.utils.files import write_json
 
     out = cli.output_folder(args.out, 'work_dirs/gates')
     target = args.target_error

@@ -4,7 +4,7 @@
 import copy
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -50,20 +50,20 @@ def main(argv=None):
 
 def run(args):
     """Compare, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.gate_comparison import (
+    from mask_plugins.analysis.streams.gate_comparison import (
         compare_gates,
         load_clips,
     )
-    from mask_plugins.evaluation.progress import track
-    from mask_plugins.evaluation.trained_model import (
+    from mask_plugins.apis.model import (
         build_model,
         config_scope,
         load_weights,
         read_trained,
     )
+    from mask_plugins.engine.launching import run_config
     from mask_plugins.registry import DATASETS
+    from mask_plugins.utils.files import write_json
+    from mask_plugins.utils.progress import track
     from mask_plugins.visualization import save_figure
     from mask_plugins.visualization.gate_comparison import (
         draw_gate_comparison,

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -49,9 +49,9 @@ def main(argv=None):
 
 def run(args):
     """Read, compare, then write."""
-    from mask_plugins.evaluation import run_columns, run_tables
-    from mask_plugins.evaluation import run_comparison as comparison
-    from mask_plugins.evaluation.files import write_json, write_text
+    from mask_plugins.analysis.runs import run_columns, run_tables
+    from mask_plugins.analysis.runs import run_comparison as comparison
+    from mask_plugins.utils.files import write_json, write_text
     from mask_plugins.visualization import (
         draw_accuracy_rank,
         draw_curves,
@@ -117,8 +117,8 @@ def axis_label(metric):
 
 def read(args):
     """The runs that can be compared, and notes about the others."""
-    from mask_plugins.evaluation.progress import track
-    from mask_plugins.evaluation.run_comparison import read_run
+    from mask_plugins.analysis.runs.run_comparison import read_run
+    from mask_plugins.utils.progress import track
 
     runs, notes = [], []
     for folder in track(args.work_dirs, 'runs'):

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -50,11 +50,11 @@ def main(argv=None):
 
 def run(args):
     """Embed, project, draw, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation import feature_extraction as extraction
-    from mask_plugins.evaluation.data_loading import build_test_set
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.projection import project
+    from mask_plugins.analysis.features.projection import project
+    from mask_plugins.apis import features as extraction
+    from mask_plugins.apis.data import build_test_set
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_embedding_map, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))

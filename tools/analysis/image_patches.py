@@ -4,7 +4,7 @@
 import os.path as osp
 import re
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -59,7 +59,7 @@ def main(argv=None):
 
 def run(args):
     """Collect, draw, then write."""
-    from mask_plugins.evaluation.files import write_json
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import (
         draw_patch_comparison,
         draw_patch_grid,
@@ -95,9 +95,10 @@ def run(args):
 
 def collect(args):
     """Run the model."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation import data_loading, patch_images
-    from mask_plugins.evaluation.model_loading import load_model, preprocess
+    from mask_plugins.analysis.tokens import patch_images
+    from mask_plugins.apis import data as data_loading
+    from mask_plugins.apis.model_loading import load_model, preprocess
+    from mask_plugins.engine.launching import run_config
 
     cfg = run_config.load_config(
         args.config, options=cli.parse_options(args.cfg_options)
@@ -134,7 +135,7 @@ def collect(args):
 
 def read_record(path):
     """Read an image_patches.json; raise ValueError if it is another file."""
-    from mask_plugins.evaluation.files import read_json
+    from mask_plugins.utils.files import read_json
 
     record = read_json(path)
     needed = {'drop_ratios', 'images', 'targets', 'kept_patches', 'logits'}

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 # 0 is 0.01 / N, the weight of the self-masking paper.
 L2 = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
@@ -67,12 +67,12 @@ def main(argv=None):
 
 def run(args):
     """Extract, fit, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation import feature_extraction as extraction
-    from mask_plugins.evaluation.data_loading import build_test_set
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.probe_sweep import check_l2, sweep_l2
-    from mask_plugins.evaluation.progress import track
+    from mask_plugins.analysis.features.probe_sweep import check_l2, sweep_l2
+    from mask_plugins.apis import features as extraction
+    from mask_plugins.apis.data import build_test_set
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json
+    from mask_plugins.utils.progress import track
     from mask_plugins.visualization import draw_linear_probe, save_figure
 
     check_l2(args.l2)

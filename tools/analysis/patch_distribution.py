@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -31,15 +31,14 @@ def main(argv=None):
 
 def run(args):
     """Count, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.data_loading import (
-        build_test_loader,
-        build_test_set,
+    from mask_plugins.analysis.tokens.patch_distribution import (
+        count_kept_patches,
     )
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.model_loading import load_model
-    from mask_plugins.evaluation.patch_distribution import count_kept_patches
-    from mask_plugins.evaluation.progress import track
+    from mask_plugins.apis.data import build_test_loader, build_test_set
+    from mask_plugins.apis.model_loading import load_model
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json
+    from mask_plugins.utils.progress import track
     from mask_plugins.visualization import (
         draw_patch_distribution,
         save_figure,

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -65,8 +65,8 @@ def main(argv=None):
 
 def run(args):
     """Resolve, draw, then write."""
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.schedule_plan import RATIO
+    from mask_plugins.analysis.tokens.schedule_plan import RATIO
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_schedules, save_figure
 
     plans, default = make_plans(args)
@@ -92,10 +92,10 @@ def run(args):
 
 def make_plans(args):
     """Evaluate all schedules; also returns the default folder."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation import schedule_plan
-    from mask_plugins.evaluation.progress import track
-    from mask_plugins.evaluation.token_cost import read_tokens
+    from mask_plugins.analysis.tokens import schedule_plan
+    from mask_plugins.analysis.tokens.token_cost import read_tokens
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.progress import track
 
     jobs, folders, lengths, tokens = [], [], None, None
     for path in args.configs:

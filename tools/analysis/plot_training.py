@@ -4,7 +4,7 @@
 import os
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -55,9 +55,9 @@ def main(argv=None):
 
 def run(args):
     """Read, draw, then write."""
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.progress import track
-    from mask_plugins.evaluation.run_log import RunLog
+    from mask_plugins.analysis.runs.run_log import RunLog
+    from mask_plugins.utils.files import write_json
+    from mask_plugins.utils.progress import track
     from mask_plugins.visualization import save_figure
 
     paths = [osp.abspath(folder) for folder in args.work_dirs]
@@ -90,9 +90,9 @@ def draw(args, runs):
     """All figures by name; those without data are left out."""
     import numpy as np
 
-    from mask_plugins.evaluation.files import read_json_lines
-    from mask_plugins.evaluation.iteration_times import epoch_times
-    from mask_plugins.evaluation.run_log import smooth
+    from mask_plugins.analysis.runs.iteration_times import epoch_times
+    from mask_plugins.analysis.runs.run_log import smooth
+    from mask_plugins.utils.files import read_json_lines
     from mask_plugins.visualization import (
         draw_curves,
         draw_overview,
@@ -155,7 +155,7 @@ def val_curve(run, key):
 
 def summarize(run):
     """What a run reached and how long it took."""
-    from mask_plugins.evaluation.iteration_times import times_by_ratio
+    from mask_plugins.analysis.runs.iteration_times import times_by_ratio
 
     accuracy = [c['value'] for c in val_curve(run, 'acc1')]
     return dict(

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 
 def parse_args(argv=None):
@@ -60,10 +60,10 @@ def main(argv=None):
 
 def run(args):
     """Index, search, draw, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation import image_search, search_pictures
-    from mask_plugins.evaluation.feature_extraction import load_feature_model
-    from mask_plugins.evaluation.files import write_json
+    from mask_plugins.analysis.features import image_search, search_pictures
+    from mask_plugins.apis.features import load_feature_model
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_retrieval_sheet, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))

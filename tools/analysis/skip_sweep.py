@@ -3,8 +3,8 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
-from mask_plugins.evaluation.stream_cli import add_stream_arguments, prepare
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
 
 THRESHOLDS = [0.01, 0.02, 0.05, 0.1, 0.2]
 
@@ -36,9 +36,9 @@ def main(argv=None):
 
 def run(args):
     """Measure, then write."""
-    from mask_plugins.evaluation.benchmarks.statistics import machine
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.skip_sweep import sweep_thresholds
+    from mask_plugins.analysis.streams.skip_sweep import sweep_thresholds
+    from mask_plugins.benchmarks.statistics import machine
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import save_figure
     from mask_plugins.visualization.stream_charts import draw_skip_sweep
 

@@ -4,7 +4,7 @@
 import os
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 DROP_RATIOS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
@@ -35,15 +35,12 @@ def main(argv=None):
 
 def run(args):
     """Measure, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.data_loading import (
-        build_test_loader,
-        build_test_set,
-    )
-    from mask_plugins.evaluation.drop_sweep import sweep_drop_ratios
-    from mask_plugins.evaluation.files import write_json_lines
-    from mask_plugins.evaluation.model_loading import load_model
-    from mask_plugins.evaluation.progress import track
+    from mask_plugins.analysis.tokens.drop_sweep import sweep_drop_ratios
+    from mask_plugins.apis.data import build_test_loader, build_test_set
+    from mask_plugins.apis.model_loading import load_model
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json_lines
+    from mask_plugins.utils.progress import track
     from mask_plugins.visualization import draw_sweep, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))

@@ -3,7 +3,7 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli
+from mask_plugins.analysis import cli
 
 COLUMNS = ('threshold', 'skipped_patches', 'skip_ratio', 'top1', 'dense_top1',
            'agreement', 'speed_up', 'speed_up_p50', 'dense_p50',
@@ -44,18 +44,13 @@ def main(argv=None):
 
 def run(args):
     """Measure, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.benchmarks.pass_labelled import (
-        measure_labelled,
-    )
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.gate_comparison import load_clips
-    from mask_plugins.evaluation.progress import track
-    from mask_plugins.evaluation.trained_model import (
-        config_scope,
-        load_trained_model,
-    )
+    from mask_plugins.analysis.streams.gate_comparison import load_clips
+    from mask_plugins.apis.model import config_scope, load_trained_model
+    from mask_plugins.benchmarks.pass_labelled import measure_labelled
+    from mask_plugins.engine.launching import run_config
     from mask_plugins.registry import DATASETS
+    from mask_plugins.utils.files import write_json
+    from mask_plugins.utils.progress import track
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
     cfg = run_config.load_config(

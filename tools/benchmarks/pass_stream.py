@@ -6,14 +6,11 @@ import sys
 
 import torch
 
-from mask_plugins.evaluation import cli
-from mask_plugins.evaluation.benchmarks.pass_stream import (
-    PARTS,
-    PassStreamBenchmark,
-)
-from mask_plugins.evaluation.benchmarks.statistics import format_target
-from mask_plugins.evaluation.files import write_json
-from mask_plugins.evaluation.gated_stream import PATCH_SIZES
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.streams.gated_stream import PATCH_SIZES
+from mask_plugins.benchmarks.pass_stream import PARTS, PassStreamBenchmark
+from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.files import write_json
 from mask_plugins.visualization.figure import save_figure
 from mask_plugins.visualization.stream_charts import plot_pass_stream
 

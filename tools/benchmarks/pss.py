@@ -10,14 +10,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.evaluation.benchmarks import PSSBenchmark
-from mask_plugins.evaluation.benchmarks.statistics import (
-    format_spread as cell,
-)
-from mask_plugins.evaluation.benchmarks.statistics import format_target
-from mask_plugins.evaluation.cli import Stopwatch
+from mask_plugins.analysis.cli import Stopwatch
+from mask_plugins.benchmarks import PSSBenchmark
+from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
+from mask_plugins.benchmarks.statistics import format_spread as cell
+from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.visualization.figure import save_figure
-from mask_plugins.visualization.pss_benchmark import plot_pss_benchmark
 
 # Four blocks of each size say what twelve do, but for the patch embedding,
 # which no ratio shortens and which weighs three times as much.

@@ -8,17 +8,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.evaluation.benchmarks import ReferenceModelBenchmark
-from mask_plugins.evaluation.benchmarks.statistics import (
-    format_spread as cell,
-)
-from mask_plugins.evaluation.benchmarks.statistics import format_target
-from mask_plugins.evaluation.cli import Stopwatch
-from mask_plugins.evaluation.files import write_json
-from mask_plugins.visualization.figure import save_figure
-from mask_plugins.visualization.reference_model_benchmark import (
+from mask_plugins.analysis.cli import Stopwatch
+from mask_plugins.benchmarks import ReferenceModelBenchmark
+from mask_plugins.benchmarks.reference_model_chart import (
     plot_reference_model_benchmark,
 )
+from mask_plugins.benchmarks.statistics import format_spread as cell
+from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.files import write_json
+from mask_plugins.visualization.figure import save_figure
 
 FULL = dict(channels=40, batch_size=128, rounds=10, rows=25_600, dims=512)
 QUICK = dict(channels=16, batch_size=16, rounds=4, rows=4_096, dims=128)

@@ -8,17 +8,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.evaluation.benchmarks import WeightMaskBenchmark
-from mask_plugins.evaluation.benchmarks.statistics import (
-    format_spread as cell,
-)
-from mask_plugins.evaluation.benchmarks.statistics import format_target
-from mask_plugins.evaluation.cli import Stopwatch
-from mask_plugins.evaluation.files import write_json
-from mask_plugins.visualization.figure import save_figure
-from mask_plugins.visualization.weight_mask_benchmark import (
+from mask_plugins.analysis.cli import Stopwatch
+from mask_plugins.benchmarks import WeightMaskBenchmark
+from mask_plugins.benchmarks.statistics import format_spread as cell
+from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.benchmarks.weight_mask_chart import (
     plot_weight_mask_benchmark,
 )
+from mask_plugins.utils.files import write_json
+from mask_plugins.visualization.figure import save_figure
 
 # Masks cost the same at any batch, so small ones show a higher ratio.
 QUICK = dict(batch_size=4, rounds=4, warmup=1)

@@ -76,7 +76,7 @@ def classes_of(path):
     """Names of the classes of the training set of a config."""
     from mmengine.registry import DATASETS, init_default_scope
 
-    from mask_plugins.engine.run_config import load_config
+    from mask_plugins.engine.launching.run_config import load_config
 
     cfg = load_config(path)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

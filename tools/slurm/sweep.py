@@ -146,10 +146,10 @@ def main(argv=None):
     """Run one command."""
     args = parse_args(argv)
     # Only now: it imports torch.
-    from mask_plugins.evaluation.cli import clear_errors
+    from mask_plugins.analysis.cli import clear_errors
 
     with clear_errors():
-        from mask_plugins.engine.sweeps import commands
+        from mask_plugins.sweeps import commands
 
         tools = commands.Tools(
             trainer=osp.join(osp.dirname(HERE), 'train.py'),

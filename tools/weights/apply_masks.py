@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Bake an adapter into its base weights: a checkpoint of the stock model."""
 
-from mask_plugins.evaluation import cli, weights_cli
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.weights import cli as weights_cli
 
 
 def parse_args(argv=None):
@@ -55,8 +56,11 @@ def main(argv=None):
 
 def run(args):
     """Load, bake, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.mask_baking import bake_adapter, write_baked
+    from mask_plugins.analysis.weights.mask_baking import (
+        bake_adapter,
+        write_baked,
+    )
+    from mask_plugins.engine.launching import run_config
 
     inputs = dict(config=args.config, base=args.base, adapter=args.adapter)
     out = weights_cli.output_file(

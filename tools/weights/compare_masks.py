@@ -3,7 +3,8 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli, weights_cli
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.weights import cli as weights_cli
 
 
 def parse_args(argv=None):
@@ -37,11 +38,11 @@ def main(argv=None):
 
 def run(args):
     """Read, compare, then write."""
+    from mask_plugins.analysis.weights.mask_overlap import compare_adapters
     from mask_plugins.core.weights import read_adapter
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.mask_overlap import compare_adapters
-    from mask_plugins.evaluation.progress import track
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json
+    from mask_plugins.utils.progress import track
     from mask_plugins.visualization import draw_mask_overlap, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.adapters[0]))

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Write the masks of a trained checkpoint to an adapter file."""
 
-from mask_plugins.evaluation import cli, weights_cli
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.weights import cli as weights_cli
 
 
 def parse_args(argv=None):
@@ -34,10 +35,10 @@ def main(argv=None):
 
 def run(args):
     """Load, pack, then write."""
+    from mask_plugins.analysis.weights.mask_export import export_checkpoint
     from mask_plugins.core.weights import write_adapter
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.mask_export import export_checkpoint
+    from mask_plugins.engine.launching import run_config
+    from mask_plugins.utils.files import write_json
 
     stem = weights_cli.stem_of(args.checkpoint)
     out = weights_cli.output_file(

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Take the student out of the checkpoint of a run with a teacher."""
 
-from mask_plugins.evaluation import cli, weights_cli
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.weights import cli as weights_cli
 
 
 def parse_args(argv=None):
@@ -41,8 +42,11 @@ def main(argv=None):
 
 def run(args):
     """Read, choose, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.student import extract_student, write_student
+    from mask_plugins.analysis.weights.student import (
+        extract_student,
+        write_student,
+    )
+    from mask_plugins.engine.launching import run_config
 
     inputs = dict(config=args.config, checkpoint=args.checkpoint)
     out = weights_cli.output_file(

@@ -3,7 +3,8 @@
 
 import os.path as osp
 
-from mask_plugins.evaluation import cli, weights_cli
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.weights import cli as weights_cli
 
 
 def parse_args(argv=None):
@@ -39,8 +40,8 @@ def main(argv=None):
 
 def run(args):
     """Count, compress, then write."""
-    from mask_plugins.evaluation.files import write_json
-    from mask_plugins.evaluation.mask_sizes import measure_sizes
+    from mask_plugins.analysis.weights.mask_sizes import measure_sizes
+    from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_mask_density, save_figure
 
     path = args.source[-1]
@@ -81,13 +82,13 @@ def run(args):
 
 def read(args):
     """Adapter, report and notes, of one of the two sources."""
-    from mask_plugins.core.weights import read_adapter
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.mask_export import (
+    from mask_plugins.analysis.weights.mask_export import (
         empty_notes,
         export_checkpoint,
     )
-    from mask_plugins.evaluation.mask_sizes import adapter_report
+    from mask_plugins.analysis.weights.mask_sizes import adapter_report
+    from mask_plugins.core.weights import read_adapter
+    from mask_plugins.engine.launching import run_config
 
     if len(args.source) == 1:
         (path,) = args.source

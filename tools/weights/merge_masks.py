@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Bake the masks of a checkpoint into its weights."""
 
-from mask_plugins.evaluation import cli, weights_cli
+from mask_plugins.analysis import cli
+from mask_plugins.analysis.weights import cli as weights_cli
 
 
 def parse_args(argv=None):
@@ -39,11 +40,11 @@ def main(argv=None):
 
 def run(args):
     """Load, bake, then write."""
-    from mask_plugins.engine import run_config
-    from mask_plugins.evaluation.mask_baking import (
+    from mask_plugins.analysis.weights.mask_baking import (
         bake_checkpoint,
         write_baked,
     )
+    from mask_plugins.engine.launching import run_config
 
     inputs = dict(config=args.config, checkpoint=args.checkpoint)
     out = weights_cli.output_file(

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 from torch import nn
 
 from mask_plugins.compat.rewindable import Rewindable
-from mask_plugins.engine.rewind_point import RewindPoint
+from mask_plugins.core.weights.rewind_point import RewindPoint
 
 from .soft_masked_conv2d import SoftMaskedConv2d
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mask_plugins.compat.rewindable import Rewindable
 from mask_plugins.core.weights import SoftMaskConv2d, soft_mask, ticket_mask
-from mask_plugins.engine.rewind_point import RewindPoint
+from mask_plugins.core.weights.rewind_point import RewindPoint
 
 Size = Union[int, tuple]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmengine.dataset import Compose
 
-from mask_plugins.core.seeding import Seeds, seed_generators
+from mask_plugins.functional.seeding import Seeds, seed_generators
 from mask_plugins.registry import TRANSFORMS
 
 

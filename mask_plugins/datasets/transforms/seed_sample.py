@@ -3,8 +3,12 @@
 
 import torch
 
-from mask_plugins.core.seeding import SAMPLE, derive_seeds, seed_generators
 from mask_plugins.datasets.samplers.draw import Draw
+from mask_plugins.functional.seeding import (
+    SAMPLE,
+    derive_seeds,
+    seed_generators,
+)
 from mask_plugins.registry import TRANSFORMS
 
 

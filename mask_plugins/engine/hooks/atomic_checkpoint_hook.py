@@ -13,15 +13,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner, save_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
 
-from mask_plugins.engine.atomic_backend import ATOMIC, AtomicLocalBackend
-from mask_plugins.engine.disk_space import (
-    free_space,
-    is_full,
-    readable_size,
-    size_of,
-)
-from mask_plugins.engine.keep_policy import KeepPolicy
-from mask_plugins.engine.remove_later_backend import RemoveLaterBackend
+from ..checkpoint.atomic_backend import ATOMIC, AtomicLocalBackend
+from ..checkpoint.disk_space import free_space, is_full, readable_size, size_of
+from ..checkpoint.keep_policy import KeepPolicy
+from ..checkpoint.remove_later_backend import RemoveLaterBackend
 
 # Keys in the message hub: names of the checkpoints that this one makes
 # superfluous, and of the one that was saved out of turn.

@@ -8,8 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
 
 
 @HOOKS.register_module()

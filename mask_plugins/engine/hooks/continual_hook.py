@@ -9,7 +9,6 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
-from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.engine.loops import ContinualTrainLoop
 from mask_plugins.engine.optimizers.no_weight_decay import (
     optimizers_of,
@@ -18,20 +17,17 @@ from mask_plugins.engine.optimizers.no_weight_decay import (
 from mask_plugins.engine.optimizers.taskwise_multi_step_lr import (
     TaskwiseMultiStepLR,
 )
-from mask_plugins.engine.task_parts import (
-    check_classes,
-    mark_groups,
-    task_modules,
-    tasks_of,
-)
-from mask_plugins.evaluation.continual_report import (
+from mask_plugins.evaluation.metrics import EVALUATED_TASKS
+from mask_plugins.functional.continual_report import (
     REPORT,
     continual_report,
     matrix_table,
 )
-from mask_plugins.evaluation.files import write_json
-from mask_plugins.evaluation.metrics import EVALUATED_TASKS
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.files import write_json
+
+from .attribute_target import unwrap
+from .task_parts import check_classes, mark_groups, task_modules, tasks_of
 
 # In the message hub, and so in checkpoints: the accuracy matrix so far.
 ROWS = 'accuracy_matrix'

@@ -9,12 +9,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.core.weights import SoftMask, mask_report, named_masks
+from mask_plugins.core.weights.rewind_point import RewindPoint
+from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.core.weights.ticket import CRITERIA, SCOPES, make_ticket
-from mask_plugins.engine.attribute_target import unwrap
-from mask_plugins.engine.mask_penalty import add_mask_penalty
-from mask_plugins.engine.rewind_point import RewindPoint
-from mask_plugins.engine.sparsification_plan import SparsificationPlan
+from mask_plugins.models.penalized_model import add_mask_penalty
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
 
 STATE = 'continuous_sparsification'
 

@@ -7,13 +7,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mask_plugins.engine.attribute_target import unwrap
-from mask_plugins.engine.feature_tap import FeatureTap
 from mask_plugins.evaluation.metrics import (
     EVALUATED_FEATURES,
     EvaluatedFeatures,
 )
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
+from .feature_tap import FeatureTap
 
 
 @HOOKS.register_module()
@@ -110,7 +111,7 @@ class FeatureHook(Hook):
 
     def _features(self, runner: Runner, model: nn.Module) -> Any:
         # Here: it needs mmpretrain, which the other hooks do without.
-        from mask_plugins.evaluation.feature_extraction import (
+        from mask_plugins.apis.features import (
             build_feature_loader,
             build_train_set,
             extract_features,

@@ -8,9 +8,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
-from mask_plugins.core.linear_probe import LinearProbe
-from mask_plugins.engine.attribute_target import unwrap
+from mask_plugins.functional.linear_probe import LinearProbe
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
 
 
 @HOOKS.register_module()
@@ -19,8 +20,8 @@ class LinearProbeHook(Hook):
 
     After a validation (and each test) the features of the training set,
     without augmentation, and of the evaluated set are taken once, in eval
-    mode, and :class:`mask_plugins.core.linear_probe.LinearProbe` is fitted.
-    The result is among the metrics under names of its own, beside the
+    mode, and :class:`mask_plugins.functional.linear_probe.LinearProbe` is
+    fitted. The result is among the metrics under names of its own, beside the
     accuracy of the classifier, which it never touches:
 
     - ``probe/top1``: accuracy on the evaluated set in %;
@@ -121,7 +122,7 @@ class LinearProbeHook(Hook):
 
     def _probe(self, runner: Runner, dataset: Dataset) -> Dict[str, float]:
         # Here: it needs mmpretrain, which the other hooks do without.
-        from mask_plugins.evaluation.feature_extraction import (
+        from mask_plugins.apis.features import (
             build_feature_loader,
             build_train_set,
             extract_features,

@@ -19,7 +19,9 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import tensor
 
 from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
-from mask_plugins.engine.run_state import (
+from mask_plugins.registry import HOOKS
+
+from ..checkpoint.run_state import (
     DONE,
     EXIT_NOT_SAVED,
     EXIT_PREEMPTED,
@@ -28,10 +30,8 @@ from mask_plugins.engine.run_state import (
     is_resumable,
     write_state,
 )
-from mask_plugins.engine.wall_time import format_time, parse_time
-from mask_plugins.engine.worker_signals import shield_workers
-from mask_plugins.registry import HOOKS
-
+from ..launching.wall_time import format_time, parse_time
+from ..launching.worker_signals import shield_workers
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .seed_hook import SeedHook
 

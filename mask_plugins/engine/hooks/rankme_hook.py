@@ -8,10 +8,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mask_plugins.core.rankme import NORMALIZE, rankme
-from mask_plugins.engine.attribute_target import unwrap
-from mask_plugins.engine.feature_tap import FeatureTap
+from mask_plugins.functional.rankme import NORMALIZE, rankme
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
+from .feature_tap import FeatureTap
 
 
 @HOOKS.register_module()

@@ -12,8 +12,9 @@ from mask_plugins.core.patches import (
     gates_of,
     set_running_mode,
 )
-from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
 
 
 @HOOKS.register_module()

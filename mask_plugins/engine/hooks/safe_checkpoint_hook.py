@@ -8,19 +8,19 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner
 
-from mask_plugins.engine.atomic_backend import remove_leftovers
 from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
-from mask_plugins.engine.plain_checkpoint import equal, from_plain, to_plain
-from mask_plugins.engine.resume import (
+from mask_plugins.registry import HOOKS
+
+from ..checkpoint.atomic_backend import remove_leftovers
+from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
+from ..checkpoint.resume import (
     LAST_VALIDATED,
     check_named_checkpoint,
     choose_checkpoint,
     inside_epoch,
     owes_validation,
 )
-from mask_plugins.engine.run_state import is_resumable
-from mask_plugins.registry import HOOKS
-
+from ..checkpoint.run_state import is_resumable
 from .atomic_checkpoint_hook import OUTDATED, AtomicCheckpointHook
 
 # In a checkpoint's meta: batches of the epoch trained, and its length.

@@ -8,8 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.core.schedules import Schedule
-from mask_plugins.engine.attribute_target import Target, find_targets
 from mask_plugins.registry import HOOKS, SCHEDULES
+
+from .attribute_target import Target, find_targets
 
 
 @HOOKS.register_module()

@@ -9,7 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
-from mask_plugins.core.seeding import (
+from mask_plugins.datasets.samplers import DrawSampler
+from mask_plugins.datasets.traverse import samplers_of, walk_datasets
+from mask_plugins.functional.seeding import (
     EPOCH,
     ITERATION,
     TEST,
@@ -17,11 +19,10 @@ from mask_plugins.core.seeding import (
     derive_seeds,
     seed_generators,
 )
-from mask_plugins.datasets.samplers import DrawSampler
-from mask_plugins.datasets.traverse import samplers_of, walk_datasets
-from mask_plugins.engine.pass_iterator import PassIterator
-from mask_plugins.engine.seed_checks import seed_problems, seed_samples_of
 from mask_plugins.registry import HOOKS
+
+from ..randomness.pass_iterator import PassIterator
+from ..randomness.seed_checks import seed_problems, seed_samples_of
 
 
 @HOOKS.register_module()

@@ -8,12 +8,13 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
-from mask_plugins.engine.attribute_target import unwrap
 from mask_plugins.engine.optimizers.no_weight_decay import (
     free_from_weight_decay,
     optimizers_of,
 )
 from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
 
 
 @HOOKS.register_module()

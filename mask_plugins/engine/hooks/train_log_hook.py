@@ -10,12 +10,12 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mask_plugins.engine.json_lines import JsonLines
-from mask_plugins.engine.resume import owes_validation
-from mask_plugins.engine.validation_loss import ValidationLoss
 from mask_plugins.registry import HOOKS
 
+from ..checkpoint.json_lines import JsonLines
+from ..checkpoint.resume import owes_validation
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .validation_loss import ValidationLoss
 
 
 @HOOKS.register_module()

@@ -7,7 +7,7 @@ import torch
 from mmengine.dist import all_gather_object, get_rank
 from torch import Tensor
 
-from mask_plugins.core.knn import knn_predict
+from mask_plugins.functional.knn import knn_predict
 from mask_plugins.registry import METRICS
 
 from .feature_metric import (

@@ -8,7 +8,7 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from mask_plugins.core.retrieval import (
+from mask_plugins.functional.retrieval import (
     check_measures,
     evaluate_retrieval,
     hits_of_ranking,
@@ -34,7 +34,8 @@ class RetrievalMetrics(BaseMetric):
     Classes with a single image are no queries; equal similarities rank by
     index; a k beyond the gallery means all of it. Rank 0 computes: the
     embeddings of :math:`N` images take 4 N D bytes there, and blocks are
-    bounded as :func:`mask_plugins.core.retrieval.evaluate_retrieval` says.
+    bounded as :func:`mask_plugins.functional.retrieval.evaluate_retrieval`
+    says.
 
     Args:
         ks (Sequence[int]): For measures at k. Defaults to (1, 2, 4, 8).

@@ -7,7 +7,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub
 
-from mask_plugins.core.continual import (
+from mask_plugins.functional.continual import (
     average_incremental_accuracy,
     backward_transfer,
     forgetting,
@@ -33,8 +33,8 @@ class TaskAccuracy(BaseMetric):
       a sample's own task compete (task-incremental learning);
     - ``continual/average_incremental``, ``continual/forgetting``,
       ``continual/backward_transfer``: see
-      :mod:`mask_plugins.core.continual`; left out where the results after
-      earlier tasks are not known, as in a test of weights alone.
+      :mod:`mask_plugins.functional.continual`; left out where the results
+      after earlier tasks are not known, as in a test of weights alone.
 
     Args:
         prefix (str, optional): Replaces ``continual``. Defaults to None.

@@ -16,7 +16,7 @@ from mask_plugins.core.patches import (
     gates_of,
     set_running_mode,
 )
-from mask_plugins.core.relative_error import relative_l2
+from mask_plugins.functional.relative_error import relative_l2
 from mask_plugins.models.clip_pairs import check_rgb, frame_pairs
 from mask_plugins.models.stream_session import StreamSession, macs_since
 from mask_plugins.registry import MODELS

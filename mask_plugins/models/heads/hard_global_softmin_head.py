@@ -10,7 +10,7 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mask_plugins.core.hgsl import (
+from mask_plugins.functional.hgsl import (
     bounded,
     center_decorrelation,
     center_distances,

@@ -3,7 +3,7 @@
 
 from torch import Tensor, nn
 
-from mask_plugins.core.distillation import (
+from mask_plugins.functional.distillation import (
     check_distillation,
     distillation_loss,
 )

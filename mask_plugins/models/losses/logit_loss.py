@@ -5,7 +5,7 @@ from typing import Union
 
 from torch import Tensor, nn
 
-from mask_plugins.core.distillation import DISTANCES, logit_distance
+from mask_plugins.functional.distillation import DISTANCES, logit_distance
 from mask_plugins.registry import MODELS
 
 NAMES = ('kd', *DISTANCES)
@@ -17,8 +17,8 @@ class LogitLoss(nn.Module):
 
     Args:
         kind (str): ``'l2'``, ``'l1'`` or ``'cosine'``; see
-            :func:`mask_plugins.core.distillation.logit_distance`. Defaults
-            to ``'l2'``.
+            :func:`mask_plugins.functional.distillation.logit_distance`.
+            Defaults to ``'l2'``.
         softmax (bool): Compare class probabilities. Defaults to False.
         detach_target (bool): No gradient through the target.
             Defaults to True.

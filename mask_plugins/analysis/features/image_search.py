@@ -1,0 +1,179 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Find images that look alike: an index of embeddings, and queries to it."""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mask_plugins.apis.data import load_files
+from mask_plugins.apis.features import features_of
+from mask_plugins.apis.model_loading import preprocess
+from mask_plugins.functional.neighbors import top_k_neighbours
+from mask_plugins.utils.progress import track
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif',
+              '.tiff', '.webp')  # fmt: skip
+KEYS = ('embeddings', 'files', 'classes')
+
+
+class ImageIndex(NamedTuple):
+    """Embedded images: fp32 (N, D), their files, and their classes or ''."""
+
+    embeddings: Tensor
+    files: List[str]
+    classes: List[str]
+
+
+def find_images(path: str) -> List[str]:
+    """The image itself, or all images in a folder and below, sorted.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If the folder has no images.
+    """
+    if os.path.isfile(path):
+        return [path]
+    if not os.path.isdir(path):
+        raise FileNotFoundError(f'there is no image or folder {path}')
+    found = [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if name.lower().endswith(EXTENSIONS)
+    ]
+    if not found:
+        raise ValueError(f'{path} has no images ({", ".join(EXTENSIONS)})')
+    return sorted(found)
+
+
+def class_of(file: str, folder: str) -> str:
+    """The folder just below ``folder`` that a file lies in; '' if in none."""
+    parts = os.path.relpath(file, folder).split(os.sep)
+    return parts[0] if len(parts) > 1 else ''
+
+
+@torch.no_grad()
+def embed_images(
+    model: nn.Module,
+    cfg: Config,
+    files: Sequence[str],
+    size: int,
+    batch_size: int = 32,
+    what: str = 'images',
+) -> Tensor:
+    """Embeddings of image files, of the neck, fp32 (N, D) on the CPU.
+
+    Args:
+        model (nn.Module): Of ``load_feature_model``.
+        cfg (Config): Whose test pipeline the images go through.
+        files (Sequence[str]): The images.
+        size (int): Side to resize to where that pipeline reads no files.
+        batch_size (int): Defaults to 32.
+        what (str): Name of the work in the progress display. Defaults to
+            'images'.
+    """
+    rows = []
+    starts = range(0, len(files), batch_size)
+    for start in track(list(starts), f'{what}, batches'):
+        batch = load_files(cfg, files[start : start + batch_size], [size] * 2)
+        feats = model.extract_feat(preprocess(model, batch))
+        rows.append(features_of(feats).float().cpu())
+    return torch.cat(rows)
+
+
+def save_index(path: str, index: ImageIndex) -> str:
+    """Write an index; the file appears whole or not at all."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    part = f'{path}.part'
+    try:
+        with open(part, 'wb') as file:
+            np.savez(
+                file,
+                embeddings=index.embeddings.numpy(),
+                files=np.array(index.files, dtype=np.str_),
+                classes=np.array(index.classes, dtype=np.str_),
+            )
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
+    return path
+
+
+def load_index(path: str) -> ImageIndex:
+    """Read an index.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is another file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'there is no index {path}')
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            embeddings, files, classes = (data[key] for key in KEYS)
+    except (KeyError, OSError, ValueError, TypeError) as error:
+        raise ValueError(f'{path} is no index of images: {error}') from error
+    return ImageIndex(
+        torch.from_numpy(embeddings), files.tolist(), classes.tolist()
+    )
+
+
+def search(
+    index: ImageIndex,
+    query: ImageIndex,
+    top_k: int,
+    own: Optional[Sequence[int]] = None,
+) -> List[Dict[str, Any]]:
+    """The nearest images of each query, by cosine.
+
+    Args:
+        index (ImageIndex): What is searched.
+        query (ImageIndex): What is sought.
+        top_k (int): Results of each query, fewer in a smaller index.
+        own (Sequence[int], optional): Where each query itself is in the
+            index, -1 if nowhere; it does not find itself. Defaults to None.
+
+    Returns:
+        list[dict]: Per query ``file``, ``class`` and ``results``: ``index``,
+        ``file``, ``class``, ``similarity``, and ``hit``, which is None where
+        a class is not known.
+
+    Raises:
+        ValueError: If index and queries are of different models.
+    """
+    if index.embeddings.shape[1] != query.embeddings.shape[1]:
+        raise ValueError(
+            f'the index has {index.embeddings.shape[1]} dimensions and the '
+            f'queries have {query.embeddings.shape[1]}: it was made with '
+            'another model'
+        )
+    exclude = torch.tensor([-1] * len(query.files) if own is None else own)
+    most = len(index.files) - int((exclude >= 0).any())
+    if most < 1:
+        raise ValueError('the index has no image but the query itself')
+    similar, found = top_k_neighbours(
+        query.embeddings, index.embeddings, min(top_k, most), exclude=exclude
+    )
+    records = []
+    for row, (file, name) in enumerate(zip(query.files, query.classes)):
+        results = [
+            dict(
+                index=place,
+                file=index.files[place],
+                similarity=value,
+                hit=index.classes[place] == name
+                if name and index.classes[place]
+                else None,
+                **{'class': index.classes[place] or None},
+            )
+            for value, place in zip(similar[row].tolist(), found[row].tolist())
+        ]
+        records.append(
+            {'file': file, 'class': name or None, 'results': results}
+        )
+    return records

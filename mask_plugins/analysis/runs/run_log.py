@@ -1,0 +1,138 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The logs of a training run, as arrays."""
+
+import os
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from mask_plugins.utils.files import read_json_lines
+
+TRAIN_LOG = 'train_log.json'
+VAL_LOG = 'val_log.json'
+
+
+class RunLog:
+    """What ``TrainLogHook`` wrote into a work_dir.
+
+    The logs of the original of PSS, which have the same keys, do as well. A
+    run may be under way, or have been killed: a last line that is cut is left
+    out, and ``notes`` says so.
+
+    Args:
+        folder (str): The work_dir.
+        name (str, optional): What pictures call the run; by default the name
+            of the folder.
+
+    Raises:
+        FileNotFoundError: If there is no ``train_log.json``.
+        ValueError: If another line is not JSON, or one lacks ``epoch`` or
+            ``time``, or there is none.
+    """
+
+    def __init__(self, folder: str, name: Optional[str] = None) -> None:
+        self.folder = folder
+        self.name = name or os.path.basename(os.path.abspath(folder))
+        self.notes: List[str] = []
+        path = os.path.join(folder, TRAIN_LOG)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(
+                f'{folder} has no {TRAIN_LOG}: was it trained with '
+                'mask_plugins.TrainLogHook?'
+            )
+        self.train = read_json_lines(path, self.notes.append)
+        if not self.train:
+            raise ValueError(f'{path} has no whole line yet')
+        self._require(path, self.train, ('epoch', 'time'))
+        path = os.path.join(folder, VAL_LOG)
+        self.val: List[dict] = []
+        if os.path.isfile(path):
+            self.val = read_json_lines(path, self.notes.append)
+            self._require(path, self.val, ('epoch',))
+
+    @staticmethod
+    def _require(path: str, records: List[dict], keys: Tuple) -> None:
+        for number, record in enumerate(records, 1):
+            for key in keys:
+                if not isinstance(record.get(key), (int, float)):
+                    raise ValueError(
+                        f'{path}, line {number}: {key!r} must be a number, '
+                        f'got {record.get(key)!r}; the line has '
+                        f'{sorted(record)}'
+                    )
+
+    def column(self, key: str) -> np.ndarray:
+        """A train scalar per iteration, NaN where it is missing."""
+        return _column(self.train, key)
+
+    def val_column(self, key: str) -> np.ndarray:
+        """A metric per validation, NaN where it is missing."""
+        return _column(self.val, key)
+
+    @property
+    def iters_per_epoch(self) -> int:
+        """Iterations of the longest epoch in the log."""
+        epochs = self.column('epoch').astype(int)
+        return int(np.bincount(epochs - epochs.min()).max())
+
+    @property
+    def epoch(self) -> np.ndarray:
+        """Epochs trained after each iteration, with fractions."""
+        first = int(self.train[0]['epoch']) * self.iters_per_epoch
+        done = first + np.arange(1, len(self.train) + 1)
+        return done / self.iters_per_epoch
+
+    @property
+    def hours(self) -> np.ndarray:
+        """Training time after each iteration, validations left out."""
+        return np.nancumsum(self.column('time')) / 3600
+
+    @property
+    def val_epoch(self) -> np.ndarray:
+        """Epochs trained at each validation."""
+        return np.array(
+            [
+                record['iteration'] / self.iters_per_epoch
+                if record.get('iteration') is not None
+                else record['epoch'] + 1
+                for record in self.val
+            ],
+            dtype=float,
+        )
+
+    @property
+    def val_hours(self) -> np.ndarray:
+        """Training time at each validation."""
+        return np.interp(self.val_epoch, self.epoch, self.hours)
+
+
+def _column(records: List[dict], key: str) -> np.ndarray:
+    values = [record.get(key) for record in records]
+    return np.array(
+        [v if isinstance(v, (int, float)) else np.nan for v in values],
+        dtype=float,
+    )
+
+
+def smooth(values: np.ndarray, window: float) -> np.ndarray:
+    """Exponential moving average, free of the bias of its start.
+
+    Args:
+        values (np.ndarray): One per iteration; NaN are skipped.
+        window (float): Iterations that it averages over, about; 1 is off.
+
+    Returns:
+        np.ndarray: Of the same length.
+    """
+    if window < 1:
+        raise ValueError(f'window must be at least 1 iteration, got {window}')
+    decay = 1 - 1 / window
+    average, weight = 0.0, 0.0
+    out = np.full(len(values), np.nan)
+    for index, value in enumerate(values):
+        if np.isfinite(value):
+            average = decay * average + (1 - decay) * value
+            weight = decay * weight + (1 - decay)
+        if weight:
+            out[index] = average / weight
+    return out

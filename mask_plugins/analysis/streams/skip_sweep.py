@@ -1,0 +1,52 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A gated network on one video at several thresholds."""
+
+from typing import Any, Dict, List, Sequence
+
+from mask_plugins.utils.progress import track
+
+from .cli import Setup
+from .frame_source import to_input
+from .stream_comparison import StreamComparison, summarise_stream
+from .stream_model import last_feature
+
+
+def sweep_thresholds(
+    setup: Setup, thresholds: Sequence[float], given: bool = False
+) -> List[Dict[str, Any]]:
+    """Run the video once per threshold, beside the dense network.
+
+    Args:
+        setup (Setup): Frames and networks.
+        thresholds (Sequence[float]): One for all gates at a time.
+        given (bool): Whether to run the gates as they are, first. Defaults to
+            False.
+
+    Returns:
+        list[dict]: Of :func:`summarise_stream`, with ``threshold`` (None for
+        the gates as they are) and ``name``.
+
+    Raises:
+        ValueError: If a threshold is negative, or there is none.
+    """
+    if not thresholds or min(thresholds) < 0:
+        raise ValueError(
+            f'thresholds must be at least 0, got {list(thresholds)}'
+        )
+    settings = [None] * given + sorted(set(thresholds))
+    rows = []
+    for threshold in settings:
+        stream = setup.stream
+        if threshold is None:
+            stream.reset()
+        else:
+            stream.set_thresholds(dict.fromkeys(stream.layers, threshold))
+        comparison = StreamComparison(
+            last_feature(setup.dense), stream, stream.skip_ratio, setup.head
+        )
+        name = 'per layer' if threshold is None else f'{threshold:g}'
+        frames = track(setup.frames, f'threshold {name}, frames')
+        records = list(comparison.run(map(to_input, frames)))
+        summary = summarise_stream(records)
+        rows.append(dict(summary, threshold=threshold, name=name))
+    return rows

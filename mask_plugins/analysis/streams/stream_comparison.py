@@ -1,0 +1,145 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A gated network beside the dense one, frame by frame."""
+
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mask_plugins.functional.relative_error import relative_l2
+from mask_plugins.utils.timing import CLOCKS
+
+Step = Callable[[Tensor], Tensor]
+
+
+def relative_error(output: Tensor, target: Tensor) -> float:
+    """:math:`||output - target|| / ||target||` over all entries.
+
+    Args:
+        output (Tensor): Of any shape.
+        target (Tensor): Of the same shape.
+
+    Returns:
+        float: 0 if both are zero.
+    """
+    return float(relative_l2(output[None], target[None]))
+
+
+class StreamComparison:
+    """Run two networks on the same frames, in turn.
+
+    Which of the two is first changes from frame to frame, so that neither
+    always finds the caches as the other has left them.
+
+    Args:
+        dense (Callable): From an input :math:`(1, 3, H, W)` to the last
+            feature.
+        gated (Callable): The same of the gated network, which keeps its
+            stream between calls.
+        skip_ratio (Callable): Asked after each frame for the share of the
+            multiply-adds that was skipped in it.
+        head (Callable, optional): From the feature to scores of classes
+            :math:`(1, K)`; adds ``agree``, whether the top ones are the
+            same. Defaults to None.
+        clock (str): ``'wall'``, or ``'cpu'``: see ``time_interleaved``.
+            Defaults to ``'wall'``.
+    """
+
+    def __init__(
+        self,
+        dense: Step,
+        gated: Step,
+        skip_ratio: Callable[[], float],
+        head: Optional[Step] = None,
+        clock: str = 'wall',
+    ) -> None:
+        self.clock = CLOCKS[clock]
+        self.steps = dict(dense=dense, gated=gated)
+        self.skip_ratio = skip_ratio
+        self.head = head
+        self.count = 0
+
+    @torch.no_grad()
+    def step(self, image: Tensor) -> Dict[str, float]:
+        """One frame.
+
+        Args:
+            image (Tensor): :math:`(1, 3, H, W)`.
+
+        Returns:
+            dict: ``frame`` (its number), ``dense_ms``, ``gated_ms``,
+            ``error`` (relative L2 of the last feature), ``skip_ratio``, and
+            with a head ``agree`` (0 or 1).
+        """
+        order = ('dense', 'gated') if self.count % 2 else ('gated', 'dense')
+        features, record = {}, dict(frame=self.count)
+        for name in order:
+            _wait(image)
+            begin = self.clock()
+            features[name] = self.steps[name](image)
+            _wait(image)
+            record[f'{name}_ms'] = 1000 * (self.clock() - begin)
+        record['error'] = relative_error(features['gated'], features['dense'])
+        record['skip_ratio'] = float(self.skip_ratio())
+        if self.head is not None:
+            top = {k: self.head(v).argmax(1) for k, v in features.items()}
+            record['agree'] = float((top['dense'] == top['gated']).all())
+        self.count += 1
+        return record
+
+    def run(self, images: Iterable[Tensor]) -> Iterator[Dict[str, float]]:
+        """The record of each frame, as they are done."""
+        for image in images:
+            yield self.step(image)
+
+
+def summarise_stream(
+    records: List[Mapping[str, float]], warmup: int = 1
+) -> Dict[str, float]:
+    """What the records of a stream say on average.
+
+    Args:
+        records (list[Mapping]): Of :meth:`StreamComparison.step`.
+        warmup (int): Frames to leave out at the beginning; the first is
+            computed in full. Defaults to 1; a shorter stream keeps its last.
+
+    Returns:
+        dict: ``frames``; ``speed_up`` (time of all dense frames over that of
+        all gated ones); ``fps_dense``, ``fps_gated``; ``dense_p50``,
+        ``dense_p95``, ``gated_p50``, ``gated_p95`` in milliseconds;
+        ``error_mean``, ``error_p95``; ``skip_ratio``; ``agreement``, if
+        there was a head; ``first_ms``, the gated first frame.
+
+    Raises:
+        ValueError: If there are no records.
+    """
+    if not records:
+        raise ValueError('records must hold at least one frame, got none')
+    kept = records[min(warmup, len(records) - 1) :]
+
+    def column(key: str) -> np.ndarray:
+        return np.array([record[key] for record in kept], dtype=float)
+
+    dense, gated, error = map(column, ('dense_ms', 'gated_ms', 'error'))
+    summary = dict(
+        frames=len(kept),
+        speed_up=dense.sum() / gated.sum(),
+        fps_dense=1000 / dense.mean(),
+        fps_gated=1000 / gated.mean(),
+        error_mean=error.mean(),
+        error_p95=np.percentile(error, 95),
+        skip_ratio=column('skip_ratio').mean(),
+        first_ms=records[0]['gated_ms'],
+    )
+    for name, values in (('dense', dense), ('gated', gated)):
+        for percent in (50, 95):
+            summary[f'{name}_p{percent}'] = np.percentile(values, percent)
+    if 'agree' in kept[0]:
+        summary['agreement'] = column('agree').mean()
+    return {key: float(value) for key, value in summary.items()}
+
+
+def _wait(image: Tensor) -> None:
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)

@@ -1,0 +1,255 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What the schedules of a config will do over its training."""
+
+import math
+from collections import Counter
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mask_plugins.apis.model import config_scope
+from mask_plugins.core.schedules import (
+    ConstantSchedule,
+    CyclicSchedule,
+    Schedule,
+)
+from mask_plugins.registry import HOOKS, SCHEDULES
+
+from .token_cost import Tokens
+
+# A longer run is sampled: values are exact fractions, some 0.1 ms each.
+MOST_VALUES = 20_000
+# More levels are a slope, of which a table says nothing.
+MOST_LEVELS = 20
+RATIO = 'drop_ratio'
+
+
+class Scheduled(NamedTuple):
+    """A schedule and what it is applied to."""
+
+    name: str
+    attribute: str
+    schedule: Schedule
+    by_epoch: bool = False
+    every: int = 1  # iterations per optimizer step
+
+
+def read_schedules(cfg: Config, name: str) -> List[Scheduled]:
+    """The schedules of a config's hooks.
+
+    Args:
+        cfg (Config): Its ``custom_hooks`` are searched for ``ScheduleHook``
+            and its subclasses. Without one for the drop ratio, the ratio of
+            the backbone is taken, which then stays.
+        name (str): Name of the config.
+
+    Raises:
+        ValueError: If a hook or its schedule cannot be built.
+    """
+    kind = HOOKS.get('mask_plugins.ScheduleHook')
+    found = []
+    with config_scope(cfg):
+        for settings in cfg.get('custom_hooks') or ():
+            hook_class = settings['type']
+            if isinstance(hook_class, str):
+                hook_class = HOOKS.get(hook_class)
+            if hook_class is None or not issubclass(hook_class, kind):
+                continue
+            hook = HOOKS.build(settings)
+            accumulated = 1
+            if hook.unit == 'update':
+                wrapper = cfg.get('optim_wrapper') or {}
+                accumulated = wrapper.get('accumulative_counts', 1)
+            found.append(
+                Scheduled(
+                    name,
+                    hook.target.rpartition('.')[2],
+                    hook.schedule,
+                    hook.by_epoch,
+                    accumulated,
+                )
+            )
+    if not any(scheduled.attribute == RATIO for scheduled in found):
+        backbone = cfg.get('model', {}).get('backbone', {})
+        ratio = float(backbone.get(RATIO, 0.0))
+        found.insert(0, Scheduled(name, RATIO, ConstantSchedule(ratio)))
+    return found
+
+
+def build_schedule(settings: Dict[str, Any]) -> Scheduled:
+    """A drop-ratio schedule from settings such as a config has.
+
+    Args:
+        settings (dict): ``type``, with or without our prefix, and its
+            arguments.
+
+    Raises:
+        ValueError: If it is not known, or its arguments are wrong.
+    """
+    settings = dict(settings)
+    kind = str(settings.pop('type', ''))
+    known = [key for key in _schedule_names() if key.endswith('Schedule')]
+    if kind.rpartition('.')[2] not in known:
+        raise ValueError(
+            f'type of a schedule must be one of {known}, got {kind!r}'
+        )
+    text = ' '.join(f'{key}={value}' for key, value in settings.items())
+    settings['type'] = f'mask_plugins.{kind.rpartition(".")[2]}'
+    try:
+        schedule = SCHEDULES.build(settings)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    short = kind.rpartition('.')[2].replace('Schedule', '')
+    return Scheduled(f'{short} {text}', RATIO, schedule)
+
+
+def _schedule_names() -> List[str]:
+    SCHEDULES.get('mask_plugins.ConstantSchedule')  # imports them
+    return sorted(SCHEDULES.module_dict)
+
+
+def run_lengths(
+    cfg: Config, iters_per_epoch: Optional[int] = None, processes: int = 1
+) -> Tuple[int, int]:
+    """Iterations of a config's training, in all and per epoch.
+
+    Args:
+        cfg (Config): The config.
+        iters_per_epoch (int, optional): Spares building the training set,
+            which needs its files. Defaults to None.
+        processes (int): Processes that share an epoch. Defaults to 1.
+
+    Raises:
+        ValueError: If the config has no length, or its training set cannot
+            be built.
+    """
+    train = cfg.get('train_cfg') or {}
+    if iters_per_epoch is None:
+        iters_per_epoch = _epoch_length(cfg, processes)
+    if train.get('max_epochs') is not None:
+        return train['max_epochs'] * iters_per_epoch, iters_per_epoch
+    if train.get('max_iters') is not None:
+        return train['max_iters'], iters_per_epoch
+    raise ValueError('the config has no train_cfg with max_epochs')
+
+
+def _epoch_length(cfg: Config, processes: int) -> int:
+    if cfg.get('train_dataloader') is None:
+        raise ValueError(
+            'the config has no train_dataloader; give --iters-per-epoch'
+        )
+    settings = cfg.train_dataloader.copy()
+    # Nothing is loaded: no workers are needed, and none must persist.
+    settings.update(num_workers=0, persistent_workers=False)
+    try:
+        with config_scope(cfg):
+            length = len(Runner.build_dataloader(settings, seed=0))
+    except Exception as error:  # whatever a dataset without its files raises
+        raise ValueError(
+            'the training set of the config cannot be built, so the length '
+            'of an epoch is not known; give --iters-per-epoch. '
+            f'({type(error).__name__}: {error})'
+        ) from error
+    return math.ceil(length / processes)
+
+
+def plan(
+    scheduled: Scheduled,
+    max_iters: int,
+    iters_per_epoch: int,
+    tokens: Optional[Tokens] = None,
+) -> Dict[str, Any]:
+    """Evaluate a schedule over a run.
+
+    Args:
+        scheduled (Scheduled): The schedule.
+        max_iters (int): Iterations of the run.
+        iters_per_epoch (int): Iterations of an epoch.
+        tokens (Tokens, optional): For token counts and costs.
+
+    Returns:
+        dict: ``summary``, plain data: ``name``, ``attribute``, ``max_iters``,
+        ``iters_per_epoch``, ``mean``, ``levels`` (each with ``value``,
+        ``share`` of the iterations and, for a drop ratio, ``tokens`` and
+        ``mac_share``; None if it is a slope) and ``mac_share`` of the run;
+        and ``curve``, what ``draw_schedules`` takes.
+    """
+    unit = iters_per_epoch if scheduled.by_epoch else 1
+    schedule = scheduled.schedule.resolve(
+        math.ceil(max_iters / unit), iters_per_epoch // unit
+    )
+    iterations, value = _evaluate(schedule, max_iters, unit, scheduled.every)
+    ratio = scheduled.attribute == RATIO
+    if ratio and not (0 <= value.min() and value.max() < 1):
+        raise ValueError(
+            f'{scheduled.name}: the drop ratio must stay in [0, 1), but it '
+            f'goes from {value.min():g} to {value.max():g}'
+        )
+    counts = Counter(value.tolist())
+    costs = tokens if ratio else None
+    levels = None
+    if len(counts) <= MOST_LEVELS:
+        levels = [
+            _level(level, count / len(value), costs)
+            for level, count in sorted(counts.items(), reverse=True)
+        ]
+    summary = dict(
+        name=scheduled.name,
+        attribute=scheduled.attribute,
+        max_iters=max_iters,
+        iters_per_epoch=iters_per_epoch,
+        mean=float(value.mean()),
+        levels=levels,
+    )
+    if costs is not None:
+        shares = ((costs.mac_share(v), n) for v, n in counts.items())
+        summary['mac_share'] = sum(s * n for s, n in shares) / len(value)
+    curve = dict(
+        name=scheduled.name,
+        epoch=np.append(iterations, max_iters) / iters_per_epoch,
+        value=np.append(value, value[-1]),
+        cycle=_cycle(schedule, unit / iters_per_epoch),
+    )
+    return dict(summary=summary, curve=curve)
+
+
+def _evaluate(
+    schedule: Schedule, max_iters: int, unit: int, hold: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Iterations, all or a sample of them, and their values.
+
+    As ``ScheduleHook.value`` has it: t counts ``unit`` iterations, and stays
+    for ``hold`` of them.
+    """
+    if isinstance(schedule, CyclicSchedule):
+        # One cycle says all.
+        cycle = min(schedule.period, schedule.total)
+        values = np.array([schedule.value(t) for t in range(cycle)])
+        iterations = np.arange(max_iters)
+        step = (iterations - iterations % hold) // unit
+        end = schedule.value(schedule.total)
+        value = np.where(step < schedule.total, values[step % cycle], end)
+        return iterations, value
+    stride = -(-max_iters // MOST_VALUES)
+    iterations = np.arange(0, max_iters, stride)
+    value = [schedule.value(int(t - t % hold) // unit) for t in iterations]
+    return iterations, np.array(value)
+
+
+def _level(value: float, share: float, tokens: Optional[Tokens]) -> dict:
+    level = dict(value=value, share=share)
+    if tokens is not None:
+        level['tokens'] = tokens.kept(value)
+        level['mac_share'] = tokens.mac_share(value)
+    return level
+
+
+def _cycle(schedule: Schedule, epochs_per_step: float) -> Optional[float]:
+    period = getattr(schedule, 'period', None)
+    if period is None or schedule.start == schedule.end:
+        return None
+    if period >= schedule.total:
+        return None
+    return period * epochs_per_step

@@ -1,0 +1,203 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What the tools of weight masks have in common on the command line."""
+
+import argparse
+import os.path as osp
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence
+
+from .. import cli
+
+if TYPE_CHECKING:  # torch, which `--help` does not need
+    from mask_plugins.core.weights import MaskReport
+
+    from .mask_baking import Baked
+
+CHECKPOINTS = ('.pth', '.safetensors')
+
+
+def make_parser(
+    description: str, tool: str, example: str
+) -> argparse.ArgumentParser:
+    """A parser whose help ends with an example.
+
+    Args:
+        description (str): What the tool does.
+        tool (str): Basename of the tool.
+        example (str): Arguments of a typical call.
+    """
+    return cli.make_parser(description, tool, example, folder='weights')
+
+
+def add_file_argument(
+    parser: argparse.ArgumentParser, what: str, default: str
+) -> None:
+    """Add ``--out`` of a tool that writes one file.
+
+    Args:
+        parser (argparse.ArgumentParser): Changed in place.
+        what (str): What is written, in words.
+        default (str): What ``--out`` is by default, in words.
+    """
+    parser.add_argument(
+        '--out', metavar='FILE', help=f'{what} (default: {default})'
+    )
+
+
+def output_file(
+    out: str,
+    endings: Sequence[str],
+    beside: Sequence[str],
+    inputs: Sequence[str],
+) -> str:
+    """``--out``, checked: what is read must not be overwritten.
+
+    Args:
+        out (str): The file.
+        endings (Sequence[str]): How it may end.
+        beside (Sequence[str]): Endings of files that are written beside it.
+        inputs (Sequence[str]): What is read.
+
+    Returns:
+        str: ``out``.
+
+    Raises:
+        IsADirectoryError: If it is a folder.
+        ValueError: If the ending is another, or it or a file beside it is
+            one of the inputs.
+    """
+    stem, ending = osp.splitext(out)
+    if osp.isdir(out):
+        raise IsADirectoryError(f'--out {out} is a folder, not a file')
+    if ending not in endings:
+        raise ValueError(
+            f'--out must end in {" or ".join(endings)}, got {out!r}'
+        )
+    read = {osp.realpath(path) for path in inputs}
+    for path in (out, *(stem + other for other in beside)):
+        if osp.realpath(path) in read:
+            raise ValueError(
+                f'--out {out}: {path} would be overwritten, which is read; '
+                'choose another name'
+            )
+    return out
+
+
+def stem_of(path: str) -> str:
+    """A path without its ending."""
+    return osp.splitext(path)[0]
+
+
+def print_report(report: 'MaskReport', title: str) -> None:
+    """Print what each mask keeps, as a table."""
+    rows: List[Sequence[Any]] = [
+        [row.name, 'x'.join(map(str, row.shape)), f'{row.kept:,}',
+         f'{row.size:,}', percent(row.density), percent(row.soft_density)]
+        for row in report.rows
+    ]  # fmt: skip
+    rows.append(
+        ['all masks', '', f'{report.kept:,}', f'{report.size:,}',
+         percent(report.density), percent(report.soft_density)]
+    )  # fmt: skip
+    columns = ['parameter', 'shape', 'kept', 'of', 'density [%]', 'soft [%]']
+    cli.print_table(columns, rows, title)
+    if report.parameters > report.size:
+        print(
+            f'of all {report.parameters:,} parameters '
+            f'{percent(report.density_of_model)} % are kept'
+        )
+
+
+def print_sizes(rows: Sequence[Dict[str, Any]]) -> None:
+    """Print the rows of ``measure_sizes``."""
+    cells = [
+        [
+            row['name'],
+            f'{row["bytes"]:,}',
+            None
+            if row['times_smaller'] is None
+            else f'{row["times_smaller"]:.1f}',
+        ]
+        for row in rows
+    ]
+    cli.print_table(['what', 'bytes', 'times smaller'], cells)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notes, one a line."""
+    for note in notes:
+        print(f'note: {note}')
+
+
+def percent(share: float) -> str:
+    """A share in %, with two decimals, or more where it is small."""
+    value = 100 * share
+    return f'{value:.2f}' if value >= 1 or not value else f'{value:.3g}'
+
+
+def print_baked(baked: 'Baked') -> None:
+    """Print what was baked in, and notes."""
+    print_report(baked.report, 'masks that are baked in')
+    print_notes(baked.notes)
+
+
+def print_use(baked: 'Baked', path: str) -> None:
+    """Say how the written checkpoint is tested, and what that needs."""
+    config = f'{stem_of(path)}.py'
+    if baked.stock.needs:
+        print('its config still needs mask_plugins, for')
+        for need in baked.stock.needs:
+            print(f'  {need}')
+    package = 'mask_plugins' if baked.stock.needs else 'mmpretrain'
+    if path.endswith('.pth'):
+        print(f'test it: mim test {package} {config} --checkpoint {path}')
+
+
+def short_paths(paths: Sequence[str]) -> List[str]:
+    """Names of files: as short as they differ.
+
+    Args:
+        paths (Sequence[str]): The files.
+
+    Returns:
+        list[str]: The stems, with as many folders as it takes.
+
+    Raises:
+        ValueError: If a file is there twice.
+    """
+    parts = [osp.abspath(stem_of(path)).split(osp.sep) for path in paths]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = [osp.join(*part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError(f'a file is given twice: {", ".join(paths)}')
+
+
+def print_overlap(overlap: Dict[str, Any], layers: bool) -> None:
+    """Print what ``compare_adapters`` returned.
+
+    Args:
+        overlap (dict): The overlap.
+        layers (bool): Whether the layers are printed too.
+    """
+    columns = ['masks', 'density [%]', 'agreement', 'kept', 'removed', 'z']
+    rows: List[Sequence[Any]] = []
+    for pair in overlap['pairs']:
+        title = f'{pair["a"]}, {pair["b"]}'
+        rows.append([title, *_overlap_cells(pair['total'])])
+        for layer in pair['layers'] if layers else ():
+            rows.append([f'  {layer["name"]}', *_overlap_cells(layer)])
+    cli.print_table(
+        columns,
+        rows,
+        'Agreement, Jaccard index of what is kept and removed; in brackets '
+        'those of independent masks',
+    )
+
+
+def _overlap_cells(row: Dict[str, Any]) -> List[str]:
+    densities = [percent(row[f'kept_{x}'] / row['size']) for x in 'ab']
+    cells = [', '.join(densities)]
+    for key in ('agreement', 'jaccard_kept', 'jaccard_removed'):
+        found, expected = row[key], row[f'expected_{key}']
+        cells.append('-' if found is None else f'{found:.3f} ({expected:.3f})')
+    return [*cells, '-' if row['z'] is None else f'{row["z"]:.1f}']

@@ -1,0 +1,239 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Checkpoints of the stock model, with the masks baked into the weights."""
+
+import os.path as osp
+import warnings
+from fnmatch import fnmatchcase
+from typing import Any, Dict, List, NamedTuple, Sequence, Set
+
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mask_plugins.apis.model import build_model, load_weights, read_trained
+from mask_plugins.core.weights import (
+    Adapter,
+    MaskReport,
+    SoftMask,
+    disable_masks,
+    load_masks,
+    mask_report,
+    merge_masks,
+    named_masks,
+    read_adapter,
+)
+from mask_plugins.core.weights.base_hash import mask_keys, tensor_hash
+from mask_plugins.models.converters import write_checkpoint
+from mask_plugins.utils.files import write_json, write_text
+
+from .mask_export import empty_notes, load_masked_model, make_tickets
+from .stock_config import StockConfig, stock_config
+from .stock_heads import masked_heads, stock_state
+
+
+class Baked(NamedTuple):
+    """A stock checkpoint, not yet written.
+
+    Args:
+        state_dict (dict[str, Tensor]): Of the stock model.
+        dataset_meta (dict): Names of the classes, where they are known.
+        stock (StockConfig): The config that it fits.
+        report (MaskReport): What the masks kept.
+        notes (list[str]): For the user.
+    """
+
+    state_dict: Dict[str, Tensor]
+    dataset_meta: Dict[str, Any]
+    stock: StockConfig
+    report: MaskReport
+    notes: List[str]
+
+
+def bake_checkpoint(cfg: Config, checkpoint: str, soft: bool = False) -> Baked:
+    """Bake the masks of a trained checkpoint into its weights.
+
+    Args:
+        cfg (Config): Of the masked training.
+        checkpoint (str): Its checkpoint.
+        soft (bool): Soft masks as they are, at their temperature, not as
+            their ticket. Defaults to False.
+
+    Returns:
+        Baked: What the stock model is to load.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it does not fit, or has no (soft) masks, or masks that
+            are NaN.
+    """
+    model = load_masked_model(cfg, checkpoint)
+    notes = _make_soft(model) if soft else make_tickets(model)
+    return _bake(model, stock_config(cfg), model._dataset_meta, notes)
+
+
+def bake_adapter(
+    cfg: Config, base: str, path: str, only: str = '*', strict: bool = True
+) -> Baked:
+    """Bake an adapter into the weights of a base checkpoint.
+
+    Args:
+        cfg (Config): Of the masked training, or of the stock model.
+        base (str): Weights that the adapter belongs to: of the whole model or
+            of its backbone. A head of other classes, and masks of a training,
+            are left aside.
+        path (str): The adapter.
+        only (str): Shell pattern of the names that are taken from it.
+            Defaults to ``'*'``.
+        strict (bool): Whether other base weights than the adapter's own are
+            an error. Defaults to True.
+
+    Returns:
+        Baked: What the stock model is to load.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the files and the config do not fit each other.
+    """
+    adapter = read_adapter(path)
+    model = build_model(cfg)
+    provided = {key for key in adapter.state if fnmatchcase(key, only)}
+    notes = _load_base(model, base, provided, adapter)
+    if next(named_masks(model), None) is not None:
+        with disable_masks(model):  # merging nothing takes them out
+            merge_masks(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        load_masks(model, adapter, only=only, strict=strict)
+    notes += [str(warning.message) for warning in caught]
+    notes += empty_notes(mask_report(model))
+    classes = adapter.info.get('classes')
+    meta = dict(classes=classes) if classes else {}
+    return _bake(model, stock_config(cfg), meta, notes)
+
+
+def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
+    """Write the checkpoint, its config and a report, beside each other.
+
+    Args:
+        baked (Baked): What to write.
+        path (str): The checkpoint, ``.pth`` or ``.safetensors``.
+        source (dict): Plain values for the report: where it comes from.
+
+    Returns:
+        list[str]: What was written.
+    """
+    stem = osp.splitext(path)[0]
+    report = dict(
+        source,
+        notes=baked.notes,
+        needs_mask_plugins=baked.stock.needs,
+        **baked.report.to_dict(),
+    )
+    meta = dict(mask_plugins=source)
+    if baked.dataset_meta:
+        meta['dataset_meta'] = baked.dataset_meta
+    write_checkpoint(path, baked.state_dict, meta)
+    return [
+        path,
+        write_text(f'{stem}.py', baked.stock.text),
+        write_json(f'{stem}.json', report),
+    ]
+
+
+def _bake(
+    model: nn.Module,
+    stock: StockConfig,
+    dataset_meta: Dict[str, Any],
+    notes: List[str],
+) -> Baked:
+    report = mask_report(model)
+    if report.not_finite:
+        raise ValueError(
+            f'logits or scores of {", ".join(report.not_finite)} are NaN or '
+            'infinite: the training has diverged'
+        )
+    state = stock_state(merge_masks(model))
+    # What is written is what the stock model loads.
+    load_weights(build_model(stock.cfg), state, 'the merged model')
+    return Baked(state, dataset_meta, stock, report, notes)
+
+
+def _make_soft(model: nn.Module) -> List[str]:
+    """Have soft masks as they are in training, tickets too."""
+    masks = [
+        item.mask
+        for item in named_masks(model)
+        if isinstance(item.mask, SoftMask)
+    ]
+    if not masks:
+        raise ValueError('soft=True: the model has no soft masks')
+    for mask in masks:
+        mask.ticket = False
+    values = sorted({float(mask.temperature) for mask in masks})
+    return [
+        'soft masks are baked in as they are, at temperature '
+        + ', '.join(f'{value:g}' for value in values)
+    ]
+
+
+def _load_base(
+    model: nn.Module, path: str, provided: Set[str], adapter: Adapter
+) -> List[str]:
+    """Load base weights; what an adapter provides may be missing in them.
+
+    Frozen weights that a head draws from its seed are in no pretrained file:
+    they are left as they were built, where the adapter belongs to those.
+
+    Returns:
+        list[str]: Notes.
+    """
+    weights = read_trained(path)
+    weights = {k: v for k, v in weights.items() if not _of_mask(k, weights)}
+    inside = set(mask_keys(model))
+    state = {k: v for k, v in model.state_dict().items() if k not in inside}
+    prefixes = tuple(prefix for prefix, _ in masked_heads(model))
+    drawn = {key for key in state if key.startswith(prefixes)}
+    needed = set(state) - provided
+    # A file of the backbone alone has its names without the prefix.
+    options = [
+        {prefix + key: value for key, value in weights.items()}
+        for prefix in ('', 'backbone.')
+    ]
+    found = max(options, key=lambda option: len(needed & set(option)))
+    unused = [k for k, f in zip(weights, found) if f not in state]
+    for key in drawn & set(found):
+        if tensor_hash(found[key]) != adapter.bases.get(key):
+            del found[key]
+    needed -= drawn - set(found)
+    problems = [
+        f'it has no {key}' for key in state if key in needed - {*found}
+    ]
+    problems += [
+        f'{key} has the shape {tuple(found[key].shape)} in it and '
+        f'{tuple(state[key].shape)} in the model'
+        for key in state
+        if key in needed & set(found) and found[key].shape != state[key].shape
+    ]
+    if problems:
+        raise ValueError(
+            f'the base weights {path!r} do not fit the model of the config: '
+            f'{_first(problems, "; ")}'
+        )
+    model.load_state_dict({key: found[key] for key in needed}, strict=False)
+    if not unused:
+        return []
+    return [
+        f'{len(unused)} tensors of {osp.basename(path)} have no place in the '
+        f'model: {_first(unused, ", ")}'
+    ]
+
+
+def _first(items: Sequence[str], separator: str) -> str:
+    """The first four, and how many more there are."""
+    more = f' and {len(items) - 4} more' if len(items) > 4 else ''
+    return separator.join(items[:4]) + more
+
+
+def _of_mask(key: str, weights: Dict[str, Tensor]) -> bool:
+    """Whether ``layer.weight_mask.logits`` stands beside ``layer.weight``."""
+    owner, _, rest = key.rpartition('_mask.')
+    return bool(owner) and '.' not in rest and owner in weights

@@ -1,0 +1,141 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""From a checkpoint of a masked training to an adapter."""
+
+import os.path as osp
+from typing import List, NamedTuple
+
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mask_plugins.apis.model import load_trained_model
+from mask_plugins.core.weights import (
+    Adapter,
+    MaskReport,
+    SoftMask,
+    mask_report,
+    named_masks,
+    pack_masks,
+)
+from mask_plugins.core.weights.base_hash import mask_keys
+from mask_plugins.version import __version__
+
+
+class Exported(NamedTuple):
+    """An adapter and what is to be said about it.
+
+    Args:
+        adapter (Adapter): Its content.
+        report (MaskReport): What its masks keep.
+        notes (list[str]): For the user.
+    """
+
+    adapter: Adapter
+    report: MaskReport
+    notes: List[str]
+
+
+def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
+    """Make the adapter of a trained checkpoint; soft masks as their ticket.
+
+    Args:
+        cfg (Config): Of the masked training.
+        checkpoint (str): Its checkpoint.
+
+    Returns:
+        Exported: ``info`` of the adapter has ``checkpoint``, ``parameters``
+        (of the whole model), ``model_bytes`` (of all its weights and buffers)
+        and where known ``classes``.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it does not fit, or the model has no masks.
+    """
+    model = load_masked_model(cfg, checkpoint)
+    notes = make_tickets(model)
+    # Backbones freeze their first stages when they are told to train.
+    model.train()
+    model.eval()
+    report = mask_report(model)
+    info = dict(
+        writer=f'mask_plugins {__version__}',
+        checkpoint=osp.basename(checkpoint),
+        parameters=report.parameters,
+        model_bytes=model_bytes(model),
+        **model._dataset_meta,
+    )
+    return Exported(pack_masks(model, info=info), report, notes)
+
+
+def load_masked_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """As :func:`load_trained_model`, of a model that has masks.
+
+    Args:
+        cfg (Config): Of the masked training.
+        checkpoint (str): Its checkpoint.
+
+    Returns:
+        nn.Module: In eval mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it does not fit, or the model has no masks.
+    """
+    model = load_trained_model(cfg, checkpoint)
+    if next(named_masks(model), None) is None:
+        raise ValueError(
+            'the model of the config has no masks: give the config of the '
+            'masked training, which has mask_plugins.MaskedModel or '
+            "conv_cfg=dict(type='mask_plugins.SoftMaskConv2d')"
+        )
+    return model
+
+
+def make_tickets(model: nn.Module) -> List[str]:
+    """Turn soft masks hard, in place, and say so where it makes a difference.
+
+    Args:
+        model (nn.Module): With masks.
+
+    Returns:
+        list[str]: Notes for the user.
+    """
+    masks = [item.mask for item in named_masks(model)]
+    soft = [m for m in masks if isinstance(m, SoftMask) and not m.ticket]
+    notes = []
+    if soft:
+        before = mask_report(model)
+        temperatures = {float(mask.temperature) for mask in soft}
+        listed = ', '.join(f'{value:g}' for value in sorted(temperatures))
+        notes.append(
+            f'{len(soft)} soft masks (temperature {listed}) are taken as '
+            f'their ticket: {100 * before.density:.4g} % of the weights are '
+            'kept, where the mean of the masks is '
+            f'{100 * before.soft_density:.4g} %. Results differ from those '
+            'with soft masks'
+        )
+    for mask in soft:
+        mask.ticket = True
+    return notes + empty_notes(mask_report(model))
+
+
+def empty_notes(report: MaskReport) -> List[str]:
+    """A note that names the masks that keep nothing, if there are any."""
+    if not report.empty:
+        return []
+    return [f'nothing of {", ".join(report.empty)} is kept']
+
+
+def model_bytes(model: nn.Module) -> int:
+    """Bytes of the state dict of a model, masks left out, tied tensors once.
+
+    Args:
+        model (nn.Module): Any module.
+    """
+    state = model.state_dict(keep_vars=True)
+    inside = set(mask_keys(model))
+    tensors = {
+        id(value): value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and key not in inside
+    }
+    return sum(t.numel() * t.element_size() for t in tensors.values())

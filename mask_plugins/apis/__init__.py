@@ -1,0 +1,2 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Config in, object out: models, data and features of a config file."""

@@ -1,0 +1,228 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What a model makes of a data set: features, labels, sample indices."""
+
+import copy
+import inspect
+from typing import Any, Iterator, List, NamedTuple, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_gather_object, get_dist_info
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from mask_plugins.functional.feature_vectors import features_of
+from mask_plugins.registry import DATASETS
+from mask_plugins.utils.progress import track
+
+from .data import build_test_loader, labels_of, test_pipeline
+from .model import config_scope, load_trained_model
+from .model_loading import default_device
+
+LAYERS = ('backbone', 'neck', 'pre_logits')
+
+
+class Features(NamedTuple):
+    """A data set as a model sees it, on the CPU.
+
+    ``values`` is fp32 :math:`(N, D)`, ``labels`` and ``indices`` (of the
+    samples in their data set) are int64 :math:`(N,)`.
+    """
+
+    values: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+def load_feature_model(
+    cfg: Config, checkpoint: str, device: Optional[str] = None
+) -> nn.Module:
+    """The model of a config with the weights of a checkpoint, in eval mode.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str): Its weights, ``.pth`` or ``.safetensors``.
+        device (str, optional): Defaults to None, a GPU if there is one.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the weights do not fit, there is no such device, or the
+            model has no ``extract_feat``.
+    """
+    device = torch.device(device) if device else default_device()
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'device {device}: there is no CUDA GPU here')
+    model = load_trained_model(cfg, checkpoint)
+    _check_model(model)
+    return model.to(device)
+
+
+def build_train_set(cfg: Config) -> Dataset:
+    """The training set of a config, its images as in a test.
+
+    Every pipeline in it becomes that of the test set: no augmentation.
+
+    Raises:
+        ValueError: If the config has no ``train_dataloader``, the pipeline of
+            the test set is not found, or the set is empty.
+    """
+    if cfg.get('train_dataloader') is None:
+        raise ValueError('the config has no train_dataloader')
+    pipeline = test_pipeline(cfg)
+    settings = copy.deepcopy(cfg.train_dataloader['dataset'])
+    for holder in _holders(settings):
+        holder['pipeline'] = copy.deepcopy(pipeline)
+    with config_scope(cfg):
+        dataset = DATASETS.build(settings)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+    if len(dataset) == 0:
+        raise ValueError('the training set of the config has no images')
+    return dataset
+
+
+def _holders(settings: Any) -> Iterator[dict]:
+    """The configs of data sets, wrapped ones too, that have a pipeline."""
+    if isinstance(settings, dict):
+        if settings.get('pipeline') is not None:
+            yield settings
+        for key in ('dataset', 'datasets'):
+            yield from _holders(settings.get(key))
+    elif isinstance(settings, (list, tuple)):
+        for item in settings:
+            yield from _holders(item)
+
+
+def build_feature_loader(
+    cfg: Config,
+    dataset: Dataset,
+    batch_size: Optional[int] = None,
+    limit: Optional[int] = None,
+) -> DataLoader:
+    """Load a data set in order, each sample once, on this rank its share.
+
+    The settings are those of the test set, but for a generator of its own:
+    no number is drawn from the random state of a training around it.
+
+    Args:
+        cfg (Config): Says the batch size, the workers and how to collate.
+        dataset (Dataset): The whole data set.
+        batch_size (int, optional): Replaces the one of the config.
+        limit (int, optional): Take so many samples, spread evenly. Defaults
+            to None, all.
+    """
+    loader = build_test_loader(cfg, dataset, batch_size, limit)
+    rank, world_size = get_dist_info()
+    part: Dataset = loader.dataset
+    if world_size > 1:
+        part = Subset(part, range(rank, len(part), world_size))
+    return DataLoader(
+        part,
+        batch_size=loader.batch_size,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        shuffle=False,
+        generator=torch.Generator(),
+    )
+
+
+def extract_features(
+    model: nn.Module,
+    loader: DataLoader,
+    layer: str = 'neck',
+    what: str = 'features',
+) -> Features:
+    """Run a model over a data set, in eval mode and without gradients.
+
+    Of the layer's output the last map is taken; a map of
+    :math:`(B, C, H, W)` is averaged over space. The mode of the model is as
+    it was afterwards. In a distributed run every rank gets all features, in
+    the order of the data set.
+
+    Args:
+        model (nn.Module): A classifier or retriever of mmpretrain, anything
+            with ``extract_feat`` and ``data_preprocessor``; not wrapped.
+        loader (DataLoader): Of :func:`build_feature_loader`, or another that
+            loads in order.
+        layer (str): ``'backbone'``, ``'neck'`` (without one, the backbone's
+            output) or ``'pre_logits'``. Defaults to ``'neck'``.
+        what (str): Name of the work in the progress display. Defaults to
+            ``'features'``.
+
+    Raises:
+        ValueError: If the layer is none of these, the model gives no features
+            of :math:`(B, D)`, or samples have no single label.
+    """
+    if layer not in LAYERS:
+        raise ValueError(f'layer must be one of {LAYERS}, got {layer!r}')
+    _check_model(model)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        parts = _run(model, loader, layer, what)
+    finally:
+        for module, training in modes:
+            module.training = training
+    indices = _dataset_indices(loader.dataset)
+    return _gather(Features(*parts, indices))
+
+
+def _check_model(model: nn.Module) -> None:
+    for name in ('extract_feat', 'data_preprocessor'):
+        if not hasattr(model, name):
+            raise ValueError(
+                f'{type(model).__name__} has no {name}: features are taken '
+                'from classifiers and retrievers of mmpretrain'
+            )
+
+
+@torch.no_grad()
+def _run(
+    model: nn.Module, loader: DataLoader, layer: str, what: str
+) -> List[Tensor]:
+    values: Optional[Tensor] = None
+    labels = torch.empty(len(loader.dataset), dtype=torch.int64)
+    done = 0
+    rank, _ = get_dist_info()
+    for batch in track(loader, f'{what}, batches') if rank == 0 else loader:
+        true = labels_of(batch)
+        inputs = model.data_preprocessor(dict(batch), False)['inputs']
+        found = features_of(_extract(model, inputs, layer)).float()
+        if values is None:
+            values = torch.empty(len(labels), found.shape[1])
+        values[done : done + len(found)] = found.cpu()
+        labels[done : done + len(true)] = torch.tensor(true)
+        done += len(found)
+    return [torch.empty(0, 0) if values is None else values, labels]
+
+
+def _extract(model: nn.Module, inputs: Tensor, layer: str) -> Any:
+    accepted = inspect.signature(model.extract_feat).parameters
+    if 'stage' in accepted:
+        return model.extract_feat(inputs, stage=layer)
+    if layer != 'neck':
+        raise ValueError(
+            f"{type(model).__name__}.extract_feat gives one layer, 'neck', "
+            f'got {layer!r}'
+        )
+    return model.extract_feat(inputs)
+
+
+def _dataset_indices(dataset: Dataset) -> Tensor:
+    """Where the samples of subsets lie in the data set itself."""
+    indices = torch.arange(len(dataset))
+    while isinstance(dataset, Subset):
+        indices = torch.as_tensor(dataset.indices)[indices]
+        dataset = dataset.dataset
+    return indices
+
+
+def _gather(own: Features) -> Features:
+    """The features of all ranks, in the order of the data set."""
+    _, world_size = get_dist_info()
+    if world_size == 1:
+        return own
+    parts = [part for part in all_gather_object(own) if len(part.labels)]
+    whole = Features(*(torch.cat(column) for column in zip(*parts)))
+    order = whole.indices.argsort()
+    return Features(*(column[order] for column in whole))

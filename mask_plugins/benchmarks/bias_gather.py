@@ -1,0 +1,184 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What the look-up of the selected position bias costs."""
+
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mask_plugins.core.tokens import (
+    gather_position_bias,
+    keep_count,
+    relative_position_index,
+    select_index_pairs,
+)
+from mask_plugins.utils.timing import Case
+
+from .statistics import shares, spread, spread_ms
+from .step_builder import StepBuilder
+
+GATHER_DROP = 0.4
+
+# Times the cases of a name, and says so.
+Timer = Callable[[str, Dict], Dict]
+
+
+class GivenBias(nn.Module):
+    """Attention whose position bias is there already, as a parameter.
+
+    Attention then does all it does under a bias (and its gradient), less the
+    look-up: the difference of two steps is what the look-up costs.
+
+    Args:
+        attn (nn.Module): A :class:`PSSAttention` without a bias of its own.
+        batch (int): Images per step.
+        tokens (int): Tokens per image.
+    """
+
+    def __init__(self, attn: nn.Module, batch: int, tokens: int) -> None:
+        super().__init__()
+        self.attn = attn
+        # heads outermost in memory, as the look-up writes it
+        bias = torch.zeros(attn.num_heads, batch, tokens, tokens)
+        self.bias = nn.Parameter(bias.transpose(0, 1))
+
+    def forward(self, x: Tensor, *_) -> Tensor:
+        """As :class:`PSSAttention`."""
+        return self.attn(x, None, self.bias)
+
+
+def dense_gather(table: Tensor, index: Tensor, kept: Tensor) -> Tensor:
+    """The selected bias the obvious way, for comparison.
+
+    The bias of all pairs of tokens, for each image, and then its rows and
+    columns: what the look-up by index avoids.
+
+    Args:
+        table (Tensor): Bias of each relative position, shape
+            :math:`(R, heads)`.
+        index (Tensor): Relative position of each pair of tokens, shape
+            :math:`(N, N)`.
+        kept (Tensor): Tokens kept of each image, shape :math:`(B, n)`.
+
+    Returns:
+        Tensor: Shape :math:`(B, heads, n, n)`.
+    """
+    batch, n = kept.shape
+    bias = table[index].permute(2, 0, 1)[None].repeat(batch, 1, 1, 1)
+    _, heads, tokens, _ = bias.shape
+    rows = kept[:, None, :, None].expand(-1, heads, -1, tokens)
+    columns = kept[:, None, None, :].expand(-1, heads, n, -1)
+    return bias.gather(2, rows).gather(3, columns)
+
+
+def measure_bias_gather(
+    builder: StepBuilder,
+    time: Timer,
+    batch_size: int,
+    drop_ratios: Sequence[float],
+    layers: Optional[int] = None,
+) -> Tuple[dict, List[dict]]:
+    """The share of the look-up in a step at ViT-B width, and it alone.
+
+    Args:
+        builder (StepBuilder): Builds the models.
+        time (Callable): Given a name and the cases, returns their times.
+        batch_size (int): Images per step.
+        drop_ratios (Sequence[float]): Where the look-up alone is measured,
+            besides the ratio of the steps.
+        layers (int, optional): Blocks, None for all. Defaults to None.
+
+    Returns:
+        tuple: A dict for the steps, and a row per ratio and method for the
+        look-up alone.
+    """
+    gather = _measure_steps(builder, time, batch_size, layers)
+    lookup = _measure_lookup(builder, time, batch_size, drop_ratios)
+    # The difference of two steps is noisy where the share is small; the
+    # look-up alone, times the blocks, is not.
+    alone = [
+        row['ms']['median']
+        for row in lookup
+        if row['method'] == 'index_first' and row['drop_ratio'] == GATHER_DROP
+    ]
+    gather['share_of_lookups'] = gather['layers'] * (
+        alone[0] / gather['ms']['gathered']['median']
+    )
+    return gather, lookup
+
+
+def _measure_steps(
+    builder: StepBuilder, time: Timer, batch_size: int, layers: Optional[int]
+) -> dict:
+    """The step at ViT-B width with and without the look-up."""
+    tokens = keep_count(builder.tokens, GATHER_DROP)
+    arch = builder.arch('base', layers)
+    given = builder.pss(arch, use_rel_pos_bias=False)
+    for layer in given.layers:
+        layer.attn = GivenBias(layer.attn, batch_size, tokens)
+    models = dict(
+        gathered=builder.pss(arch),
+        given=given,
+        none=builder.pss(arch, use_rel_pos_bias=False),
+    )
+    cases = {}
+    for name, model in models.items():
+        built = builder.cases(builder.finish(model), batch_size, GATHER_DROP)
+        cases[name] = built['train']
+    times = time('bias look-up', cases)
+    return dict(
+        batch_size=batch_size,
+        drop_ratio=GATHER_DROP,
+        tokens=tokens,
+        layers=arch['num_layers'],
+        ms={name: spread_ms(seconds) for name, seconds in times.items()},
+        share=spread(shares(times['given'], times['gathered'])),
+        share_of_all_bias=spread(shares(times['none'], times['gathered'])),
+    )
+
+
+def _measure_lookup(
+    builder: StepBuilder,
+    time: Timer,
+    batch_size: int,
+    drop_ratios: Sequence[float],
+) -> List[dict]:
+    """The look-up of one block alone, forward and backward."""
+    heads = 12
+    side, device = builder.side, builder.device
+    index = relative_position_index((side, side)).to(device)
+    table = torch.zeros(int(index.max()) + 1, heads, device=device)
+    table.requires_grad_()
+    counts = {
+        ratio: keep_count(builder.tokens, ratio)
+        for ratio in sorted({GATHER_DROP, *drop_ratios})
+    }
+    cases = {}
+    for ratio, n in counts.items():
+        kept = torch.rand(batch_size, builder.tokens - 1, device=device)
+        kept = kept.argsort(1)[:, : n - 1] + 1
+        kept = F.pad(kept, (1, 0))
+        grad = torch.ones(batch_size, heads, n, n, device=device)
+
+        def ours(kept=kept, grad=grad) -> None:
+            table.grad = None
+            rows = select_index_pairs(index, kept)
+            gather_position_bias(table, rows).backward(grad)
+
+        def dense(kept=kept, grad=grad) -> None:
+            table.grad = None
+            dense_gather(table, index, kept).backward(grad)
+
+        cases[ratio, 'index_first'] = Case(ours)
+        cases[ratio, 'dense_first'] = Case(dense)
+    times = time('look-up alone', cases)
+    return [
+        dict(
+            drop_ratio=ratio,
+            tokens=counts[ratio],
+            method=method,
+            ms=spread_ms(seconds),
+        )
+        for (ratio, method), seconds in times.items()
+    ]

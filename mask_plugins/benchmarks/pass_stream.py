@@ -1,0 +1,338 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What skipping patches gains: a layer, a video, exactness, memory."""
+
+from typing import Callable, List, Optional, Sequence
+
+import torch
+from torch import nn
+
+from mask_plugins.analysis.streams.frame_source import FrameSource, to_input
+from mask_plugins.analysis.streams.gate_calibration import (
+    GRID,
+    ClipTrials,
+    calibrate,
+    measure_layer_costs,
+)
+from mask_plugins.analysis.streams.gated_stream import (
+    PATCH_SIZES,
+    GatedStream,
+    gate_network,
+)
+from mask_plugins.analysis.streams.stream_comparison import (
+    StreamComparison,
+    summarise_stream,
+)
+from mask_plugins.analysis.streams.stream_model import (
+    best_dense,
+    last_feature,
+    random_head,
+    random_resnet,
+)
+
+from .pass_layer import GATE, LAYER_LIMITS, measure_layer
+from .statistics import machine, target
+
+PARTS = ('layer', 'frontier', 'exact', 'memory')
+SPEED_LIMITS = {0.1: 1.8, 0.25: 2.4}
+EXACT_LIMIT = 1e-5
+MEMORY_LIMIT = 2.0
+
+
+class PassStreamBenchmark:
+    """Gated layers and networks against the best dense ones, interleaved.
+
+    The dense network has its norms folded and runs channels_last with the
+    same threads. Weights are random, norms calibrated on the first frames.
+
+    Args:
+        video (str, optional): File or folder; None draws a scene.
+        parts (Sequence[str]): Of ``PARTS``. Defaults to all.
+        depth (int): Of the ResNet. Defaults to 18.
+        size (int): Pixels. Defaults to 512.
+        patch_sizes (Sequence[int]): Of the stages. Defaults to PATCH_SIZES.
+        place (str): ``'block'`` or ``'conv'``. Defaults to ``'block'``.
+        errors (Sequence[float]): Targets of the frontier. Defaults to
+            (0.1, 0.25).
+        margin (float): Share of a target that calibration aims at, as frames
+            it has not seen err more. Defaults to 0.9.
+        calibration_frames (int): Of each clip of the first half; one more
+            than ``refresh_every`` shows references of every age.
+            Defaults to 11.
+        calibration_clips (int): How many, spread over the first half.
+            Defaults to 2.
+        check_frames (int): Of the first half, on which the thresholds that
+            were found on the clips must hold; 0 for none. Defaults to 0.
+        refresh_every (int): Frames after which the stream is computed in
+            full, in calibration and judgement alike; 0 for never.
+            Defaults to 0.
+        clock (str): See :func:`time_interleaved`. Defaults to ``'wall'``.
+        judged_frames (int): Of the second half, consecutive. Defaults to
+            150.
+        exact_frames (int): Defaults to 500.
+        rounds (int): Measurements of a layer. Defaults to 30.
+        seed (int): Defaults to 0.
+        log (Callable): Where progress goes. Defaults to ``print``.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+
+    def __init__(
+        self,
+        video: Optional[str] = None,
+        parts: Sequence[str] = PARTS,
+        depth: int = 18,
+        size: int = 512,
+        patch_sizes: Sequence[int] = PATCH_SIZES,
+        place: str = 'block',
+        errors: Sequence[float] = tuple(SPEED_LIMITS),
+        margin: float = 0.9,
+        calibration_frames: int = 11,
+        judged_frames: int = 150,
+        exact_frames: int = 500,
+        rounds: int = 30,
+        seed: int = 0,
+        log: Callable[[str], None] = print,
+        check_frames: int = 0,
+        refresh_every: int = 0,
+        clock: str = 'wall',
+        calibration_clips: int = 2,
+    ) -> None:
+        unknown = set(parts) - set(PARTS)
+        if unknown or not parts:
+            raise ValueError(f'parts must be of {PARTS}, got {list(parts)}')
+        for name, value in (
+            ('calibration_frames', calibration_frames),
+            ('judged_frames', judged_frames),
+            ('exact_frames', exact_frames),
+        ):
+            if value < 2:
+                raise ValueError(f'{name} must be at least 2, got {value}')
+        for name, value in (
+            ('check_frames', check_frames),
+            ('refresh_every', refresh_every),
+        ):
+            if value < 0 or value == 1:
+                raise ValueError(f'{name} must be 0 or >= 2, got {value}')
+        if calibration_clips < 1:
+            raise ValueError(
+                f'calibration_clips must be at least 1, got '
+                f'{calibration_clips}'
+            )
+        if not 0 < margin <= 1:
+            raise ValueError(f'margin must be in (0, 1], got {margin}')
+        if not errors or min(errors) <= 0:
+            raise ValueError(f'errors must be above 0, got {list(errors)}')
+        self.video, self.parts, self.depth = video, tuple(parts), depth
+        self.size, self.patch_sizes = size, tuple(patch_sizes)
+        self.place, self.errors, self.margin = place, tuple(errors), margin
+        self.frames = dict(
+            calibration=calibration_frames,
+            clips=calibration_clips,
+            judged=judged_frames,
+            exact=exact_frames,
+            check=check_frames,
+        )
+        self.refresh_every, self.clock = refresh_every, clock
+        self.rounds, self.seed, self.log = rounds, seed, log
+
+    # ------------------------------------------------------------------ run
+    def run(self) -> dict:
+        """Measure.
+
+        Returns:
+            dict: Plain data: ``settings``, ``machine``, one entry per part,
+            ``targets``.
+        """
+        result = dict(settings=self.settings(), machine=machine('cpu'))
+        if 'layer' in self.parts:
+            result['layer'] = measure_layer(
+                self.rounds, self.seed, self.clock, self.log
+            )
+        if set(self.parts) & {'frontier', 'exact', 'memory'}:
+            first = self._images(4)
+            dense = best_dense(random_resnet(first, self.depth, self.seed))
+            if 'frontier' in self.parts:
+                result['frontier'] = self._measure_frontier(dense)
+            if 'exact' in self.parts:
+                result['exact'] = self._measure_exact(dense)
+            if 'memory' in self.parts:
+                result['memory'] = self._measure_memory(dense, first)
+        result['targets'] = list(self._targets(result))
+        return result
+
+    def settings(self) -> dict:
+        """What was asked for; the video by its name alone."""
+        return dict(
+            video=FrameSource(self.video).name,
+            parts=list(self.parts),
+            depth=self.depth,
+            size=self.size,
+            patch_sizes=list(self.patch_sizes),
+            place=self.place,
+            errors=list(self.errors),
+            margin=self.margin,
+            frames=self.frames,
+            refresh_every=self.refresh_every,
+            clock=self.clock,
+            rounds=self.rounds,
+            seed=self.seed,
+        )
+
+    # -------------------------------------------------------------- measure
+    def _images(self, count: int, skip: int = 0) -> List[torch.Tensor]:
+        source = FrameSource(
+            self.video, size=self.size, limit=count, skip=skip, seed=self.seed
+        )
+        return [to_input(frame) for frame in source]
+
+    def _half(self) -> int:
+        """Number of the first frame of the second half."""
+        if self.video is None:
+            calibration = self.frames['calibration'] * self.frames['clips']
+            return max(calibration, self.frames['check'])
+        return sum(1 for _ in FrameSource(self.video, size=16)) // 2
+
+    @torch.no_grad()
+    def _measure_frontier(self, dense: nn.Module) -> List[dict]:
+        half = self._half()
+        count, number = self.frames['calibration'], self.frames['clips']
+        long = max(count * number, self.frames['check'])
+        if half < long:
+            raise ValueError(
+                f'calibration and check need {long} frames, the first half '
+                f'of {self.video} has {half}'
+            )
+        clips = [
+            self._images(
+                count, skip=int((i + 0.5) * half / number) - count // 2
+            )
+            for i in range(number)
+        ]
+        gate = dict(GATE, threshold=GRID[0])
+        network = gate_network(dense, gate, self.place, self.patch_sizes)
+        stream = GatedStream(network, refresh_every=self.refresh_every)
+        costs = measure_layer_costs(
+            stream, clips[0][0], log=self.log, clock=self.clock
+        )
+        trials = ClipTrials(stream, clips, last_feature(dense), costs)
+        check, long = None, self.frames['check']
+        if long:
+            clip = self._images(long, skip=(half - long) // 2)
+            check = ClipTrials(stream, [clip], last_feature(dense), costs)
+        rows = []
+        for limit in self.errors:
+            trial = calibrate(
+                *(trials, GRID, limit * self.margin),
+                log=self.log,
+                check=check,
+            )
+            even = {name: cost.break_even for name, cost in costs.items()}
+            stream.set_thresholds(trial.thresholds, even)
+            comparison = StreamComparison(
+                last_feature(dense),
+                stream,
+                stream.skip_ratio,
+                random_head(dense.feat_dim),
+                self.clock,
+            )
+            judged = FrameSource(
+                self.video,
+                size=self.size,
+                limit=self.frames['judged'],
+                skip=half,
+                seed=self.seed,
+            )
+            summary = summarise_stream(
+                list(comparison.run(to_input(frame) for frame in judged))
+            )
+            self.log(
+                f'error {summary["error_mean"]:.3f}, speed-up '
+                f'{summary["speed_up"]:.2f} (aimed at {limit})'
+            )
+            rows.append(
+                dict(
+                    summary,
+                    target=limit,
+                    calibration_error=trial.error,
+                    modelled_speed_up=trials.dense_seconds / trial.cost,
+                    thresholds=trial.thresholds,
+                    skip_ratios=trial.skip_ratios,
+                )
+            )
+        return rows
+
+    @torch.no_grad()
+    def _measure_exact(self, dense: nn.Module) -> dict:
+        stream = GatedStream(
+            gate_network(dense, 'exact', self.place, self.patch_sizes)
+        )
+        feature = last_feature(dense)
+        comparison = StreamComparison(feature, stream, stream.skip_ratio)
+        source = FrameSource(
+            self.video,
+            size=self.size,
+            limit=self.frames['exact'],
+            seed=self.seed,
+        )
+        records = []
+        for frame in source:
+            records.append(comparison.step(to_input(frame)))
+            if len(records) % 50 == 0:
+                self.log(f'exact: {len(records)} frames')
+        summary = summarise_stream(records)
+        return dict(summary, error_max=max(r['error'] for r in records))
+
+    @torch.no_grad()
+    def _measure_memory(self, dense: nn.Module, images) -> dict:
+        """Of references as they are, in half, and of sampled channels."""
+        found = {}
+        for name, gate in (
+            ('full', 'exact'),
+            ('half', dict(type='threshold', half_reference=True)),
+            ('sampled', GATE),
+        ):
+            stream = GatedStream(
+                gate_network(dense, gate, self.place, self.patch_sizes)
+            )
+            for image in images[:2]:
+                stream(image)
+            state = stream.state
+            held, outputs = state.memory_bytes(), state.cached_bytes()
+            found[f'{name}_state_mib'] = held / 2**20
+            found['outputs_mib'] = outputs / 2**20
+            found[f'{name}_to_outputs'] = held / outputs
+        return found
+
+    def _targets(self, result: dict):
+        for row in result.get('layer', ()):
+            yield target(
+                f'layer, skip {row["skip"]:g}: speed-up',
+                row['speed_up']['median'],
+                LAYER_LIMITS[row['skip']],
+                at_least=True,
+            )
+        for row in result.get('frontier', ()):
+            limit = row['target']
+            name = f'video, aimed at error {limit:g}'
+            yield target(f'{name}: mean error', row['error_mean'], limit)
+            if limit in SPEED_LIMITS:
+                yield target(
+                    f'{name}: speed-up',
+                    row['speed_up'],
+                    SPEED_LIMITS[limit],
+                    at_least=True,
+                )
+        if 'exact' in result:
+            yield target(
+                f'exact gate, {self.frames["exact"]} frames: largest error',
+                result['exact']['error_max'],
+                EXACT_LIMIT,
+            )
+        if 'memory' in result:
+            for name in ('full', 'half', 'sampled'):
+                yield target(
+                    f'memory, {name} references: state to cached outputs',
+                    result['memory'][f'{name}_to_outputs'],
+                    MEMORY_LIMIT,
+                )

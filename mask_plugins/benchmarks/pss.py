@@ -1,0 +1,280 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What patch sampling saves, and what it costs."""
+
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import torch
+
+from mask_plugins.core.schedules import CyclicSchedule
+from mask_plugins.core.tokens import block_macs, keep_count
+from mask_plugins.models.backbones import PSSVisionTransformer
+from mask_plugins.utils.timing import peak_memory, time_interleaved
+
+from .bias_gather import GATHER_DROP, measure_bias_gather
+from .statistics import machine, ratios, spread, spread_ms, target
+from .step_builder import StepBuilder
+
+# ImageNet in batches of 512: the published epoch.
+EPOCH_ITERS = 2502
+
+
+class PSSBenchmark:
+    """Step times of PSS, interleaved in one process, and their ratios.
+
+    The steps are :class:`StepBuilder`'s. The MAC-ideal of a ratio is the time
+    at drop 0, scaled by the multiply-accumulates of the blocks:
+    :math:`f(n) = 12 n C^2 + 2 n^2 C` over n tokens of width C.
+
+    Args:
+        archs (Sequence[str]): Names of ``PSSVisionTransformer``'s sizes.
+        image_size (int): Pixels. Defaults to 224.
+        batch_size (int): Defaults to 8.
+        drop_ratios (Sequence[float]): 0 is always measured.
+        modes (Sequence[str]): Of ``'train'`` and ``'infer'``.
+        layers (int, optional): Blocks to build, None for all of the size's.
+            Defaults to None.
+        gather_batch_size (int): Batch of the bias look-up's measurements at
+            ViT-B width; 0 leaves them out. Defaults to 16.
+        gather_layers (int, optional): Blocks of those measurements, None for
+            ``layers``. Defaults to None.
+        rounds, iters, warmup, seed, clock: See :func:`time_interleaved`.
+        device (str): Defaults to 'cpu'.
+        dtype (str): ``'fp32'``, or ``'bf16'`` or ``'fp16'`` by autocast.
+            Defaults to 'fp32'.
+        compiled (bool): Use ``torch.compile``. Defaults to False.
+        log (Callable): Where progress goes. Defaults to ``print``.
+    """
+
+    PATCH_SIZE = StepBuilder.PATCH_SIZE
+    DTYPES = StepBuilder.DTYPES
+    MODES = ('train', 'infer')
+
+    def __init__(
+        self,
+        archs: Sequence[str] = ('small', 'base'),
+        image_size: int = 224,
+        batch_size: int = 8,
+        drop_ratios: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8),
+        modes: Sequence[str] = MODES,
+        layers: Optional[int] = None,
+        gather_batch_size: int = 16,
+        gather_layers: Optional[int] = None,
+        rounds: int = 10,
+        iters: int = 1,
+        warmup: int = 2,
+        seed: int = 0,
+        clock: str = 'wall',
+        device: str = 'cpu',
+        dtype: str = 'fp32',
+        compiled: bool = False,
+        log: Callable[[str], None] = print,
+    ) -> None:
+        for arch in archs:
+            if arch not in PSSVisionTransformer.arch_zoo:
+                raise ValueError(
+                    f'arch must be one of '
+                    f'{tuple(PSSVisionTransformer.arch_zoo)}, got {arch!r}'
+                )
+        if not modes or not set(modes) <= set(self.MODES):
+            raise ValueError(
+                f'modes must be of {self.MODES}, got {tuple(modes)}'
+            )
+        if batch_size < 1 or gather_batch_size < 0:
+            raise ValueError(
+                'batch_size must be at least 1 and gather_batch_size at '
+                f'least 0, got {batch_size} and {gather_batch_size}'
+            )
+        blocks = dict(layers=layers, gather_layers=gather_layers)
+        for name, value in blocks.items():
+            if value is not None and value < 1:
+                raise ValueError(f'{name} must be at least 1, got {value}')
+        if clock == 'cpu' and torch.device(device).type != 'cpu':
+            raise ValueError(
+                f"clock='cpu' says nothing about device={device!r}"
+            )
+        self.builder = StepBuilder(image_size, device, dtype, compiled, seed)
+        self.drop_ratios = sorted({0.0, *map(float, drop_ratios)})
+        self.counts = {
+            ratio: keep_count(self.builder.tokens, ratio)
+            for ratio in self.drop_ratios
+        }
+        self.archs = tuple(archs)
+        self.batch_size = batch_size
+        self.modes = tuple(modes)
+        self.layers = layers
+        self.gather_batch_size = gather_batch_size
+        self.gather_layers = gather_layers or layers
+        self.timing = dict(
+            rounds=rounds,
+            iters=iters,
+            warmup=warmup,
+            seed=seed,
+            clock=clock,
+            device=device,
+        )
+        self.log = log
+
+    # ------------------------------------------------------------------ run
+    def run(self) -> dict:
+        """Measure.
+
+        Returns:
+            dict: Plain data: ``settings``, ``machine``, ``steps``,
+            ``schedule``, ``gather``, ``lookup`` and ``targets``.
+        """
+        torch.manual_seed(self.builder.seed)
+        if self.builder.compiled:
+            # one graph per ratio, mode and model
+            limit = 8 * len(self.drop_ratios)
+            torch._dynamo.config.recompile_limit = limit
+        result = dict(
+            settings=self.settings(),
+            machine=machine(self.builder.device),
+            steps=[],
+            schedule=[],
+        )
+        for arch in self.archs:
+            steps, schedule = self._measure_arch(arch)
+            result['steps'] += steps
+            result['schedule'] += schedule
+        result['gather'] = result['lookup'] = None
+        if self.gather_batch_size:
+            result['gather'], result['lookup'] = measure_bias_gather(
+                self.builder,
+                self._time,
+                self.gather_batch_size,
+                self.drop_ratios[1:],
+                self.gather_layers,
+            )
+        result['targets'] = list(self._targets(result))
+        return result
+
+    def settings(self) -> dict:
+        """What was asked for."""
+        return dict(
+            archs=list(self.archs),
+            image_size=self.builder.image_size,
+            patch_size=self.PATCH_SIZE,
+            batch_size=self.batch_size,
+            gather_batch_size=self.gather_batch_size,
+            gather_layers=self.gather_layers,
+            layers=self.layers,
+            dtype=self.builder.dtype,
+            compiled=self.builder.compiled,
+            **self.timing,
+        )
+
+    # -------------------------------------------------------------- measure
+    def _time(self, what: str, cases: Dict) -> Dict:
+        self.log(f'{what}: {len(cases)} cases, interleaved')
+
+        def progress(done: int, total: int) -> None:
+            self.log(f'{what}: round {done}/{total}')
+
+        return time_interleaved(cases, progress=progress, **self.timing)
+
+    def _measure_arch(self, arch: str) -> Tuple[List[dict], List[dict]]:
+        builder, settings = self.builder, self._arch(arch)
+        models = dict(
+            pss=builder.finish(builder.pss(settings)),
+            random=builder.finish(builder.random_drop(settings)),
+        )
+        cases = {}
+        for ratio in self.drop_ratios:
+            for name, model in models.items():
+                built = builder.cases(model, self.batch_size, ratio)
+                for mode in self.modes:
+                    cases[name, mode, ratio] = built[mode]
+        times = self._time(f'ViT {arch}', cases)
+        steps = []
+        for (name, mode, ratio), seconds in times.items():
+            full = times[name, mode, 0.0]
+            ideal = self._macs(arch, ratio) / self._macs(arch, 0.0)
+            to_full = ratios(seconds, full)
+            row = dict(
+                arch=arch,
+                model=name,
+                mode=mode,
+                drop_ratio=ratio,
+                tokens=self.counts[ratio],
+                ms=spread_ms(seconds),
+                to_drop_0=spread(to_full),
+                mac_ideal=ideal,
+                to_ideal=spread([r / ideal for r in to_full]),
+                peak_mib=peak_memory(cases[name, mode, ratio], builder.device),
+            )
+            if name == 'pss':
+                other = times['random', mode, ratio]
+                row['to_random'] = spread(ratios(seconds, other))
+            steps.append(row)
+        schedule = []
+        if 'train' in self.modes:
+            schedule = [self._weigh(arch, name, times) for name in models]
+        return steps, [row for row in schedule if row]
+
+    def _arch(self, arch: str) -> dict:
+        return self.builder.arch(arch, self.layers)
+
+    def _macs(self, arch: str, ratio: float) -> float:
+        settings = self._arch(arch)
+        macs = block_macs(self.counts[ratio], settings['embed_dims'])
+        return settings['num_layers'] * macs
+
+    def _weigh(self, arch: str, name: str, times: Dict) -> Optional[dict]:
+        """Mean step over the cyclic schedule, relative to drop 0."""
+        shares = cyclic_shares()
+        if set(shares) - set(self.drop_ratios):
+            return None
+        rounds = zip(*(times[name, 'train', ratio] for ratio in shares))
+        weights = list(shares.values())
+        mean = [sum(w * s for w, s in zip(weights, row)) for row in rounds]
+        relative = ratios(mean, times[name, 'train', 0.0])
+        ideal = sum(
+            share * self._macs(arch, ratio) / self._macs(arch, 0.0)
+            for ratio, share in shares.items()
+        )
+        return dict(
+            arch=arch,
+            model=name,
+            shares={str(ratio): share for ratio, share in shares.items()},
+            to_drop_0=spread(relative),
+            mac_ideal=ideal,
+            to_ideal=spread([r / ideal for r in relative]),
+        )
+
+    @staticmethod
+    def _targets(result: dict):
+        for row in result['schedule']:
+            if row['model'] == 'pss':
+                yield target(
+                    f'ViT {row["arch"]}: step over the cyclic schedule, '
+                    'relative to MAC-ideal',
+                    row['to_ideal']['median'],
+                    1.05,
+                )
+        if result['gather']:
+            yield target(
+                'share of the bias look-up in a step at drop '
+                f'{GATHER_DROP}, batch {result["gather"]["batch_size"]}, '
+                'ViT-B width',
+                max(
+                    result['gather']['share']['median'],
+                    result['gather']['share_of_lookups'],
+                ),
+                0.05,
+            )
+
+
+def cyclic_shares() -> Dict[float, float]:
+    """Share of the iterations that the cyclic schedule spends at each ratio.
+
+    Returns:
+        dict[float, float]: By drop ratio, highest first.
+    """
+    schedule = CyclicSchedule(0.8, 0.0, quantum=0.2, plateau='end')
+    schedule = schedule.resolve(10 * EPOCH_ITERS, EPOCH_ITERS)
+    values = [round(schedule.value(t), 6) for t in range(EPOCH_ITERS)]
+    return {
+        ratio: values.count(ratio) / len(values)
+        for ratio in sorted(set(values), reverse=True)
+    }

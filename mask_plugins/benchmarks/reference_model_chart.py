@@ -1,0 +1,67 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The figure of the reference-model benchmark."""
+
+from matplotlib.figure import Figure
+
+from mask_plugins.visualization.figure import COLORS, new_figure, styled
+
+
+@styled
+def plot_reference_model_benchmark(result: dict) -> Figure:
+    """Training steps of the methods, and the update of an average.
+
+    Args:
+        result (dict): What :meth:`ReferenceModelBenchmark.run` returned.
+
+    Returns:
+        matplotlib.figure.Figure: Bars; error bars are quartiles.
+    """
+    figure = new_figure(9, 3.4)
+    time, ema = figure.subplots(1, 2, width_ratios=(3, 2))
+    rows = result['steps'][::-1]
+    spreads = [row['to_ce'] for row in rows]
+    time.barh(
+        range(len(rows)),
+        [s['median'] for s in spreads],
+        xerr=_errors(spreads),
+        color=COLORS[0],
+        capsize=2,
+    )
+    time.set_yticks(range(len(rows)), [row['method'] for row in rows])
+    time.axvline(1, color='black', linewidth=0.8)
+    time.set(title='training step', xlabel='time relative to CE')
+    time.grid(axis='y', visible=False)
+    for shift, (key, label) in enumerate(
+        (('loop_ms', "mmengine's loop"), ('ours_ms', 'all tensors at once'))
+    ):
+        spreads = [row[key] for row in result['ema']]
+        ema.bar(
+            [i + 0.4 * shift - 0.2 for i in range(len(spreads))],
+            [s['median'] for s in spreads],
+            0.36,
+            yerr=_errors(spreads),
+            color=COLORS[4 - 3 * shift],
+            label=label,
+            capsize=2,
+        )
+    names = [row['network'] for row in result['ema']]
+    ema.set_xticks(range(len(names)), names)
+    ema.set(title='update of an average', ylabel='ms')
+    ema.grid(axis='x', visible=False)
+    ema.legend(fontsize='small')
+    machine, settings = result['machine'], result['settings']
+    figure.suptitle(
+        f'{machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, '
+        f'ResNet-18 of {settings["channels"]} channels, batch '
+        f'{settings["batch_size"]}, torch {machine["torch"]}',
+        fontsize='small',
+    )
+    return figure
+
+
+def _errors(spreads: list) -> list:
+    """Distances of the quartiles from the median, as errorbar takes them."""
+    return [
+        [s['median'] - s['low'] for s in spreads],
+        [s['high'] - s['median'] for s in spreads],
+    ]

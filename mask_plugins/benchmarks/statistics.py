@@ -1,0 +1,92 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What a benchmark reports besides its times, as plain data."""
+
+import datetime
+import os
+import platform
+from typing import List, Sequence
+
+import torch
+
+from mask_plugins.utils.timing import Spread
+
+
+def ratios(a: Sequence[float], b: Sequence[float]) -> List[float]:
+    """Round by round, so that what slows a whole round cancels."""
+    return [x / y for x, y in zip(a, b)]
+
+
+def shares(part: Sequence[float], whole: Sequence[float]) -> List[float]:
+    """What ``whole`` has beyond ``part``, relative to it, round by round."""
+    return [(with_ - without) / with_ for with_, without in zip(whole, part)]
+
+
+def spread(values: Sequence[float]) -> dict:
+    """Median, quartiles and their distance."""
+    found = Spread.of(values)
+    return dict(found._asdict(), iqr=found.iqr)
+
+
+def spread_ms(seconds: Sequence[float]) -> dict:
+    """The same of seconds, in milliseconds."""
+    return spread([1000 * s for s in seconds])
+
+
+def target(
+    name: str, value: float, limit: float, at_least: bool = False
+) -> dict:
+    """A number, a limit of it, and whether it is kept.
+
+    Args:
+        name (str): What it is.
+        value (float): The number.
+        limit (float): What it must not exceed.
+        at_least (bool): What it must reach, rather. Defaults to False.
+    """
+    met = value >= limit if at_least else value <= limit
+    return dict(name=name, value=value, limit=limit, met=met)
+
+
+def format_spread(values: dict, digits: int = 3) -> str:
+    """Median and half the distance of the quartiles, of :func:`spread`."""
+    half = values['iqr'] / 2
+    return f'{values["median"]:.{digits}f} ±{half:.{digits}f}'
+
+
+def format_target(found: dict) -> str:
+    """A line about what :func:`target` has found."""
+    verdict = 'met' if found['met'] else 'MISSED'
+    return (
+        f'{found["name"]}: {found["value"]:.3f} '
+        f'(target {found["limit"]}: {verdict})'
+    )
+
+
+def machine(device: str) -> dict:
+    """What the numbers were measured on.
+
+    Args:
+        device (str): The device of the measurement.
+
+    Returns:
+        dict: Hardware, software, date, and how memory is measured there.
+    """
+    cpu = platform.processor() or platform.machine()
+    if os.path.exists('/proc/cpuinfo'):
+        with open('/proc/cpuinfo') as file:
+            names = [line for line in file if line.startswith('model name')]
+        cpu = names[0].split(':')[1].strip() if names else cpu
+    gpu = None
+    if torch.device(device).type == 'cuda':
+        gpu = torch.cuda.get_device_name(device)
+    return dict(
+        cpu=cpu,
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        gpu=gpu,
+        system=platform.platform(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        date=datetime.datetime.now().astimezone().isoformat('T', 'seconds'),
+        memory='max_memory_allocated' if gpu else 'torch.profiler',
+    )

@@ -1,0 +1,111 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The figure of the weight-mask benchmark."""
+
+from matplotlib.figure import Figure
+
+from mask_plugins.visualization.figure import (
+    COLORS,
+    new_figure,
+    shared_legend,
+    styled,
+)
+
+# What is plain is hatched.
+KINDS = dict(
+    soft=('soft', COLORS[5], ''),
+    soft_penalty=('soft, penalty', COLORS[0], ''),
+    plain_soft_penalty=('soft, penalty, plain autograd', COLORS[0], '///'),
+    score=('score', COLORS[4], ''),
+    score_held=('score, held', COLORS[1], ''),
+    plain_score=('score, plain autograd', COLORS[1], '///'),
+)
+# Each once: without a step, a penalty or holding makes no difference.
+ALONE = ('soft_penalty', 'plain_soft_penalty', 'score_held', 'plain_score')
+
+
+@styled
+def plot_weight_mask_benchmark(result: dict) -> Figure:
+    """Training steps, time of the masks alone, memory, inference.
+
+    Args:
+        result (dict): What :meth:`WeightMaskBenchmark.run` returned.
+
+    Returns:
+        matplotlib.figure.Figure: A group of bars per network; error bars are
+        quartiles, black lines what cannot be undercut.
+    """
+    archs = result['settings']['archs']
+    figure = new_figure(11, 3.6)
+    time, alone, memory = figure.subplots(1, 3)
+    width = 0.8 / len(KINDS)
+    for index, (kind, (label, colour, hatch)) in enumerate(KINDS.items()):
+        style = dict(
+            color=colour if not hatch else 'white',
+            edgecolor=colour,
+            hatch=hatch,
+        )
+        rows = [row for row in result['steps'] if row['kind'] == kind]
+        at = [archs.index(r['arch']) + width * (index - 2.5) for r in rows]
+        spreads = [row['to_dense'] for row in rows]
+        time.bar(
+            at,
+            [s['median'] - 1 for s in spreads],
+            width,
+            bottom=1,
+            yerr=_errors(spreads),
+            label=label,
+            capsize=2,
+            **style,
+        )
+        memory.bar(
+            at,
+            [row['extra_bytes_per_weight'] for row in rows],
+            width,
+            **style,
+        )
+        if kind in ALONE:
+            alone.bar(
+                at,
+                [r['alone_ms']['median'] / r['own_bound_ms'] for r in rows],
+                width,
+                **style,
+            )
+        for x, row in zip(at, rows):
+            memory.hlines(
+                row['kept_bytes_per_weight'],
+                x - width / 2,
+                x + width / 2,
+                color='black',
+            )
+    time.axhline(1, color='black', linewidth=0.8)
+    alone.axhline(1, color='black', linewidth=0.8)
+    time.set(title='training step', ylabel='time relative to dense')
+    alone.set(
+        title='masks alone',
+        ylabel='time relative to moving\n24 (score), 56 (soft) bytes a weight',
+    )
+    memory.set(title='extra peak memory', ylabel='bytes per masked weight')
+    for ax in (time, alone, memory):
+        ax.set_xticks(range(len(archs)), archs)
+        ax.grid(axis='x', visible=False)
+    shared_legend(figure, time, columns=6)
+    machine, settings = result['machine'], result['settings']
+    sizes = ', '.join(
+        f'{arch} {settings["batch_sizes"][arch]} x '
+        f'{settings["image_sizes"][arch]} px'
+        for arch in archs
+    )
+    figure.suptitle(
+        f'{machine["gpu"] or machine["cpu"]}, {sizes}, {settings["dtype"]}, '
+        f'torch {machine["torch"]}',
+        fontsize='small',
+    )
+    return figure
+
+
+def _errors(spreads: list) -> list:
+    """Distances of the quartiles from the median, as errorbar takes them."""
+    return [
+        [s['median'] - s['low'] for s in spreads],
+        [s['high'] - s['median'] for s in spreads],
+    ]

@@ -1,0 +1,287 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What masks of weights cost, and what they save."""
+
+from typing import Callable, Dict, List, Optional, Sequence
+
+import torch
+
+from mask_plugins.core.weights import named_masks
+from mask_plugins.utils.timing import Spread, peak_memory, time_interleaved
+
+from .mask_adapters import measure_adapters
+from .statistics import machine, ratios, spread, spread_ms, target
+from .weight_mask_costs import (
+    COPY_BYTES,
+    KEPT,
+    MOVED,
+    MOVED_AS_DEFINED,
+    copy_case,
+    family,
+    held_bytes,
+)
+from .weight_mask_steps import MaskStepBuilder, Trained
+
+# The largest ratio of a masked to the dense training step.
+STEP_LIMITS = dict(resnet18=1.08, resnet50=1.10, resnet20=1.04)
+OURS = ('soft', 'soft_penalty', 'score', 'score_held')
+# Whose masks are timed without the step: a penalty is but a scalar more.
+ALONE = dict(
+    soft='soft',
+    soft_penalty='soft',
+    plain_soft_penalty='plain_soft_penalty',
+    score='score',
+    score_held='score',
+    plain_score='plain_score',
+)
+
+
+class WeightMaskBenchmark:
+    """Training steps with and without masks, interleaved in one process.
+
+    The steps are :class:`MaskStepBuilder`'s; what masks cannot cost less
+    than is derived in
+    :mod:`mask_plugins.benchmarks.weight_mask_costs`.
+
+    Args:
+        archs (Sequence[str]): Of ``MaskStepBuilder.ARCHS``. Defaults to all.
+        batch_size (int, optional): Images per step. Defaults to None: 32, and
+            128 for ResNet-20.
+        image_size (int, optional): Pixels. Defaults to None: 112, and 32 for
+            ResNet-20.
+        rounds, iters, warmup, seed, clock: See :func:`time_interleaved`.
+        device (str): Defaults to 'cpu'.
+        dtype (str): ``'fp32'``, or ``'bf16'`` or ``'fp16'`` by autocast.
+            Defaults to 'fp32'.
+        channels_last (bool): Memory format. Defaults to False.
+        log (Callable): Where progress goes. Defaults to ``print``.
+
+    Raises:
+        ValueError: If an argument is not one of the allowed.
+    """
+
+    ARCHS = MaskStepBuilder.ARCHS
+    DTYPES = MaskStepBuilder.DTYPES
+
+    def __init__(
+        self,
+        archs: Sequence[str] = tuple(ARCHS),
+        batch_size: Optional[int] = None,
+        image_size: Optional[int] = None,
+        rounds: int = 10,
+        iters: int = 1,
+        warmup: int = 2,
+        seed: int = 0,
+        clock: str = 'wall',
+        device: str = 'cpu',
+        dtype: str = 'fp32',
+        channels_last: bool = False,
+        log: Callable[[str], None] = print,
+    ) -> None:
+        for arch in archs:
+            if arch not in self.ARCHS:
+                raise ValueError(
+                    f'arch must be one of {tuple(self.ARCHS)}, got {arch!r}'
+                )
+        if not archs:
+            raise ValueError('archs must name at least one network, got none')
+        # A norm over one image and one pixel has no variance.
+        for name, value, least in (
+            ('batch_size', batch_size, 2),
+            ('image_size', image_size, 8),
+        ):
+            if value is not None and value < least:
+                raise ValueError(
+                    f'{name} must be at least {least}, got {value}'
+                )
+        if clock == 'cpu' and torch.device(device).type != 'cpu':
+            raise ValueError(
+                f"clock='cpu' says nothing about device={device!r}"
+            )
+        self.builder = MaskStepBuilder(device, dtype, channels_last, seed)
+        self.archs = tuple(archs)
+        self.sizes = {
+            arch: (
+                batch_size or self.ARCHS[arch][0],
+                image_size or self.ARCHS[arch][1],
+            )
+            for arch in archs
+        }
+        self.timing = dict(
+            rounds=rounds,
+            iters=iters,
+            warmup=warmup,
+            seed=seed,
+            clock=clock,
+            device=device,
+        )
+        self.log = log
+
+    # ------------------------------------------------------------------ run
+    def run(self) -> dict:
+        """Measure.
+
+        Returns:
+            dict: Plain data: ``settings``, ``machine``, ``steps`` (training),
+            ``inference``, ``adapters`` and ``targets``.
+        """
+        result = dict(
+            settings=self.settings(),
+            machine=machine(self.builder.device),
+            steps=[],
+            inference=[],
+            adapters=[],
+        )
+        for arch in self.archs:
+            result['steps'] += self._measure_steps(arch)
+            result['inference'] += self._measure_inference(arch)
+            result['adapters'].append(self._measure_adapters(arch))
+        result['targets'] = list(self._targets(result))
+        return result
+
+    def settings(self) -> dict:
+        """What was asked for."""
+        return dict(
+            archs=list(self.archs),
+            batch_sizes={arch: size[0] for arch, size in self.sizes.items()},
+            image_sizes={arch: size[1] for arch, size in self.sizes.items()},
+            dtype=self.builder.dtype,
+            channels_last=self.builder.channels_last,
+            copy_bytes=COPY_BYTES,
+            **self.timing,
+        )
+
+    # -------------------------------------------------------------- measure
+    def _time(self, what: str, cases: Dict, more: int = 1) -> Dict:
+        self.log(f'{what}: {len(cases)} cases, interleaved')
+
+        def progress(done: int, total: int) -> None:
+            if done % more == 0 or done == total:
+                self.log(f'{what}: round {done}/{total}')
+
+        timing = dict(self.timing, rounds=more * self.timing['rounds'])
+        return time_interleaved(cases, progress=progress, **timing)
+
+    def _measure_steps(self, arch: str) -> List[dict]:
+        builder, device = self.builder, self.builder.device
+        nets: Dict[str, Trained] = {
+            kind: builder.training(arch, kind, *self.sizes[arch])
+            for kind in builder.KINDS
+        }
+        cases = {kind: net.case for kind, net in nets.items()}
+        times = self._time(f'{arch}, training', cases)
+        # Short, so that they can be repeated more often.
+        parts = {
+            kind: builder.operations(nets[kind].model)
+            for kind in dict.fromkeys(ALONE.values())
+        }
+        parts['copy'] = copy_case(device)
+        alone = self._time(f'{arch}, masks alone', parts, more=3)
+        speed = 2 * COPY_BYTES / Spread.of(alone['copy']).median
+        del parts
+        peaks = {
+            kind: held_bytes(net.model, net.optimizer)
+            + 2**20 * peak_memory(net.case, device)
+            for kind, net in nets.items()
+        }
+        rows = []
+        for kind, seconds in times.items():
+            row = dict(
+                arch=arch,
+                kind=kind,
+                ms=spread_ms(seconds),
+                to_dense=spread(ratios(seconds, times['dense'])),
+                memory_mib=peaks[kind] / 2**20,
+                copy_gb_per_s=speed / 1e9,
+            )
+            if kind != 'dense':
+                extra = [a - b for a, b in zip(seconds, times['dense'])]
+                row['extra_ms'] = spread_ms(extra)
+                extra_bytes = peaks[kind] - peaks['dense']
+                row.update(self._costs(nets, kind, extra_bytes, speed))
+                row['alone_ms'] = spread_ms(alone[ALONE[kind]])
+            rows.append(row)
+        return rows
+
+    @staticmethod
+    def _costs(
+        nets: Dict[str, Trained], kind: str, extra_bytes: float, speed: float
+    ) -> dict:
+        """What the masks of ``kind`` keep, and the bounds of their costs."""
+        # what the obvious implementation masks is what ours does
+        same = kind.replace('plain_', '')
+        count = sum(
+            item.parameter.numel() for item in named_masks(nets[same].model)
+        )
+        name = family(kind)
+        return dict(
+            masked=count,
+            bound_ms=1000 * MOVED['score'] * count / speed,
+            own_bound_ms=1000 * MOVED[name] * count / speed,
+            defined_bound_ms=1000 * MOVED_AS_DEFINED[name] * count / speed,
+            extra_bytes_per_weight=extra_bytes / count,
+            kept_bytes_per_weight=KEPT[name],
+        )
+
+    def _measure_inference(self, arch: str) -> List[dict]:
+        cases = self.builder.inference(arch, *self.sizes[arch])
+        times = self._time(f'{arch}, inference', cases, more=2)
+        return [
+            dict(
+                arch=arch,
+                kind=kind,
+                ms=spread_ms(seconds),
+                to_dense=spread(ratios(seconds, times['dense'])),
+            )
+            for kind, seconds in times.items()
+        ]
+
+    def _measure_adapters(self, arch: str) -> dict:
+        found = measure_adapters(
+            self.builder.network(arch),
+            self.builder.network(arch, 'score'),
+            lambda cases: self._time(f'{arch}, adapters', cases),
+        )
+        return dict(arch=arch, **found)
+
+    @staticmethod
+    def _targets(result: dict):
+        for row in result['steps']:
+            if row['kind'] not in OURS:
+                continue
+            name = f'{row["arch"]}, {row["kind"]}'
+            median = row['to_dense']['median']
+            limit = STEP_LIMITS[row['arch']]
+            yield target(f'{name}: training step to dense', median, limit)
+            slower = max(row[k]['median'] for k in ('extra_ms', 'alone_ms'))
+            moved = MOVED[family(row['kind'])]
+            yield target(
+                f'{name}: extra time (by difference or alone, the longer) '
+                f'to that of copying {moved} bytes per masked weight',
+                slower / row['own_bound_ms'],
+                1.2,
+            )
+            kept = row['kept_bytes_per_weight']
+            yield target(
+                f'{name}: extra peak memory to {kept} bytes per masked weight',
+                row['extra_bytes_per_weight'] / kept,
+                1.1,
+            )
+        for row in result['inference']:
+            if row['kind'] == 'merged':
+                yield target(
+                    f'{row["arch"]}: merged inference to dense, two decimals',
+                    round(row['to_dense']['median'], 2),
+                    1.0,
+                )
+        for row in result['adapters']:
+            yield target(
+                f'{row["arch"]}: packed masks to one bit per weight',
+                row['packed_to_bits'],
+                1.01,
+            )
+            yield target(
+                f'{row["arch"]}: fp32 weights to packed masks',
+                row['fp32_to_packed'],
+                31.0,
+                at_least=True,
+            )

@@ -1,0 +1,77 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The weights that a ticket is rewound to."""
+
+from typing import Any, Dict, Optional
+
+import torch
+from torch import Tensor, nn
+
+from . import mask_keys
+
+
+class RewindPoint:
+    """All parameters and buffers of a model but its masks, at one time.
+
+    Norm statistics and their counters are in it. A second :meth:`take` is
+    ignored, so that nothing that comes later replaces the point.
+    """
+
+    def __init__(self) -> None:
+        self._state: Optional[Dict[str, Tensor]] = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether there is something to rewind to."""
+        return self._state is not None
+
+    def take(self, model: nn.Module) -> bool:
+        """Copy the state, unless that was done; whether it was now."""
+        if self.taken:
+            return False
+        self._state = {
+            key: value.detach().cpu().clone()
+            for key, value in _without_masks(model).items()
+        }
+        return True
+
+    @torch.no_grad()
+    def rewind(self, model: nn.Module) -> None:
+        """Write the state back, in place; masks stay as they are.
+
+        Args:
+            model (nn.Module): The model that it was taken of.
+
+        Raises:
+            RuntimeError: If nothing was taken, or the model has other keys.
+        """
+        if self._state is None:
+            raise RuntimeError(
+                'there is nothing to rewind to: the weights were not kept at '
+                'the rewind epoch'
+            )
+        state = _without_masks(model)
+        if set(state) != set(self._state):
+            wrong = sorted(set(state) ^ set(self._state))[:5]
+            raise RuntimeError(
+                f'the model has changed since its weights were kept: {wrong}'
+            )
+        for key, value in state.items():
+            value.copy_(self._state[key])
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What a checkpoint has to hold."""
+        return dict(self._state or {})
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave; an empty one is none."""
+        self._state = dict(state) or None
+
+
+def _without_masks(model: nn.Module) -> Dict[str, Tensor]:
+    inside = set(mask_keys(model))
+    state = model.state_dict(keep_vars=True)
+    return {
+        key: value.data
+        for key, value in state.items()
+        if key not in inside and isinstance(value, Tensor)
+    }

@@ -1,0 +1,74 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Weighted vote of the nearest neighbours."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from .neighbors import top_k_neighbours
+
+
+@torch.no_grad()
+def knn_predict(
+    query: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    k: int = 200,
+    temperature: float = 0.1,
+    top: int = 1,
+    exclude: Optional[Tensor] = None,
+    chunk: int = 1024,
+) -> Tensor:
+    """Classes that the neighbours of a feature vote for.
+
+    "Unsupervised Feature Learning via Non-Parametric Instance Discrimination"
+    (Wu et al., CVPR 2018), section 3.4: of the k neighbours with the highest
+    cosine, each votes for its class with exp(cosine / T). Of classes with
+    equal votes the lower comes first.
+
+    Args:
+        query (Tensor): :math:`(Q, D)`, of any length.
+        bank (Tensor): :math:`(N, D)`, on the same device.
+        labels (Tensor): Class of each row of the bank, int64 :math:`(N,)`.
+        k (int): Neighbours; of a smaller bank all. Defaults to 200.
+        temperature (float): T, above 0. Defaults to 0.1.
+        top (int): Classes per query. Defaults to 1.
+        exclude (Tensor, optional): See
+            :func:`mask_plugins.functional.neighbors.top_k_neighbours`.
+        chunk (int): Queries at a time. Defaults to 1024.
+
+    Returns:
+        Tensor: int64 :math:`(Q, top)`, the class with the most votes first;
+        -1 where no further class got a vote, as where the query is not
+        finite.
+
+    Raises:
+        ValueError: If shapes do not fit, or an argument is out of range.
+    """
+    if labels.shape != bank.shape[:1] or labels.dtype != torch.int64:
+        raise ValueError(
+            f'labels must be int64 of shape ({len(bank)},), one per row of '
+            f'the bank, got {labels.dtype} of shape {tuple(labels.shape)}'
+        )
+    if labels.numel() and labels.min() < 0:
+        raise ValueError(f'labels must be at least 0, got {labels.min()}')
+    if not temperature > 0:
+        raise ValueError(f'temperature must be above 0, got {temperature!r}')
+    k = min(k, len(bank) - (exclude is not None))
+    near, where = top_k_neighbours(
+        query, bank, k, chunk=chunk, exclude=exclude
+    )
+    classes = int(labels.max()) + 1
+    found = where.new_full((len(query), top), -1)
+    for start in range(0, len(query), chunk):
+        rows = slice(start, start + chunk)
+        # The same factor for all votes of a query; exp cannot overflow.
+        weights = ((near[rows] - near[rows, :1]) / temperature).exp()
+        weights.nan_to_num_(0)
+        votes = weights.new_zeros(len(weights), classes)
+        votes.scatter_add_(1, labels[where[rows]], weights)
+        votes, order = votes.sort(dim=1, descending=True, stable=True)
+        order.masked_fill_(votes <= 0, -1)
+        found[rows, : order.shape[1]] = order[:, :top]
+    return found

@@ -1,0 +1,276 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How well do images find others of their class?
+
+Every measure is a function of ``hits`` (does the neighbour at this rank have
+the query's class?) and ``relevant`` (how many such there are), so it is the
+same whatever has ranked them.
+"""
+
+from typing import Dict, Iterator, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from .neighbors import top_k_neighbours
+
+MEASURES = (
+    'recall', 'r_precision', 'map_at_r', 'map', 'precision', 'authors_map'
+)  # fmt: skip
+# So many neighbours (value and index) are held at a time: 768 MiB.
+HELD = 2**26
+
+
+def recall_at(hits: Tensor, k: int) -> Tensor:
+    """Whether one of the k nearest is of the query's class, (Q,)."""
+    return hits[:, :k].any(dim=1).double()
+
+
+def precision_at(hits: Tensor, k: int) -> Tensor:
+    """Share of the k nearest that is of the query's class, (Q,)."""
+    return hits[:, :k].sum(dim=1).double() / k
+
+
+def r_precision(hits: Tensor, relevant: Tensor) -> Tensor:
+    """Precision at R, the number of images of the query's class, (Q,)."""
+    return _first(hits, relevant).sum(dim=1).double() / relevant
+
+
+def map_at_r(hits: Tensor, relevant: Tensor) -> Tensor:
+    """Mean over the first R ranks of the precision where there is a hit.
+
+    Musgrave et al., "A Metric Learning Reality Check", arXiv:2003.08505.
+
+    Args:
+        hits (Tensor): bool :math:`(Q, K)`, K at least the largest R.
+        relevant (Tensor): R of each query, :math:`(Q,)`.
+
+    Returns:
+        Tensor: fp64 :math:`(Q,)`.
+    """
+    first = _first(hits, relevant)
+    return (_precisions(hits) * first).sum(dim=1) / relevant
+
+
+def average_precision(
+    hits: Tensor, relevant: Tensor, k: Optional[int] = None
+) -> Tensor:
+    """Precision at each hit among the first k, over R.
+
+    With all ranks this is AP; mmpretrain's ``RetrievalAveragePrecision`` in
+    mode IR divides by R at any k too.
+
+    Args:
+        hits (Tensor): bool :math:`(Q, K)`.
+        relevant (Tensor): R of each query, :math:`(Q,)`.
+        k (int, optional): Defaults to None, all.
+    """
+    hits = hits[:, :k]
+    return (_precisions(hits) * hits).sum(dim=1) / relevant
+
+
+def authors_average_precision(hits: Tensor, k: int) -> Tensor:
+    """AP of the first k over the hits *among these k*, as HGSL's code has it.
+
+    It does not see relevant images that are missing from the first k, so it
+    is higher than any standard AP: never compare the two.
+    """
+    hits = hits[:, :k]
+    found = hits.sum(dim=1).clamp_min(1)
+    return (_precisions(hits) * hits).sum(dim=1) / found
+
+
+def retrieval_scores(
+    hits: Tensor,
+    relevant: Tensor,
+    ks: Sequence[int] = (1, 2, 4, 8),
+    measures: Sequence[str] = ('recall', 'r_precision', 'map_at_r'),
+) -> Dict[str, Tensor]:
+    """Measures of each query.
+
+    Args:
+        hits (Tensor): bool :math:`(Q, K)`, nearest first.
+        relevant (Tensor): Images of the query's class in the gallery, without
+            itself, :math:`(Q,)`, at least 1.
+        ks (Sequence[int]): For the measures at k. A k beyond K is all ranks.
+            Defaults to (1, 2, 4, 8).
+        measures (Sequence[str]): Of ``recall`` and ``precision`` at k,
+            ``r_precision``, ``map_at_r``, ``map``, and ``authors_map`` at k.
+            Defaults to three for which a k-NN search is enough.
+
+    Returns:
+        dict[str, Tensor]: Name -> fp64 :math:`(Q,)` in [0, 1], such as
+        ``recall@8`` and ``map_at_r``.
+    """
+    scores = {}
+    for name in measures:
+        if name == 'r_precision':
+            scores[name] = r_precision(hits, relevant)
+        elif name == 'map_at_r':
+            scores[name] = map_at_r(hits, relevant)
+        elif name == 'map':
+            scores[name] = average_precision(hits, relevant)
+        else:
+            of = dict(
+                recall=recall_at,
+                precision=precision_at,
+                authors_map=authors_average_precision,
+            )[name]
+            scores.update({f'{name}@{k}': of(hits, k) for k in ks})
+    return scores
+
+
+def evaluate_retrieval(
+    query: Tensor,
+    query_labels: Tensor,
+    gallery: Optional[Tensor] = None,
+    gallery_labels: Optional[Tensor] = None,
+    ks: Sequence[int] = (1, 2, 4, 8),
+    measures: Sequence[str] = ('recall', 'r_precision', 'map_at_r'),
+    metric: str = 'cosine',
+    chunk: int = 1024,
+) -> Dict[str, float]:
+    """Measures of embeddings, averaged over the queries.
+
+    Without a gallery every image is sought among all others: it is excluded
+    by its index, so a copy of it under another index is an ordinary
+    neighbour. Equal similarities rank by index. A query whose class has no
+    other image counts nowhere; ``queries`` says how many count.
+
+    Memory beside the embeddings is a block of ``chunk`` x 16,384 similarities
+    and the neighbours of at most ``chunk`` queries: as many as the largest
+    class has images (or the largest k), all of the gallery for ``map``.
+
+    Args:
+        query (Tensor): :math:`(Q, D)`.
+        query_labels (Tensor): int64 :math:`(Q,)`.
+        gallery (Tensor, optional): :math:`(N, D)`. Defaults to None.
+        gallery_labels (Tensor, optional): int64 :math:`(N,)`.
+        ks (Sequence[int]): See :func:`retrieval_scores`.
+        measures (Sequence[str]): See :func:`retrieval_scores`.
+        metric (str): ``'cosine'``, ``'dot'`` or ``'euclidean'``.
+        chunk (int): Queries at a time. Defaults to 1024.
+
+    Returns:
+        dict[str, float]: In percent, but ``queries``.
+
+    Raises:
+        ValueError: If a shape or an argument is wrong, the gallery is empty,
+            an embedding is not finite, or no query has anything to find.
+    """
+    alone = gallery is None
+    if alone:
+        gallery, gallery_labels = query, query_labels
+    _check(query, query_labels, 'gallery' if alone else 'query')
+    if not alone:
+        _check(gallery, gallery_labels, 'gallery')
+    check_measures(ks, measures)
+    counts = _relevant(query_labels, gallery_labels) - int(alone)
+    sought = (counts > 0).nonzero()[:, 0]
+    if not len(sought):
+        raise ValueError(
+            'no query has another image of its class in the gallery: '
+            f'{len(query)} queries, {len(gallery)} images'
+        )
+    most = len(gallery) - int(alone)
+    needed = max(max(ks), int(counts.max()))
+    k = most if 'map' in measures else min(needed, most)
+    totals: Dict[str, float] = {}
+    for rows in _blocks(sought, min(chunk, max(1, HELD // k))):
+        _, found = top_k_neighbours(
+            query[rows],
+            gallery,
+            k,
+            metric,
+            chunk,
+            exclude=rows if alone else None,
+        )
+        hits = gallery_labels[found] == query_labels[rows, None]
+        scores = retrieval_scores(hits, counts[rows], ks, measures)
+        for name, values in scores.items():
+            totals[name] = totals.get(name, 0.0) + values.sum().item()
+    averages = {n: 100 * total / len(sought) for n, total in totals.items()}
+    return dict(averages, queries=len(sought))
+
+
+def check_measures(ks: Sequence[int], measures: Sequence[str]) -> None:
+    """Refuse unknown measures and ranks below 1.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    unknown = [name for name in measures if name not in MEASURES]
+    if unknown or not measures:
+        raise ValueError(
+            f'measures must be of {MEASURES}, got {tuple(measures)!r}'
+        )
+    if not ks or any(not isinstance(k, int) or k < 1 for k in ks):
+        raise ValueError(f'ks must be ints of at least 1, got {tuple(ks)!r}')
+
+
+def _check(rows: Tensor, labels: Tensor, name: str) -> None:
+    if rows.ndim != 2 or labels.shape != rows.shape[:1]:
+        raise ValueError(
+            f'{name} must be (N, D) embeddings with N labels, got '
+            f'{tuple(rows.shape)} and {tuple(labels.shape)}'
+        )
+    if not len(rows):
+        raise ValueError(f'{name} has no images')
+    wrong = (~rows.isfinite().all(dim=1)).nonzero()[:, 0]
+    if len(wrong):
+        raise ValueError(
+            f'{len(wrong)} of {len(rows)} embeddings of {name} are not '
+            f'finite, the first is number {int(wrong[0])}: has the training '
+            'diverged?'
+        )
+
+
+def _relevant(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
+    """How many images of the gallery have each query's label, (Q,)."""
+    names, counts = gallery_labels.unique(return_counts=True)
+    where = torch.searchsorted(names, query_labels).clamp_max(len(names) - 1)
+    return counts[where] * (names[where] == query_labels)
+
+
+def _blocks(rows: Tensor, size: int) -> Iterator[Tensor]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _first(hits: Tensor, relevant: Tensor) -> Tensor:
+    """Hits among the first R, as many as each query has."""
+    rank = torch.arange(hits.shape[1], device=hits.device)
+    return hits & (rank < relevant[:, None])
+
+
+def _precisions(hits: Tensor) -> Tensor:
+    """Precision at every rank, (Q, K)."""
+    ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
+    return hits.cumsum(dim=1).double() / ranks
+
+
+def hits_of_ranking(
+    similarity: Tensor, relevant: Tensor, most: Optional[int], own: int = -1
+) -> Tuple[Tensor, int]:
+    """Hits of one query whose similarities are known.
+
+    Args:
+        similarity (Tensor): With each of the gallery, :math:`(N,)`.
+        relevant (Tensor): int64, gallery indices of its class.
+        most (int, optional): Ranks that matter beside the number of relevant
+            ones. None is all.
+        own (int): Its own index, which is left out. Defaults to -1, none.
+
+    Returns:
+        tuple[Tensor, int]: Hits, nearest first, bool :math:`(K,)`, and the
+        number of relevant images.
+    """
+    wanted = torch.zeros(len(similarity), dtype=torch.bool)
+    wanted[relevant.cpu()] = True
+    order = similarity.cpu().sort(descending=True, stable=True).indices
+    if own >= 0:
+        wanted[own] = False
+        order = order[order != own]
+    count = int(wanted.sum())
+    if most is not None:
+        order = order[: max(most, count)]
+    return wanted[order], count

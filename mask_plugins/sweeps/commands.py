@@ -1,0 +1,244 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""The subcommands of tools/slurm/sweep.py: each returns an exit code."""
+
+import argparse
+import json
+import os.path as osp
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, List, NamedTuple, Tuple
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from mask_plugins.analysis.runs.run_comparison import Metric
+from mask_plugins.engine.checkpoint.disk_space import readable_size
+from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
+from mask_plugins.engine.checkpoint.run_state import DONE
+from mask_plugins.utils.progress import track
+
+from . import screen, slurm_client
+from .grid import read_spec
+from .local_runner import LocalRunner
+from .manifest import (
+    MANIFEST,
+    Manifest,
+    SweepRun,
+    make_manifest,
+    read_manifest,
+    write_manifest,
+)
+from .measure import measure_epoch
+from .options import parse_assignment, parse_values
+from .prune import prune as prune_run
+from .run_status import last_error, newest_log, sweep_status
+from .script import array_text, write_script
+from .slurm_options import SlurmOptions
+
+PLAN_ARGUMENTS = ('set', 'seeds', 'out', 'keep', 'amp')
+
+
+class Tools(NamedTuple):
+    """Files beside the tool.
+
+    Args:
+        trainer (str): tools/train.py.
+        compare (str): tools/analysis/compare_runs.py.
+        template (str): The sbatch script, to be filled in.
+    """
+
+    trainer: str
+    compare: str
+    template: str
+
+    def text(self) -> str:
+        """The template."""
+        with open(self.template, encoding='utf-8') as file:
+            return file.read()
+
+
+def plan(args: argparse.Namespace, tools: Tools) -> int:
+    """Print the table and the script, and write both."""
+    manifest = _make(args)
+    if args.measure:
+        print('measure: training one epoch of the first run ...', flush=True)
+        seconds, machine = measure_epoch(manifest, tools.trainer)
+        manifest = manifest._replace(
+            seconds_per_epoch=seconds, measured_on=machine
+        )
+        write_manifest(manifest)
+    path = write_script(manifest, tools.text())
+    _show(screen.plan_table(manifest))
+    with open(path, encoding='utf-8') as file:
+        print(file.read())
+    print(f'{screen.size_line(manifest)}; nothing is submitted yet')
+    print(f'wrote {osp.join(manifest.folder, MANIFEST)}')
+    print(f'wrote {path}')
+    return 0
+
+
+def submit(args: argparse.Namespace, tools: Tools) -> int:
+    """Submit what is neither done nor on its way."""
+    manifest = _make_or_read(args)
+    runs = _to_do(manifest)
+    if not runs:
+        print('there is nothing to submit: see `sweep.py status`')
+        return 0
+    indices = [run.index for run in runs]
+    path = write_script(manifest, tools.text(), indices)
+    write_manifest(manifest)
+    # A task without an environment of its own gets this one.
+    python = '' if manifest.slurm.prologue else sys.executable
+    job = slurm_client.submit(path, manifest.folder, indices, python)
+    print(
+        f'submitted array {job} with {len(runs)} of {len(manifest.runs)} '
+        f'runs ({array_text(indices)}); `sweep.py status {manifest.folder}`'
+    )
+    return 0
+
+
+def resubmit(args: argparse.Namespace, tools: Tools) -> int:
+    """Submit what is missing, stopped or failed."""
+    return submit(args, tools)
+
+
+def run(args: argparse.Namespace, tools: Tools) -> int:
+    """Run here what is not done."""
+    if args.jobs < 1:
+        raise ValueError(f'-j must be at least 1, got {args.jobs}')
+    manifest = _make_or_read(args)
+    runs = _to_do(manifest)
+    runner = LocalRunner(manifest, tools.trainer, args.jobs)
+    try:
+        finished = list(track(runner.run(runs), 'runs', len(runs)))
+    except KeyboardInterrupt:
+        print('interrupted: the runs have saved; the same command goes on')
+        return 128 + signal.SIGINT
+    bad = [one for one in finished if one.code]
+    for one in bad:
+        log = newest_log(manifest, one.run)
+        why = last_error(log) if log else 'no log'
+        print(f'{one.run.name} ended with code {one.code}: {why} ({log})')
+    print(f'{len(runs) - len(bad)} of {len(runs)} runs done')
+    return 1 if bad else 0
+
+
+def status(args: argparse.Namespace, tools: Tools) -> int:
+    """Print the table, once, or until no run is on its way."""
+    metric = Metric.parse(args.metric)
+    manifest = read_manifest(args.folder)
+
+    if args.json:
+        found = sweep_status(manifest, metric)
+        print(json.dumps([one.to_dict() for one in found], indent=1))
+        return 0
+
+    def look() -> Tuple[bool, Group]:
+        found = sweep_status(manifest, metric)
+        return any(one.active for one in found), Group(
+            screen.status_table(found, metric.key), screen.summary_line(found)
+        )
+
+    active, text = look()
+    if args.watch is None:
+        _show(text)
+        return 0
+    with Live(text, auto_refresh=False) as live:
+        while active:
+            time.sleep(args.watch)
+            active, text = look()
+            live.update(text, refresh=True)
+    return 0
+
+
+def collect(args: argparse.Namespace, tools: Tools) -> int:
+    """Hand the runs that are done to compare_runs."""
+    manifest = read_manifest(args.folder)
+    found = sweep_status(manifest, Metric('acc1'))
+    done = [one.run for one in found if one.state == DONE]
+    if not done:
+        raise ValueError(f'no run of {args.folder} is done yet')
+    if len(done) < len(found):
+        left = len(found) - len(done)
+        print(f'note: {left} of {len(found)} runs are not done', flush=True)
+    command = [sys.executable, tools.compare]
+    command += [manifest.work_dir(run) for run in done]
+    command += ['--metrics', *args.metrics, '--out', args.out or args.folder]
+    command += ['--group', args.group] if args.group else []
+    return subprocess.run(command).returncode
+
+
+def prune(args: argparse.Namespace, tools: Tools) -> int:
+    """Remove checkpoints of runs that are not on their way."""
+    policy = KeepPolicy.parse(args.keep)
+    manifest = read_manifest(args.folder)
+    removed = []
+    for one in sweep_status(manifest, Metric('acc1')):
+        if not one.active:
+            work_dir = manifest.work_dir(one.run)
+            removed += prune_run(work_dir, policy, args.dry_run)
+    for path, size in removed:
+        print(f'{path}: {readable_size(size)}')
+    total = readable_size(sum(size for _, size in removed))
+    verb = 'would be freed' if args.dry_run else 'freed'
+    print(f'{len(removed)} checkpoints, {total} {verb}')
+    return 0
+
+
+# -------------------------------------------------------------------- parts
+def _options(args: argparse.Namespace, stored: SlurmOptions) -> SlurmOptions:
+    """The options of a sweep, with those of the command line."""
+    given = {
+        name: getattr(args, name)
+        for name in SlurmOptions._fields
+        if getattr(args, name, None) is not None
+    }
+    if 'prologue' in given:
+        with open(given['prologue'], encoding='utf-8') as file:
+            given['prologue'] = file.read()
+    return SlurmOptions.parse({**stored._asdict(), **given})
+
+
+def _make(args: argparse.Namespace) -> Manifest:
+    """Plan a sweep and write its manifest."""
+    changes = {}
+    for text in args.set:
+        changes.update(parse_assignment(text))
+    seeds = parse_values(args.seeds) if args.seeds else None
+    spec = read_spec(args.target, changes, seeds)
+    train_args = []
+    if args.keep:
+        KeepPolicy.parse(args.keep)
+        train_args += ['--keep', args.keep]
+    if args.amp:
+        train_args.append('--amp')
+    folder = args.out or osp.join('work_dirs', spec.name)
+    options = _options(args, SlurmOptions())
+    return make_manifest(spec, folder, train_args, options)
+
+
+def _make_or_read(args: argparse.Namespace) -> Manifest:
+    """The sweep in a folder, or one that is planned now."""
+    if osp.isfile(args.target):
+        return _make(args)
+    if any(getattr(args, name, None) for name in PLAN_ARGUMENTS):
+        raise ValueError(
+            f'{args.target} is no config and no .yaml, and --set, --seeds, '
+            '--out, --keep and --amp make a new sweep of one'
+        )
+    manifest = read_manifest(args.target)
+    return manifest._replace(slurm=_options(args, manifest.slurm))
+
+
+def _to_do(manifest: Manifest) -> List[SweepRun]:
+    found = sweep_status(manifest, Metric('acc1'))
+    return [one.run for one in found if one.state != DONE and not one.active]
+
+
+def _show(part: Any) -> None:
+    """Print a table; a file or a pipe has no width to ask for."""
+    console = Console()
+    width = console.width if console.is_terminal else 120
+    Console(width=max(80, width), highlight=False).print(part)

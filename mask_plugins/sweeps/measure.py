@@ -1,0 +1,78 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""How long does an epoch of a sweep take here?"""
+
+import os
+import os.path as osp
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Tuple
+
+from mask_plugins.analysis.runs.run_log import RunLog
+
+from .manifest import Manifest
+
+
+def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
+    """Train one epoch of the first run, and validate, then stop.
+
+    The run is started as it is, and not with a single epoch: a warm-up, say,
+    may be longer than that.
+
+    Args:
+        manifest (Manifest): The sweep.
+        trainer (str): Path of tools/train.py.
+
+    Returns:
+        tuple: Seconds, and on which machine and day.
+
+    Raises:
+        ValueError: If the runs count iterations, or training fails.
+    """
+    run = manifest.runs[0]
+    if run.epochs is None:
+        raise ValueError('measure: train_cfg.max_epochs is not set')
+    with tempfile.TemporaryDirectory() as folder:
+        command = manifest.command(run)
+        command[command.index('--work-dir') + 1] = folder
+        output = osp.join(folder, 'output.txt')
+        with open(output, 'wb') as file:
+            process = subprocess.Popen(
+                [sys.executable, trainer, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            while process.poll() is None and not _has_epoch(folder):
+                time.sleep(0.2)
+        finally:
+            process.terminate()
+            process.wait()
+        if not _has_epoch(folder):
+            with open(output, encoding='utf-8', errors='replace') as file:
+                raise ValueError(f'measure: {file.read()[-2000:]}')
+        log = RunLog(folder)
+        lines = [line for line in log.train if line['epoch'] == 0]
+        seconds = sum(line['time'] for line in [*lines, *log.val[:1]])
+    return round(seconds, 3), f'{_machine()}, {time.strftime("%Y-%m-%d")}'
+
+
+def _has_epoch(folder: str) -> bool:
+    """Whether an epoch is over, and validated if that comes after it."""
+    try:
+        log = RunLog(folder)
+    except (OSError, ValueError):
+        return False
+    return bool(log.val) or log.train[-1]['epoch'] > 0
+
+
+def _machine() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    threads = os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())
+    return f'{platform.machine()} CPU, {threads} threads'

@@ -1,0 +1,149 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Ask SLURM: sbatch, squeue and, where there is accounting, sacct."""
+
+import getpass
+import os
+import os.path as osp
+import shutil
+import subprocess
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from mask_plugins.utils.files import read_json, write_json
+
+SUBMISSIONS = 'submissions.json'
+ACTIVE = ('RUNNING', 'COMPLETING', 'STAGE_OUT', 'SIGNALING', 'CONFIGURING')
+
+Task = Tuple[str, int]  # job id of the array, index
+
+
+class Queued(NamedTuple):
+    """A task that squeue knows.
+
+    Args:
+        state (str): Such as 'RUNNING' or 'PENDING'.
+        time_left (str): Until its time limit.
+        reason (str): Where it runs, or why it does not.
+    """
+
+    state: str
+    time_left: str
+    reason: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has a node."""
+        return self.state in ACTIVE
+
+
+def submit(
+    script: str, folder: str, indices: Sequence[int], python: str = ''
+) -> str:
+    """Submit a script and note that in ``submissions.json``.
+
+    Args:
+        script (str): Path of the array script.
+        folder (str): Folder of the sweep.
+        indices (Sequence[int]): The tasks it starts.
+        python (str): What the tasks run; by default the ``python`` of
+            their environment.
+
+    Returns:
+        str: The job id.
+
+    Raises:
+        OSError: If there is no sbatch, or it refuses.
+    """
+    env = dict(os.environ)
+    if python:
+        env['MASK_PLUGINS_PYTHON'] = python
+    out = _run(['sbatch', '--parsable', script], env)
+    job = out.strip().split('\n')[-1].split(';')[0]
+    entries = read_submissions(folder)
+    entries.append(
+        dict(
+            job=job,
+            indices=list(indices),
+            time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+        )
+    )
+    write_json(osp.join(folder, SUBMISSIONS), entries)
+    return job
+
+
+def read_submissions(folder: str) -> List[Dict[str, Any]]:
+    """What was submitted so far, oldest first."""
+    path = osp.join(folder, SUBMISSIONS)
+    return read_json(path) if osp.isfile(path) else []
+
+
+def last_jobs(folder: str) -> Dict[int, str]:
+    """Of each run that was submitted, the job id of its last array."""
+    return {
+        index: entry['job']
+        for entry in read_submissions(folder)
+        for index in entry['indices']
+    }
+
+
+def queue() -> Dict[Task, Queued]:
+    """The tasks of this user that wait or run; empty without SLURM.
+
+    Raises:
+        OSError: If SLURM does not answer: a task that runs must not be taken
+            for one that has failed, and be started a second time.
+    """
+    if shutil.which('squeue') is None:
+        return {}
+    out = _run(
+        ['squeue', '--noheader', '--array', '--user', getpass.getuser(),
+         '--format', '%F|%K|%T|%L|%R']
+    )  # fmt: skip
+    found = {}
+    for line in out.splitlines():
+        parts = line.strip().split('|', 4)
+        if len(parts) == 5 and parts[1].isdigit():
+            found[parts[0], int(parts[1])] = Queued(*parts[2:])
+    return found
+
+
+def accounting(jobs: Sequence[str]) -> Dict[Task, str]:
+    """How tasks ended, such as 'TIMEOUT'; empty without accounting."""
+    if not jobs:
+        return {}
+    try:
+        out = _run(
+            ['sacct', '--noheader', '--parsable2', '--allocations', '--jobs',
+             ','.join(jobs), '--format', 'JobID,State,ExitCode']
+        )  # fmt: skip
+    except OSError:
+        return {}
+    found = {}
+    for line in out.splitlines():
+        name, _, rest = line.partition('|')
+        job, _, index = name.partition('_')
+        if index.isdigit():
+            state, _, code = rest.partition('|')
+            found[job, int(index)] = f'{state} ({code})'
+    return found
+
+
+def _run(command: List[str], env: Optional[Dict[str, str]] = None) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=env,
+        )
+    except FileNotFoundError:
+        raise OSError(
+            f'{command[0]} is not installed here: this is no SLURM cluster. '
+            '`sweep.py run --local` does without'
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise OSError(f'{command[0]} does not answer') from None
+    if done.returncode:
+        raise OSError(f'{command[0]}: {done.stderr.strip() or done.stdout}')
+    return done.stdout

@@ -1,0 +1,71 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Tasks of classes, and the indices of an accuracy matrix."""
+
+import math
+
+import pytest
+import torch
+
+from mask_plugins.functional.continual import (
+    average_accuracy,
+    average_incremental_accuracy,
+    backward_transfer,
+    class_order,
+    forgetting,
+    task_bounds,
+)
+
+# Worked out by hand; task 1 was best after task 2.
+MATRIX = [[90.0], [95.0, 80.0], [60.0, 50.0, 100.0]]
+
+
+def test_class_order_is_a_function_of_the_seed():
+    assert class_order(10) == list(range(10))
+    state = torch.get_rng_state()
+    orders = [class_order(10, seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ('tasks', 'bounds'),
+    [
+        (1, (0, 10)),
+        (5, (0, 2, 4, 6, 8, 10)),
+        (3, (0, 4, 7, 10)),
+        ([5, 2, 3], (0, 5, 7, 10)),
+    ],
+)
+def test_task_bounds(tasks, bounds):
+    assert task_bounds(10, tasks) == bounds
+
+
+@pytest.mark.parametrize('tasks', [0, 11, True, [], [5, 0, 5], [5, 6], [9.5]])
+def test_bad_tasks(tasks):
+    with pytest.raises(ValueError, match='tasks'):
+        task_bounds(10, tasks)
+
+
+@pytest.mark.parametrize('seed', [-2, 0.5, True])
+def test_bad_seed(seed):
+    with pytest.raises(ValueError, match='seed'):
+        class_order(10, seed)
+
+
+def test_indices():
+    assert average_accuracy(MATRIX) == 70
+    assert forgetting(MATRIX) == ((95 - 60) + (80 - 50)) / 2
+    assert backward_transfer(MATRIX) == ((60 - 90) + (50 - 80)) / 2
+    found = average_incremental_accuracy(MATRIX)
+    assert math.isclose(found, (90 + 87.5 + 70) / 3)
+
+
+def test_one_task_forgets_nothing():
+    assert forgetting([[50.0]]) == backward_transfer([[50.0]]) == 0
+
+
+@pytest.mark.parametrize('matrix', [[], [[]], [[1.0, 2.0]], [[1.0], [2.0]]])
+def test_bad_matrix(matrix):
+    with pytest.raises(ValueError, match='row i'):
+        average_accuracy(matrix)

@@ -1,0 +1,142 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Measures of retrieval; the original's values are in ``tests/golden``."""
+
+import pytest
+import torch
+
+from mask_plugins.functional.retrieval import (
+    MEASURES,
+    evaluate_retrieval,
+    hits_of_ranking,
+    retrieval_scores,
+)
+
+
+def some(count=60, classes=6, width=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (count,), generator=generator)
+    feats = torch.randn(count, width, generator=generator)
+    return feats + torch.eye(classes, width)[labels], labels
+
+
+def test_agrees_with_pytorch_metric_learning():
+    accuracy = pytest.importorskip(
+        'pytorch_metric_learning.utils.accuracy_calculator'
+    )
+    knn = pytest.importorskip('pytorch_metric_learning.utils.inference')
+    distances = pytest.importorskip('pytorch_metric_learning.distances')
+    feats, labels = some()
+    labels[0] = 99  # a class with a single image
+    calculator = accuracy.AccuracyCalculator(
+        include=(
+            'precision_at_1',
+            'r_precision',
+            'mean_average_precision_at_r',
+        ),
+        k='max_bin_count',
+        knn_func=knn.CustomKNN(distances.CosineSimilarity()),
+    )
+    theirs = calculator.get_accuracy(feats, labels)
+    ours = evaluate_retrieval(feats, labels, ks=(1,), chunk=7)
+    assert ours['queries'] == 59
+    for name, their in (
+        ('recall@1', 'precision_at_1'),
+        ('r_precision', 'r_precision'),
+        ('map_at_r', 'mean_average_precision_at_r'),
+    ):
+        assert ours[name] == pytest.approx(100 * theirs[their], rel=1e-9)
+    whole = accuracy.AccuracyCalculator(
+        include=('mean_average_precision',),
+        k=len(feats) - 1,
+        knn_func=knn.CustomKNN(distances.CosineSimilarity()),
+    ).get_accuracy(feats, labels)
+    ours = evaluate_retrieval(feats, labels, measures=('map',))
+    assert ours['map'] == pytest.approx(
+        100 * whole['mean_average_precision'], rel=1e-9
+    )
+
+
+def test_agrees_with_mmpretrain():
+    """Where both are defined alike: query and gallery are apart."""
+    metrics = pytest.importorskip('mmpretrain.evaluation.metrics')
+    (query, labels), (gallery, of_gallery) = some(20), some(50, seed=1)
+    ours = evaluate_retrieval(
+        query, labels, gallery, of_gallery, measures=('recall', 'map')
+    )
+    similarity = torch.nn.functional.normalize(query)
+    similarity = similarity @ torch.nn.functional.normalize(gallery).T
+    ranks = similarity.argsort(dim=1, descending=True, stable=True)
+    target = [(of_gallery == label).nonzero()[:, 0] for label in labels]
+    recall = metrics.RetrievalRecall.calculate(
+        list(ranks), target, topk=(1, 2, 4, 8), pred_indices=True,
+        target_indices=True,
+    )  # fmt: skip
+    assert [ours[f'recall@{k}'] for k in (1, 2, 4, 8)] == pytest.approx(
+        [float(r) for r in recall]
+    )
+    precision = metrics.RetrievalAveragePrecision.calculate(
+        list(ranks), target, 50, True, True, mode='IR'
+    )
+    assert ours['map'] == pytest.approx(float(precision))
+
+
+@pytest.mark.parametrize('chunk', [1, 7, 1000])
+def test_chunks_change_nothing(chunk):
+    feats, labels = some()
+    whole = evaluate_retrieval(feats, labels, measures=MEASURES)
+    found = evaluate_retrieval(feats, labels, measures=MEASURES, chunk=chunk)
+    assert found == pytest.approx(whole)
+
+
+def test_equal_similarities_rank_by_index():
+    feats = torch.ones(4, 2)
+    found = evaluate_retrieval(feats, torch.tensor([0, 1, 0, 1]), ks=(1, 2))
+    # they find 1, 2 and 0, 2 and 0, 1 and 0, 1
+    assert found['recall@1'] == 25
+    assert found['recall@2'] == 75
+
+
+def test_a_copy_under_another_index_is_a_neighbour():
+    feats = torch.eye(4).repeat_interleave(2, dim=0)
+    labels = torch.arange(4).repeat_interleave(2)
+    assert evaluate_retrieval(feats, labels)['map_at_r'] == 100
+
+
+def test_k_beyond_the_gallery_is_all_of_it():
+    feats, labels = some(10, 2)
+    found = evaluate_retrieval(feats, labels, ks=(9, 50))
+    assert found['recall@50'] == found['recall@9'] == 100
+
+
+def test_what_is_refused():
+    feats, labels = some(10, 2)
+    with pytest.raises(ValueError, match='no images'):
+        evaluate_retrieval(feats[:0], labels[:0])
+    with pytest.raises(ValueError, match='gallery has no images'):
+        evaluate_retrieval(feats, labels, feats[:0], labels[:0])
+    with pytest.raises(ValueError, match='no query has another image'):
+        evaluate_retrieval(feats, torch.arange(10))
+    with pytest.raises(ValueError, match='N labels'):
+        evaluate_retrieval(feats, labels[:3])
+    for ks in ((), (0,), (1.5,)):
+        with pytest.raises(ValueError, match='ks must be ints'):
+            evaluate_retrieval(feats, labels, ks=ks)
+    with pytest.raises(ValueError, match='measures must be of'):
+        evaluate_retrieval(feats, labels, measures=('ndcg',))
+    broken = feats.clone()
+    broken[3, 0], broken[7, 1] = torch.nan, torch.inf
+    with pytest.raises(ValueError, match=r'2 of 10 .* number 3'):
+        evaluate_retrieval(broken, labels)
+
+
+def test_a_ranking_without_the_query():
+    similarity = torch.tensor([1.0, 0.1, 0.9, 0.5])
+    hits, relevant = hits_of_ranking(
+        similarity, torch.tensor([0, 3]), None, own=0
+    )
+    assert hits.tolist() == [False, True, False]  # 2, 3, 1
+    assert relevant == 1
+    hits, _ = hits_of_ranking(similarity, torch.tensor([0, 3]), 1)
+    assert hits.tolist() == [True, False]  # both ranks of R
+    scores = retrieval_scores(hits[None], torch.tensor([2]), ks=(1,))
+    assert scores['r_precision'].item() == 0.5

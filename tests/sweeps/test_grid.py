@@ -1,0 +1,120 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import pytest
+
+from mask_plugins.sweeps import read_manifest, read_spec
+from mask_plugins.sweeps.grid import expand, folder_names
+from mask_plugins.sweeps.options import (
+    format_option,
+    parse_assignment,
+    parse_values,
+)
+from tests.small_run import ROOT
+
+SWEEPS = sorted((ROOT / 'configs').glob('*/sweeps/*.yaml'))
+
+
+def labels(content):
+    return folder_names(expand({'base': dict(config='a.py'), **content}))
+
+
+def test_a_grid_is_a_product_and_the_seed_comes_last():
+    names = labels(
+        dict(grid={'a.lr': [0.1, 1e-05], 'b.lr': [1]}, seeds=[0, 1])
+    )
+    assert names == [
+        'lr-0.1_seed-0', 'lr-0.1_seed-1', 'lr-1e-05_seed-0', 'lr-1e-05_seed-1',
+    ]  # fmt: skip
+
+
+def test_ambiguous_names_are_told_apart():
+    names = labels(dict(grid={'a.lr': [1, 2], 'b.lr': [1, 2]}))
+    assert names[1] == 'a.lr-1_b.lr-2_seed-0'
+
+
+def test_named_settings_and_a_list():
+    grid = {'mode': {'on': {'x': 1, 'y': True}, 'off': {'x': 0}}}
+    entries = [{'k': [1, 2]}, {'k': None}]
+    base = dict(config='a.py', z=3)
+    points = expand(dict(base=base, grid=grid, list=entries))
+    assert folder_names(points) == [
+        'mode-on_k-1-2_seed-0', 'mode-on_k-None_seed-0',
+        'mode-off_k-1-2_seed-0', 'mode-off_k-None_seed-0',
+    ]  # fmt: skip
+    assert points[0].overrides == {
+        'config': 'a.py', 'z': 3, 'x': 1, 'y': True, 'k': [1, 2],
+        'randomness.seed': 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (dict(seeds=[]), 'seeds must be a list of ints'),
+        (dict(seeds=[1.5]), r'got \[1.5\]'),
+        (dict(seeds=[0, 0]), 'two runs are the same'),
+        (dict(grid={'a': 3}), 'grid.a must be a list'),
+        (dict(grid=[1]), r'grid must map dotted keys to values, got \[1\]'),
+        (dict(list={}), 'list must be a list of settings'),
+        (dict(grid={'a': [{'b': 1}]}), r"a: a value must be .*got {'b': 1}"),
+        (dict(base={}), "'config' must name a config"),
+    ],
+)
+def test_bad_sweeps(content, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        expand({'base': dict(config='a.py'), **content})
+
+
+@pytest.mark.parametrize(
+    ('text', 'values'),
+    [
+        ('0.3,1', [0.3, 1]),
+        ('[1,2],[3,4]', [[1, 2], [3, 4]]),
+        ('a.b,True,None', ['a.b', True, None]),
+    ],
+)
+def test_values(text, values):
+    assert parse_values(text) == values
+    for value in values:
+        assert parse_values(format_option('x', value)[2:]) == [value]
+
+
+@pytest.mark.parametrize('text', ['', '1,', '[1,2', '"a'])
+def test_values_that_are_none(text):
+    with pytest.raises(ValueError, match='joined by commas'):
+        parse_values(text)
+
+
+def test_an_assignment_needs_a_value():
+    with pytest.raises(ValueError, match="got 'model'"):
+        parse_assignment('model')
+
+
+@pytest.mark.parametrize('value', ['1', 'a,b', 'True'])
+def test_text_that_a_command_line_reads_otherwise(value):
+    with pytest.raises(ValueError, match='cannot be given on a command line'):
+        format_option('x', value)
+
+
+@pytest.mark.parametrize('path', SWEEPS, ids=lambda path: path.stem)
+def test_every_sweep_that_is_shipped_can_be_planned(path, tmp_path):
+    from mask_plugins.sweeps import SlurmOptions, make_manifest
+
+    spec = read_spec(str(path), {}, None)
+    assert spec.name == path.stem
+    made = make_manifest(spec, str(tmp_path), [], SlurmOptions())
+    assert read_manifest(str(tmp_path)) == made
+    assert f'{len(made.runs)} runs' in path.read_text()
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = tmp_path / 'sweep.yaml'
+    path.write_text('grids: {}')
+    with pytest.raises(
+        ValueError, match=r"some of the keys .*got \['grids'\]"
+    ):
+        read_spec(str(path), {}, None)
+    path.write_text('a: [')
+    with pytest.raises(ValueError, match='is not YAML'):
+        read_spec(str(path), {}, None)
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.yaml'):
+        read_spec('nowhere.yaml', {}, None)

@@ -1,0 +1,127 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import json
+import subprocess
+
+import pytest
+
+from mask_plugins.sweeps import (
+    SlurmOptions,
+    make_manifest,
+    read_manifest,
+    read_spec,
+)
+from mask_plugins.sweeps.script import array_text, render
+from tests.small_run import QUICKSTART, ROOT
+
+TEMPLATE = (ROOT / 'tools' / 'slurm' / 'array.sbatch').read_text()
+CONFIG = """
+train_cfg = dict(by_epoch=True, max_epochs=2)
+randomness = dict(seed=0)
+train_dataloader = dict(dataset=dict(data_root='{root}/train'))
+"""
+
+
+def plan(folder, changes=None, config=QUICKSTART, **options):
+    spec = read_spec(
+        str(config), changes or {'train_cfg.max_epochs': [1, 2]}, [0]
+    )
+    return make_manifest(spec, str(folder), [], SlurmOptions(**options))
+
+
+def test_the_script_is_bash_and_has_what_was_asked_for(tmp_path):
+    made = plan(
+        tmp_path, throttle=3, partition='gpu', gres='gpu:2', time='1:00:00',
+        tasks_per_node=2, requeue=False, prologue='module load x\n',
+    )  # fmt: skip
+    text = render(made, TEMPLATE)
+    subprocess.run(['bash', '-n'], input=text, text=True, check=True)
+    for line in (
+        '--array=0-1%3', '--partition=gpu', '--gres=gpu:2', '--time=1:00:00',
+        '--ntasks-per-node=2', '--no-requeue', '--signal=USR1@120',
+        f'--output={tmp_path}/logs/%A_%a.out',
+    ):  # fmt: skip
+        assert f'#SBATCH {line}\n' in text
+    assert 'module load x\n' in text
+    assert '--resume --launcher slurm' in text
+    assert 'requeue=no ' in text
+    assert '@@' not in text
+
+
+def test_no_path_of_this_machine_is_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = render(plan('work_dirs/a'), TEMPLATE)
+    assert str(tmp_path) not in text
+    assert str(ROOT) not in text
+    assert 'sweep=work_dirs/a\n' in text
+
+
+def test_staged_data(tmp_path):
+    data = tmp_path / 'data'
+    data.mkdir()
+    config = tmp_path / 'c.py'
+    config.write_text(CONFIG.format(root=data))
+    made = plan(tmp_path / 's', config=config, stage=str(data))
+    text = render(made, TEMPLATE)
+    subprocess.run(['bash', '-n'], input=text, text=True, check=True)
+    assert 'inside=(train_dataloader.dataset.data_root=/train)' in text
+    made = plan(tmp_path / 's', config=config, stage=str(tmp_path / 's'))
+    with pytest.raises(ValueError, match=r'data_root are .*/data/train'):
+        render(made, TEMPLATE)
+    made = plan(tmp_path / 's', config=config, stage='nowhere')
+    with pytest.raises(ValueError, match='there is nothing at .*nowhere'):
+        render(made, TEMPLATE)
+
+
+def test_array_text():
+    assert array_text([0, 1, 2, 5, 7, 8]) == '0-2,5,7-8'
+
+
+def test_a_misspelt_key_is_found_before_anything_is_written(tmp_path):
+    folder = tmp_path / 's'
+    with pytest.raises(ValueError, match="train_cfg has 'max_epochs'"):
+        plan(folder, {'train_cfg.max_epoch': [1, 2]})
+    assert not folder.exists()
+    made = plan(folder, {'+train_cfg.val_begin': [1, 2]})
+    assert made.runs[0].overrides['train_cfg.val_begin'] == 1
+
+
+def test_another_sweep_is_not_overwritten(tmp_path):
+    plan(tmp_path)
+    plan(tmp_path)
+    with pytest.raises(ValueError, match='holds another sweep'):
+        plan(tmp_path, {'train_cfg.max_epochs': [3, 4]})
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda m: m.update(format=2), 'no manifest of format 1'),
+        (lambda m: m.update(runs=[]), 'runs must be a list'),
+        (lambda m: m['runs'][1].update(index=0), r'runs\[1\]: index must'),
+        (lambda m: m['runs'][0].update(work_dir='/x'), 'inside the folder'),
+        (lambda m: m['runs'][0].update(work_dir='../x'), 'inside the folder'),
+        (lambda m: m['runs'][1].update(work_dir='runs/max_epochs-1_seed-0'),
+         'two runs have the same work_dir'),
+        (lambda m: m['runs'][0].update(config='configs/no.py'), 'no config'),
+        (lambda m: m['runs'][0].update(overrides={}), 'at least a seed'),
+        (lambda m: m['runs'][0].pop('epochs'), 'must have'),
+        (lambda m: m['slurm'].update(nodes=0), 'nodes must be a int of at'),
+        (lambda m: m['slurm'].update(partition='a\nb'), 'one line'),
+        (lambda m: m['slurm'].update(time='2', lead=61), 'lead=61 s and'),
+        (lambda m: m['slurm'].update(x=1), 'slurm must have some of'),
+    ],
+)  # fmt: skip
+def test_a_manifest_is_checked(tmp_path, change, message):
+    plan(tmp_path)
+    path = tmp_path / 'manifest.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        read_manifest(str(tmp_path))
+    assert str(path) in str(error.value)
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(FileNotFoundError, match='sweep.py plan CONFIG --out'):
+        read_manifest(str(tmp_path))
