@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from mask_plugins.analysis.streams.frame_source import to_input
     from mask_plugins.analysis.streams.stream_comparison import (
         StreamComparison,
-        summarise_stream,
+        summarize_stream,
     )
     from mask_plugins.analysis.streams.stream_model import last_feature
     from mask_plugins.analysis.streams.video_writer import VideoWriter
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
             if record['frame'] in wanted:
                 snapshots.append((record['frame'], frame, active))
             video.write(compose_stream_frame(frame, active, record, records))
-    summary = summarise_stream(records)
+    summary = summarize_stream(records)
     print_summary(setup.title, summary)
     figure = draw_stream(records, snapshots, setup.title)
     cli.print_written(

@@ -272,7 +272,7 @@ def test_basenames_are_unique():
     assert several == {}
 
 
-def test_every_file_says_its_licence():
+def test_every_file_says_its_license():
     notice = (
         '# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.'
     )

@@ -117,7 +117,7 @@ class Facts:
 
 
 def installed() -> Dict[str, str]:
-    """Map each installed distribution (normalised name) to its version."""
+    """Map each installed distribution (normalized name) to its version."""
     found = {}
     for dist in metadata.distributions():
         name = dist.metadata['Name']

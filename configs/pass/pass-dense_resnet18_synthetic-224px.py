@@ -1,4 +1,4 @@
-# The net of the labelled measurement: small objects in a fixed scene, 224 px.
+# The net of the labeled measurement: small objects in a fixed scene, 224 px.
 _base_ = ['./pass-dense_resnet18_synthetic.py']
 
 scene = dict(image_size=224, object_size=(40, 56), speed=(2.0, 6.0))

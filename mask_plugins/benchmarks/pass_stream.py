@@ -20,7 +20,7 @@ from mask_plugins.analysis.streams.gated_stream import (
 )
 from mask_plugins.analysis.streams.stream_comparison import (
     StreamComparison,
-    summarise_stream,
+    summarize_stream,
 )
 from mask_plugins.analysis.streams.stream_model import (
     best_dense,
@@ -63,7 +63,7 @@ class PassStreamBenchmark:
         check_frames (int): Of the first half, on which the thresholds that
             were found on the clips must hold; 0 for none. Defaults to 0.
         refresh_every (int): Frames after which the stream is computed in
-            full, in calibration and judgement alike; 0 for never.
+            full, in calibration and judgment alike; 0 for never.
             Defaults to 0.
         clock (str): See :func:`time_interleaved`. Defaults to ``'wall'``.
         judged_frames (int): Of the second half, consecutive. Defaults to
@@ -243,7 +243,7 @@ class PassStreamBenchmark:
                 skip=half,
                 seed=self.seed,
             )
-            summary = summarise_stream(
+            summary = summarize_stream(
                 list(comparison.run(to_input(frame) for frame in judged))
             )
             self.log(
@@ -255,7 +255,7 @@ class PassStreamBenchmark:
                     summary,
                     target=limit,
                     calibration_error=trial.error,
-                    modelled_speed_up=trials.dense_seconds / trial.cost,
+                    modeled_speed_up=trials.dense_seconds / trial.cost,
                     thresholds=trial.thresholds,
                     skip_ratios=trial.skip_ratios,
                 )
@@ -280,7 +280,7 @@ class PassStreamBenchmark:
             records.append(comparison.step(to_input(frame)))
             if len(records) % 50 == 0:
                 self.log(f'exact: {len(records)} frames')
-        summary = summarise_stream(records)
+        summary = summarize_stream(records)
         return dict(summary, error_max=max(r['error'] for r in records))
 
     @torch.no_grad()

@@ -40,7 +40,7 @@ def plot_pss_benchmark(result: dict) -> Figure:
                 for row in steps
                 if (row['arch'], row['mode']) == (arch, mode)
             ]
-            for model, (label, style, colour) in MODELS.items():
+            for model, (label, style, color) in MODELS.items():
                 own = [row for row in rows if row['model'] == model]
                 median = [row['to_drop_0']['median'] for row in own]
                 error = [
@@ -58,7 +58,7 @@ def plot_pss_benchmark(result: dict) -> Figure:
                     median,
                     error,
                     fmt=style,
-                    color=colour,
+                    color=color,
                     label=label,
                     capsize=3,
                 )

@@ -62,7 +62,7 @@ class RetrievalBenchmark:
     """Loss forward and backward, and the measures, interleaved.
 
     Args:
-        classes (Sequence[int]): Numbers of centres. Defaults to (100,
+        classes (Sequence[int]): Numbers of centers. Defaults to (100,
             11318): CUB, and Stanford Online Products.
         images (Sequence[int]): Sizes of the test set. Defaults to (6000,
             60000).

@@ -38,10 +38,10 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
     figure = new_figure(11, 3.6)
     time, alone, memory = figure.subplots(1, 3)
     width = 0.8 / len(KINDS)
-    for index, (kind, (label, colour, hatch)) in enumerate(KINDS.items()):
+    for index, (kind, (label, color, hatch)) in enumerate(KINDS.items()):
         style = dict(
-            color=colour if not hatch else 'white',
-            edgecolor=colour,
+            color=color if not hatch else 'white',
+            edgecolor=color,
             hatch=hatch,
         )
         rows = [row for row in result['steps'] if row['kind'] == kind]

@@ -13,7 +13,7 @@ from .subset import Subset, labels_of
 
 @DATASETS.register_module()
 class StratifiedSplit(Subset):
-    """One of two parts of a labelled dataset that both have all classes.
+    """One of two parts of a labeled dataset that both have all classes.
 
     In a config: ``dataset=dict(type='mask_plugins.StratifiedSplit',
     part='train', val_per_class=500, dataset=dict(type='CIFAR10', ...))``. The

@@ -14,7 +14,7 @@ from mask_plugins.datasets.samplers.draw import Draw
 class Subset:
     """Base of wrappers that feed some samples of any dataset.
 
-    The wrapped dataset stays whole: its serialised annotations are shared
+    The wrapped dataset stays whole: its serialized annotations are shared
     between workers as they are, and a sample keeps its ``sample_idx``, so
     that its augmentation (:class:`mask_plugins.SeedSample`) does not depend
     on which others are fed. A subclass defines :meth:`choose`.

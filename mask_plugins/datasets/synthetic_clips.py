@@ -56,7 +56,7 @@ class SyntheticClips(BaseDataset):
             Defaults to (1, 3).
         fixed_scene (bool): One background for all clips of all splits, as of
             a fixed camera; else one per clip. Defaults to True.
-        noise (float): Standard deviation of the sensor noise, in grey values
+        noise (float): Standard deviation of the sensor noise, in gray values
             of 255. Defaults to 2.
         fade (float): Share by which the light of a frame is darker than that
             of the frame before (negative: brighter). Defaults to 0.

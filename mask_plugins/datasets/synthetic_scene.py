@@ -14,7 +14,7 @@ class Sprite(NamedTuple):
     """A square cut-out and where it is in each frame.
 
     Args:
-        pixels (np.ndarray): ``(S, S, 3)``, grey values.
+        pixels (np.ndarray): ``(S, S, 3)``, gray values.
         shape (np.ndarray): ``(S, S)``, True where the object is.
         corners (np.ndarray): ``(T, 2)`` int, row and column of the corner.
     """
@@ -45,7 +45,7 @@ def draw_object(
     """One object of a class: its pixels and where it covers them.
 
     Args:
-        rng (np.random.Generator): Colours are drawn from it.
+        rng (np.random.Generator): Colors are drawn from it.
         label (int): Index in :data:`CLASSES`.
         size (int): Side S in pixels.
 
@@ -59,9 +59,9 @@ def draw_object(
     bright = np.floor(u) % 2 == 0
     if texture == 'checks':
         bright ^= np.floor(v) % 2 == 0
-    colours = rng.uniform((0, 0, 0), (70, 70, 70), (2, 3))
-    colours[1] = 255 - colours[1]
-    pixels = colours[bright.astype(int)].astype(np.float32)
+    colors = rng.uniform((0, 0, 0), (70, 70, 70), (2, 3))
+    colors[1] = 255 - colors[1]
+    pixels = colors[bright.astype(int)].astype(np.float32)
     radius = np.hypot(y, x)
     inside = {
         'disc': radius <= 1,

@@ -17,7 +17,7 @@ class TaskSplit(ClassSubset):
     """Number classes in the order in which they are learned, in tasks.
 
     Label k is the k-th class of the order, so that the classes of a task are
-    neighbours, whatever the order is: a head that has seen n classes uses its
+    neighbors, whatever the order is: a head that has seen n classes uses its
     first n rows. The dataset feeds all samples; ``task`` narrows it down to
     one task, and :class:`mask_plugins.TaskSampler` to that of the epoch. Give
     training and validation the same ``tasks``, ``seed`` and ``order``.

@@ -28,7 +28,7 @@ def count_frames(path: str) -> Tuple[int, int]:
     """How many frames can be read, and how many the file promises.
 
     The header of a file that was cut off, or is damaged, promises more than
-    there are, so the frames are walked through (without colour conversion).
+    there are, so the frames are walked through (without color conversion).
 
     Args:
         path (str): A video file, or a folder of images.

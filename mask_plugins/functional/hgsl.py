@@ -12,7 +12,7 @@ from typing import Optional, Tuple, Union
 import torch
 from torch import Tensor
 
-BLOCK = 2048  # centres at a time in the decorrelation
+BLOCK = 2048  # centers at a time in the decorrelation
 
 
 def unit_rows(x: Tensor, eps: float = 1e-10) -> Tensor:
@@ -29,7 +29,7 @@ def center_distances(x: Tensor, centers: Tensor, eps: float = 1e-6) -> Tensor:
     """Euclidean distances sqrt(||x||^2 + ||v||^2 - 2 x.v + eps).
 
     The radicand is clamped at 0 before ``eps`` is added: in fp32 it is
-    negative for an embedding very close to a centre.
+    negative for an embedding very close to a center.
 
     Args:
         x (Tensor): Embeddings, :math:`(B, D)`.
@@ -52,9 +52,9 @@ def hard_softmin(
 ) -> Tensor:
     r"""Mean of :math:`-z_{iy} + \log \sum_{j \in H_i} e^{z_{ij}}`.
 
-    :math:`H_i` are the ``top_k`` largest logits, the nearest centres; the
+    :math:`H_i` are the ``top_k`` largest logits, the nearest centers; the
     target may be among them or not. With all of them this is cross entropy;
-    with one, a perceptron: zero, with zero gradient, once the target's centre
+    with one, a perceptron: zero, with zero gradient, once the target's center
     is the nearest. It is never below 0.
 
     Args:
@@ -78,7 +78,7 @@ def hard_softmin(
 
 
 def center_decorrelation(centers: Tensor, block: int = BLOCK) -> Tensor:
-    r"""Mean of :math:`|v_i \cdot v_j|` over pairs of different centres.
+    r"""Mean of :math:`|v_i \cdot v_j|` over pairs of different centers.
 
     Works on one triangle of blocks and makes the gradient on the way, so that
     it takes half the products of plain autograd, and memory for
@@ -86,10 +86,10 @@ def center_decorrelation(centers: Tensor, block: int = BLOCK) -> Tensor:
 
     Args:
         centers (Tensor): :math:`(C, D)`.
-        block (int): Centres at a time. Defaults to 2048.
+        block (int): Centers at a time. Defaults to 2048.
 
     Returns:
-        Tensor: A scalar; 0 for a single centre.
+        Tensor: A scalar; 0 for a single center.
     """
     return _Decorrelation.apply(centers, block)
 

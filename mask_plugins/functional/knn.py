@@ -1,12 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Weighted vote of the nearest neighbours."""
+"""Weighted vote of the nearest neighbors."""
 
 from typing import Optional
 
 import torch
 from torch import Tensor
 
-from .neighbors import top_k_neighbours
+from .neighbors import top_k_neighbors
 
 
 @torch.no_grad()
@@ -20,10 +20,10 @@ def knn_predict(
     exclude: Optional[Tensor] = None,
     chunk: int = 1024,
 ) -> Tensor:
-    """Classes that the neighbours of a feature vote for.
+    """Classes that the neighbors of a feature vote for.
 
     "Unsupervised Feature Learning via Non-Parametric Instance Discrimination"
-    (Wu et al., CVPR 2018), section 3.4: of the k neighbours with the highest
+    (Wu et al., CVPR 2018), section 3.4: of the k neighbors with the highest
     cosine, each votes for its class with exp(cosine / T). Of classes with
     equal votes the lower comes first.
 
@@ -31,11 +31,11 @@ def knn_predict(
         query (Tensor): :math:`(Q, D)`, of any length.
         bank (Tensor): :math:`(N, D)`, on the same device.
         labels (Tensor): Class of each row of the bank, int64 :math:`(N,)`.
-        k (int): Neighbours; of a smaller bank all. Defaults to 200.
+        k (int): Neighbors; of a smaller bank all. Defaults to 200.
         temperature (float): T, above 0. Defaults to 0.1.
         top (int): Classes per query. Defaults to 1.
         exclude (Tensor, optional): See
-            :func:`mask_plugins.functional.neighbors.top_k_neighbours`.
+            :func:`mask_plugins.functional.neighbors.top_k_neighbors`.
         chunk (int): Queries at a time. Defaults to 1024.
 
     Returns:
@@ -56,9 +56,7 @@ def knn_predict(
     if not temperature > 0:
         raise ValueError(f'temperature must be above 0, got {temperature!r}')
     k = min(k, len(bank) - (exclude is not None))
-    near, where = top_k_neighbours(
-        query, bank, k, chunk=chunk, exclude=exclude
-    )
+    near, where = top_k_neighbors(query, bank, k, chunk=chunk, exclude=exclude)
     classes = int(labels.max()) + 1
     found = where.new_full((len(query), top), -1)
     for start in range(0, len(query), chunk):

@@ -11,10 +11,10 @@ from torch import Tensor
 class LinearProbe:
     r"""Multinomial logistic regression with L2, in fp64.
 
-    Minimises :math:`\frac1N \sum_i \mathrm{CE}(W x_i + b, y_i) +
+    Minimizes :math:`\frac1N \sum_i \mathrm{CE}(W x_i + b, y_i) +
     \frac\lambda2 (\|W\|^2 + \|b\|^2)` by full-batch L-BFGS with a line
     search. With :math:`\lambda > 0` the optimum is unique, and nothing is
-    random. The bias is regularised, as in "Self-Masking Networks for
+    random. The bias is regularized, as in "Self-Masking Networks for
     Unsupervised Adaptation" (Warmerdam et al., GCPR 2024).
 
     Args:
@@ -25,7 +25,7 @@ class LinearProbe:
             Defaults to 1e-6.
         standardize (bool): Subtract the mean of each feature and divide by
             its standard deviation before (features that do not change are
-            only centred); it is folded back into W and b. Changes what L2
+            only centered); it is folded back into W and b. Changes what L2
             means. Defaults to False.
 
     Raises:
@@ -36,7 +36,7 @@ class LinearProbe:
         bias (Tensor): b, fp64 :math:`(C,)`.
         converged (bool): Whether the tolerance was reached.
         iterations (int): Of L-BFGS that it took.
-        loss (float): What is minimised, at the end.
+        loss (float): What is minimized, at the end.
     """
 
     def __init__(

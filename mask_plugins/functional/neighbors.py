@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Exact nearest neighbours in bounded memory."""
+"""Exact nearest neighbors in bounded memory."""
 
 from typing import Optional, Tuple
 
@@ -11,7 +11,7 @@ METRICS = ('cosine', 'dot', 'euclidean')
 
 
 @torch.no_grad()
-def top_k_neighbours(
+def top_k_neighbors(
     query: Tensor,
     gallery: Tensor,
     k: int,
@@ -26,13 +26,13 @@ def top_k_neighbours(
     block of ``chunk`` x ``gallery_chunk`` at a time, so that memory does not
     grow with :math:`Q N`. Of equal similarities the lower index comes first.
     A zero row has cosine 0 with everything. A row with a value that is not
-    finite is nobody's neighbour: its similarity with everything is -inf (its
+    finite is nobody's neighbor: its similarity with everything is -inf (its
     distance inf), which ranks it last, and so is that of a query's.
 
     Args:
         query (Tensor): :math:`(Q, D)`.
         gallery (Tensor): :math:`(N, D)`, on the same device.
-        k (int): Neighbours of each query, in [1, N], or in [1, N - 1] with
+        k (int): Neighbors of each query, in [1, N], or in [1, N - 1] with
             ``exclude``.
         metric (str): ``'cosine'`` or ``'dot'``, the highest first, or
             ``'euclidean'``, the shortest distance first (from differences,

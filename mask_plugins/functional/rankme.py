@@ -64,7 +64,7 @@ def effective_rank(singular_values: Tensor, eps: float = 1e-7) -> float:
     r"""Exponential of the entropy of singular values.
 
     :math:`\exp(-\sum_k p_k \log p_k)` with
-    :math:`p_k = \sigma_k / \|\sigma\|_1 + \epsilon`, not normalised again, as
+    :math:`p_k = \sigma_k / \|\sigma\|_1 + \epsilon`, not normalized again, as
     in the paper; so the result can be above the rank by about :math:`16
     K \epsilon` of it.
 

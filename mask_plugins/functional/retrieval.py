@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How well do images find others of their class?
 
-Every measure is a function of ``hits`` (does the neighbour at this rank have
+Every measure is a function of ``hits`` (does the neighbor at this rank have
 the query's class?) and ``relevant`` (how many such there are), so it is the
 same whatever has ranked them.
 """
@@ -11,12 +11,12 @@ from typing import Dict, Iterator, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from .neighbors import top_k_neighbours
+from .neighbors import top_k_neighbors
 
 MEASURES = (
     'recall', 'r_precision', 'map_at_r', 'map', 'precision', 'authors_map'
 )  # fmt: skip
-# So many neighbours (value and index) are held at a time: 768 MiB.
+# So many neighbors (value and index) are held at a time: 768 MiB.
 HELD = 2**26
 
 
@@ -133,11 +133,11 @@ def evaluate_retrieval(
 
     Without a gallery every image is sought among all others: it is excluded
     by its index, so a copy of it under another index is an ordinary
-    neighbour. Equal similarities rank by index. A query whose class has no
+    neighbor. Equal similarities rank by index. A query whose class has no
     other image counts nowhere; ``queries`` says how many count.
 
     Memory beside the embeddings is a block of ``chunk`` x 16,384 similarities
-    and the neighbours of at most ``chunk`` queries: as many as the largest
+    and the neighbors of at most ``chunk`` queries: as many as the largest
     class has images (or the largest k), all of the gallery for ``map``.
 
     Args:
@@ -176,7 +176,7 @@ def evaluate_retrieval(
     k = most if 'map' in measures else min(needed, most)
     totals: Dict[str, float] = {}
     for rows in _blocks(sought, min(chunk, max(1, HELD // k))):
-        _, found = top_k_neighbours(
+        _, found = top_k_neighbors(
             query[rows],
             gallery,
             k,

@@ -30,7 +30,7 @@ class Seeds(NamedTuple):
 def derive_seeds(seed: int, stream: int, *position: int) -> Seeds:
     """Seeds that depend on all arguments and on nothing else.
 
-    They are a BLAKE2 hash of the arguments: neighbouring positions give
+    They are a BLAKE2 hash of the arguments: neighboring positions give
     unrelated streams, unlike ``seed + rank + epoch``, where different places
     share a stream. numpy's ``SeedSequence`` would do too, but takes ten times
     as long, which shows when every sample is seeded.
@@ -60,13 +60,13 @@ def derive_seeds(seed: int, stream: int, *position: int) -> Seeds:
 def seed_generators(seeds: Seeds, cuda: bool = False) -> None:
     """Seed the global generators of :mod:`random`, numpy and torch.
 
-    ``torch.manual_seed`` is avoided: without an initialised CUDA it formats
+    ``torch.manual_seed`` is avoided: without an initialized CUDA it formats
     a stack trace at each call, which is far too slow for every sample.
 
     Args:
         seeds (Seeds): From :func:`derive_seeds`.
         cuda (bool): Seed the current CUDA device too, where CUDA has been
-            initialised. Data workers must not. Defaults to False.
+            initialized. Data workers must not. Defaults to False.
     """
     random.seed(seeds.python)
     np.random.seed(seeds.numpy)

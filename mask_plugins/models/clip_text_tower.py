@@ -85,7 +85,7 @@ class CLIPTextTower(nn.Module):
         return tower.eval()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Embeddings of texts, (N, L) -> (N, D), not normalised.
+        """Embeddings of texts, (N, L) -> (N, D), not normalized.
 
         Args:
             tokens (Tensor): Ids, padded behind the end token, which has the
@@ -125,7 +125,7 @@ def read_tokenizer(path: str):
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ImportError(
-            'texts are tokenised by the library tokenizers: '
+            'texts are tokenized by the library tokenizers: '
             'pip install tokenizers'
         ) from error
     try:
@@ -165,7 +165,7 @@ def embed_classes(
             Networks, ``'This is a photo of a {label}'``.
 
     Returns:
-        Tensor: (C, D), not normalised.
+        Tensor: (C, D), not normalized.
 
     Raises:
         ValueError: If the prompt has no ``{label}``, there are no classes, or

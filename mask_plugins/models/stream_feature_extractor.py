@@ -61,7 +61,7 @@ class StreamFeatureExtractor(BaseModel):
         """Features of one frame of each stream.
 
         Args:
-            frames (Tensor): :math:`(B, C, H, W)`, normalised.
+            frames (Tensor): :math:`(B, C, H, W)`, normalized.
             streams (Sequence[str]): B different names; a new one begins with
                 a frame that is computed in full.
 

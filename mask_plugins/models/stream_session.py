@@ -15,7 +15,7 @@ class StreamSession:
     """Keep one state per stream and bind those of a batch.
 
     Streams may join, leave and change places in the batch; each is
-    independent of its neighbours.
+    independent of its neighbors.
 
     Args:
         network (nn.Module): With gated layers.

@@ -19,7 +19,7 @@ from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
 from mask_plugins.engine.checkpoint.run_state import DONE
 from mask_plugins.utils.progress import track
 
-from . import screen, slurm_client
+from . import slurm_client, tables
 from .grid import read_spec
 from .local_runner import LocalRunner
 from .manifest import (
@@ -70,10 +70,10 @@ def plan(args: argparse.Namespace, tools: Tools) -> int:
         )
         write_manifest(manifest)
     path = write_script(manifest, tools.text())
-    _show(screen.plan_table(manifest))
+    _show(tables.plan_table(manifest))
     with open(path, encoding='utf-8') as file:
         print(file.read())
-    print(f'{screen.size_line(manifest)}; nothing is submitted yet')
+    print(f'{tables.size_line(manifest)}; nothing is submitted yet')
     print(f'wrote {osp.join(manifest.folder, MANIFEST)}')
     print(f'wrote {path}')
     return 0
@@ -138,7 +138,7 @@ def status(args: argparse.Namespace, tools: Tools) -> int:
     def look() -> Tuple[bool, Group]:
         found = sweep_status(manifest, metric)
         return any(one.active for one in found), Group(
-            screen.status_table(found, metric.key), screen.summary_line(found)
+            tables.status_table(found, metric.key), tables.summary_line(found)
         )
 
     active, text = look()

@@ -32,7 +32,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> 'Spread':
-        """Summarise ``values``."""
+        """Summarize ``values``."""
         quantiles = torch.tensor([0.5, 0.25, 0.75], dtype=torch.float64)
         found = torch.tensor(values, dtype=torch.float64).quantile(quantiles)
         return cls(*found.tolist())

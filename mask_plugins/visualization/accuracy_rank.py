@@ -15,7 +15,7 @@ def draw_accuracy_rank(
     accuracy: str = 'top-1 accuracy [%]',
     rank: str = 'RankMe',
 ) -> Figure:
-    """Draw where runs end: each a point, groups by colour and marker.
+    """Draw where runs end: each a point, groups by color and marker.
 
     Args:
         groups (Sequence[Mapping]): ``name``, and arrays ``rank`` and

@@ -13,14 +13,14 @@ LISTED = 16  # classes with an entry in the legend
 
 @styled
 def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
-    """A point per image, coloured by class.
+    """A point per image, colored by class.
 
     Args:
         record (Mapping): ``points`` (N, 2), ``labels`` (N,), ``classes``
             (names), ``axes`` (what they are called) and ``title``.
 
     Returns:
-        Figure: With more than 16 classes there is no legend, and colours
+        Figure: With more than 16 classes there is no legend, and colors
         repeat with other markers.
     """
     points = np.asarray(record['points'])

@@ -14,7 +14,7 @@ FORMATS = ('png', 'pdf')
 KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
 DROP_RATIO_LABEL = r'drop ratio $d$'
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# Okabe and Ito's colors, which color-blind readers can tell apart.
 COLORS = (
     '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
     '#000000', '#999933',
@@ -91,7 +91,7 @@ def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
 
 
 def color_of(index: int) -> str:
-    """Colour of run number ``index``."""
+    """Color of run number ``index``."""
     return COLORS[index % len(COLORS)]
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from .figure import color_of, marker_of, new_figure, styled
 from .mask_density import ROW_HEIGHT, short_names
 
-# More lines per layer than there are colours cannot be told apart.
+# More lines per layer than there are colors cannot be told apart.
 MOST_PAIRS = 6
 INDICES = dict(kept='kept', removed='removed')
 

@@ -20,7 +20,7 @@ def draw_patch_distribution(data: Mapping[str, Any]) -> Figure:
 
     Returns:
         Figure: One map per ratio above 0 (at 0 all are kept), in % of the
-        images, on one colour scale.
+        images, on one color scale.
     """
     pairs = list(zip(data['drop_ratios'], data['counts']))
     pairs = [pair for pair in pairs if pair[0] > 0] or pairs

@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 
 
 def to_picture(record: Record, index: int) -> np.ndarray:
-    """Undo the normalisation of an image.
+    """Undo the normalization of an image.
 
     Args:
         record (Mapping): The content of ``image_patches.json``. Without

@@ -28,7 +28,7 @@ def draw_retrieval_sheet(
 
     Returns:
         Figure: Frames are green for the query's class, orange for another,
-        grey where a class is not known.
+        gray where a class is not known.
     """
     columns = 1 + max(len(record['results']) for record in records)
     size, rows = 1.25, len(records)
@@ -37,29 +37,29 @@ def draw_retrieval_sheet(
     for row, record in zip(panels, records):
         _draw(row[0], picture(record), 'black', record['class'] or 'query')
         for axes, result in zip(row[1:], record['results']):
-            colour = {True: HIT, False: MISS, None: UNKNOWN}[result['hit']]
+            color = {True: HIT, False: MISS, None: UNKNOWN}[result['hit']]
             name = result['class']
             text = f'{result["similarity"]:.2f}'
             text = f'{text} {name}' if name else text
-            _draw(axes, picture(result), colour, text)
+            _draw(axes, picture(result), color, text)
         for axes in row[1 + len(record['results']) :]:
             axes.set_axis_off()
     figure.supxlabel(
         'first column: query; then the nearest by cosine. Green: same class, '
-        'orange: another, grey: not known',
+        'orange: another, gray: not known',
         fontsize=8,
     )
     return figure
 
 
-def _draw(axes: Axes, image: np.ndarray, colour: str, text: str) -> None:
+def _draw(axes: Axes, image: np.ndarray, color: str, text: str) -> None:
     axes.imshow(
         image, interpolation='nearest' if image.shape[1] < 128 else None
     )
     axes.set_title(
         textwrap.shorten(text, 20, placeholder='…'),
         fontsize=7.5,
-        color=colour,
+        color=color,
         pad=3,
     )
     axes.grid(False)
@@ -67,5 +67,5 @@ def _draw(axes: Axes, image: np.ndarray, colour: str, text: str) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(True)
-        spine.set_color(colour)
+        spine.set_color(color)
         spine.set_linewidth(2.5)

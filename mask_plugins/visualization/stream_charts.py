@@ -124,7 +124,7 @@ def draw_frontier(
         axes (Axes): Where to draw.
         curves (Mapping): Name of a curve to its rows, as in
             :func:`draw_skip_sweep`.
-        first (int): Colour of the first curve. Defaults to 0.
+        first (int): Color of the first curve. Defaults to 0.
     """
     for number, (name, rows) in enumerate(curves.items(), first):
         rows = sorted(rows, key=lambda row: row['error_mean'])

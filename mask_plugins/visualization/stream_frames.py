@@ -128,12 +128,12 @@ def _strip(
         )
         top = 1.1 * largest or 1.0
     area[-1] = 70
-    for key, colour in lines:
+    for key, color in lines:
         x = np.arange(len(records)) * (width - 1) / max(1, span - 1)
         share = np.nan_to_num(values[key] / top).clip(0, 1)
         y = (height - 4) - share * (height - 22)
         points = np.stack([x, y], axis=1).round().astype(np.int32)
-        cv2.polylines(area, [points], False, colour, 1, cv2.LINE_AA)
+        cv2.polylines(area, [points], False, color, 1, cv2.LINE_AA)
     _put(area, f'{title}  (top {top:.3g})', (8, 14), TEXT, 0.4)
 
 
@@ -141,12 +141,12 @@ def _put(
     canvas: np.ndarray,
     text: str,
     at: Tuple[int, int],
-    colour: Tuple[int, int, int],
+    color: Tuple[int, int, int],
     scale: float,
 ) -> None:
     import cv2
 
     cv2.putText(
-        canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1,
+        canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1,
         cv2.LINE_AA,
     )  # fmt: skip

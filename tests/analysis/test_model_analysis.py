@@ -253,7 +253,7 @@ def test_collected_patches(backbone, tmp_path):
             logits = model(images, mode='tensor')
         assert np.allclose(record['logits'][number], logits.numpy())
     assert np.allclose(record['images'], images.numpy(), atol=1e-4)
-    assert patch_images.normalisation(model)['mean'] == pytest.approx(
+    assert patch_images.normalization(model)['mean'] == pytest.approx(
         [77.8] * 3
     )
 

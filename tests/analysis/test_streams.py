@@ -12,7 +12,7 @@ from mask_plugins.analysis.streams.frame_source import FrameSource, to_input
 from mask_plugins.analysis.streams.stream_comparison import (
     StreamComparison,
     relative_error,
-    summarise_stream,
+    summarize_stream,
 )
 from mask_plugins.analysis.streams.video_writer import VideoWriter
 
@@ -102,7 +102,7 @@ def test_a_failed_video_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_input_is_normalised_and_channels_last():
+def test_input_is_normalized_and_channels_last():
     frame = np.random.default_rng(0).integers(0, 256, (32, 40, 3))
     image = to_input(frame.astype(np.uint8))
     assert image.shape == (1, 3, 32, 40)
@@ -130,7 +130,7 @@ def test_records_and_their_summary():
     records = list(comparison.run([torch.rand(1, 2, 4, 4)] * 4))
     assert calls[:4] == ['gated', 'dense', 'dense', 'gated']
     assert [r['frame'] for r in records] == [0, 1, 2, 3]
-    summary = summarise_stream(records)
+    summary = summarize_stream(records)
     assert summary['frames'] == 3
     assert summary['error_mean'] == pytest.approx(0.1, rel=1e-4)
     assert summary['skip_ratio'] == 0.25
@@ -139,7 +139,7 @@ def test_records_and_their_summary():
     gated = sum(r['gated_ms'] for r in records[1:])
     assert summary['speed_up'] == pytest.approx(dense / gated)
     with pytest.raises(ValueError, match='at least one frame'):
-        summarise_stream([])
+        summarize_stream([])
 
 
 def test_relative_error_of_zeros():

@@ -195,11 +195,11 @@ def test_pipelines(dataset, tmp_path):
     ]
     packed = [Compose(p)(copy.deepcopy(sample)) for p in pipelines]
     assert all(p['inputs'].shape == (3, 224, 224) for p in packed)
-    # from the first to the last step an image keeps its order of colours
-    colour = np.zeros_like(pixels) + np.uint8([10, 120, 240])
-    Image.fromarray(colour).save(path)
+    # from the first to the last step an image keeps its order of colors
+    color = np.zeros_like(pixels) + np.uint8([10, 120, 240])
+    Image.fromarray(color).save(path)
     order = [10, 120, 240] if dataset == 'cifar10' else [240, 120, 10]
-    plain = Compose(cfg.test_pipeline)(dict(sample, img=colour))['inputs']
+    plain = Compose(cfg.test_pipeline)(dict(sample, img=color))['inputs']
     assert plain[:, 0, 0].tolist() == order
     assert cfg.data_preprocessor.to_rgb == (dataset != 'cifar10')
     # what a probe learns from is what it is tested on

@@ -110,12 +110,12 @@ def test_packed_clips_pass_collate_and_preprocessor():
     assert sample['inputs'].dtype == torch.uint8
     assert sample['data_samples'].gt_change.shape == (6, 32, 32)
     assert sample['data_samples'].stream == 'train/1'
-    normalise = ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3)
+    normalize = ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3)
     expected = (sample['inputs'].float() - 128) / 64
     for collate in (pseudo_collate, default_collate):
         loader = DataLoader(data, batch_size=2, collate_fn=collate)
         batch = next(iter(loader))
-        out = normalise(
+        out = normalize(
             dict(batch, data_samples=batch['data_samples'])
             if collate is pseudo_collate
             else dict(inputs=batch['inputs'])
@@ -160,7 +160,7 @@ def test_pack_refuses_an_image():
 
 # --------------------------------------------------------------------- videos
 def write_video(path, frames, size=(48, 32)):
-    """Frame n is a plain grey of 10 n."""
+    """Frame n is a plain gray of 10 n."""
     writer = cv2.VideoWriter(
         str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, size
     )

@@ -141,7 +141,7 @@ def test_soft_masks_and_their_weights():
     assert groups['backbone.0.weight']['role'] == 'weights'
 
 
-def test_a_shared_mask_is_optimised_once():
+def test_a_shared_mask_is_optimized_once():
     model = nn.ModuleDict(dict(a=nn.Linear(3, 3), b=nn.Linear(3, 3)))
     model['b'].weight = model['a'].weight
     mask_parameters(model, [('*.weight', 'mask'), ('*', 'freeze')], SCORES)

@@ -10,8 +10,8 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MessageHub
 
 from mask_plugins.core.weights import mask_report, named_masks
+from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
-from mask_plugins.engine.hooks.mask_watch import MaskWatch
 from mask_plugins.evaluation.metrics import MaskDensity
 
 from .masked_toys import Hidden, Past, Soft

@@ -126,7 +126,7 @@ def test_state_dict_keeps_versions_and_order():
     assert loaded['state_dict']._metadata == state._metadata
 
 
-class Colour(enum.IntEnum):
+class Color(enum.IntEnum):
     RED = 1
 
 
@@ -137,11 +137,11 @@ def test_what_cannot_be_plain_is_named_and_left_out():
     checkpoint = dict(
         a=dict(f=lambda: 0, keep=1),
         b=[object(), 2],
-        c=Colour.RED,
+        c=Color.RED,
         d=np.array([object()]),
         e=cycle,
         f=Point(1, 2),
-        g={Colour.RED: 1},
+        g={Color.RED: 1},
         h={np.int64(3): 'x'},
     )
     loaded, dropped = round_trip(checkpoint)
@@ -151,7 +151,7 @@ def test_what_cannot_be_plain_is_named_and_left_out():
         'c',
         'd',
         'e.0',
-        f'g.{Colour.RED}',
+        f'g.{Color.RED}',
     ]
     assert loaded == dict(
         a=dict(keep=1), b=[None, 2], e=[None], f=(1, 2), g={}, h={3: 'x'}

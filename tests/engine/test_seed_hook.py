@@ -15,7 +15,7 @@ from torch.utils.data import (
 
 from mask_plugins.datasets.transforms import SeedSample
 from mask_plugins.engine.hooks import SeedHook
-from mask_plugins.engine.randomness.pass_iterator import PassIterator
+from mask_plugins.engine.randomness.resumable_iterator import PassIterator
 
 from .test_safe_checkpoint_hook import Messages
 from .toys import ToyDataset, build_runner

@@ -44,7 +44,7 @@ def test_the_pull_does_not_depend_on_the_parameter():
 
 
 @pytest.mark.parametrize('momentum', [0.0, 0.9])
-def test_maximising_keeps_the_pull_downwards(momentum):
+def test_maximizing_keeps_the_pull_downwards(momentum):
     p = nn.Parameter(torch.zeros(1))
     optimizer = SGDConstantDecay(
         [p], lr=1.0, weight_decay=0.25, momentum=momentum, maximize=True

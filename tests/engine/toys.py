@@ -21,7 +21,7 @@ class ToyDataset(BaseDataset):
     """12 samples: x = index, y = 2 * index."""
 
     def __init__(self, **kwargs):
-        # To serialise collects garbage, which takes longer than a run.
+        # To serialize collects garbage, which takes longer than a run.
         super().__init__(serialize_data=False, **kwargs)
 
     def load_data_list(self):

@@ -56,7 +56,7 @@ def test_finite_for_any_logits(dtype):
         assert logits.grad.isfinite().all()
 
 
-def test_embedding_on_its_centre():
+def test_embedding_on_its_center():
     """In fp32 the radicand would be negative; the gradient stays finite."""
     x = unit_rows(torch.randn(50, 4096)).requires_grad_()
     distances = center_distances(x, x.detach())

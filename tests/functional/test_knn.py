@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""The vote of the nearest neighbours."""
+"""The vote of the nearest neighbors."""
 
 import pytest
 import torch

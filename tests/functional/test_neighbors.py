@@ -1,11 +1,11 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Exact neighbours: every block size finds what a full sort finds."""
+"""Exact neighbors: every block size finds what a full sort finds."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mask_plugins.functional.neighbors import top_k_neighbours
+from mask_plugins.functional.neighbors import top_k_neighbors
 
 
 def full_sort(query, gallery, k, metric):
@@ -30,7 +30,7 @@ def rows(count, dims=6, seed=0):
 @pytest.mark.parametrize('k', [1, 5, 40])
 def test_equals_a_full_sort(metric, chunks, k):
     query, gallery = rows(9), rows(40, seed=1)
-    values, indices = top_k_neighbours(query, gallery, k, metric, *chunks)
+    values, indices = top_k_neighbors(query, gallery, k, metric, *chunks)
     expected, where = full_sort(query, gallery, k, metric)
     assert torch.equal(indices, where)
     assert torch.allclose(values, expected, atol=1e-12)
@@ -41,7 +41,7 @@ def test_equals_a_full_sort(metric, chunks, k):
 def test_of_equals_the_lower_index_comes_first(gallery_chunk, k):
     gallery = torch.tensor([[2.0], [1.0], [2.0], [1.0], [3.0], [1.0]] * 2)
     query = torch.ones(2, 1)
-    _, indices = top_k_neighbours(
+    _, indices = top_k_neighbors(
         query, gallery, k, 'dot', gallery_chunk=gallery_chunk
     )
     expected = [4, 10, 0, 2, 6, 8, 1, 3, 5, 7, 9, 11][:k]
@@ -50,27 +50,27 @@ def test_of_equals_the_lower_index_comes_first(gallery_chunk, k):
 
 def test_own_row_is_excluded_by_index_not_by_value():
     gallery = rows(20)
-    gallery[7] = gallery[3]  # a twin, which is a neighbour like any other
+    gallery[7] = gallery[3]  # a twin, which is a neighbor like any other
     own = torch.arange(20)
-    _, indices = top_k_neighbours(
+    _, indices = top_k_neighbors(
         gallery, gallery, 19, 'euclidean', 4, 6, exclude=own
     )
     assert not (indices == own[:, None]).any()
     assert indices[3, 0] == 7
     assert indices[7, 0] == 3
     own[0] = -1
-    _, indices = top_k_neighbours(gallery, gallery, 1, exclude=own)
+    _, indices = top_k_neighbors(gallery, gallery, 1, exclude=own)
     assert indices[0, 0] == 0
     assert indices[1, 0] != 1
 
 
-def test_what_is_not_finite_is_nobodys_neighbour():
+def test_what_is_not_finite_is_nobodys_neighbor():
     gallery, query = rows(6).float(), rows(3, seed=1).float()
     gallery[1, 2] = float('nan')
     gallery[4, 0] = float('inf')
     query[2, 0] = float('nan')
     for metric, last in (('dot', -torch.inf), ('euclidean', torch.inf)):
-        values, indices = top_k_neighbours(query, gallery, 6, metric, 2, 4)
+        values, indices = top_k_neighbors(query, gallery, 6, metric, 2, 4)
         assert indices[:2, 4:].tolist() == [[1, 4]] * 2
         assert (values[:2, 4:] == last).all()
         assert (values[2] == last).all()
@@ -78,26 +78,26 @@ def test_what_is_not_finite_is_nobodys_neighbour():
         assert indices[2].tolist() == list(range(6))
     # Excluded ones are never found, not even after those.
     own = torch.tensor([0, 0, 0])
-    _, indices = top_k_neighbours(query, gallery, 5, exclude=own)
+    _, indices = top_k_neighbors(query, gallery, 5, exclude=own)
     assert not (indices == 0).any()
 
 
 def test_zero_rows_and_low_precision():
     gallery = torch.tensor([[0.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
-    values, indices = top_k_neighbours(
+    values, indices = top_k_neighbors(
         gallery[2:].bfloat16(), gallery.bfloat16(), 3
     )
     assert indices.tolist() == [[2, 0, 1]]
     assert values.dtype == torch.float32
     assert values.tolist() == [[1.0, 0.0, -1.0]]
     with torch.autocast('cpu', torch.bfloat16):
-        values, _ = top_k_neighbours(rows(4).float(), rows(9).float(), 3)
-    expected, _ = top_k_neighbours(rows(4).float(), rows(9).float(), 3)
+        values, _ = top_k_neighbors(rows(4).float(), rows(9).float(), 3)
+    expected, _ = top_k_neighbors(rows(4).float(), rows(9).float(), 3)
     assert torch.equal(values, expected)
 
 
 def test_no_query():
-    values, indices = top_k_neighbours(rows(0), rows(5), 2)
+    values, indices = top_k_neighbors(rows(0), rows(5), 2)
     assert values.shape == indices.shape == (0, 2)
 
 
@@ -118,4 +118,4 @@ def test_no_query():
 def test_bad_input(change, message):
     arguments = dict(query=rows(3), gallery=rows(5), k=2)
     with pytest.raises(ValueError, match=message):
-        top_k_neighbours(**{**arguments, **change})
+        top_k_neighbors(**{**arguments, **change})

@@ -96,7 +96,7 @@ def test_equal_similarities_rank_by_index():
     assert found['recall@2'] == 75
 
 
-def test_a_copy_under_another_index_is_a_neighbour():
+def test_a_copy_under_another_index_is_a_neighbor():
     feats = torch.eye(4).repeat_interleave(2, dim=0)
     labels = torch.arange(4).repeat_interleave(2)
     assert evaluate_retrieval(feats, labels)['map_at_r'] == 100

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""How golden values of features are compared: their rank, their neighbours."""
+"""How golden values of features are compared: their rank, their neighbors."""
 
 import torch
 import torch.nn.functional as F
@@ -30,12 +30,12 @@ def check_rank(case):
     close(effective_rank(factor.singular_values()), case['paper_float64'])
 
 
-def neighbours():
+def neighbors():
     for _, case in values.matching('self_masking', 'knn_predict'):
         yield case
 
 
-def check_neighbours(case):
+def check_neighbors(case):
     bank = F.normalize(fill((12, 4), 0.61, 0.3))
     query = F.normalize(fill((5, 4), 0.83, 1.1))
     labels = torch.arange(12) % 3
@@ -58,5 +58,5 @@ def check_neighbours(case):
 PERTURBATIONS = {
     'rank': (check_rank, ranks, bump('paper_float64')),
     'rank of rows of length 1': (check_rank, ranks, bump('rownorm_float64')),
-    'neighbours': (check_neighbours, neighbours, bump('pred_order', 0, 0)),
+    'neighbors': (check_neighbors, neighbors, bump('pred_order', 0, 0)),
 }

@@ -119,7 +119,7 @@ def check_ranking(found):
     for source, key, name in (
         (found, 'recall', 'recall'),
         (found, 'precision', 'precision'),
-        (found, 'mAP_ref(hits-in-k normaliser)', 'authors_map'),
+        (found, 'mAP_ref(hits-in-k normalizer)', 'authors_map'),
         (standard, 'recall', 'recall'),
     ):
         for k, expected in source[key].items():

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Rank and neighbours of features against the values of the authors' code."""
+"""Rank and neighbors of features against the values of the authors' code."""
 
 import math
 
@@ -21,5 +21,5 @@ def test_rankme_of_a_zero_row():
 
 
 def test_knn_predict():
-    for case in checks.neighbours():
-        checks.check_neighbours(case)
+    for case in checks.neighbors():
+        checks.check_neighbors(case)

@@ -65,7 +65,7 @@ def test_mask_counts(case):
     checks.check_packed(case)
 
 
-# -------------------------------------------------------------- behaviours
+# -------------------------------------------------------------- behaviors
 THRESHOLD = dict(k=0, scale=True, criterion='threshold', shell_mode='copy')
 X = checks.fill((4, 2, 5, 5), 0.37, 0.1)
 
@@ -246,7 +246,7 @@ def a_slot_is_a_label():
     assert count == 54 + 3
 
 
-BEHAVIOURS = {
+BEHAVIORS = {
     'aliases: masked_params.data is self.data': nothing_is_copied,
     'data registered as nn.Parameter': nothing_is_copied,
     'loading data.* changes forward': base_weights_of_a_checkpoint_count,
@@ -275,13 +275,13 @@ BEHAVIOURS = {
 }
 
 
-def recorded_behaviours():
+def recorded_behaviors():
     for _, case in values.matching(checks.FILE, 'behaviours'):
         yield from case
 
 
-@pytest.mark.parametrize('name', recorded_behaviours())
-def test_behaviour(name):
+@pytest.mark.parametrize('name', recorded_behaviors())
+def test_behavior(name):
     """What ours does in its place."""
-    assert name in BEHAVIOURS, f'behaviours has one unknown here: {name}'
-    BEHAVIOURS[name]()
+    assert name in BEHAVIORS, f'behaviors has one unknown here: {name}'
+    BEHAVIORS[name]()

@@ -152,7 +152,7 @@ TABLE: Dict[str, Dict[str, Fate]] = {
         'mask_counts': test('test_self_masking.test_mask_counts'),
         'behaviours': non_goal(
             'most are bugs of the original',
-            'test_self_masking.test_behaviour',
+            'test_self_masking.test_behavior',
         ),
         'ensemble': CASCADE,
     },

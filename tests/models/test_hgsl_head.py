@@ -88,7 +88,7 @@ def test_alpha_only_grows_at_k_1():
     assert head.scale().item() == pytest.approx(10 / 1e-3)
 
 
-def test_l2_centres_stay_on_the_sphere():
+def test_l2_centers_stay_on_the_sphere():
     head = HardGlobalSoftminHead(5, 6, center_norm='l2')
     with torch.no_grad():
         head.weight.mul_(7)

@@ -87,7 +87,7 @@ def test_wrong_masks(mask, error, message):
 
 # ----------------------------------------------------------- initial weights
 class Net(BaseModule):
-    """Conv and linear, initialised by init_cfg."""
+    """Conv and linear, initialized by init_cfg."""
 
     def __init__(self, conv_cfg=None, init_cfg=None):
         super().__init__(init_cfg)

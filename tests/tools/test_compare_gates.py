@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mask_plugins.apis.model import build_model
-from mask_plugins.benchmarks.pass_labelled import dense_and_gated
+from mask_plugins.benchmarks.pass_labeled import dense_and_gated
 from mask_plugins.core.patches import StreamBinder
 from mask_plugins.engine.launching.run_config import load_config
 from mask_plugins.registry import MODELS
@@ -71,14 +71,14 @@ def test_compare_gates(trained, tmp_path, repo_root, capsys):
         tool.main([config, str(tmp_path / 'none.pth')])
 
 
-def test_labelled_benchmark(trained, tmp_path, repo_root):
+def test_labeled_benchmark(trained, tmp_path, repo_root):
     config, checkpoint = trained
-    tool = load_tool(repo_root, 'benchmarks', 'pass_labelled')
+    tool = load_tool(repo_root, 'benchmarks', 'pass_labeled')
     tool.main(
         [config, checkpoint, '--thresholds', '0', '0.1', '--clips', '2']
         + ['--out', str(tmp_path)]
     )
-    exact, loose = json.loads((tmp_path / 'pass_labelled.json').read_text())
+    exact, loose = json.loads((tmp_path / 'pass_labeled.json').read_text())
     assert exact['agreement'] == 100  # everything that changed is computed
     assert exact['frames'] == 8
     assert loose['skipped_patches'] >= exact['skipped_patches']
@@ -86,7 +86,7 @@ def test_labelled_benchmark(trained, tmp_path, repo_root):
 
 
 @pytest.mark.parametrize('place', ['block', 'conv'])
-def test_the_labelled_benchmark_keeps_the_gates_of_the_model(place):
+def test_the_labeled_benchmark_keeps_the_gates_of_the_model(place):
     options = dict(type='mask_plugins.GatedResNet', depth=18, place=place)
     rules = [dict(pattern='layer4.*', enabled=False)]
     backbone = MODELS.build(dict(options, rules=rules, reuse='input'))

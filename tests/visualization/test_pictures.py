@@ -65,7 +65,7 @@ def test_kept_patches_leaves_the_class_token_out():
     assert kept_patches(record(), 0, 0).all()
 
 
-def test_normalisation_and_channels_are_undone():
+def test_normalization_and_channels_are_undone():
     assert np.allclose(to_picture(record(), 1), 150 / 255)
     images = [[[[0.0]], [[1.0]], [[2.0]]]]
     content = record(images=images, channel_order='bgr')

@@ -101,7 +101,7 @@ def run(args):
     )
     speed = trials.dense_seconds / trial.cost
     print(
-        f'error {trial.error:.4f}, modelled speed-up of the gated layers '
+        f'error {trial.error:.4f}, modeled speed-up of the gated layers '
         f'{speed:.2f}, on the {len(every)} frames it was calibrated on'
     )
     result = dict(
@@ -110,7 +110,7 @@ def run(args):
         target_error=target,
         target_skip=args.target_skip,
         error=trial.error,
-        modelled_speed_up=speed,
+        modeled_speed_up=speed,
         layers={name: cost.as_dict() for name, cost in costs.items()},
         machine=machine('cpu'),
     )

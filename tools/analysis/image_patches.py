@@ -128,7 +128,7 @@ def collect(args):
         files=args.images,
         name=osp.splitext(osp.basename(args.config))[0],
         channel_order=data_loading.channel_order(cfg, bool(args.images)),
-        **patch_images.normalisation(model),
+        **patch_images.normalization(model),
     )
     return record
 

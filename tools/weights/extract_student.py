@@ -42,7 +42,7 @@ def main(argv=None):
 
 def run(args):
     """Read, choose, then write."""
-    from mask_plugins.analysis.weights.student import (
+    from mask_plugins.analysis.weights.extract_student import (
         extract_student,
         write_student,
     )

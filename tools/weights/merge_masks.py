@@ -40,7 +40,7 @@ def main(argv=None):
 
 def run(args):
     """Load, bake, then write."""
-    from mask_plugins.analysis.weights.mask_baking import (
+    from mask_plugins.analysis.weights.merge_checkpoint import (
         bake_checkpoint,
         write_baked,
     )

@@ -1,5 +1,5 @@
 # ImageNet-1k at 224 px with the augmentation of SimMIM's fine-tuning.
-# Its settings also name a colour jitter of 0.4, but timm turns jitter off
+# Its settings also name a color jitter of 0.4, but timm turns jitter off
 # where RandAugment is on, so no image ever saw it: there is none here.
 dataset_type = 'ImageNet'
 data_root = 'data/imagenet'

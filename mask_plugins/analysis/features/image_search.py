@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mask_plugins.apis.data import load_files
 from mask_plugins.apis.features import features_of
 from mask_plugins.apis.model_loading import preprocess
-from mask_plugins.functional.neighbors import top_k_neighbours
+from mask_plugins.functional.neighbors import top_k_neighbors
 from mask_plugins.utils.progress import track
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif',
@@ -156,7 +156,7 @@ def search(
     most = len(index.files) - int((exclude >= 0).any())
     if most < 1:
         raise ValueError('the index has no image but the query itself')
-    similar, found = top_k_neighbours(
+    similar, found = top_k_neighbors(
         query.embeddings, index.embeddings, min(top_k, most), exclude=exclude
     )
     records = []

@@ -153,7 +153,7 @@ def to_input(frame: np.ndarray, device: str = 'cpu') -> Tensor:
         device (str): Defaults to 'cpu'.
 
     Returns:
-        Tensor: :math:`(1, 3, H, W)`, fp32, channels_last, normalised by mean
+        Tensor: :math:`(1, 3, H, W)`, fp32, channels_last, normalized by mean
         and standard deviation of ImageNet.
     """
     image = torch.from_numpy(frame).to(device).float()

@@ -161,7 +161,7 @@ class ClipTrials:
         self._seen: Dict[Tuple, Trial] = {}
 
     def __call__(self, thresholds: Thresholds) -> Trial:
-        """Mean error, modelled seconds per frame, skip ratios by layer."""
+        """Mean error, modeled seconds per frame, skip ratios by layer."""
         key = tuple(sorted(thresholds.items()))
         if key not in self._seen:
             self._seen[key] = self._run(thresholds)
@@ -285,7 +285,7 @@ def calibrate(
     def say(trial: Trial) -> None:
         if trials.count % 10 == 0:
             log(
-                f'{trials.count} trials: error {trial.error:.4f}, modelled '
+                f'{trials.count} trials: error {trial.error:.4f}, modeled '
                 f'speed-up {trials.dense_seconds / trial.cost:.2f}'
             )
 

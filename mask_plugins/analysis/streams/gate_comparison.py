@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Gates compared at equal skip ratios on labelled clips."""
+"""Gates compared at equal skip ratios on labeled clips."""
 
 import copy
 from typing import Dict, List, Sequence, Tuple
@@ -23,7 +23,7 @@ STEPS = 12
 
 
 def load_clips(model: nn.Module, dataset) -> Tuple[Tensor, Tensor]:
-    """All clips of a data set, normalised, and their labels.
+    """All clips of a data set, normalized, and their labels.
 
     Args:
         model (nn.Module): With a data preprocessor.

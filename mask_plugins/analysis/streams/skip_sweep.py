@@ -7,7 +7,7 @@ from mask_plugins.utils.progress import track
 
 from .cli import Setup
 from .frame_source import to_input
-from .stream_comparison import StreamComparison, summarise_stream
+from .stream_comparison import StreamComparison, summarize_stream
 from .stream_model import last_feature
 
 
@@ -23,7 +23,7 @@ def sweep_thresholds(
             False.
 
     Returns:
-        list[dict]: Of :func:`summarise_stream`, with ``threshold`` (None for
+        list[dict]: Of :func:`summarize_stream`, with ``threshold`` (None for
         the gates as they are) and ``name``.
 
     Raises:
@@ -47,6 +47,6 @@ def sweep_thresholds(
         name = 'per layer' if threshold is None else f'{threshold:g}'
         frames = track(setup.frames, f'threshold {name}, frames')
         records = list(comparison.run(map(to_input, frames)))
-        summary = summarise_stream(records)
+        summary = summarize_stream(records)
         rows.append(dict(summary, threshold=threshold, name=name))
     return rows

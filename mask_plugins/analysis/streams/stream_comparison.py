@@ -94,7 +94,7 @@ class StreamComparison:
             yield self.step(image)
 
 
-def summarise_stream(
+def summarize_stream(
     records: List[Mapping[str, float]], warmup: int = 1
 ) -> Dict[str, float]:
     """What the records of a stream say on average.

@@ -27,7 +27,7 @@ def collect_patches(
         drop_ratios (Sequence[float]): Shares of tokens dropped.
 
     Returns:
-        dict: ``drop_ratios``; ``images``, normalised; ``targets``;
+        dict: ``drop_ratios``; ``images``, normalized; ``targets``;
         ``kept_patches``, per ratio the pair (image, token) of index lists,
         token 0 being the class token; ``logits``, per ratio and image;
         ``grid`` (rows, columns); ``num_prefix_tokens``; ``scorer``.
@@ -67,8 +67,8 @@ def class_to_idx(names: Optional[Sequence[str]]) -> Dict[str, int]:
     return numbers
 
 
-def normalisation(model: nn.Module) -> Dict[str, List[float]]:
-    """Mean and standard deviation by which images were normalised."""
+def normalization(model: nn.Module) -> Dict[str, List[float]]:
+    """Mean and standard deviation by which images were normalized."""
     preprocessor = model.data_preprocessor
     if getattr(preprocessor, '_enable_normalize', False):
         return dict(
@@ -79,6 +79,6 @@ def normalisation(model: nn.Module) -> Dict[str, List[float]]:
 
 
 def _rounded(images: Tensor) -> List:
-    """Four digits: half a grey level is 8e-3."""
+    """Four digits: half a gray level is 8e-3."""
     images = images.double().cpu().numpy().round(4)
     return images.tolist()

@@ -10,7 +10,7 @@ from .. import cli
 if TYPE_CHECKING:  # torch, which `--help` does not need
     from mask_plugins.core.weights import MaskReport
 
-    from .mask_baking import Baked
+    from .merge_checkpoint import Baked
 
 CHECKPOINTS = ('.pth', '.safetensors')
 

@@ -26,7 +26,6 @@ Shapes: B frames (one per stream), C channels, H and W of a map,
 from .apply_gates import apply_gates, gate_module, remove_gates
 from .binder import StreamBinder, bind_streams, gated_layers
 from .chain import Chain
-from .change import map_scale, patch_change, pool_windows
 from .clip_state import ClipState
 from .gated_block import GatedBlockMixin, is_residual_block
 from .gated_conv import GatedConv2d, GatedConvMixin
@@ -47,6 +46,7 @@ from .gates import (
 from .layer_stats import LayerStats
 from .mask_gate import MaskGate
 from .mask_mode import MaskMode, compose, upsample_patches
+from .patch_difference import map_scale, patch_change, pool_windows
 from .running_mode import (
     RunningMode,
     check_running_mode,

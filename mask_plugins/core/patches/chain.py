@@ -23,12 +23,12 @@ class Chain:
     """Operations on tiles: one gather, all of them, one scatter; or each.
 
     The maps between the operations may exist on tiles alone, where each tile
-    computes what its neighbours need of them, too; or they are cached like
+    computes what its neighbors need of them, too; or they are cached like
     the output: no pixel is computed twice, so that small tiles are hardly
     dearer than large ones.
 
     A residual block is a chain with a shortcut; one convolution is a chain of
-    one. Normalisations are folded into weights, which are folded again when
+    one. Normalizations are folded into weights, which are folded again when
     one of them changes.
 
     Args:

@@ -55,7 +55,7 @@ class GatedLayer(nn.Module):
                 between them are cached; halos are read, not computed, so that
                 patches may be small. ``'recompute'``: they are not, and every
                 patch computes its halo; less memory, and active patches are
-                exact whatever their neighbours are. Defaults to ``'cache'``.
+                exact whatever their neighbors are. Defaults to ``'cache'``.
 
         Raises:
             ValueError: If an argument is not allowed.
@@ -186,7 +186,7 @@ def composed_class(mixin: type, stock: type) -> type:
         mixin (type): A :class:`GatedLayer`.
         stock (type): The class of the layer.
     """
-    # mmengine's initialisers match names of the direct bases: those of the
+    # mmengine's initializers match names of the direct bases: those of the
     # stock class are repeated, so that they match what they did.
     bases = tuple(base for base in stock.__bases__ if base is not object)
     body = dict(

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""One operation of a chain: a convolution with its neighbours, or a pool."""
+"""One operation of a chain: a convolution with its neighbors, or a pool."""
 
 from typing import NamedTuple, Optional, Tuple
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .geometry import Geometry, geometry_of
-from .packed import pack_weight, packed_conv2d
+from .mkldnn_conv import pack_weight, packed_conv2d
 
 #: Activations that work on each value alone and keep zero at zero or not.
 ELEMENTWISE = (
@@ -28,7 +28,7 @@ ELEMENTWISE = (
 
 
 class Folded(NamedTuple):
-    """Weights of a step with its normalisation folded in.
+    """Weights of a step with its normalization folded in.
 
     Args:
         weight (Tensor, optional): None of a pool.
@@ -42,7 +42,7 @@ class Folded(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A convolution, its normalisation and its activation; or a pooling.
+    """A convolution, its normalization and its activation; or a pooling.
 
     Args:
         op (nn.Module): ``nn.Conv2d`` or ``nn.MaxPool2d``.
@@ -111,7 +111,7 @@ class Step(NamedTuple):
 
     @torch.no_grad()
     def folded(self) -> Folded:
-        """Weight and bias with the normalisation folded in."""
+        """Weight and bias with the normalization folded in."""
         if isinstance(self.op, nn.MaxPool2d):
             return Folded()
         weight, bias = self.op.weight.detach(), self.op.bias

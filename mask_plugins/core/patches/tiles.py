@@ -70,7 +70,7 @@ def as_rows(x: Tensor) -> Tensor:
 
 
 def as_runs(x: Tensor, run: int) -> Tensor:
-    """A channels-last map as a table of runs of neighbouring pixels.
+    """A channels-last map as a table of runs of neighboring pixels.
 
     Args:
         x (Tensor): :math:`(B, C, H, W)`.

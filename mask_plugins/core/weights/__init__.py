@@ -6,8 +6,8 @@ Functions first (``soft``, ``scores``), then a small module per mask
 :func:`mask_parameters`, which puts them on any model.
 """
 
-from .adapter import Adapter, pack_masks, read_adapter, write_adapter
-from .adapters import (
+from .adapter_file import Adapter, pack_masks, read_adapter, write_adapter
+from .adapter_switching import (
     activate_masks,
     active_masks,
     load_masks,
@@ -17,6 +17,14 @@ from .adapters import (
 from .base_hash import mask_keys
 from .binary_mask import BinaryMask
 from .layers import SoftMaskConv2d, SoftMaskLinear
+from .lifecycle import (
+    collect_sums,
+    disable_masks,
+    hold_masks,
+    merge_masks,
+    named_masks,
+    unmerge_masks,
+)
 from .mask_parameters import format_plan, mask_parameters
 from .report import MaskReport, mask_report
 from .rules import Rule
@@ -32,14 +40,6 @@ from .soft import (
 )
 from .soft_mask import SoftMask
 from .ticket import keep_highest, make_ticket
-from .verbs import (
-    collect_sums,
-    disable_masks,
-    hold_masks,
-    merge_masks,
-    named_masks,
-    unmerge_masks,
-)
 from .weight_mask import WeightMask
 
 __all__ = [

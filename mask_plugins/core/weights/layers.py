@@ -7,7 +7,7 @@ from .masked_module import composed_class, place_mask
 from .soft_mask import SoftMask
 
 
-# The torch parent stands as a direct base too: mmengine's initialisers
+# The torch parent stands as a direct base too: mmengine's initializers
 # match layers by the names of those.
 class SoftMaskConv2d(composed_class(nn.Conv2d, ('weight',), False), nn.Conv2d):
     """``torch.nn.Conv2d`` whose weight has a :class:`SoftMask`.
@@ -36,7 +36,7 @@ class SoftMaskConv2d(composed_class(nn.Conv2d, ('weight',), False), nn.Conv2d):
 class SoftMaskLinear(composed_class(nn.Linear, ('weight',), False), nn.Linear):
     """``torch.nn.Linear`` whose weight has a :class:`SoftMask`.
 
-    The bias is not masked. Without a normalisation after it, the constant
+    The bias is not masked. Without a normalization after it, the constant
     ``1 / sigmoid(mask_init)`` of a ticket doubles what is kept:
     ``ticket_scale='one'`` leaves it out.
 

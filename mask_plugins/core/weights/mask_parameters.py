@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from .masked_module import attach_mask, masked_names, stock_class
-from .readers import attach_readers
 from .rules import Rule, RuleLike, match_rules, parse_rules
 from .weight_mask import WeightMask
+from .weight_readers import attach_readers
 
 # Forward runs in kernels that read memory, not through the module.
 _OPAQUE = ('quantized', 'torchao')
@@ -166,7 +166,7 @@ def _why_not(module: nn.Module, leaf: str) -> str:
     """Why a mask on this parameter would be ignored; '' if it would not."""
     kind = stock_class(module)
     if any(part in kind.__module__ for part in _OPAQUE):
-        return f'{kind.__name__} is quantised'
+        return f'{kind.__name__} is quantized'
     if hasattr(module, 'parametrizations'):
         return f'{kind.__name__} is parametrized'
     if kind.forward is nn.Module.forward:

@@ -5,7 +5,7 @@ The instance changes its class to a subclass of its own: parameters keep their
 names and objects, ``isinstance`` and the layer's own forward stay what they
 are, and state-dict keys of the base are those of the stock layer. Only while a
 forward pass reads it is ``module.weight`` the effective weight; at any other
-time it is the parameter, so that initialisers, loaders and optimizers see what
+time it is the parameter, so that initializers, loaders and optimizers see what
 they expect.
 """
 
@@ -151,7 +151,7 @@ def attach_mask(module: nn.Module, name: str, mask: WeightMask) -> None:
     if not isinstance(module._parameters.get(name), nn.Parameter):
         raise TypeError(
             f'{name} of {type(module).__name__} is no plain parameter '
-            '(parametrized, pruned, quantised or lazy?) and cannot be masked'
+            '(parametrized, pruned, quantized or lazy?) and cannot be masked'
         )
     if name + SUFFIX in module._buffers or hasattr(module, name + SUFFIX):
         raise TypeError(
@@ -224,7 +224,7 @@ def composed_class(stock: type, names: Tuple[str, ...], reading: bool) -> type:
     mixins = (ReadingModule,) * reading + (MaskedModule,) * bool(names)
     if not mixins:
         return stock
-    # mmengine's initialisers match names of the direct bases: those of the
+    # mmengine's initializers match names of the direct bases: those of the
     # stock class are repeated, so that they match what they did.
     bases = tuple(base for base in stock.__bases__ if base is not object)
     body = {name: property(_reader(name)) for name in names}

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 
 from torch import nn
 
-from .verbs import named_masks
+from .lifecycle import named_masks
 
 
 @dataclass(frozen=True)

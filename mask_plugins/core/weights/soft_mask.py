@@ -24,7 +24,7 @@ class SoftMask(WeightMask):
         init (float): Initial value s0 of the logits: lower is sparser.
             Defaults to 0.
         ticket_scale (str): What c is in a ticket. ``'keep'``, as the method
-            has it: a normalisation that follows absorbs it. ``'one'``: kept
+            has it: a normalization that follows absorbs it. ``'one'``: kept
             weights count as they are. Defaults to ``'keep'``.
 
     Attributes:

@@ -6,8 +6,8 @@ from typing import List, Optional, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
+from .lifecycle import named_masks
 from .soft_mask import SoftMask
-from .verbs import named_masks
 
 SCOPES = ('global', 'layer')
 CRITERIA = ('logit', 'magnitude', 'random')

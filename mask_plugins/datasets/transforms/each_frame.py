@@ -17,7 +17,7 @@ class EachFrame:
     """The same random transforms on every frame of a clip.
 
     The generators of :mod:`random`, numpy and torch are seeded alike before
-    each frame, from one draw, so that a crop, flip or colour change is one of
+    each frame, from one draw, so that a crop, flip or color change is one of
     the clip and leaves a static background static.
 
     Args:

@@ -46,7 +46,7 @@ class ContinuousSparsificationHook(Hook):
         by_epoch (bool): Whether the temperature changes once per epoch, as
             the authors' does, or at every iteration. Defaults to True.
         rewind_epoch (int): Whole epochs before the weights are kept; 0 is the
-            initialisation. Defaults to 2.
+            initialization. Defaults to 2.
         penalty (float): Weight of the sum of all masks among the losses.
             Defaults to 1e-8.
         penalty_reduction (str): ``'sum'`` or ``'mean'``. Defaults to

@@ -14,7 +14,7 @@ from mask_plugins.evaluation.metrics import (
 from mask_plugins.registry import HOOKS
 
 from .attribute_target import unwrap
-from .feature_tap import FeatureTap
+from .feature_capture import FeatureTap
 
 
 @HOOKS.register_module()

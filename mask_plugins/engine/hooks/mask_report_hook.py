@@ -9,12 +9,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.core.weights import MaskReport, mask_report
+from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.evaluation.metrics import EVALUATED_MASKS
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.files import write_json
 
 from .attribute_target import unwrap
-from .mask_watch import MaskWatch
 
 NAME = 'mask_report'
 

@@ -12,7 +12,7 @@ from mask_plugins.functional.rankme import NORMALIZE, rankme
 from mask_plugins.registry import HOOKS
 
 from .attribute_target import unwrap
-from .feature_tap import FeatureTap
+from .feature_capture import FeatureTap
 
 
 @HOOKS.register_module()

@@ -21,7 +21,7 @@ from mask_plugins.functional.seeding import (
 )
 from mask_plugins.registry import HOOKS
 
-from ..randomness.pass_iterator import PassIterator
+from ..randomness.resumable_iterator import PassIterator
 from ..randomness.seed_checks import seed_problems, seed_samples_of
 
 

@@ -81,7 +81,7 @@ class SGDConstantDecay(SGD):
                 raise RuntimeError(
                     'SGDConstantDecay with weight_decay needs dense gradients'
                 )
-            # torch turns the sign of the gradient when it maximises, before
+            # torch turns the sign of the gradient when it maximizes, before
             # the decay: the pull is always downwards.
             sign = -1 if group['maximize'] else 1
             grads = list(torch._foreach_add(grads, sign * decay))

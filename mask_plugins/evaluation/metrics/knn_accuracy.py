@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Accuracy of a k-nearest-neighbour classifier on features."""
+"""Accuracy of a k-nearest-neighbor classifier on features."""
 
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -21,19 +21,19 @@ BANKS = ('train', 'self')
 
 @METRICS.register_module()
 class KNNAccuracy(FeatureMetric):
-    """How often the neighbours of an image name its class.
+    """How often the neighbors of an image name its class.
 
     The weighted vote of "Unsupervised Feature Learning via Non-Parametric
     Instance Discrimination" (Wu et al., CVPR 2018), section 3.4: the k
-    neighbours of the highest cosine vote with exp(cosine / T). Neighbours are
+    neighbors of the highest cosine vote with exp(cosine / T). Neighbors are
     exact; similarities are computed in blocks, so memory stays bounded.
 
     Needs ``dict(type='mask_plugins.FeatureHook')`` among the hooks, with
-    ``bank=True`` if the neighbours are those of the training set. The
+    ``bank=True`` if the neighbors are those of the training set. The
     results, in %: ``knn/top1``, ``knn/top5`` by default.
 
     Args:
-        k (int): Neighbours; of a smaller bank all. Defaults to 200.
+        k (int): Neighbors; of a smaller bank all. Defaults to 200.
         temperature (float): T, above 0. Defaults to 0.1.
         bank (str): ``'train'``, images of the training set without
             augmentation, or ``'self'``, all other images of the evaluated
@@ -86,7 +86,7 @@ class KNNAccuracy(FeatureMetric):
         samples: Sequence[Dict[str, Any]],
         positions: List[int],
     ) -> None:
-        """Let neighbours vote, or keep the batch until all are there."""
+        """Let neighbors vote, or keep the batch until all are there."""
         labels = labels_of_samples(samples)
         if self.bank == 'self':
             self._kept.append((batch.values.cpu(), labels))
@@ -131,7 +131,7 @@ class KNNAccuracy(FeatureMetric):
         bank_labels: Tensor,
         exclude: Optional[Tensor] = None,
     ) -> None:
-        """Count how often the neighbours in the bank are right."""
+        """Count how often the neighbors in the bank are right."""
         found = knn_predict(
             values,
             bank.to(values.device),

@@ -24,8 +24,8 @@ class RankMe(FeatureMetric):
     Self-Supervised Representations by Their Rank" (Garrido et al., ICML 2023,
     https://arxiv.org/abs/2210.02885). Exact, from a Gram matrix in fp64 that
     is updated batch by batch: memory does not depend on the number of samples
-    (see :class:`mask_plugins.functional.gram_factor.GramFactor`), and the ranks
-    of a distributed run give what one process gives.
+    (see :class:`mask_plugins.functional.gram_factor.GramFactor`), and the
+    ranks of a distributed run give what one process gives.
 
     Needs ``dict(type='mask_plugins.FeatureHook')`` among the hooks, which
     hands the features over. The results:

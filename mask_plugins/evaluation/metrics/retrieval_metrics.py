@@ -24,7 +24,7 @@ class RetrievalMetrics(BaseMetric):
     It takes what the model leaves in the data samples:
 
     - ``embedding``, of a :class:`mask_plugins.ImageEmbedder`: the test images
-      are queries and gallery at once. Neighbours are sought when all are
+      are queries and gallery at once. Neighbors are sought when all are
       there, in blocks; a query never finds itself, by its index.
     - ``pred_score``, of mmpretrain's ``ImageToImageRetriever``: similarities
       with its prototype. ``gt_label`` must then be the list of gallery
@@ -59,7 +59,7 @@ class RetrievalMetrics(BaseMetric):
             with the query's ``sample_idx``. False where queries are not part
             of the gallery, as in InShop. Defaults to True.
         chunk (int): Queries at a time. Defaults to 1024.
-        device (str, optional): Where neighbours are sought, such as 'cuda'.
+        device (str, optional): Where neighbors are sought, such as 'cuda'.
             Defaults to None: a GPU if there is one.
         collect_device (str): See :class:`mmengine.evaluator.BaseMetric`.
             Defaults to 'cpu'.

@@ -189,7 +189,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
 
     # -------------------------------------------------------------- weights
     def init_weights(self) -> None:
-        """Initialise as the original does, unless weights are loaded."""
+        """Initialize as the original does, unless weights are loaded."""
         super().init_weights()
         configs = self.init_cfg or []
         configs = configs if isinstance(configs, list) else [configs]

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Hard Global Softmin Loss: class centres, and distances to them."""
+"""Hard Global Softmin Loss: class centers, and distances to them."""
 
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
@@ -22,13 +22,13 @@ from mask_plugins.registry import MODELS
 
 @MODELS.register_module()
 class HardGlobalSoftminHead(ClsHead):
-    r"""Pull embeddings to their class's centre, away from the nearest ones.
+    r"""Pull embeddings to their class's center, away from the nearest ones.
 
     HGSL as in the authors' released code (Signal Processing: Image
     Communication 2021, doi:10.1016/j.image.2021.116515); the article's own
-    equation was not checked. With unit embeddings :math:`x_i`, centres
+    equation was not checked. With unit embeddings :math:`x_i`, centers
     :math:`v_j = V_j / g_j`, distances :math:`d_{ij}`, logits
-    :math:`z_{ij} = a (margin - d_{ij})`, and the ``top_k`` nearest centres
+    :math:`z_{ij} = a (margin - d_{ij})`, and the ``top_k`` nearest centers
     :math:`H_i`:
 
     .. math::
@@ -60,17 +60,17 @@ class HardGlobalSoftminHead(ClsHead):
         margin (float): As in the released code, where it cancels in the loss
             and the softmax; kept so that logits agree. Defaults to 1.
         hard_margin (float): A margin with an effect, not of the original: a
-            target's centre has to be nearer than the others by so much, on
+            target's center has to be nearer than the others by so much, on
             the scale of distances between unit vectors. Defaults to 0.
         lambda_dec (float): Weight of the decorrelation. Defaults to 0.1.
         center_norm (str): ``'ref'``: V and g are trained, and g begins as
-            ||V||, so centres are of unit norm at first and free later;
+            ||V||, so centers are of unit norm at first and free later;
             ``'l2'``: always of unit norm. Defaults to 'ref'.
         eps (float): Inside the root of the distance. Defaults to 1e-6.
         loss_weight (float): Of both parts. Defaults to 1.
         topk (int | Sequence[int]): Of the training accuracy. Defaults to 1.
         cal_acc (bool): Whether to log it. Defaults to False.
-        init_cfg (dict, optional): Defaults to None: centres are random
+        init_cfg (dict, optional): Defaults to None: centers are random
             directions.
 
     Raises:
@@ -152,7 +152,7 @@ class HardGlobalSoftminHead(ClsHead):
         )
 
     def centers(self) -> Tensor:
-        """The class centres, (C, D)."""
+        """The class centers, (C, D)."""
         if self.gain is None:
             return F.normalize(self.weight)
         return self.weight / self.gain

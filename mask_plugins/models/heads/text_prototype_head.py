@@ -29,7 +29,7 @@ class TextPrototypeClsHead(ClsHead):
         embed_dims (int): Length D of a prototype. Defaults to 512.
         prototypes (str, optional): File of
             ``tools/model_converters/clip_prototypes.py``, read when weights
-            are initialised: a ``.safetensors`` with ``prototypes`` (C, D) and
+            are initialized: a ``.safetensors`` with ``prototypes`` (C, D) and
             ``logit_scale``. Checkpoints hold both, so testing needs no file.
             Defaults to None.
         mask (dict, optional): Config of the mask of the projection. Defaults

@@ -18,7 +18,7 @@ class MaxAvgPooling(BaseModule):
     The pooling of HGSL and SCDA (Wei et al., arXiv:1604.04994).
 
     Args:
-        l2 (bool): Whether to normalise the result to unit length. Defaults to
+        l2 (bool): Whether to normalize the result to unit length. Defaults to
             False.
         scda (bool): Whether to pool, in evaluation only, over the positions
             whose sum over the channels is above the mean of the map, as a

@@ -57,7 +57,7 @@ class EnsembleTeacher(ReferenceTeacher):
     def attach(self, network: Network) -> None:
         """See the base class; the checkpoints are read here."""
         members = []
-        # The student's initialisation shall not depend on its teacher.
+        # The student's initialization shall not depend on its teacher.
         with torch.random.fork_rng():
             for path in self.checkpoints:
                 member = self._build(network)

@@ -23,7 +23,7 @@ class SnapshotTeacher(ReferenceTeacher):
 
     Args:
         begin (int): Epochs before the first copy. Defaults to 0: the student
-            as it was initialised.
+            as it was initialized.
         interval (int): Epochs from one copy to the next. Defaults to 1.
 
     Raises:

@@ -180,7 +180,7 @@ def test_drift_stays_bounded_in_a_slow_fade(reuse):
     binder, state = StreamBinder(conv), StreamState(scene_cut=0)
     scene = torch.rand(1, 2, 16, 16)
     # A value that is held is wrong by the threshold at most, twice for a
-    # neighbour that was read when another patch was computed.
+    # neighbor that was read when another patch was computed.
     bound = 2 * 0.05 * float(conv.weight.abs().sum((1, 2, 3)).max()) * 4
     worst = 0.0
     for t in range(2000):

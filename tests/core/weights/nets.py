@@ -63,7 +63,7 @@ def masked_small(kind='score', seed=0, rules=SMALL_RULES):
     model = Small()
     torch.manual_seed(seed + 1)
     mask_parameters(model, rules, KINDS[kind])
-    randomise(model)
+    randomize(model)
     return model
 
 
@@ -74,7 +74,7 @@ def small_base(seed=0):
 
 
 @torch.no_grad()
-def randomise(model):
+def randomize(model):
     """Logits that are neither all on nor all off, at a temperature of 3."""
     for item in named_masks(model):
         if isinstance(item.mask, SoftMask):

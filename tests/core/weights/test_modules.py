@@ -47,7 +47,7 @@ def test_masked_module(name, kind, mode):
     model = mask_parameters(
         copy.deepcopy(base), nets.EVERYTHING, nets.KINDS[kind]
     )
-    nets.randomise(model)
+    nets.randomize(model)
     assert len(list(named_masks(model))) == count
     assert isinstance(model, type(base))
     merged = merge_masks(copy.deepcopy(model))
@@ -98,7 +98,7 @@ def test_score_masks_begin_as_the_base(name):
 def test_tied_weights_have_one_mask():
     model = nets.TiedPair()
     mask_parameters(model, nets.EVERYTHING, nets.KINDS['soft'])
-    nets.randomise(model)
+    nets.randomize(model)
     (item,) = named_masks(model)
     assert item.name == 'embed.weight'
     assert model.embed.weight_mask is model.out.weight_mask

@@ -140,7 +140,7 @@ def test_copies_after_training(kind):
 
 def test_pickle_of_a_registered_layer():
     layer = SoftMaskConv2d(2, 3, 3, mask_init=0.1)
-    nets.randomise(layer)
+    nets.randomize(layer)
     twin = pickle.loads(pickle.dumps(layer))
     assert type(twin) is SoftMaskConv2d
     x = torch.randn(1, 2, 5, 5)

@@ -5,7 +5,7 @@ from typing import Optional
 
 from torch import Tensor, nn
 
-from ..change import map_scale, patch_change
+from ..patch_difference import map_scale, patch_change
 from ..running_mode import RunningMode
 from ..window import PatchWindow, pair
 

@@ -15,7 +15,7 @@ class ConvMixerGate(LearnedGate):
 
     The architecture of the PASS code: patch embedding, mixer blocks, global
     average pooling, fully connected layers to one logit per patch. Its
-    normalisation, by minimum and maximum over the batch, made a decision
+    normalization, by minimum and maximum over the batch, made a decision
     depend on the other samples, skipped something of a new scene, computed
     something of a still one, and was NaN for equal logits; here a logit goes
     through a sigmoid alone. What the pooling costs, the place of a change and

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..change import map_scale, pool_windows
+from ..patch_difference import map_scale, pool_windows
 from ..window import PatchWindow
 from .learned import LearnedGate
 

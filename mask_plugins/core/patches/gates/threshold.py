@@ -5,7 +5,7 @@ from typing import Optional
 
 from torch import Tensor
 
-from ..change import REDUCTIONS
+from ..patch_difference import REDUCTIONS
 from .base import Gate
 
 

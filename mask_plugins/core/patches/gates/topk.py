@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from ..change import REDUCTIONS
+from ..patch_difference import REDUCTIONS
 from .base import Gate
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Accuracy and speed of a gated classifier on labelled clips."""
+"""Accuracy and speed of a gated classifier on labeled clips."""
 
 import copy
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
@@ -56,7 +56,7 @@ def dense_and_gated(
 
 
 @torch.no_grad()
-def measure_labelled(
+def measure_labeled(
     model: nn.Module,
     clips: Tensor,
     labels: Sequence[int],
@@ -67,7 +67,7 @@ def measure_labelled(
 
     Args:
         model (nn.Module): A trained gated classifier in eval mode.
-        clips (Tensor): :math:`(B, T, C, H, W)`, normalised.
+        clips (Tensor): :math:`(B, T, C, H, W)`, normalized.
         labels (Sequence[int]): Of the clips.
         threshold (float): Of all gates.
         tick (Callable): Goes through an iterable, to show progress.

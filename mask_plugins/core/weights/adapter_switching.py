@@ -9,10 +9,11 @@ from typing import Dict, List, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from .adapter import Adapter, read_adapter
+from .adapter_file import Adapter, read_adapter
 from .base_hash import base_hash, tensor_hash
 from .binary_mask import BinaryMask
 from .bits import unpack_bits
+from .lifecycle import BANK, named_masks
 from .masked_module import (
     MaskedModule,
     ReadingModule,
@@ -20,8 +21,7 @@ from .masked_module import (
     detach_masks,
     unmake_reader,
 )
-from .readers import attach_readers
-from .verbs import BANK, named_masks
+from .weight_readers import attach_readers
 
 
 class _Bank:

@@ -124,7 +124,7 @@ def test_merge_and_unmerge(kind):
 def test_merge_of_a_ticket():
     for scale, factor in (('keep', 1 + 2.718281828459045**0.1), ('one', 1)):
         layer = SoftMaskConv2d(2, 3, 3, mask_init=-0.1, ticket_scale=scale)
-        nets.randomise(layer)
+        nets.randomize(layer)
         make_ticket(layer)
         on = layer.weight_mask.hard()
         weight = layer.weight.detach().clone()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .base_hash import base_hash, mask_keys, tensor_hash
 from .binary_mask import KINDS
 from .bits import pack_bits
-from .verbs import named_masks
+from .lifecycle import named_masks
 
 FORMAT = 'mask_plugins.masks'
 VERSION = '1'

@@ -6,7 +6,7 @@ from typing import List, Set
 
 from torch import Tensor, nn
 
-from mask_plugins.core.weights import named_masks
+from . import named_masks
 
 
 class MaskWatch:

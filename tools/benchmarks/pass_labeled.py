@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Top-1 and speed-up of a gated classifier on labelled clips."""
+"""Top-1 and speed-up of a gated classifier on labeled clips."""
 
 import os.path as osp
 
@@ -15,8 +15,8 @@ def parse_args(argv=None):
     parser = cli.make_parser(
         'Run a trained gated classifier and its best dense form (norms '
         'folded, channels-last) over the test clips of its config, frame by '
-        'frame and in turn, at several thresholds. Writes pass_labelled.json.',
-        'pass_labelled',
+        'frame and in turn, at several thresholds. Writes pass_labeled.json.',
+        'pass_labeled',
         'CONFIG CHECKPOINT --thresholds 0.05 0.1 0.2',
         'benchmarks',
     )
@@ -46,7 +46,7 @@ def run(args):
     """Measure, then write."""
     from mask_plugins.analysis.streams.gate_comparison import load_clips
     from mask_plugins.apis.model import config_scope, load_trained_model
-    from mask_plugins.benchmarks.pass_labelled import measure_labelled
+    from mask_plugins.benchmarks.pass_labeled import measure_labeled
     from mask_plugins.engine.launching import run_config
     from mask_plugins.registry import DATASETS
     from mask_plugins.utils.files import write_json
@@ -64,7 +64,7 @@ def run(args):
         )
     clips, labels = load_clips(model, dataset)
     records = [
-        measure_labelled(
+        measure_labeled(
             model,
             clips,
             labels,
@@ -78,7 +78,7 @@ def run(args):
         [[f'{record[key]:.3g}' for key in COLUMNS] for record in records],
         f'{records[0]["frames"]} frames; times in ms',
     )
-    path = osp.join(out, 'pass_labelled.json')
+    path = osp.join(out, 'pass_labeled.json')
     write_json(path, records)
     cli.print_written([path])
 

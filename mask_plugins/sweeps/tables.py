@@ -13,7 +13,7 @@ from .manifest import Manifest
 from .options import format_options
 from .run_status import STATES, RunStatus
 
-_COLOURS = {
+_COLORS = {
     'done': 'green',
     'running': 'cyan',
     'preempted': 'yellow',
@@ -63,8 +63,8 @@ def _cells(status: RunStatus) -> List[str]:
     if status.total:
         share = 100 * status.iterations // status.total
         trained = f'{status.iterations}/{status.total} ({share} %)'
-    colour = _COLOURS.get(status.state)
-    state = f'[{colour}]{status.state}[/]' if colour else status.state
+    color = _COLORS.get(status.state)
+    state = f'[{color}]{status.state}[/]' if color else status.state
     left = '-'
     if status.seconds_left is not None:
         left = format_time(status.seconds_left)
