@@ -9,7 +9,10 @@ from mmengine.config import Config
 from mmpretrain.models.backbones import BEiTViT
 from torch import Tensor, nn
 
-from mask_plugins.models.backbones import PSSVisionTransformer, sample_tokens
+from mask_plugins.models.backbones import (
+    PSSVisionTransformer,
+    apply_token_sampling,
+)
 
 from .model import (
     averages_unused,
@@ -98,7 +101,7 @@ def _make_sampling(model: nn.Module, cfg: Config) -> None:
         model.backbone = _pss_from_beit(backbone, cfg.model.backbone)
         return
     try:
-        sample_tokens(backbone)
+        apply_token_sampling(backbone)
     except TypeError as error:
         raise ValueError(
             f'the backbone {type(backbone).__name__} cannot drop tokens: '

@@ -12,8 +12,8 @@ from mask_plugins.analysis.streams.stream_model import best_dense
 from mask_plugins.core.patches import (
     StreamBinder,
     StreamState,
-    apply_gates,
-    remove_gates,
+    apply_patch_gates,
+    remove_patch_gates,
 )
 from mask_plugins.models.classifiers.stream_classifier import timed
 
@@ -43,9 +43,9 @@ def dense_and_gated(
         )
         for name, layer in layers.items()
     ]
-    dense = best_dense(remove_gates(copy.deepcopy(model.backbone)))
+    dense = best_dense(remove_patch_gates(copy.deepcopy(model.backbone)))
     gated = copy.deepcopy(dense)
-    apply_gates(
+    apply_patch_gates(
         gated,
         dict(type='threshold', threshold=threshold),
         place='conv' if convs else 'block',

@@ -10,7 +10,7 @@ from mmpretrain.models.backbones import VisionTransformer
 from torch import nn
 
 from mask_plugins.models.backbones import PSSVisionTransformer
-from mask_plugins.models.backbones.token_sampler import sample_tokens
+from mask_plugins.models.backbones.token_sampler import apply_token_sampling
 from mask_plugins.utils.timing import Case
 
 NUM_CLASSES = 1000
@@ -107,7 +107,7 @@ class StepBuilder:
             patch_size=self.PATCH_SIZE,
             out_type='avg_featmap',
         )
-        return sample_tokens(backbone, scorer='random')
+        return apply_token_sampling(backbone, scorer='random')
 
     def finish(self, backbone: nn.Module) -> Tuple[nn.Module, Callable]:
         """The backbone on its device, and what is called to run it."""

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
+    apply_weight_masks,
     collect_sums,
     hold_masks,
-    mask_parameters,
     merge_masks,
     named_masks,
 )
@@ -138,10 +138,10 @@ class MaskStepBuilder:
         masked = copy.deepcopy(model)
         if 'soft' in kind:
             mask = functools.partial(SoftMask, init=0.0)
-            mask_parameters(masked, SOFT_RULES, mask)
+            apply_weight_masks(masked, SOFT_RULES, mask)
         else:
             mask = functools.partial(ScoreMask, init=SCORES)
-            mask_parameters(masked, SCORE_RULES, mask)
+            apply_weight_masks(masked, SCORE_RULES, mask)
         if not kind.startswith('plain'):
             return self._place(masked)
         put_plain_masks(model, masked)

@@ -1,14 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Generated clips of moving objects whose changes are known exactly."""
 
-from numbers import Real
 from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_number, check_pair, check_range
+from mask_plugins.utils.checks import check_int, check_number, check_pair
 
 from .synthetic_scene import (
     CLASSES,
@@ -101,21 +100,23 @@ class SyntheticClips(BaseDataset):
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         self.image_size = check_pair('image_size', image_size, int, 8)
-        self.num_clips = check_number('num_clips', num_clips, int, 1)
-        self.clip_len = check_number('clip_len', clip_len, int, 1)
-        self.num_classes = check_number(
-            'num_classes', num_classes, int, 1, len(CLASSES)
+        self.num_clips = check_int('num_clips', num_clips, 1)
+        self.clip_len = check_int('clip_len', clip_len, 1)
+        self.num_classes = check_int(
+            'num_classes', num_classes, 1, len(CLASSES)
         )
-        self.num_objects = check_number('num_objects', num_objects, int, 0)
-        self.object_size = check_range('object_size', object_size, int, 4)
+        self.num_objects = check_int('num_objects', num_objects, 0)
+        self.object_size = check_pair(
+            'object_size', object_size, int, 4, ascending=True
+        )
         if self.object_size[1] > min(self.image_size):
             raise ValueError(
                 f'object_size {self.object_size} does not fit into images of '
                 f'{self.image_size} pixels'
             )
-        self.speed = check_range('speed', speed, Real, 0)
-        self.noise = check_number('noise', noise, Real, 0)
-        self.fade = check_number('fade', fade, Real, -1, 1)
+        self.speed = check_pair('speed', speed, float, 0, ascending=True)
+        self.noise = check_number('noise', noise, 0)
+        self.fade = check_number('fade', fade, -1, 1)
         if self.fade * (self.clip_len - 1) >= 1:
             raise ValueError(
                 f'fade must be below 1 / (clip_len - 1), got {fade} with '
@@ -126,7 +127,7 @@ class SyntheticClips(BaseDataset):
         self.freeze = self._frame('freeze', freeze)
         self.fixed_scene = bool(fixed_scene)
         self.split = split
-        self.seed = check_number('seed', seed, int, 0)
+        self.seed = check_int('seed', seed, 0)
         self._scene: Optional[np.ndarray] = None
         kwargs.setdefault('serialize_data', False)  # a few numbers per clip
         super().__init__(
@@ -138,7 +139,7 @@ class SyntheticClips(BaseDataset):
     def _frame(self, name: str, value: Optional[int]) -> Optional[int]:
         if value is None:
             return None
-        return check_number(name, value, int, 1, self.clip_len - 1)
+        return check_int(name, value, 1, self.clip_len - 1)
 
     def load_data_list(self) -> List[dict]:
         """Labels in turn, so that every class has its share."""

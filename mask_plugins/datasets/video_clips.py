@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_number, check_pair
+from mask_plugins.utils.checks import check_int, check_pair
 
 from .video_reader import (
     VIDEOS,
@@ -77,11 +77,11 @@ class VideoClips(BaseDataset):
         on_bad: str = 'raise',
         **kwargs,
     ) -> None:
-        self.clip_len = check_number('clip_len', clip_len, int, 1)
-        self.frame_step = check_number('frame_step', frame_step, int, 1)
+        self.clip_len = check_int('clip_len', clip_len, 1)
+        self.frame_step = check_int('frame_step', frame_step, 1)
         if clip_step is None:
             clip_step = clip_len * frame_step
-        self.clip_step = check_number('clip_step', clip_step, int, 1)
+        self.clip_step = check_int('clip_step', clip_step, 1)
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         if image_size is not None:

@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence, Union
 
 from torch import nn
 
-from mask_plugins.core.patches import apply_gates
+from mask_plugins.core.patches import apply_patch_gates
 from mask_plugins.registry import MODELS
 
 
@@ -29,7 +29,7 @@ def build_gated_model(
             project.
         data_preprocessor (dict, optional): The runner adds it for a whole
             model; passed on.
-        **options: See :func:`mask_plugins.core.patches.apply_gates`;
+        **options: See :func:`mask_plugins.core.patches.apply_patch_gates`;
             ``rules`` may be a file, see :func:`read_rules`.
 
     Returns:
@@ -47,12 +47,12 @@ def build_gated_model(
     options = {key: plain(value) for key, value in options.items()}
     if 'rules' in options:
         options['rules'] = read_rules(options['rules'])
-    apply_gates(module, **options)
+    apply_patch_gates(module, **options)
     return module
 
 
 def read_rules(rules: Union[str, Sequence[dict]]) -> List[dict]:
-    """Rules of ``apply_gates``, or those of a file.
+    """Rules of ``apply_patch_gates``, or those of a file.
 
     Args:
         rules (str | Sequence[dict]): A JSON file with the key ``rules``, as

@@ -6,8 +6,8 @@ from typing import Any, Dict, Optional, Sequence, Union
 
 from torch import nn
 
-from mask_plugins.core.weights import ScoreMask, SoftMask, mask_parameters
-from mask_plugins.core.weights.rules import RuleLike
+from mask_plugins.core.rules import RuleLike
+from mask_plugins.core.weights import ScoreMask, SoftMask, apply_weight_masks
 from mask_plugins.registry import MODELS
 
 MODELS.register_module(module=SoftMask)
@@ -40,7 +40,7 @@ def build_masked_model(
         mask (dict): Config of a mask: ``mask_plugins.SoftMask`` or
             ``mask_plugins.ScoreMask``, without the weight.
         rules (Sequence, optional): What is masked, trained and frozen; see
-            :func:`mask_plugins.core.weights.mask_parameters`. Defaults to
+            :func:`mask_plugins.core.weights.apply_weight_masks`. Defaults to
             None: all weights of convolutions and linear layers are masked.
         data_preprocessor (dict, optional): The runner adds it for a whole
             model; passed on.
@@ -59,7 +59,7 @@ def build_masked_model(
     if rules is None:
         rules = _present(module)
     rules = [_plain(rule) for rule in rules]
-    return mask_parameters(module, rules, mask_factory(mask))
+    return apply_weight_masks(module, rules, mask_factory(mask))
 
 
 def mask_factory(mask: Dict[str, Any]):

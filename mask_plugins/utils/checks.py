@@ -1,58 +1,248 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Checks of numbers that a config gives, with errors that name them."""
+"""Checks of arguments: each returns the value or says what is allowed.
 
-from collections.abc import Sequence
+Errors name the argument, the value found and what is allowed. A bool is not a
+number, and NaN and infinity are refused.
+"""
 
-INF = float('inf')
+import math
+import os
+from numbers import Integral, Real
+from typing import Any, Collection, Optional, Sequence, Tuple, Union
+
+PathLike = Union[str, os.PathLike]
 
 
-def check_number(name, value, kind, low=-INF, high=INF):
-    """``value``, if it is a number of this kind in low..high.
+def check_int(
+    name: str,
+    value: Any,
+    low: Optional[int] = None,
+    high: Optional[int] = None,
+    optional: bool = False,
+) -> Any:
+    """``value`` as an int, if it is one in ``low..high``.
 
     Args:
-        name (str): Of the argument.
+        name (str): Name of the argument, for the error.
         value (Any): What was given.
-        kind (type): ``int`` or ``numbers.Real``.
-        low (float): Least. Defaults to no bound.
-        high (float): Greatest. Defaults to no bound.
+        low (int, optional): Least value allowed. Defaults to None, no bound.
+        high (int, optional): Greatest value allowed. Defaults to None.
+        optional (bool): Whether None is allowed too. Defaults to False.
 
     Raises:
-        TypeError: If it is no such number.
+        TypeError: If it is not an int (a bool is not one).
         ValueError: If it is out of bounds.
+
+    Examples:
+        >>> check_int('max_iter', 3, low=1)
+        3
+        >>> check_int('max_iter', 0, low=1)
+        Traceback (most recent call last):
+        ...
+        ValueError: max_iter must be an int of at least 1, got 0
     """
-    if isinstance(value, bool) or not isinstance(value, kind):
-        what = 'an int' if kind is int else 'a number'
-        raise TypeError(f'{name} must be {what}, got {value!r}')
-    if not low <= value <= high:
-        bounds = f'in [{low}, {high}]' if high < INF else f'at least {low}'
-        raise ValueError(f'{name} must be {bounds}, got {value!r}')
+    if value is None and optional:
+        return None
+    allowed = 'an int' + _bounds(low, high, '[', ']')
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(_message(name, allowed, value, optional))
+    if not _inside(value, low, high, '[', ']'):
+        raise ValueError(_message(name, allowed, value, optional))
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: Optional[float] = None,
+    high: Optional[float] = None,
+    ends: str = '[]',
+    optional: bool = False,
+) -> Any:
+    """``value`` as a float, if it is a finite number in ``low..high``.
+
+    Args:
+        name (str): Name of the argument, for the error.
+        value (Any): What was given: an int, a float or a scalar of numpy.
+        low (float, optional): Least value. Defaults to None, no bound.
+        high (float, optional): Greatest value. Defaults to None, no bound.
+        ends (str): ``'['`` or ``'('`` and ``']'`` or ``')'``: whether the
+            bounds themselves are allowed. Defaults to ``'[]'``.
+        optional (bool): Whether None is allowed too. Defaults to False.
+
+    Raises:
+        TypeError: If it is not a number (a bool is not one).
+        ValueError: If it is NaN, infinite or out of bounds.
+
+    Examples:
+        >>> check_number('momentum', 1, low=0, high=1)
+        1.0
+        >>> check_number('drop_ratio', 1.0, low=0, high=1, ends='[)')
+        Traceback (most recent call last):
+        ...
+        ValueError: drop_ratio must be a number in [0, 1), got 1.0
+    """
+    if value is None and optional:
+        return None
+    allowed = 'a number' + _bounds(low, high, *ends)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(_message(name, allowed, value, optional))
+    if not math.isfinite(value):
+        raise ValueError(_message(name, f'{allowed}, finite', value, optional))
+    if not _inside(value, low, high, *ends):
+        raise ValueError(_message(name, allowed, value, optional))
+    return float(value)
+
+
+def check_ratio(
+    name: str, value: Any, ends: str = '[]', optional: bool = False
+) -> Any:
+    """:func:`check_number` between 0 and 1.
+
+    Examples:
+        >>> check_ratio('keep_ratio', 0.5, ends='(]')
+        0.5
+    """
+    return check_number(name, value, 0, 1, ends, optional)
+
+
+def check_choice(name: str, value: Any, allowed: Collection) -> Any:
+    """``value``, if it is one of the allowed.
+
+    Args:
+        name (str): Name of the argument, for the error.
+        value (Any): What was given.
+        allowed (Collection): What is allowed.
+
+    Raises:
+        ValueError: If it is not one of them.
+
+    Examples:
+        >>> check_choice('reduction', 'mean', ('sum', 'mean'))
+        'mean'
+    """
+    for choice in allowed:
+        # 1 == True == 1.0, but only one of them is what was asked for.
+        if type(choice) is type(value) and choice == value:
+            return value
+    raise ValueError(f'{name} must be one of {list(allowed)}, got {value!r}')
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """``value``, if it is True or False: ``'no'`` and 0 are neither.
+
+    Raises:
+        TypeError: If it is not a bool.
+
+    Examples:
+        >>> check_bool('enabled', True)
+        True
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f'{name} must be True or False, got {value!r}')
     return value
 
 
-def check_pair(name, value, kind, low=-INF):
-    """Two such numbers, as a tuple.
+def check_type(name: str, value: Any, kinds, allowed: str) -> Any:
+    """``value``, if it is an instance of ``kinds``.
+
+    Args:
+        name (str): Name of the argument, for the error.
+        value (Any): What was given.
+        kinds (type | tuple[type]): As of ``isinstance``.
+        allowed (str): What the error says is allowed, such as ``'a dict'``.
 
     Raises:
-        TypeError, ValueError: As :func:`check_number`, and if they are not
-            two.
+        TypeError: If it is not.
+
+    Examples:
+        >>> check_type('teacher', dict(), dict, 'a dict')
+        {}
     """
+    if not isinstance(value, kinds):
+        raise TypeError(f'{name} must be {allowed}, got {value!r}')
+    return value
+
+
+def check_path(name: str, value: Any) -> str:
+    """A path as a str, from a str or any ``os.PathLike``.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If it is empty.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> check_path('checkpoint', Path('a') / 'b.pth')
+        'a/b.pth'
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f'{name} must be a path, got {value!r}')
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path:
+        raise ValueError(f'{name} must be a path, got {value!r}')
+    return path
+
+
+def check_pair(
+    name: str,
+    value: Any,
+    kind: type = int,
+    low: Optional[float] = None,
+    ascending: bool = False,
+    single: bool = False,
+) -> Tuple:
+    """Two numbers as a tuple.
+
+    Args:
+        name (str): Name of the argument, for the error.
+        value (Any): A sequence of two numbers.
+        kind (type): ``int`` or ``float``. Defaults to ``int``.
+        low (float, optional): Least value of each. Defaults to None.
+        ascending (bool): Whether they are (least, greatest): the second must
+            not be less than the first. Defaults to False.
+        single (bool): Whether one number may stand for both. Defaults to
+            False.
+
+    Raises:
+        TypeError: If they are not numbers of this kind.
+        ValueError: If they are not two, out of bounds or not ascending.
+
+    Examples:
+        >>> check_pair('patch_size', 8, low=1, single=True)
+        (8, 8)
+    """
+    check = check_int if kind is int else check_number
+    if single and isinstance(value, Real) and not isinstance(value, bool):
+        value = (value, value)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(f'{name} must be two numbers, got {value!r}')
     if len(value) != 2:
         raise ValueError(f'{name} must be two numbers, got {value!r}')
-    return tuple(check_number(name, v, kind, low) for v in value)
-
-
-def check_range(name, value, kind, low=-INF):
-    """Least and greatest, as a tuple.
-
-    Raises:
-        TypeError, ValueError: As :func:`check_pair`, and if they are not in
-            this order.
-    """
-    least, greatest = check_pair(name, value, kind, low)
-    if least > greatest:
+    first, second = (check(name, v, low) for v in value)
+    if ascending and first > second:
         raise ValueError(
             f'{name} must be (least, greatest), got {tuple(value)}'
         )
-    return least, greatest
+    return first, second
+
+
+def _bounds(low, high, left: str, right: str) -> str:
+    if low is None and high is None:
+        return ''
+    if high is None:
+        return f' of at least {low}' if left == '[' else f' above {low}'
+    if low is None:
+        return f' of at most {high}' if right == ']' else f' below {high}'
+    return f' in {left}{low}, {high}{right}'
+
+
+def _inside(value, low, high, left: str, right: str) -> bool:
+    above = low is None or (value >= low if left == '[' else value > low)
+    below = high is None or (value <= high if right == ']' else value < high)
+    return above and below
+
+
+def _message(name: str, allowed: str, value: Any, optional: bool) -> str:
+    none = ' or None' if optional else ''
+    return f'{name} must be {allowed}{none}, got {value!r}'

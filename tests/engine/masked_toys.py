@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mask_plugins.core.weights import ScoreMask, SoftMask, mask_parameters
+from mask_plugins.core.weights import ScoreMask, SoftMask, apply_weight_masks
 
 from .toys import ToyModel
 
@@ -23,7 +23,7 @@ class Hidden(ToyModel):
         self.drop = nn.Identity()
         self.linear = nn.Sequential(nn.Linear(1, 8), nn.Linear(8, 1))
         rules = [('*weight', 'mask')]
-        mask_parameters(self, rules, self.mask)
+        apply_weight_masks(self, rules, self.mask)
 
 
 class Soft(Hidden):

@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mask_plugins.core.weights import ScoreMask, SoftMask, mask_parameters
+from mask_plugins.core.weights import ScoreMask, SoftMask, apply_weight_masks
 
 SCORES = functools.partial(ScoreMask, init=1.0)
 
@@ -34,7 +34,7 @@ def make_net(masks=SCORES):
         ('backbone.1.*', 'train'),
         ('backbone.*', 'freeze'),
     ]
-    return mask_parameters(Net(), rules, masks)
+    return apply_weight_masks(Net(), rules, masks)
 
 
 def groups_of(model, optimizer=None, **paramwise):
@@ -135,7 +135,9 @@ def test_stock_multipliers_are_of_the_role():
 
 
 def test_soft_masks_and_their_weights():
-    model = mask_parameters(Net(), [('backbone.0.weight', 'mask')], SoftMask)
+    model = apply_weight_masks(
+        Net(), [('backbone.0.weight', 'mask')], SoftMask
+    )
     groups = by_name(model, groups_of(model, masks=dict(lr=0.2)))
     assert groups['backbone.0.weight_mask.logits']['lr'] == 0.2
     assert groups['backbone.0.weight']['role'] == 'weights'
@@ -144,7 +146,7 @@ def test_soft_masks_and_their_weights():
 def test_a_shared_mask_is_optimized_once():
     model = nn.ModuleDict(dict(a=nn.Linear(3, 3), b=nn.Linear(3, 3)))
     model['b'].weight = model['a'].weight
-    mask_parameters(model, [('*.weight', 'mask'), ('*', 'freeze')], SCORES)
+    apply_weight_masks(model, [('*.weight', 'mask'), ('*', 'freeze')], SCORES)
     (group,) = groups_of(model)
     assert len(group['params']) == 1
 

@@ -13,8 +13,8 @@ from mask_plugins.compat.continuous_sparsification import SoftMaskedConv2d
 from mask_plugins.core.weights import (
     SoftMask,
     SoftMaskConv2d,
+    apply_weight_masks,
     collect_sums,
-    mask_parameters,
     mask_report,
     prune_logits,
     soft_mask,
@@ -58,7 +58,7 @@ def masked_ones(logits, s0, temperature=1.0):
     """A linear layer of ones whose mask has these logits."""
     layer = nn.Linear(len(logits), 1, bias=False, dtype=torch.float64)
     nn.init.ones_(layer.weight)
-    mask_parameters(
+    apply_weight_masks(
         layer,
         [('weight', 'mask')],
         lambda weight: SoftMask(weight, init=s0),

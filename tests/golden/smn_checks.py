@@ -20,7 +20,7 @@ from mask_plugins.compat.subnetworks.submasking import (
 from mask_plugins.core.weights import (
     SCORE_INITS,
     ScoreMask,
-    mask_parameters,
+    apply_weight_masks,
     mask_report,
     named_masks,
     pack_masks,
@@ -140,7 +140,7 @@ SELECTION = {
 def masked_tiny(case):
     options = dict(k=case['k'], scale=case['scale'])
     mask = functools.partial(ScoreMask, criterion=case['criterion'], **options)
-    return mask_parameters(Tiny(), RULES, mask)
+    return apply_weight_masks(Tiny(), RULES, mask)
 
 
 def submasked_tiny(case, selection=SELECTION):
@@ -211,7 +211,7 @@ def mask_counts():
 def check_counts(case):
     with torch.device('meta'):
         model, rules = MODELS[case['name']]()
-    mask_parameters(model, rules, ScoreMask)
+    apply_weight_masks(model, rules, ScoreMask)
     sizes = [item.parameter.numel() for item in named_masks(model)]
     masked = {item.name for item in named_masks(model)}
     norms = ('running_mean', 'running_var', 'num_batches_tracked')
@@ -264,7 +264,7 @@ def check_packed(case):
     """What is written is one bit per weight."""
     if 'packed_bytes' in case['expected']:
         model, rules = MODELS[case['name']]()
-        mask_parameters(model, rules, ScoreMask)
+        apply_weight_masks(model, rules, ScoreMask)
         adapter = pack_masks(model)
         assert adapter.mask_bytes == case['expected']['packed_bytes']
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from mask_plugins.core.weights import (
     ScoreMask,
-    mask_parameters,
+    apply_weight_masks,
     mask_report,
     named_masks,
 )
@@ -65,7 +65,7 @@ def test_trajectory(case):
         float(part.lstrip('lrmscoe')) for part in case['key'].split('_')[1:]
     )
     kind, decay = case['name'].split('_wd')
-    model = mask_parameters(
+    model = apply_weight_masks(
         Tiny(),
         [('conv.*', 'mask'), ('fc.weight', 'mask'), ('bn.*', 'freeze'),
          ('fc.bias', 'train')],

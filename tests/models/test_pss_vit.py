@@ -13,7 +13,10 @@ from mmpretrain.models.backbones import (
 )
 from torch import nn
 
-from mask_plugins.models.backbones import PSSVisionTransformer, sample_tokens
+from mask_plugins.models.backbones import (
+    PSSVisionTransformer,
+    apply_token_sampling,
+)
 from mask_plugins.models.backbones.state_dicts import resize_bias_table
 from mask_plugins.registry import MODELS
 
@@ -274,7 +277,7 @@ class TestTokenSampler:
         randomize(backbone)
         backbone.eval()
         keys, before = list(backbone.state_dict()), backbone(images())[0]
-        sampled = sample_tokens(backbone)
+        sampled = apply_token_sampling(backbone)
         assert sampled is backbone
         assert isinstance(sampled, stock)
         assert list(sampled.state_dict()) == keys
@@ -295,7 +298,7 @@ class TestTokenSampler:
             drop_ratio=0.6,
         )
         ours.load_state_dict(stock.state_dict())
-        sampled = sample_tokens(stock, drop_ratio=0.6)
+        sampled = apply_token_sampling(stock, drop_ratio=0.6)
         sampled.eval()
         x = images()
         (_, a), shape = sampled.get_patch_info(x)
@@ -307,7 +310,7 @@ class TestTokenSampler:
         )
 
     def test_prefix_of_deit_has_two_tokens(self):
-        backbone = sample_tokens(
+        backbone = apply_token_sampling(
             DistilledVisionTransformer(arch=ARCH, img_size=32, patch_size=8),
             drop_ratio=0.5,
         )
@@ -321,7 +324,7 @@ class TestTokenSampler:
                 type='mask_plugins.TokenSampler',
                 drop_ratio=0.5,
                 scorer='gate',
-                backbone=dict(
+                module=dict(
                     type='mmpretrain.VisionTransformer',
                     arch=ARCH,
                     img_size=32,
@@ -333,7 +336,7 @@ class TestTokenSampler:
         assert backbone(images())[0].shape == (2, 24, 4, 4)
 
     def test_copies_are_independent(self):
-        backbone = sample_tokens(
+        backbone = apply_token_sampling(
             VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
         )
         backbone.eval()
@@ -345,7 +348,7 @@ class TestTokenSampler:
         assert torch.equal(whole, backbone(images())[0])
 
     def test_no_activation_is_kept(self):
-        backbone = sample_tokens(
+        backbone = apply_token_sampling(
             VisionTransformer(arch=ARCH, img_size=32, patch_size=8),
             drop_ratio=0.5,
         )
@@ -356,17 +359,17 @@ class TestTokenSampler:
     def test_refusals(self):
         beit = BEiTViT(arch=ARCH, img_size=32, patch_size=8)
         with pytest.raises(TypeError, match='PSSVisionTransformer'):
-            sample_tokens(beit)
+            apply_token_sampling(beit)
         with pytest.raises(TypeError, match='got Linear'):
-            sample_tokens(nn.Linear(2, 2))
+            apply_token_sampling(nn.Linear(2, 2))
         vit = VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
         with pytest.raises(TypeError, match='already'):
-            sample_tokens(sample_tokens(vit))
+            apply_token_sampling(apply_token_sampling(vit))
         rotary = MODELS.build(
             dict(type='mmpretrain.ViTEVA02', arch='t', img_size=28)
         )
         with pytest.raises(TypeError, match='rotates'):
-            sample_tokens(rotary)
+            apply_token_sampling(rotary)
 
 
 class TestBadInput:

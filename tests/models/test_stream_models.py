@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 from mask_plugins.core.patches import (
     StreamBinder,
     StreamState,
-    apply_gates,
+    apply_patch_gates,
     gates_of,
     set_running_mode,
 )
@@ -361,7 +361,7 @@ def test_exact_gates_equal_the_stock_resnet(depth, reuse):
     stock = ResNet(depth, base_channels=8, stem_channels=8)
     stock.eval()
     gated = copy.deepcopy(stock)
-    apply_gates(gated, 'exact', reuse=reuse, patch_size=4)
+    apply_patch_gates(gated, 'exact', reuse=reuse, patch_size=4)
     binder, states = StreamBinder(gated), [StreamState(), StreamState()]
     still = torch.randn(2, 3, 71, 93)
     moved = still.clone()

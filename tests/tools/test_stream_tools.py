@@ -23,7 +23,7 @@ from mask_plugins.analysis.streams.stream_model import (
 )
 from mask_plugins.analysis.streams.video_writer import VideoWriter
 from mask_plugins.benchmarks.pass_stream import PassStreamBenchmark
-from mask_plugins.core.patches import StreamBinder, apply_gates
+from mask_plugins.core.patches import StreamBinder, apply_patch_gates
 from mask_plugins.models.backbones import GatedResNet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
 
     if any(rule.get('enabled', True) for rule in found['rules']):
         network = best_dense(dense)
-        names = apply_gates(network, rules=found['rules'])
+        names = apply_patch_gates(network, rules=found['rules'])
         assert GatedResNet(18, rules=str(path)).gated_layers == names
         layers = StreamBinder(network).layers
         for rule in found['rules']:

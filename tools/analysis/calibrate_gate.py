@@ -13,8 +13,8 @@ def parse_args(argv=None):
         'Time each gated layer (the share of active patches up to which it '
         'is faster sparse) and choose its threshold: the fastest that keep '
         'to --target-error, or those that skip --target-skip everywhere. '
-        'Writes gates.json, which GatedResNet(rules=FILE), apply_gates and '
-        'the other stream tools read.',
+        'Writes gates.json, which GatedResNet(rules=FILE), '
+        'apply_patch_gates and the other stream tools read.',
         'calibrate_gate',
         'video.avi --frames 16 --check-frames 40 --target-error 0.1 --out '
         'work_dirs/gates',

@@ -208,7 +208,7 @@ class ClipTrials:
 def gate_rules(
     trial: Trial, costs: Mapping[str, LayerCost], stream: GatedStream
 ) -> List[dict]:
-    """A trial as rules that ``apply_gates`` and ``GatedResNet`` take.
+    """A trial as rules that ``apply_patch_gates`` and ``GatedResNet`` take.
 
     Args:
         trial (Trial): Thresholds by layer.

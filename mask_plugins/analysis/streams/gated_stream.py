@@ -13,7 +13,7 @@ from mask_plugins.core.patches import (
     Gate,
     StreamBinder,
     StreamState,
-    apply_gates,
+    apply_patch_gates,
 )
 
 # As small as tiles can be before their convolutions become slower than those
@@ -33,13 +33,14 @@ def gate_network(
 
     Args:
         dense (nn.Module): Such as of :func:`best_dense`.
-        gate (str | dict): As of ``apply_gates``. Defaults to 'threshold'.
-        place (str): As of ``apply_gates``. Defaults to 'block'.
+        gate (str | dict): As of ``apply_patch_gates``. Defaults to
+            'threshold'.
+        place (str): As of ``apply_patch_gates``. Defaults to 'block'.
         patch_sizes (Sequence[int]): Of ``layer1``, ``layer2``, ... of a
             ResNet, in pixels of the maps that they put out: blocks that halve
             the map read twice as large ones. The first serves all others.
             Defaults to PATCH_SIZES.
-        reuse (str): As of ``apply_gates``. Defaults to 'output'.
+        reuse (str): As of ``apply_patch_gates``. Defaults to 'output'.
         rules (Sequence[dict]): After those of the patch sizes.
             Defaults to ().
 
@@ -55,7 +56,7 @@ def gate_network(
                 by_stage.append(
                     dict(pattern=f'layer{number}.0*', patch_size=2 * size)
                 )
-    apply_gates(
+    apply_patch_gates(
         network,
         gate=gate,
         place=place,

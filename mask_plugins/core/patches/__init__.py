@@ -23,7 +23,11 @@ Shapes: B frames (one per stream), C channels, H and W of a map,
 :math:`G_h, G_w` of its grid of patches.
 """
 
-from .apply_gates import apply_gates, gate_module, remove_gates
+from .apply_patch_gates import (
+    apply_patch_gates,
+    gate_module,
+    remove_patch_gates,
+)
 from .binder import StreamBinder, bind_streams, gated_layers
 from .chain import Chain
 from .clip_state import ClipState
@@ -87,7 +91,7 @@ __all__ = [
     'TileIndex',
     'TilePlan',
     'TopKGate',
-    'apply_gates',
+    'apply_patch_gates',
     'bind_streams',
     'build_gate',
     'check_running_mode',
@@ -101,7 +105,7 @@ __all__ = [
     'map_scale',
     'patch_change',
     'pool_windows',
-    'remove_gates',
+    'remove_patch_gates',
     'scatter_tiles',
     'set_running_mode',
     'sparse_conv2d',

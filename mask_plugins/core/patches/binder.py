@@ -58,7 +58,7 @@ class StreamBinder:
         if not self.layers:
             raise ValueError(
                 f'{type(model).__name__} has no gated layers: call '
-                'apply_gates(model, ...) first'
+                'apply_patch_gates(model, ...) first'
             )
 
     @contextmanager

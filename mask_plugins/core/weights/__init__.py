@@ -3,9 +3,10 @@
 
 Functions first (``soft``, ``scores``), then a small module per mask
 (``SoftMask``, ``ScoreMask``, ``BinaryMask``), then
-:func:`mask_parameters`, which puts them on any model.
+:func:`apply_weight_masks`, which puts them on any model.
 """
 
+from ..rules import Rule
 from .adapter_file import Adapter, pack_masks, read_adapter, write_adapter
 from .adapter_switching import (
     activate_masks,
@@ -14,6 +15,7 @@ from .adapter_switching import (
     loaded_masks,
     unload_masks,
 )
+from .apply_weight_masks import apply_weight_masks, format_plan
 from .base_hash import mask_keys
 from .binary_mask import BinaryMask
 from .layers import SoftMaskConv2d, SoftMaskLinear
@@ -25,9 +27,7 @@ from .lifecycle import (
     named_masks,
     unmerge_masks,
 )
-from .mask_parameters import format_plan, mask_parameters
 from .report import MaskReport, mask_report
-from .rules import Rule
 from .score_init import SCORE_INITS
 from .score_mask import ScoreMask
 from .scores import score_mask, score_masked_weight
@@ -55,6 +55,7 @@ __all__ = [
     'WeightMask',
     'activate_masks',
     'active_masks',
+    'apply_weight_masks',
     'collect_sums',
     'disable_masks',
     'format_plan',
@@ -64,7 +65,6 @@ __all__ = [
     'loaded_masks',
     'make_ticket',
     'mask_keys',
-    'mask_parameters',
     'mask_report',
     'merge_masks',
     'named_masks',

@@ -80,7 +80,7 @@ class RunningModeHook(Hook):
         if not any(True for _ in gates_of(unwrap(runner.model))):
             raise ValueError(
                 f'{type(self).__name__}: the model has no gates; use '
-                'mask_plugins.GatedResNet or mask_plugins.apply_gates'
+                'mask_plugins.GatedResNet or mask_plugins.apply_patch_gates'
             )
         self._set_of_epoch(runner)
 

@@ -8,14 +8,14 @@ if HAS_MMPRETRAIN:
     from .gated_resnet import GatedResNet
     from .pss_vit import PSSVisionTransformer
     from .stem_resnet_cifar import StemResNetCIFAR
-    from .token_sampler import sample_tokens
+    from .token_sampler import apply_token_sampling
 
     __all__ = [
         'CIFARResNet',
         'GatedResNet',
         'PSSVisionTransformer',
         'StemResNetCIFAR',
-        'sample_tokens',
+        'apply_token_sampling',
     ]
 else:
     register_missing(

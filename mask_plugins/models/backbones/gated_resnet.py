@@ -5,7 +5,7 @@ from typing import Sequence, Union
 
 from mmpretrain.models.backbones import ResNet
 
-from mask_plugins.core.patches import apply_gates
+from mask_plugins.core.patches import apply_patch_gates
 from mask_plugins.models.gated_model import plain, read_rules
 from mask_plugins.registry import MODELS
 
@@ -39,7 +39,7 @@ class GatedResNet(ResNet):
         break_even (str | float): See there. Defaults to ``'auto'``.
         gate_stem (bool): Gate the first convolution too. Defaults to True.
         rules (str | Sequence[dict]): Options of single layers; see
-            :func:`mask_plugins.core.patches.apply_gates`. A file that
+            :func:`mask_plugins.core.patches.apply_patch_gates`. A file that
             ``tools/analysis/calibrate_gate.py`` wrote is read.
             Defaults to ().
         **kwargs: Of ``ResNet``.
@@ -75,7 +75,7 @@ class GatedResNet(ResNet):
         if place == 'conv' and not gate_stem:
             stem = 'stem.*' if self.deep_stem else 'conv1'
             by_stage.append(dict(pattern=stem, enabled=False))
-        self.gated_layers = apply_gates(
+        self.gated_layers = apply_patch_gates(
             self,
             gate=plain(gate),
             place='conv' if place == 'conv' else 'block',

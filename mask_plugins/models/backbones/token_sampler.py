@@ -12,7 +12,7 @@ from .token_sampling import TokenSamplingMixin
 
 
 class SampledBackbone(TokenSamplingMixin):
-    """What :func:`sample_tokens` mixes into the class of a backbone."""
+    """What :func:`apply_token_sampling` mixes into the class of a backbone."""
 
     def start_sampling(self, **kwargs) -> None:
         """Put the sampling before the first block."""
@@ -56,7 +56,7 @@ class SampledBackbone(TokenSamplingMixin):
         return seen['x'], seen['patches']
 
 
-def sample_tokens(backbone: nn.Module, **kwargs) -> nn.Module:
+def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
     """Give a stock ViT of mmpretrain the token sampling of PSS, in place.
 
     The instance changes its class to a subclass of its own, so parameters,
@@ -105,21 +105,19 @@ def sample_tokens(backbone: nn.Module, **kwargs) -> nn.Module:
 
 
 @MODELS.register_module(name='TokenSampler')
-def build_token_sampler(
-    backbone: Union[dict, nn.Module], **kwargs
-) -> nn.Module:
+def build_token_sampler(module: Union[dict, nn.Module], **kwargs) -> nn.Module:
     """Build a stock backbone that samples tokens.
 
     In a config: ``backbone=dict(type='mask_plugins.TokenSampler',
-    backbone=dict(type='VisionTransformer', arch='deit-small'))``.
+    module=dict(type='VisionTransformer', arch='deit-small'))``.
 
     Args:
-        backbone (dict | nn.Module): Config of the stock backbone.
-        **kwargs: See :func:`sample_tokens`.
+        module (dict | nn.Module): Config of the stock backbone.
+        **kwargs: See :func:`apply_token_sampling`.
 
     Returns:
         nn.Module: The backbone itself, not a wrapper around it.
     """
-    if isinstance(backbone, dict):
-        backbone = MODELS.build(backbone)
-    return sample_tokens(backbone, **kwargs)
+    if isinstance(module, dict):
+        module = MODELS.build(module)
+    return apply_token_sampling(module, **kwargs)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmpretrain.models.heads import ClsHead
 from torch import Tensor, nn
 
-from mask_plugins.core.weights import mask_parameters
+from mask_plugins.core.weights import apply_weight_masks
 from mask_plugins.models.masked_model import mask_factory
 from mask_plugins.registry import MODELS
 
@@ -60,7 +60,7 @@ class TextPrototypeClsHead(ClsHead):
         self.projection = nn.Linear(in_channels, embed_dims, bias=False)
         if mask is not None:
             make = mask_factory(mask)
-            mask_parameters(self.projection, [('weight', 'mask')], make)
+            apply_weight_masks(self.projection, [('weight', 'mask')], make)
         # NaN until they are loaded: a loss of NaN is noticed, zeros are not.
         empty = torch.full((num_classes, embed_dims), math.nan)
         self.register_buffer('prototypes', empty)

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 import torch
 from torch import nn
 
-from mask_plugins.core.weights import mask_parameters
+from mask_plugins.core.weights import apply_weight_masks
 from mask_plugins.models.masked_model import mask_factory
 
 SCORES = dict(type='mask_plugins.ScoreMask')
@@ -50,4 +50,4 @@ def masked_linear(
             drawn.uniform_(-bound, bound, generator=generator)
             layer.weight.copy_(drawn)
     make = mask_factory(SCORES if mask is None else mask)
-    return mask_parameters(layer, [('weight', 'mask')], make)
+    return apply_weight_masks(layer, [('weight', 'mask')], make)

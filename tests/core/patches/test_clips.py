@@ -10,7 +10,7 @@ from mask_plugins.core.patches import (
     MaskMode,
     RunningMode,
     StreamBinder,
-    apply_gates,
+    apply_patch_gates,
     set_running_mode,
 )
 
@@ -29,7 +29,7 @@ def clip():
 def test_three_passes_share_one_decision_and_teach_the_gates(reuse):
     net = small_net()
     dense = small_net()
-    names = apply_gates(net, 'pooled', patch_size=4, reuse=reuse)
+    names = apply_patch_gates(net, 'pooled', patch_size=4, reuse=reuse)
     set_running_mode(net, RunningMode.GatePreTrain)
     net.train()
     for module in net.modules():
@@ -62,7 +62,7 @@ def test_three_passes_share_one_decision_and_teach_the_gates(reuse):
 
 def test_rules_decide_per_layer():
     net = small_net()
-    names = apply_gates(
+    names = apply_patch_gates(
         net,
         'threshold',
         patch_size=8,
@@ -93,7 +93,7 @@ def test_rules_decide_per_layer():
 def test_bad_options_leave_the_model_as_it_was(options, text):
     net = small_net()
     with pytest.raises(ValueError, match=text):
-        apply_gates(net, **options)
+        apply_patch_gates(net, **options)
     stock = small_net()
     assert all(
         type(a) is type(b) for a, b in zip(net.modules(), stock.modules())
@@ -105,5 +105,7 @@ def test_parts_that_do_not_run_on_tiles_are_refused():
     net = small_net()
     net.layer2.bn1 = nn.GroupNorm(2, 16)
     with pytest.raises(TypeError, match=r'layer2: .*GroupNorm'):
-        apply_gates(net)
-    assert apply_gates(net, rules=[dict(pattern='layer2', enabled=False)])
+        apply_patch_gates(net)
+    assert apply_patch_gates(
+        net, rules=[dict(pattern='layer2', enabled=False)]
+    )

@@ -10,7 +10,7 @@ from torch import nn
 from mask_plugins.core.patches import (
     StreamBinder,
     StreamState,
-    apply_gates,
+    apply_patch_gates,
     gate_module,
 )
 from tests.core.patches.small_net import Block, small_net
@@ -30,7 +30,7 @@ def video(count, size=(48, 48), batch=1):
 def gated(gate, **options):
     net = small_net()
     rules = [dict(pattern='*', hidden=options.pop('hidden', 'cache'))]
-    apply_gates(net, gate, patch_size=4, rules=rules, **options)
+    apply_patch_gates(net, gate, patch_size=4, rules=rules, **options)
     return net
 
 

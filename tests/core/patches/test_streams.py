@@ -12,9 +12,9 @@ from mask_plugins.core.patches import (
     GatedConv2d,
     StreamBinder,
     StreamState,
-    apply_gates,
+    apply_patch_gates,
     bind_streams,
-    remove_gates,
+    remove_patch_gates,
     set_running_mode,
 )
 
@@ -23,7 +23,9 @@ from .small_net import SmallNet, error, small_net
 
 def gated(gate='exact', **kwargs):
     net = small_net()
-    apply_gates(net, gate, patch_size=kwargs.pop('patch_size', 4), **kwargs)
+    apply_patch_gates(
+        net, gate, patch_size=kwargs.pop('patch_size', 4), **kwargs
+    )
     return net
 
 
@@ -67,7 +69,7 @@ def test_unbound_layers_are_the_stock_ones_bit_for_bit():
     file.seek(0)
     again = torch.load(file, weights_only=False)
     assert torch.equal(again(frame), dense(frame))
-    remove_gates(net)
+    remove_patch_gates(net)
     assert all(
         type(a) is type(b) for a, b in zip(net.modules(), dense.modules())
     )

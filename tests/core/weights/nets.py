@@ -14,7 +14,7 @@ from torch.func import functional_call
 from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
-    mask_parameters,
+    apply_weight_masks,
     merge_masks,
     named_masks,
 )
@@ -62,7 +62,7 @@ def masked_small(kind='score', seed=0, rules=SMALL_RULES):
     torch.manual_seed(seed)
     model = Small()
     torch.manual_seed(seed + 1)
-    mask_parameters(model, rules, KINDS[kind])
+    apply_weight_masks(model, rules, KINDS[kind])
     randomize(model)
     return model
 

@@ -14,10 +14,10 @@ from torch import nn
 from mask_plugins.core.weights import (
     activate_masks,
     active_masks,
+    apply_weight_masks,
     load_masks,
     loaded_masks,
     make_ticket,
-    mask_parameters,
     mask_report,
     merge_masks,
     named_masks,
@@ -182,13 +182,13 @@ def test_adapter_on_double_and_half_weights():
 def test_fused_and_tied_weights():
     attention, x = nets.from_zoo('MultiheadAttention')
     base = copy.deepcopy(attention)
-    mask_parameters(attention, nets.EVERYTHING, nets.KINDS['score'])
+    apply_weight_masks(attention, nets.EVERYTHING, nets.KINDS['score'])
     load_masks(base.requires_grad_(False), pack_masks(attention))
     with torch.no_grad():
         assert torch.equal(base(x), attention(x))
     tied = nets.TiedPair()
     base = copy.deepcopy(tied)
-    mask_parameters(tied, nets.EVERYTHING, nets.KINDS['score'])
+    apply_weight_masks(tied, nets.EVERYTHING, nets.KINDS['score'])
     load_masks(base, pack_masks(tied))
     assert torch.equal(base(torch.arange(6)), tied(torch.arange(6)))
 

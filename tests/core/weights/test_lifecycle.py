@@ -12,11 +12,11 @@ from mask_plugins.core.weights import (
     SoftMask,
     SoftMaskConv2d,
     SoftMaskLinear,
+    apply_weight_masks,
     collect_sums,
     disable_masks,
     hold_masks,
     make_ticket,
-    mask_parameters,
     mask_report,
     merge_masks,
     named_masks,
@@ -172,7 +172,7 @@ def test_a_ticket_of_exact_sparsity(by, scope):
 
 
 def test_report():
-    model = mask_parameters(
+    model = apply_weight_masks(
         nets.Small(), nets.SMALL_RULES, lambda w: SoftMask(w, init=-0.1)
     )
     report = mask_report(model)

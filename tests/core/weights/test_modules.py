@@ -11,8 +11,8 @@ from torch.nn.utils import prune
 from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
+    apply_weight_masks,
     disable_masks,
-    mask_parameters,
     merge_masks,
     named_masks,
 )
@@ -44,7 +44,7 @@ def test_masked_module(name, kind, mode):
     base, x = nets.from_zoo(name)
     base.train(mode == 'train')
     count = len(list(base.parameters()))
-    model = mask_parameters(
+    model = apply_weight_masks(
         copy.deepcopy(base), nets.EVERYTHING, nets.KINDS[kind]
     )
     nets.randomize(model)
@@ -81,7 +81,7 @@ def test_masked_module(name, kind, mode):
 @pytest.mark.parametrize('name', ['Linear', 'Conv1d', 'TransformerEncoder'])
 def test_soft_masks_begin_as_the_dense_network(name, init):
     base, x = nets.from_zoo(name)
-    model = mask_parameters(
+    model = apply_weight_masks(
         copy.deepcopy(base), nets.EVERYTHING, lambda w: SoftMask(w, init)
     )
     torch.testing.assert_close(model(x), base(x))
@@ -91,13 +91,13 @@ def test_soft_masks_begin_as_the_dense_network(name, init):
 def test_score_masks_begin_as_the_base(name):
     """Scores of 1: to the bit."""
     base, x = nets.from_zoo(name)
-    model = mask_parameters(copy.deepcopy(base), nets.EVERYTHING, ScoreMask)
+    model = apply_weight_masks(copy.deepcopy(base), nets.EVERYTHING, ScoreMask)
     assert same_bits(model, base, x)
 
 
 def test_tied_weights_have_one_mask():
     model = nets.TiedPair()
-    mask_parameters(model, nets.EVERYTHING, nets.KINDS['soft'])
+    apply_weight_masks(model, nets.EVERYTHING, nets.KINDS['soft'])
     nets.randomize(model)
     (item,) = named_masks(model)
     assert item.name == 'embed.weight'
@@ -118,7 +118,7 @@ def test_fused_qkv_in_chunks():
     """Three matrices in one are scaled each for itself, as apart."""
     base, x = nets.from_zoo('mmpretrain attention')
     rules = [('qkv.*', 'mask', dict(chunks=3))]
-    model = mask_parameters(base, rules, nets.KINDS['score'])
+    model = apply_weight_masks(base, rules, nets.KINDS['score'])
     mask = model.qkv.weight_mask
     effective = mask(model.qkv.weight)
     for part in range(3):
@@ -148,8 +148,10 @@ class Reader(nn.Module):
 def test_a_reader_masked_in_two_steps():
     """The second call does not forget what the first had found."""
     model, x = Reader(), torch.randn(3, 4)
-    mask_parameters(model, [('first.*', 'mask')], nets.KINDS['score'])
-    mask_parameters(model, [('*second.weight', 'mask')], nets.KINDS['score'])
+    apply_weight_masks(model, [('first.*', 'mask')], nets.KINDS['score'])
+    apply_weight_masks(
+        model, [('*second.weight', 'mask')], nets.KINDS['score']
+    )
     expected = nets.with_effective_weights(model, x)
     torch.testing.assert_close(model(x), expected)
     merged = merge_masks(copy.deepcopy(model))
@@ -160,7 +162,7 @@ def test_a_reader_masked_in_two_steps():
 def test_the_parameter_is_seen_between_forwards():
     layer = nn.Linear(3, 2)
     weight = layer.weight
-    mask_parameters(layer, [('weight', 'mask')], nets.KINDS['soft'])
+    apply_weight_masks(layer, [('weight', 'mask')], nets.KINDS['soft'])
     assert layer.weight is weight
     nn.init.ones_(layer.weight)
     layer.weight = nn.Parameter(torch.zeros(2, 3))
@@ -171,7 +173,7 @@ def test_the_parameter_is_seen_between_forwards():
 
 def test_an_error_inside_leaves_nothing_open():
     layer = nn.Linear(3, 2)
-    mask_parameters(layer, [('weight', 'mask')], nets.KINDS['soft'])
+    apply_weight_masks(layer, [('weight', 'mask')], nets.KINDS['soft'])
     with pytest.raises(RuntimeError):
         layer(torch.ones(1, 5))
     assert layer.weight.is_leaf
@@ -198,6 +200,6 @@ def refused():
 def test_a_mask_that_would_be_ignored_is_refused(module, message):
     before = [type(m) for m in module.modules()]
     with pytest.raises(TypeError, match=message):
-        mask_parameters(module, nets.EVERYTHING, ScoreMask)
+        apply_weight_masks(module, nets.EVERYTHING, ScoreMask)
     assert [type(m) for m in module.modules()] == before
     assert not list(named_masks(module))

@@ -11,7 +11,7 @@ from mask_plugins.core.weights import (
     Rule,
     ScoreMask,
     SoftMask,
-    mask_parameters,
+    apply_weight_masks,
     named_masks,
 )
 
@@ -20,7 +20,7 @@ from . import nets
 
 def actions(rules, model=None):
     """Name -> action, of a dry run."""
-    rows = mask_parameters(model or nets.Small(), rules, ScoreMask, True)
+    rows = apply_weight_masks(model or nets.Small(), rules, ScoreMask, True)
     return {row.name: row.action for row in rows}
 
 
@@ -42,7 +42,7 @@ def test_the_first_match_decides():
 def test_what_no_rule_matches_stays():
     model = nets.Small()
     model.bn.requires_grad_(False)
-    mask_parameters(model, [('head.weight', 'mask')], ScoreMask)
+    apply_weight_masks(model, [('head.weight', 'mask')], ScoreMask)
     assert model.conv1.weight.requires_grad
     assert not model.bn.weight.requires_grad
     assert not model.head.weight.requires_grad
@@ -68,7 +68,7 @@ def test_patterns(pattern, expected):
 
 
 def test_forms_of_a_rule_and_their_options():
-    model = mask_parameters(
+    model = apply_weight_masks(
         nets.Small(),
         [
             Rule('conv1.weight', 'mask', dict(init=0.2)),
@@ -86,7 +86,7 @@ def test_forms_of_a_rule_and_their_options():
 def test_dry_run_prints_and_changes_nothing(capsys):
     model = nets.Small()
     before = copy.deepcopy(model.state_dict())
-    rows = mask_parameters(model, nets.SMALL_RULES, ScoreMask, dry_run=True)
+    rows = apply_weight_masks(model, nets.SMALL_RULES, ScoreMask, dry_run=True)
     said = capsys.readouterr().out
     assert len(rows) == 7
     assert 'conv1.weight  4x2x3x3  conv*.weight  mask' in said
@@ -97,15 +97,15 @@ def test_dry_run_prints_and_changes_nothing(capsys):
 
 
 def test_dry_run_names_what_is_tied(capsys):
-    mask_parameters(nets.TiedPair(), [('*', 'mask')], ScoreMask, True)
+    apply_weight_masks(nets.TiedPair(), [('*', 'mask')], ScoreMask, True)
     said = capsys.readouterr().out
     assert 'mask (tied to embed.weight)' in said
     assert said.splitlines()[-1] == 'elements: mask 48'
 
 
 def test_a_second_call_leaves_the_first_masks_alone():
-    model = mask_parameters(nets.Small(), [('conv1.*', 'mask')], SoftMask)
-    mask_parameters(
+    model = apply_weight_masks(nets.Small(), [('conv1.*', 'mask')], SoftMask)
+    apply_weight_masks(
         model, [('conv2.weight', 'mask'), ('*', 'freeze')], ScoreMask
     )
     logits = model.conv1.weight_mask.logits
@@ -132,21 +132,21 @@ def test_wrong_rules(rules, error, message):
     """After the error the model is what it was."""
     model = nets.Small()
     with pytest.raises(error, match=message):
-        mask_parameters(model, rules, SoftMask)
+        apply_weight_masks(model, rules, SoftMask)
     assert not list(named_masks(model))
     assert all(p.requires_grad for p in model.parameters())
 
 
 def test_masked_twice():
-    model = mask_parameters(nets.Small(), [('conv*', 'mask')], SoftMask)
+    model = apply_weight_masks(nets.Small(), [('conv*', 'mask')], SoftMask)
     with pytest.raises(ValueError, match='conv1.weight is masked already'):
-        mask_parameters(model, [('*.weight', 'mask')], SoftMask)
+        apply_weight_masks(model, [('*.weight', 'mask')], SoftMask)
     assert type(model.head) is nn.Linear
 
 
 def test_not_a_mask():
     with pytest.raises(TypeError, match='must make a WeightMask.*Identity'):
-        mask_parameters(
+        apply_weight_masks(
             nets.Small(), [('*', 'mask')], lambda weight: nn.Identity()
         )
 
@@ -163,7 +163,7 @@ def test_rules_of_tied_names_must_agree(rules):
     with pytest.raises(
         ValueError, match=r'embed.weight and out.weight are one tied'
     ):
-        mask_parameters(nets.TiedPair(), rules, SoftMask)
+        apply_weight_masks(nets.TiedPair(), rules, SoftMask)
 
 
 @pytest.mark.parametrize(

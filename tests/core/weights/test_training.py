@@ -16,8 +16,8 @@ from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
     SoftMaskConv2d,
+    apply_weight_masks,
     hold_masks,
-    mask_parameters,
     named_masks,
 )
 
@@ -60,7 +60,7 @@ def test_soft_masks_train_weight_and_logits():
 def invariant_run(score, k, lr, decay=0.0, momentum=0.9):
     """Losses of 8 steps in float64 and the masks at their end."""
     torch.manual_seed(0)
-    model = mask_parameters(
+    model = apply_weight_masks(
         nets.Small().double(),
         [('conv*.weight', 'mask'), ('*', 'freeze')],
         lambda w: ScoreMask(w, init=score, k=k),
@@ -268,8 +268,8 @@ def test_channels_last(kind):
 def test_meta_device():
     with torch.device('meta'):
         model = nets.Small()
-        mask_parameters(model, nets.SMALL_RULES, ScoreMask)
-        mask_parameters(model, [('head.*', 'mask')], SoftMask)
+        apply_weight_masks(model, nets.SMALL_RULES, ScoreMask)
+        apply_weight_masks(model, [('head.*', 'mask')], SoftMask)
     assert model(torch.empty(2, 2, 6, 6, device='meta')).shape == (2, 3)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from mask_plugins.core.weights import ScoreMask, mask_parameters
+from mask_plugins.core.weights import ScoreMask, apply_weight_masks
 
 
 class MaskedLinear(nn.Module):
@@ -25,7 +25,7 @@ class MaskedLinear(nn.Module):
         self, in_features: int, out_features: int, score_init: float = 1.0
     ) -> None:
         super().__init__()
-        self.linear = mask_parameters(
+        self.linear = apply_weight_masks(
             nn.Linear(in_features, out_features, bias=False),
             [('weight', 'mask')],
             partial(ScoreMask, init=score_init),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mask_plugins.core.weights import (
     ScoreMask,
-    mask_parameters,
+    apply_weight_masks,
     named_masks,
     score_mask,
 )
@@ -120,7 +120,7 @@ class SubmaskedModel(nn.Module):
             k=0.0,
             scale=scale,
         )
-        self.model_shell = mask_parameters(model, rules, mask)
+        self.model_shell = apply_weight_masks(model, rules, mask)
         self._slots = slots
         items = list(named_masks(model))
         if items:

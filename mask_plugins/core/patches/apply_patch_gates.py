@@ -49,7 +49,8 @@ def gate_module(
     """
     if isinstance(module, GatedLayer):
         raise ValueError(
-            f'{type(module).__name__} is gated already: remove_gates() first'
+            f'{type(module).__name__} is gated already: call '
+            'remove_patch_gates() first'
         )
     if isinstance(module, nn.Conv2d):
         mixin, channels = GatedConvMixin, module.in_channels
@@ -70,7 +71,7 @@ def gate_module(
     return module
 
 
-def apply_gates(
+def apply_patch_gates(
     model: nn.Module,
     gate='threshold',
     place: str = 'block',
@@ -158,7 +159,7 @@ def apply_gates(
                 f"{place!r}: try place='conv', or check the rules"
             )
     except (TypeError, ValueError):
-        remove_gates(model)
+        remove_patch_gates(model)
         raise
     return done
 
@@ -185,12 +186,12 @@ def _times_four(patch_size):
     return 4 * patch_size
 
 
-def remove_gates(model: nn.Module) -> nn.Module:
+def remove_patch_gates(model: nn.Module) -> nn.Module:
     """Take all gates off again, in place: classes are the stock ones.
 
     Args:
         model (nn.Module): With or without gates made by
-            :func:`apply_gates` or :func:`gate_module`.
+            :func:`apply_patch_gates` or :func:`gate_module`.
 
     Returns:
         nn.Module: The same model.

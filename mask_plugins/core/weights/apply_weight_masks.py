@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from ..rules import Rule, RuleLike, match_rules, parse_rules
 from .masked_module import attach_mask, masked_names, stock_class
-from .rules import Rule, RuleLike, match_rules, parse_rules
 from .weight_mask import WeightMask
 from .weight_readers import attach_readers
 
@@ -34,7 +34,7 @@ class PlanRow(NamedTuple):
     tied_to: str
 
 
-def mask_parameters(
+def apply_weight_masks(
     model: nn.Module,
     rules: Sequence[RuleLike],
     mask: Callable[..., WeightMask],

@@ -16,7 +16,7 @@ from typing import (
 
 from torch import Tensor, nn
 
-from .weight_mask import WeightMask
+from .weights.weight_mask import WeightMask
 
 ACTIONS = ('mask', 'train', 'freeze')
 
