@@ -159,6 +159,17 @@ def run_fresh(code):
     return done.stdout.split()
 
 
+BLOCK = """
+import sys, importlib.abc
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+"""
+OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain')
+
+
 def test_the_package_imports_little():
     """Neither mmcv nor mmpretrain, nor torch, and nothing is registered."""
     loaded = run_fresh('import sys, mask_plugins; print(*sys.modules)')
@@ -179,20 +190,61 @@ def test_the_package_makes_its_configs_resolvable():
     assert run_fresh(code) == ['True']
 
 
-def test_core_needs_torch_only():
-    code = (
-        'import sys, importlib.abc\n'
-        'class Block(importlib.abc.MetaPathFinder):\n'
-        '    def find_spec(self, name, path=None, target=None):\n'
-        '        if name.split(".")[0] in ("mmcv", "mmpretrain"):\n'
-        '            raise ImportError(name)\n'
-        'sys.meta_path.insert(0, Block())\n'
-        'import mask_plugins.core.schedules, mask_plugins.core.tokens\n'
+def modules_of(*rooms):
+    """Dotted names of every module in these rooms."""
+    found = set()
+    for room in rooms:
+        for path in (PACKAGE / room).rglob('*.py'):
+            parts = path.relative_to(ROOT).with_suffix('').parts
+            found.add('.'.join(parts).removesuffix('.__init__'))
+    return sorted(found)
+
+
+def test_core_and_functional_need_torch_only():
+    modules = modules_of('core', 'functional')
+    assert 'mask_plugins.core.weights' in modules
+    code = BLOCK.format(blocked=OPENMMLAB) + (
+        f'import importlib\nfor name in {modules}:\n'
+        '    importlib.import_module(name)\n'
+        'import mask_plugins as mp\n'
+        'print(mp.apply_weight_masks.__name__, mp.apply_patch_gates.__name__)'
+    )
+    assert run_fresh(code) == ['apply_weight_masks', 'apply_patch_gates']
+
+
+def test_the_demo_of_plain_pytorch_runs_without_openmmlab():
+    demo = ROOT / 'demo/token_sampling_in_plain_pytorch.py'
+    code = BLOCK.format(blocked=OPENMMLAB) + (
+        'import runpy\n'
+        f'sys.argv = [{str(demo)!r}, "--epochs", "1"]\n'
+        f'runpy.run_path({str(demo)!r}, run_name="__main__")'
+    )
+    assert run_fresh(code)[:3] == ['epoch', '0:', 'top-1']
+
+
+def test_hooks_need_mmengine_only():
+    code = BLOCK.format(blocked=OPENMMLAB[1:]) + (
         'import mask_plugins.engine\n'
         'from mmengine.registry import HOOKS\n'
         'print(HOOKS.get("mask_plugins.PSSHook").__name__)'
     )
     assert run_fresh(code)[-1] == 'PSSHook'
+
+
+# ----------------------------------------------------------------- grammar
+def test_verbs_are_exported_lazily():
+    import mask_plugins as mp
+
+    verbs = {
+        f'{verb}_{thing}'
+        for verb in ('apply', 'remove')
+        for thing in ('weight_masks', 'token_sampling', 'patch_gates')
+    }
+    assert verbs | {'pack_masks', 'load_masks', 'merge_masks'} <= set(dir(mp))
+    for name in mp.__all__:
+        assert getattr(mp, name) is not None
+    with pytest.raises(AttributeError, match='no attribute'):
+        mp.apply_nothing  # noqa: B018
 
 
 # ------------------------------------------------------------------- names
