@@ -4,6 +4,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# The plain word is shorter: next to, continues, because there is no.
+WORDS := beside|goes on|for want of|is nobody's|hands out
 SLOW := slow or gpu or slurm or mmdet
 export PYTHON VENV OUT CONFIG
 
@@ -35,9 +37,13 @@ test-slurm: setup  ## install SLURM if absent, start one, test sweeps on it
 test-all: setup  ## every test that can run here
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: setup  ## ruff: lint and format
+lint: setup  ## ruff (lint and format), codespell, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell -D - -D .codespell-words.txt
+	@if git grep -nwiE '$(WORDS)' -- '*.py' '*.md' '*.yml' '*.sh' \
+		':!CONTRIBUTING.md'; then \
+		echo 'lint: say it in plainer words (Makefile, WORDS)'; exit 1; fi
 
 # Without `setup`: it has to run where that fails.
 doctor:  ## say what is installed and what mends it

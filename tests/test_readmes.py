@@ -1,24 +1,28 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What the READMEs point to is there."""
+"""What the READMEs point to is there, and their snippets have an effect."""
 
 import re
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import nn
 
-from mask_plugins.registry import HOOKS
+import mask_plugins as mp
 
 ROOT = Path(__file__).resolve().parents[1]
-READMES = [
-    ROOT / 'README.md',
+PAGES = [
+    *sorted(ROOT.glob('*.md')),
+    *sorted(ROOT.glob('docs/**/*.md')),
     *sorted(ROOT.glob('configs/*/README.md')),
     *sorted(ROOT.glob('tools/*/README.md')),
 ]
-NAMES = [str(path.relative_to(ROOT)) for path in READMES]
+NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 
 
-@pytest.mark.parametrize('path', READMES, ids=NAMES)
+@pytest.mark.parametrize('path', PAGES, ids=NAMES)
 def test_links_and_pictures_exist(path):
     text = path.read_text(encoding='utf-8')
     links = re.findall(r'\]\(([^)#\s]+)\)', text)
@@ -26,20 +30,125 @@ def test_links_and_pictures_exist(path):
     assert [x for x in local if not (path.parent / x).exists()] == []
 
 
-@pytest.mark.parametrize('path', READMES, ids=NAMES)
+@pytest.mark.parametrize('path', PAGES, ids=NAMES)
 def test_files_in_commands_exist(path):
     text = path.read_text(encoding='utf-8')
     named = re.findall(r'\b(?:tools|configs|demo)/[\w/.-]+\.py\b', text)
     assert [x for x in named if not (ROOT / x).exists()] == []
 
 
-def test_the_config_of_the_readme_trains_what_it_says(tmp_path):
+# ------------------------------------------- snippets of the first README
+def snippet(start):
+    """The first block of Python in the README that contains ``start``."""
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
-    snippet = re.search(r'```python\n(_base_ = .*?)```', text, re.S)[1]
+    blocks = re.findall(r'```python\n(.*?)```', text, re.S)
+    return next(block for block in blocks if start in block)
+
+
+def short_run(tmp_path, code, size, num_classes, **overrides):
+    """A run of two iterations of a config of the README, on digits."""
     path = tmp_path / 'my_config.py'
-    path.write_text(snippet)
+    path.write_text(code)
     cfg = Config.fromfile(path)
-    assert cfg.model.backbone.type == 'mask_plugins.TokenSampler'
+    cfg.merge_from_dict(
+        dict(
+            work_dir=str(tmp_path / 'work'),
+            train_cfg=dict(max_epochs=1),
+            data_preprocessor=dict(num_classes=num_classes),
+        )
+    )
+    cfg.train_dataloader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='mask_plugins.Digits',
+            image_size=size,
+            indices=4,
+            pipeline=[dict(type='PackInputs')],
+        ),
+    )
+    cfg.param_scheduler = None
+    for name in ('val', 'test'):
+        cfg[f'{name}_dataloader'] = cfg[f'{name}_evaluator'] = None
+        cfg[f'{name}_cfg'] = None
+    cfg.update(overrides)
+    return cfg
+
+
+def losses_of(cfg):
+    """The runner after training, and the losses of its iterations."""
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    scalars = runner.message_hub.log_scalars['train/loss']
+    return runner, list(scalars.data[0])
+
+
+def test_tokens_are_dropped_on_the_schedule(tmp_path):
+    code = snippet("type='mask_plugins.TokenSampler'")
+    cfg = short_run(tmp_path, code, 224, 1000)
     assert 'patch_size' not in cfg.model.backbone
-    hook = HOOKS.build(cfg.custom_hooks[0])
-    assert hook.target == 'backbone.drop_ratio'
+    seen = []
+    runner = Runner.from_cfg(cfg)
+    backbone = runner.model.backbone
+    backbone.layers[0].register_forward_hook(
+        lambda module, args, out: seen.append(out.shape[1])
+    )
+    runner.train()
+    # Of 196 patches and the cls token; the drop ratio starts at 0.8.
+    assert seen[0] == 39
+    path = tmp_path / 'work' / 'epoch_1.pth'
+    assert torch.load(path, weights_only=True)['meta']['epoch'] == 1
+
+
+def test_binary_masks_switch_weights_off(tmp_path):
+    code = snippet("type='mask_plugins.MaskedModel'")
+    cfg = short_run(tmp_path, code, 32, 10)
+    runner = Runner.from_cfg(cfg)
+    runner.model.init_weights()
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    runner.train()
+    report = mp.mask_report(runner.model)
+    assert 0 < report.density < 1
+    after = runner.model.state_dict()
+    frozen = [k for k in before if k.endswith('conv1.weight')]
+    assert frozen
+    assert all(torch.equal(before[k], after[k]) for k in frozen)
+
+
+def test_a_scheduled_value_changes_the_loss(tmp_path):
+    """Label smoothing: a schedule that nothing reads would change nothing."""
+    base = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
+    smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1)
+    found = []
+    for code in (base, base + snippet("type='mask_plugins.ScheduleHook'")):
+        cfg = short_run(tmp_path, code, 32, 10)
+        cfg.model.head.loss = smooth
+        cfg.randomness = dict(seed=0)
+        cfg.work_dir = str(tmp_path / f'work{len(found)}')
+        found.append(losses_of(cfg)[1])
+    plain, scheduled = found
+    assert plain != scheduled
+
+
+def test_masks_in_plain_pytorch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = nn.Sequential()
+    model.add_module('conv', nn.Conv2d(3, 4, 3))
+    model.add_module('pool', nn.AdaptiveAvgPool2d(1))
+    model.add_module('flat', nn.Flatten())
+    model.add_module('fc', nn.Linear(4, 2))
+    stock = {module: type(module) for module in model.modules()}
+
+    lines = snippet('mp.apply_weight_masks').split('mp.pack_masks')
+    scope = dict(model=model)
+    exec(lines[0], scope)
+    with torch.no_grad():
+        next(iter(mp.named_masks(model))).mask.scores[0] = -1
+    x = torch.randn(2, 3, 5, 5)
+    masked = model(x)
+    exec('mp.pack_masks' + lines[1], scope)
+    assert (tmp_path / 'flowers.safetensors').stat().st_size > 0
+    assert {module: type(module) for module in model.modules()} == stock
+    torch.testing.assert_close(model(x), masked)
+    assert not model.conv.weight[0].any()
