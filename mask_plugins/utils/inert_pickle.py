@@ -68,7 +68,7 @@ class Budget:
     """
 
     def __init__(self, size: int) -> None:
-        self.left = (64 << 20) + 16 * size
+        self.left = (16 << 20) + 16 * size
 
     def spend(self, count: int) -> None:
         """Take ``count`` bytes.

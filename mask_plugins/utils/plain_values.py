@@ -13,6 +13,7 @@ from torch import Tensor
 from .inert_pickle import Budget, Call, Global, Pairs
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
+_SIZED = (list, tuple, Pairs)
 _STORAGES = dict(
     Double=torch.float64, Float=torch.float32, Half=torch.float16,
     BFloat16=torch.bfloat16, Long=torch.int64, Int=torch.int32,
@@ -104,7 +105,7 @@ class PlainValues:
             return value
         # A shared container is made anew each time: what is small in a file
         # can be large, and what holds itself has no end.
-        self._budget.spend(64)
+        self._budget.spend(64 + 8 * len(value) if kind in _SIZED else 64)
         self._depth += 1
         if self._depth > _DEPTH:
             raise ValueError('it is nested too deeply, or holds itself')
