@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence
 
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mask_plugins.registry import DATASETS
@@ -17,10 +16,11 @@ from mask_plugins.utils.checks import (
 )
 
 from .folders import class_folders, walk_files
+from .labeled_dataset import LabeledDataset
 
 
 @DATASETS.register_module()
-class ImageFolder(BaseDataset):
+class ImageFolder(LabeledDataset):
     """Any image folders: ``<data_root>/<data_prefix>/<class>/**/*.jpg``.
 
     Classes are numbered by the sorted names of the folders in
@@ -190,12 +190,3 @@ class ImageFolder(BaseDataset):
     @staticmethod
     def _warn(message: str) -> None:
         print_log(f'ImageFolder: {message}', 'current', logging.WARNING)
-
-    @property
-    def CLASSES(self):
-        """Names of the classes, where mmpretrain looks for them."""
-        return self.metainfo.get('classes')
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """The class of sample ``idx``, as class-balancing wrappers ask."""
-        return [int(self.get_data_info(idx)['gt_label'])]
