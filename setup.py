@@ -147,6 +147,7 @@ if __name__ == '__main__':
         extras_require={
             'mim': parse_requirements('mminstall'),
             'analysis': parse_requirements('analysis'),
+            'clip': parse_requirements('clip'),
             'optional': parse_requirements('optional'),
             'tests': parse_requirements('tests'),
             'timm': parse_requirements('timm'),

@@ -17,7 +17,6 @@ from mask_plugins.utils.progress import track
 
 from .data import build_test_loader, labels_of, test_pipeline
 from .model import config_scope, load_trained_model
-from .model_loading import default_device
 
 LAYERS = ('backbone', 'neck', 'pre_logits')
 
@@ -49,12 +48,9 @@ def load_feature_model(
         ValueError: If the weights do not fit, there is no such device, or the
             model has no ``extract_feat``.
     """
-    device = torch.device(device) if device else default_device()
-    if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f'device {device}: there is no CUDA GPU here')
-    model = load_trained_model(cfg, checkpoint)
+    model = load_trained_model(cfg, checkpoint, device=device)
     _check_model(model)
-    return model.to(device)
+    return model
 
 
 def build_train_set(cfg: Config) -> Dataset:

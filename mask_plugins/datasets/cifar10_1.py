@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Callable, List, Sequence, Union
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import PathLike, check_choice, check_path
+
+from .labeled_dataset import LabeledDataset
 
 SOURCE = 'https://github.com/modestyachts/CIFAR-10.1/tree/master/datasets'
 # Images in each version, as its authors give them.
@@ -15,7 +17,7 @@ SIZES = dict(v4=2021, v6=2000)
 
 
 @DATASETS.register_module()
-class CIFAR10_1(BaseDataset):
+class CIFAR10_1(LabeledDataset):
     """The test set of "Do CIFAR-10 Classifiers Generalize to CIFAR-10?".
 
     Recht et al., 2018, https://arxiv.org/abs/1806.00451. It was collected as
@@ -29,7 +31,7 @@ class CIFAR10_1(BaseDataset):
     pipelines and data preprocessors fit.
 
     Args:
-        data_root (str): The folder of the files.
+        data_root (str | PathLike): The folder of the files.
         version (str): ``'v6'``, 2,000 images, 200 of each class, which the
             authors recommend, or ``'v4'``, 2,021 images, the version of their
             first paper. Defaults to ``'v6'``.
@@ -37,10 +39,16 @@ class CIFAR10_1(BaseDataset):
         **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        ValueError: If ``version`` is another, or the files are no images and
-            labels of that version.
+        ValueError: If ``version`` is another, or the files do not hold the
+            images and labels of that version.
         FileNotFoundError: If a file is missing; the message says where to
             get it.
+
+    Examples:
+        >>> CIFAR10_1('data/cifar10.1', version='v5')
+        Traceback (most recent call last):
+        ...
+        ValueError: version must be one of ['v4', 'v6'], got 'v5'
     """
 
     METAINFO = dict(
@@ -52,16 +60,13 @@ class CIFAR10_1(BaseDataset):
 
     def __init__(
         self,
-        data_root: str,
+        data_root: PathLike,
         version: str = 'v6',
         pipeline: Sequence[Union[dict, Callable]] = (),
         **kwargs,
     ) -> None:
-        if version not in SIZES:
-            raise ValueError(
-                f'version must be one of {tuple(SIZES)}, got {version!r}'
-            )
-        self.version = version
+        self.version = check_choice('version', version, SIZES)
+        data_root = check_path('data_root', data_root)
         kwargs.setdefault('test_mode', True)
         super().__init__(data_root=data_root, pipeline=pipeline, **kwargs)
 
@@ -92,11 +97,10 @@ class CIFAR10_1(BaseDataset):
         path = self._path(kind)
         if not path.is_file():
             raise FileNotFoundError(
-                f'there is no file {path}: download {path.name} from '
+                f'file not found: {path}: download {path.name} from '
                 f'{SOURCE} into data_root={str(self.data_root)!r}'
             )
-        return np.load(path, allow_pickle=False)
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """The class of sample ``idx``, as class-balancing wrappers ask."""
-        return [int(self.get_data_info(idx)['gt_label'])]
+        try:
+            return np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f'{path} is not an array: {error}') from error

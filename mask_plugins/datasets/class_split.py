@@ -8,6 +8,7 @@ from mmengine.dataset import ConcatDataset
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_choice, check_pair
 
 from .class_subset import ClassSubset
 from .subset import labels_of
@@ -15,7 +16,7 @@ from .subset import labels_of
 
 @DATASETS.register_module()
 class ClassSplit(ClassSubset):
-    """The classes of one half of a dataset, numbered anew from 0.
+    """The classes of one half of a dataset, numbered from 0.
 
     The zero-shot protocol of fine-grained retrieval: the first half of the
     classes trains, the second half is queried, and there all images are
@@ -43,8 +44,14 @@ class ClassSplit(ClassSubset):
             False.
 
     Raises:
-        ValueError: If ``part``, ``gt`` or ``classes`` is none of the allowed,
-            or a class has no images.
+        TypeError: If ``classes`` are not ints.
+        ValueError: If ``part`` or ``gt`` is unknown, ``classes`` is not a
+            range of at least two of the classes, or a class has no images.
+
+    Examples:
+        >>> digits = dict(type='mask_plugins.Digits')
+        >>> ClassSplit(digits, part='test').metainfo['classes']
+        ('5', '6', '7', '8', '9')
     """
 
     def __init__(
@@ -55,20 +62,11 @@ class ClassSplit(ClassSubset):
         gt: str = 'class',
         lazy_init: bool = False,
     ) -> None:
-        if part not in ('train', 'test'):
-            raise ValueError(f"part must be 'train' or 'test', got {part!r}")
-        if gt not in ('class', 'indices'):
-            raise ValueError(f"gt must be 'class' or 'indices', got {gt!r}")
-        if classes is not None and not (
-            len(classes) == 2 and 0 <= classes[0] < classes[1]
-        ):
-            raise ValueError(
-                'classes must be labels (lo, hi) with 0 <= lo < hi, got '
-                f'{classes!r}'
-            )
-        self.part = part
+        self.part = check_choice('part', part, ('train', 'test'))
+        self.gt = check_choice('gt', gt, ('class', 'indices'))
+        if classes is not None:
+            classes = check_pair('classes', classes, int, 0, ascending=True)
         self.bounds = classes
-        self.gt = gt
         if isinstance(dataset, (list, tuple)):
             dataset = ConcatDataset(
                 [

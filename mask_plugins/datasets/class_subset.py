@@ -6,13 +6,14 @@ from typing import Any, List, Sequence, Union
 import numpy as np
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_int
 
 from .subset import Subset, labels_of
 
 
 @DATASETS.register_module()
 class ClassSubset(Subset):
-    """The samples of some classes, numbered anew from 0.
+    """The samples of some classes, numbered from 0.
 
     Args:
         dataset (dict | BaseDataset): The dataset, or another wrapper.
@@ -24,6 +25,11 @@ class ClassSubset(Subset):
     Raises:
         ValueError: If ``classes`` is empty or has doubles, if a class is
             unknown, or if one has no samples.
+
+    Examples:
+        >>> digits = dict(type='mask_plugins.Digits')
+        >>> ClassSubset(digits, classes=[7, 3]).metainfo['classes']
+        ('7', '3')
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class ClassSubset(Subset):
                     f'classes: there is no {item!r}; the dataset has {names}'
                 )
             return list(names).index(item)
-        return int(item)
+        return check_int('classes', item, 0)
 
     def get_data_info(self, idx: int) -> dict:
         """The annotation of a sample, with its new label."""

@@ -4,13 +4,15 @@
 from typing import Callable, List, Sequence, Tuple, Union
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_choice, check_int
+
+from .labeled_dataset import LabeledDataset
 
 
 @DATASETS.register_module()
-class Digits(BaseDataset):
+class Digits(LabeledDataset):
     """UCI handwritten digits: 1,797 real 8x8 images, no download.
 
     The images ship inside scikit-learn ("Optical Recognition of Handwritten
@@ -30,8 +32,14 @@ class Digits(BaseDataset):
         **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        ValueError: If ``split`` or ``image_size`` is not one of the allowed.
+        TypeError: If ``image_size`` is not an int.
+        ValueError: If ``split`` is another or ``image_size`` is below 8.
         ImportError: If scikit-learn is not installed.
+
+    Examples:
+        >>> digits = Digits('test')
+        >>> len(digits), digits[0]['img'].shape
+        (364, (8, 8, 3))
     """
 
     METAINFO = dict(classes=tuple(str(digit) for digit in range(10)))
@@ -44,17 +52,8 @@ class Digits(BaseDataset):
         pipeline: Sequence[Union[dict, Callable]] = (),
         **kwargs,
     ) -> None:
-        if split not in ('train', 'test'):
-            raise ValueError(
-                f"split must be 'train' or 'test', but got {split!r}"
-            )
-        if not isinstance(image_size, int) or image_size < 8:
-            raise ValueError(
-                f'image_size must be an int of at least 8, but got '
-                f'{image_size!r}'
-            )
-        self.split = split
-        self.image_size = image_size
+        self.split = check_choice('split', split, ('train', 'test'))
+        self.image_size = check_int('image_size', image_size, 8)
         super().__init__(pipeline=pipeline, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -96,7 +95,3 @@ class Digits(BaseDataset):
             x = F.interpolate(x, size, mode='bicubic', align_corners=False)
         x = x.round().clamp(0, 255).byte()[:, 0, :, :, None]
         return x.expand(-1, -1, -1, 3).numpy().copy()
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """The class of sample ``idx``, as class-balancing wrappers ask."""
-        return [int(self.get_data_info(idx)['gt_label'])]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_choice, check_int
 
 from .subset import Subset, labels_of
 
@@ -28,8 +29,13 @@ class StratifiedSplit(Subset):
             False.
 
     Raises:
-        TypeError: If ``val_per_class`` is no int.
+        TypeError: If ``val_per_class`` or ``seed`` is not an int.
         ValueError: If ``part`` is unknown, or a class has too few images.
+
+    Examples:
+        >>> digits = dict(type='mask_plugins.Digits')
+        >>> len(StratifiedSplit(digits, part='val', val_per_class=5))
+        50
     """
 
     def __init__(
@@ -40,17 +46,9 @@ class StratifiedSplit(Subset):
         seed: int = 0,
         lazy_init: bool = False,
     ) -> None:
-        if part not in ('train', 'val'):
-            raise ValueError(f"part must be 'train' or 'val', got {part!r}")
-        if isinstance(val_per_class, bool) or not isinstance(
-            val_per_class, int
-        ):
-            raise TypeError(
-                f'val_per_class must be an int, got {val_per_class!r}'
-            )
-        self.part = part
-        self.val_per_class = val_per_class
-        self.seed = seed
+        self.part = check_choice('part', part, ('train', 'val'))
+        self.val_per_class = check_int('val_per_class', val_per_class, 1)
+        self.seed = check_int('seed', seed, 0)
         super().__init__(dataset, lazy_init)
 
     def choose(self) -> np.ndarray:
@@ -60,9 +58,9 @@ class StratifiedSplit(Subset):
         held_out = np.zeros(len(labels), dtype=bool)
         for label in np.unique(labels):
             places = np.flatnonzero(labels == label)
-            if not 0 < self.val_per_class < len(places):
+            if self.val_per_class >= len(places):
                 raise ValueError(
-                    f'val_per_class must be at least 1 and less than the '
+                    f'val_per_class must be less than the '
                     f'{len(places)} images of class {label}, got '
                     f'{self.val_per_class}'
                 )

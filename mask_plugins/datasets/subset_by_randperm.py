@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_bool, check_int
 
 from .subset import Subset, labels_of
 
@@ -38,6 +39,11 @@ class SubsetByRandperm(Subset):
         TypeError: If ``size`` is none of these.
         ValueError: If no sample is left, there are fewer than asked for, or
             fewer of a class.
+
+    Examples:
+        >>> digits = dict(type='mask_plugins.Digits')
+        >>> len(SubsetByRandperm(digits, size='10p'))
+        143
     """
 
     def __init__(
@@ -50,8 +56,8 @@ class SubsetByRandperm(Subset):
     ) -> None:
         self.size = size
         self._check_size()
-        self.seed = seed
-        self.balanced = balanced
+        self.seed = check_int('seed', seed, 0)
+        self.balanced = check_bool('balanced', balanced)
         super().__init__(dataset, lazy_init)
 
     def _check_size(self) -> None:

@@ -4,11 +4,17 @@
 from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_int, check_number, check_pair
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+    check_pair,
+)
 
+from .labeled_dataset import LabeledDataset
 from .synthetic_scene import (
     CLASSES,
     Sprite,
@@ -22,7 +28,7 @@ SPLITS = ('train', 'val', 'test')
 
 
 @DATASETS.register_module()
-class SyntheticClips(BaseDataset):
+class SyntheticClips(LabeledDataset):
     """Textured objects that move over a background, nothing to download.
 
     The class of a clip is that of its objects (texture and shape, see
@@ -72,7 +78,14 @@ class SyntheticClips(BaseDataset):
         **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        TypeError, ValueError: If an argument is not one of the allowed.
+        TypeError: If an argument is of another type.
+        ValueError: If a number is out of range (the error says which), an
+            object does not fit into the image, or ``fade`` ends in black.
+
+    Examples:
+        >>> clips = SyntheticClips(num_clips=2, clip_len=3, image_size=32)
+        >>> clips[0]['img'].shape
+        (3, 32, 32, 3)
     """
 
     def __init__(
@@ -95,12 +108,12 @@ class SyntheticClips(BaseDataset):
         pipeline: Sequence = (),
         **kwargs,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
-        if isinstance(image_size, int):
-            image_size = (image_size, image_size)
-        self.image_size = check_pair('image_size', image_size, int, 8)
-        self.num_clips = check_int('num_clips', num_clips, 1)
+        self.split = check_choice('split', split, SPLITS)
+        self.image_size = check_pair(
+            'image_size', image_size, int, 8, single=True
+        )
+        # One dict is kept for each.
+        self.num_clips = check_int('num_clips', num_clips, 1, 10_000_000)
         self.clip_len = check_int('clip_len', clip_len, 1)
         self.num_classes = check_int(
             'num_classes', num_classes, 1, len(CLASSES)
@@ -125,8 +138,7 @@ class SyntheticClips(BaseDataset):
         self.pan = check_pair('pan', pan, int)
         self.scene_cut = self._frame('scene_cut', scene_cut)
         self.freeze = self._frame('freeze', freeze)
-        self.fixed_scene = bool(fixed_scene)
-        self.split = split
+        self.fixed_scene = check_bool('fixed_scene', fixed_scene)
         self.seed = check_int('seed', seed, 0)
         self._scene: Optional[np.ndarray] = None
         kwargs.setdefault('serialize_data', False)  # a few numbers per clip
@@ -226,7 +238,3 @@ class SyntheticClips(BaseDataset):
             path = draw_path(rng, self.clip_len, self.speed, room)
             sprites.append(Sprite(pixels, shape, path))
         return tuple(sprites)
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """The class of clip ``idx``, as class-balancing wrappers ask."""
-        return [int(super().get_data_info(idx)['gt_label'])]

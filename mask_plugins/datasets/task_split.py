@@ -7,6 +7,7 @@ import numpy as np
 
 from mask_plugins.functional.continual import class_order, task_bounds
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_int
 
 from .class_subset import ClassSubset
 from .subset import labels_of
@@ -42,6 +43,12 @@ class TaskSplit(ClassSubset):
         ValueError: If there are more tasks than classes, a task or class has
             no samples, a class is unknown or missing in ``order``, or
             ``seed`` and ``order`` are both given.
+
+    Examples:
+        >>> digits = dict(type='mask_plugins.Digits')
+        >>> split = TaskSplit(digits, tasks=5, task=1)
+        >>> split.bounds, split.num_tasks
+        ((0, 2, 4, 6, 8, 10), 5)
     """
 
     def __init__(
@@ -59,9 +66,9 @@ class TaskSplit(ClassSubset):
                 'give one of them'
             )
         self.tasks = tasks
-        self.seed = seed
+        self.seed = check_int('seed', seed, -1)
         self.order = list(order)
-        self.task = task
+        self.task = check_int('task', task, -1)
         # Those of the dataset are not known before it is read.
         super().__init__(dataset, self.order or [0], lazy_init)
 

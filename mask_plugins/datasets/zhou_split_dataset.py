@@ -5,9 +5,15 @@ import json
 import os
 from typing import Any, Dict, List
 
-from mmengine.dataset import BaseDataset
-
 from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import (
+    PathLike,
+    check_bool,
+    check_choice,
+    check_path,
+)
+
+from .labeled_dataset import LabeledDataset
 
 SPLITS = dict(
     train=('train',),
@@ -18,7 +24,7 @@ SPLITS = dict(
 
 
 @DATASETS.register_module()
-class ZhouSplitDataset(BaseDataset):
+class ZhouSplitDataset(LabeledDataset):
     """Images listed in a ``split_zhou_*.json``.
 
     The file, of CoOp (Zhou et al., arXiv:2109.01134), has lists ``train``,
@@ -27,8 +33,8 @@ class ZhouSplitDataset(BaseDataset):
     ``img_path`` and ``gt_label``; load it with ``LoadImageFromFile``.
 
     Args:
-        data_root (str): Folder of the dataset.
-        ann_file (str): The JSON file, relative to ``data_root``.
+        data_root (str | PathLike): Folder of the dataset.
+        ann_file (str | PathLike): The JSON file, relative to ``data_root``.
         split (str): ``'train'``, ``'val'``, ``'trainval'`` or ``'test'``.
         data_prefix (str): Folder that the paths in the file start from,
             relative to ``data_root``. Defaults to ''.
@@ -40,28 +46,31 @@ class ZhouSplitDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: If the file or an image does not exist.
-        ValueError: If ``split`` is unknown, the file is no such file, the
-            split is empty, or labels are not 0 to C - 1 with one name each.
+        ValueError: If ``split`` is unknown, the file is another, the split is
+            empty, or labels are not 0 to C - 1 with one name each.
+
+    Examples:
+        >>> ZhouSplitDataset('data/dtd', 'split.json', split='all')
+        Traceback (most recent call last):
+        ...
+        ValueError: split must be one of ['train', 'val', 'trainval', \
+'test'], got 'all'
     """
 
     def __init__(
         self,
-        data_root: str,
-        ann_file: str,
+        data_root: PathLike,
+        ann_file: PathLike,
         split: str,
         data_prefix: str = '',
         check_images: bool = True,
         **kwargs,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(
-                f'split must be one of {tuple(SPLITS)}, got {split!r}'
-            )
-        self.split = split
-        self.check_images = check_images
+        self.split = check_choice('split', split, SPLITS)
+        self.check_images = check_bool('check_images', check_images)
         super().__init__(
-            data_root=data_root,
-            ann_file=ann_file,
+            data_root=check_path('data_root', data_root),
+            ann_file=check_path('ann_file', ann_file),
             data_prefix=dict(img_path=data_prefix),
             **kwargs,
         )
@@ -88,7 +97,7 @@ class ZhouSplitDataset(BaseDataset):
     def _read(self) -> Dict[str, List[Any]]:
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(
-                f'there is no file {os.path.abspath(self.ann_file)}: the '
+                f'file not found: {os.path.abspath(self.ann_file)}: the '
                 'split_zhou_*.json files are linked in the README of CoOp '
                 '(github.com/KaiyangZhou/CoOp, DATASETS.md)'
             )
@@ -103,9 +112,9 @@ class ZhouSplitDataset(BaseDataset):
                         and isinstance(name, str)
                     ):
                         raise TypeError([path, label, name])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
-                f'{self.ann_file} is no split file: it must have "train", '
+                f'{self.ann_file} is not a split file: it must have "train", '
                 '"val" and "test", each a list of [path, label, class name] '
                 f'({type(error).__name__}: {error})'
             ) from error
@@ -140,12 +149,3 @@ class ZhouSplitDataset(BaseDataset):
                 f'as {", ".join(missing[:3])}; set data_root and data_prefix, '
                 'or check_images=False'
             )
-
-    @property
-    def CLASSES(self):
-        """Names of the classes, where mmpretrain looks for them."""
-        return self.metainfo.get('classes')
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """The class of sample ``idx``, as class-balancing wrappers ask."""
-        return [int(self.get_data_info(idx)['gt_label'])]

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What a config is told that names a model whose library is missing."""
+"""Placeholders that raise a helpful ImportError without mmpretrain."""
 
 from importlib.util import find_spec
 from typing import Callable, Sequence
@@ -18,14 +18,23 @@ HAS_MMPRETRAIN = _is_installed('mmpretrain')
 
 
 def register_missing(names: Sequence[str]) -> None:
-    """Register the names of models that build on mmpretrain without it.
+    """Register placeholders for models that build on mmpretrain.
 
-    mmdet and mmseg users have all that does not build on mmpretrain. A config
-    that names one of the others is told what to install, which "X is not in
-    the registry" would not say.
+    mmdet and mmseg users have every model that does not. A config that names
+    one of the others is told what to install, instead of "X is not in the
+    registry".
 
     Args:
         names (Sequence[str]): Names in ``MODELS``.
+
+    Examples:
+        >>> register_missing(['SomeNewModel'])
+        >>> MODELS.build(dict(type='SomeNewModel'))
+        Traceback (most recent call last):
+        ...
+        ImportError: mask_plugins.SomeNewModel builds on mmpretrain, which \
+is not installed: mim install 'mmpretrain>=1.2.0'
+        >>> del MODELS.module_dict['SomeNewModel']
     """
     for name in names:
         MODELS.register_module(name=name, module=_missing(name))

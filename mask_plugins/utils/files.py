@@ -1,10 +1,115 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """JSON in, JSON and text out. Files appear whole or not at all."""
 
+import contextlib
+import glob
 import json
 import math
 import os
-from typing import Any, Callable, Iterable, List, Optional
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Union
+
+from .checks import PathLike, check_path
+
+# Part of the name of a file that is still being written.
+_TEMPORARY = '.mask_plugins-tmp'
+
+
+@contextlib.contextmanager
+def replace_atomically(
+    path: PathLike, keep_ending: bool = False
+) -> Iterator[str]:
+    """Write a file under another name, then rename it, which is atomic.
+
+    Nothing is left of a write that fails, and the old file stays. What a
+    killed process leaves is found by :func:`remove_leftovers`.
+
+    Args:
+        path (str | PathLike): The file; its folder is created if missing.
+        keep_ending (bool): Whether the temporary name ends as ``path`` does,
+            for writers that choose their format by it. Defaults to False.
+
+    Yields:
+        str: The name to write to, in the same folder.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replace_atomically(f'{folder}/a.txt') as part:
+        ...         _ = open(part, 'w').write('whole')
+        ...     print(os.listdir(folder))
+        ['a.txt']
+    """
+    path = check_path('path', path)
+    folder, name = os.path.split(os.path.abspath(path))
+    ending = os.path.splitext(name)[1] if keep_ending else ''
+    part = f'{folder}/.{name}.{os.getpid()}{_TEMPORARY}{ending}'
+    try:
+        os.makedirs(folder, exist_ok=True)
+        yield part
+        _sync(part)
+        os.replace(part, path)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f'could not write {path} ({error.strerror}); what was there '
+            'before is untouched',
+        ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
+    # Not every file system can make the rename itself durable.
+    with contextlib.suppress(OSError):
+        _sync(folder)
+
+
+def write_atomically(path: PathLike, content: Union[str, bytes]) -> str:
+    """Write a file by :func:`replace_atomically`.
+
+    Args:
+        path (str | PathLike): The file; its folder is created if missing.
+        content (str | bytes): Text is encoded as UTF-8.
+
+    Returns:
+        str: ``path``.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = write_atomically(f'{folder}/new/a.txt', 'text')
+        ...     print(open(path).read())
+        text
+    """
+    if isinstance(content, str):
+        content = content.encode()
+    with replace_atomically(path) as part, open(part, 'wb') as file:
+        file.write(content)
+    return os.fspath(path)
+
+
+def remove_leftovers(folder: PathLike) -> List[str]:
+    """Remove the temporary files of killed writers.
+
+    Args:
+        folder (str | PathLike): Where to look; it need not exist.
+
+    Returns:
+        list[str]: The files that were removed.
+
+    Examples:
+        >>> remove_leftovers('a/folder/that/does/not/exist')
+        []
+    """
+    pattern = f'{glob.escape(os.fspath(folder))}/.*{_TEMPORARY}*'
+    found = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
+    for path in found:
+        os.remove(path)
+    return found
 
 
 def read_json(path: str) -> Any:
@@ -72,34 +177,26 @@ def read_json_lines(
 
 def write_json(path: str, value: Any) -> str:
     """Write one JSON value."""
-    return write_text(path, _dumps(value) + '\n')
+    return write_atomically(path, to_json(value) + '\n')
 
 
 def write_json_lines(path: str, records: Iterable[dict]) -> str:
     """Write one JSON object per line."""
-    return write_text(path, ''.join(_dumps(r) + '\n' for r in records))
+    return write_atomically(path, ''.join(to_json(r) + '\n' for r in records))
 
 
 def write_text(path: str, text: str) -> str:
-    """Write a text file through a temporary one beside it.
+    """Write a text file; see :func:`write_atomically`."""
+    return write_atomically(path, text)
 
-    Returns:
-        str: ``path``.
+
+def to_json(value: Any) -> str:
+    """JSON in one line; NaN and infinities, which it lacks, become null.
+
+    Examples:
+        >>> to_json(dict(loss=float('nan'), lr=(1, 0.5)))
+        '{"loss": null, "lr": [1, 0.5]}'
     """
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = f'{path}.part'
-    try:
-        with open(part, 'w', encoding='utf-8') as file:
-            file.write(text)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
-    return path
-
-
-def _dumps(value: Any) -> str:
-    """As JSON; NaN and infinities, which JSON has not, become null."""
     return json.dumps(_finite(value), allow_nan=False)
 
 
@@ -115,5 +212,14 @@ def _finite(value: Any) -> Any:
 
 def _open(path: str):
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'there is no file {path}')
+        raise FileNotFoundError(f'file not found: {path}')
     return open(path, encoding='utf-8')
+
+
+def _sync(path: str) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

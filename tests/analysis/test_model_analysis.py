@@ -15,7 +15,7 @@ from mask_plugins.analysis.tokens.drop_sweep import sweep_drop_ratios
 from mask_plugins.analysis.tokens.flops import count_gflops
 from mask_plugins.analysis.tokens.patch_distribution import count_kept_patches
 from mask_plugins.apis import data as data_loading
-from mask_plugins.apis.model_loading import load_model, preprocess
+from mask_plugins.apis.model import load_trained_model, preprocess
 from mask_plugins.core.tokens import keep_count
 from mask_plugins.models.backbones import PSSVisionTransformer
 from tests.evaluation.models import BEIT, PSS, RESNET, VIT, build, write_model
@@ -25,7 +25,9 @@ RATIOS = [0.0, 0.4, 0.8]
 
 def load(paths, *args, **kwargs):
     cfg = Config.fromfile(paths[0])
-    return cfg, load_model(cfg, paths[1], *args, device='cpu', **kwargs)
+    return cfg, load_trained_model(
+        cfg, paths[1], *args, device='cpu', **kwargs
+    )
 
 
 def first_batch(cfg, model):
@@ -112,7 +114,7 @@ def test_weights_are_those_that_the_run_evaluated(
         hook.update(evaluate_on_ema=on_ema, evaluate_on_origin=not on_ema)
     cfg[where] = [hook] if where == 'custom_hooks' else dict(ema=hook)
     trained, average = save_with_ema(cfg, checkpoint)
-    model = load_model(cfg, checkpoint, RATIOS, device='cpu')
+    model = load_trained_model(cfg, checkpoint, RATIOS, device='cpu')
     expected = trained if on_ema is False else average
     for key, value in model.state_dict().items():
         assert torch.equal(value, expected[key]), key
@@ -124,7 +126,7 @@ def test_no_average_in_the_file(tmp_path, capsys):
     config, checkpoint = write_model(tmp_path, PSS)
     cfg = Config.fromfile(config)
     cfg.custom_hooks = [dict(type='EMAHook', evaluate_on_ema=False)]
-    load_model(cfg, checkpoint, RATIOS, device='cpu')
+    load_trained_model(cfg, checkpoint, RATIOS, device='cpu')
     assert capsys.readouterr().out == ''
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from mask_plugins.datasets import ImageFolder
 
@@ -74,7 +75,7 @@ def test_base_config_feeds_images(folders):
 
 
 def test_what_is_wrong_with_the_folders_is_said(folders):
-    with pytest.raises(FileNotFoundError, match=r'absent.*train/ and val/'):
+    with pytest.raises(FileNotFoundError, match=r'absent.*data_prefix'):
         ImageFolder(str(folders / 'absent'))
     with pytest.raises(FileNotFoundError, match='test'):
         ImageFolder(str(folders), 'test')
@@ -84,10 +85,73 @@ def test_what_is_wrong_with_the_folders_is_said(folders):
     with pytest.raises(ValueError, match=r'no images in the 1 .*\.jpg'):
         ImageFolder(str(folders), 'empty', class_prefix=None)
     (folders / 'val/dog').mkdir()
-    with pytest.raises(ValueError, match=r'no class of .*: dog'):
+    with pytest.raises(ValueError, match=r'not a class of .*: dog'):
         ImageFolder(str(folders), 'val')
 
 
 def test_extensions_can_be_chosen(folders):
-    dataset = ImageFolder(str(folders), extensions=('.JPG',))
+    dataset = ImageFolder(folders, extensions=('.JPG',), on_bad='skip')
     assert len(dataset) == 1
+
+
+def test_foreign_folders_are_not_classes(folders):
+    (folders / 'train/__MACOSX/ant').mkdir(parents=True)
+    (folders / 'train/__MACOSX/ant/._1.png').write_bytes(b'x')
+    (folders / 'train/ant/._1.png').write_bytes(b'x')
+    (folders / 'train/.cache').mkdir()
+    dataset = ImageFolder(folders)
+    assert dataset.metainfo['classes'] == ('ant', 'bee', 'cat')
+    assert len(dataset) == 4
+
+
+def test_a_training_class_without_images_is_named(folders):
+    (folders / 'train/dog').mkdir()
+    (folders / 'train/dog/1.gif').write_bytes(b'x')
+    with pytest.raises(ValueError, match=r"without images.*dog \('\.gif'\)"):
+        ImageFolder(folders)
+    dataset = ImageFolder(folders, on_bad='skip')
+    assert dataset.metainfo['classes'] == ('ant', 'bee', 'cat', 'dog')
+    # Nothing is wrong with a validation split that lacks a class.
+    (folders / 'val/dog').mkdir()
+    assert len(ImageFolder(folders, 'val')) == 2
+
+
+def test_links_are_followed_once(folders, tmp_path_factory):
+    (folders / 'train/ant/latest').symlink_to('.')
+    assert len(ImageFolder(folders)) == 4
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    (folders / 'train/bee/3.png').rename(elsewhere / '3.png')
+    (folders / 'train/bee/more').symlink_to(elsewhere)
+    assert len(ImageFolder(folders)) == 4
+
+
+def test_spellings_of_a_name_are_one_class(folders):
+    composed, decomposed = 'caf\u00e9', 'cafe\u0301'
+    (folders / 'train/cat').rename(folders / 'train' / composed)
+    (folders / 'val/cat').rename(folders / 'val' / decomposed)
+    assert ImageFolder(folders, 'val').get_cat_ids(1) == [2]
+    (folders / 'train' / decomposed).mkdir()
+    with pytest.raises(ValueError, match='two folders for the class'):
+        ImageFolder(folders)
+
+
+def test_unreadable_images_are_named_and_can_be_skipped(folders):
+    init_default_scope('mmpretrain')
+    pipeline = [dict(type='LoadImageFromFile')]
+    bad = folders / 'train/bee/3.png'
+    bad.write_bytes(b'')
+    with pytest.raises(ValueError, match=r'bee/3\.png is an empty file'):
+        ImageFolder(folders)
+    bad.write_bytes(b'<!DOCTYPE html>')
+    dataset = ImageFolder(folders, pipeline=pipeline)
+    with pytest.raises(ValueError, match=r'bee/3\.png cannot be loaded'):
+        dataset[2]
+    loader = DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate)
+    with pytest.raises(ValueError, match=r'bee/3\.png cannot be loaded'):
+        list(loader)
+    skipping = ImageFolder(folders, pipeline=pipeline, on_bad='skip')
+    assert skipping[2]['img_path'].endswith('4.png')
+    assert skipping[2]['gt_label'] == 2
+    assert len(skipping) == 4
+    with pytest.raises(ValueError, match="on_bad must be one of .*got 'no'"):
+        ImageFolder(folders, on_bad='no')

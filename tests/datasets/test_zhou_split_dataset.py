@@ -99,7 +99,7 @@ def test_a_few_labels_of_it(root):
 
 
 def test_missing_files(root):
-    with pytest.raises(FileNotFoundError, match='no file .*nothing.*CoOp'):
+    with pytest.raises(FileNotFoundError, match='not found: .*nothing.*CoOp'):
         build(root / 'nothing')
     (root / 'images' / 'dotted' / '0.png').unlink()
     with pytest.raises(FileNotFoundError, match='1 of 6 images.*0.png'):
@@ -128,11 +128,11 @@ def test_bad_files(root):
         build(root)
     for lists in (dict(train=[['x.png', '0', 'a']]), dict(train=[['x', 1]])):
         change(root, **lists)
-        with pytest.raises(ValueError, match='is no split file'):
+        with pytest.raises(ValueError, match='is not a split file'):
             build(root)
     write(root, dict(train=[]))
     with pytest.raises(ValueError, match='KeyError'):
         build(root)
     (root / 'split.json').write_text('{"train": [')
-    with pytest.raises(ValueError, match='is no split file'):
+    with pytest.raises(ValueError, match='is not a split file'):
         build(root)

@@ -9,8 +9,8 @@ from mmengine.fileio import get_file_backend
 from mask_plugins.engine.checkpoint.atomic_backend import (
     ATOMIC,
     AtomicLocalBackend,
-    remove_leftovers,
 )
+from mask_plugins.utils.files import remove_leftovers
 
 
 @contextmanager

@@ -5,9 +5,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mask_plugins.apis.config import check_file, load_config
 from mask_plugins.engine.launching.run_config import (
-    check_file,
-    load_config,
     set_dataloader_defaults,
     set_resume,
 )
@@ -18,12 +17,12 @@ def test_a_missing_file_says_what_is_there(tmp_path):
     (tmp_path / 'log.json').touch()
     with pytest.raises(FileNotFoundError) as error:
         check_file(str(tmp_path / 'epoch_2.pth'), 'checkpoint')
-    assert str(error.value).startswith('checkpoint: there is no file')
+    assert str(error.value).startswith('checkpoint: file not found')
     assert str(error.value).endswith('has: epoch_1.pth')
 
 
 def test_a_missing_folder_and_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match='nor a folder'):
+    with pytest.raises(FileNotFoundError, match='there is no folder'):
         check_file(str(tmp_path / 'none' / 'x.py'), 'config')
     with pytest.raises(FileNotFoundError, match='is a folder, not a file'):
         check_file(str(tmp_path), 'config')

@@ -1,6 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import json
 import math
+import os
+import time
 
 import pytest
 import torch
@@ -124,8 +126,10 @@ def test_resume_cuts_what_comes_after(tmp_path, interval_log):
 def test_fresh_start_keeps_the_old_logs(tmp_path):
     train(tmp_path, epochs=1)
     old = (tmp_path / 'train_log.json').read_text()
-    runner = train(tmp_path, epochs=2)
-    aside = tmp_path / f'train_log.{runner.timestamp}.json'
+    ended = os.stat(tmp_path / 'train_log.json').st_mtime
+    train(tmp_path, epochs=2)
+    stamp = time.strftime('%Y%m%d_%H%M%S', time.localtime(ended))
+    aside = tmp_path / f'train_log.{stamp}.json'
     assert aside.read_text() == old
     assert len(lines(tmp_path / 'train_log.json')) == 6
     assert len(list(tmp_path.glob('val_log.*.json'))) == 1
@@ -155,10 +159,8 @@ class TestJsonLines:
         for content in 'abc':
             log = JsonLines(tmp_path / 'log.json', 1)
             log.append(value=content)
-            log.put_aside('now')
-        found = sorted(tmp_path.iterdir())
-        assert [path.name for path in found] == [
-            'log.now-2.json',
-            'log.now-3.json',
-            'log.now.json',
-        ]
+            os.utime(log.path, (0, 0))
+            log.put_aside()
+        assert not log.path.exists()
+        found = [json.loads(p.read_text()) for p in tmp_path.iterdir()]
+        assert sorted(line['value'] for line in found) == ['a', 'b', 'c']

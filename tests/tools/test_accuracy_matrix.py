@@ -33,4 +33,4 @@ def test_mean_of_runs(tmp_path, monkeypatch, capsys):
 
 def test_no_such_run(tmp_path, monkeypatch):
     code = end_of(monkeypatch, TOOL, str(tmp_path / 'none'))
-    assert 'there is no file' in str(code)
+    assert 'file not found' in str(code)

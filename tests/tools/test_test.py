@@ -65,7 +65,7 @@ def test_pictures_of_the_results(trained, tmp_path):
 def test_bad_input_is_named_and_writes_nothing(tmp_path, monkeypatch, capsys):
     options = ('--work-dir', tmp_path / 'run')
     error = end_of(monkeypatch, TEST, QUICKSTART, 'nowhere.pth', *options)
-    assert error.startswith('test.py: checkpoint: there is no file nowhere')
+    assert error.startswith('test.py: checkpoint: file not found: nowhere')
     options += ('--out-item', 'metrics')
     assert end_of(monkeypatch, TEST, QUICKSTART, 'x.pth', *options) == 2
     assert '--out-item needs --out' in capsys.readouterr().err

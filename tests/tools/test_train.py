@@ -83,10 +83,10 @@ def test_help_is_quick():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--config-is-missing'], 'config: there is no file'),
+        (['--config-is-missing'], 'config: file not found'),
         (
             ['--resume', 'nowhere.pth'],
-            '--resume: there is no file nowhere.pth',
+            '--resume: file not found: nowhere.pth',
         ),
         (
             ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'],

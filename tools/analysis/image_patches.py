@@ -97,7 +97,7 @@ def collect(args):
     """Run the model."""
     from mask_plugins.analysis.tokens import patch_images
     from mask_plugins.apis import data as data_loading
-    from mask_plugins.apis.model_loading import load_model, preprocess
+    from mask_plugins.apis.model import load_trained_model, preprocess
     from mask_plugins.engine.launching import run_config
 
     cfg = run_config.load_config(
@@ -105,7 +105,9 @@ def collect(args):
     )
     run_config.check_file(args.checkpoint, 'checkpoint')
     # 1e-9: sampling is needed even if the ratio 0 alone is asked for.
-    model = load_model(cfg, args.checkpoint, [1e-9], args.scorer, args.device)
+    model = load_trained_model(
+        cfg, args.checkpoint, [1e-9], args.scorer, args.device
+    )
     dataset = data_loading.build_test_set(cfg)
     indices = args.indices
     if args.images:

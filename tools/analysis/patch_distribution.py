@@ -35,7 +35,7 @@ def run(args):
         count_kept_patches,
     )
     from mask_plugins.apis.data import build_test_loader, build_test_set
-    from mask_plugins.apis.model_loading import load_model
+    from mask_plugins.apis.model import load_trained_model
     from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
@@ -50,7 +50,9 @@ def run(args):
     )
     run_config.check_file(args.checkpoint, 'checkpoint')
     # 1e-9: sampling is needed even if the ratio 0 alone is asked for.
-    model = load_model(cfg, args.checkpoint, [1e-9], args.scorer, args.device)
+    model = load_trained_model(
+        cfg, args.checkpoint, [1e-9], args.scorer, args.device
+    )
     loader = build_test_loader(
         cfg, build_test_set(cfg), args.batch_size, args.limit
     )

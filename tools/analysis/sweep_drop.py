@@ -37,7 +37,7 @@ def run(args):
     """Measure, then write."""
     from mask_plugins.analysis.tokens.drop_sweep import sweep_drop_ratios
     from mask_plugins.apis.data import build_test_loader, build_test_set
-    from mask_plugins.apis.model_loading import load_model
+    from mask_plugins.apis.model import load_trained_model
     from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json_lines
     from mask_plugins.utils.progress import track
@@ -49,7 +49,9 @@ def run(args):
     )
     run_config.check_file(args.checkpoint, 'checkpoint')
     ratios = sorted(set(args.drop_ratios))
-    model = load_model(cfg, args.checkpoint, ratios, args.scorer, args.device)
+    model = load_trained_model(
+        cfg, args.checkpoint, ratios, args.scorer, args.device
+    )
     loader = build_test_loader(
         cfg, build_test_set(cfg), args.batch_size, args.limit
     )

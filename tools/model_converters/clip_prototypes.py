@@ -1,10 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Embed the names of the classes by CLIP's text tower."""
+"""Embed the names of the classes by CLIP's text tower.
+
+Needs transformers: pip install 'mask_plugins[clip]'.
+"""
 
 import argparse
 import sys
 
-from mask_plugins.models.clip_text_tower import PROMPT
+from mask_plugins.models.converters.text_prototypes import PROMPT
 
 
 def parse_args(argv=None):
@@ -12,7 +15,7 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description='Embed the names of the classes by the text tower of a '
         'CLIP, for mask_plugins.TextPrototypeClsHead. The order of the names '
-        'is that of the labels.',
+        "is that of the labels. Needs pip install 'mask_plugins[clip]'.",
         epilog='example: python tools/model_converters/clip_prototypes.py '
         'clip/model.safetensors clip/tokenizer.json '
         'checkpoints/clip-vit-base-p32_dtd.safetensors '
@@ -48,24 +51,34 @@ def main(argv=None):
     args = parse_args(argv)
     try:
         run(args)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f'error: {error}')
 
 
 def run(args):
     """Embed, then write."""
-    from mask_plugins.models import clip_text_tower as clip
     from mask_plugins.models.converters import (
         read_weights,
+        text_prototypes,
         text_tower_weights,
     )
 
+    weights = read_weights(args.checkpoint, args.key)
+    try:
+        weights = text_tower_weights(weights)
+    except ValueError as error:
+        raise ValueError(f'{args.checkpoint!r}: {error}') from error
+    tokenizer = text_prototypes.read_tokenizer(args.tokenizer)
     classes = args.classes or classes_of(args.config)
-    tokenizer = clip.read_tokenizer(args.tokenizer)
-    weights = text_tower_weights(read_weights(args.checkpoint, args.key))
-    tower = clip.CLIPTextTower.from_weights(weights)
-    found = clip.embed_classes(tower, tokenizer, classes, args.prompt)
-    clip.write_prototypes(args.out, tower, found, classes, args.prompt)
+    found = text_prototypes.embed_classes(
+        text_prototypes.build_text_tower(weights),
+        tokenizer,
+        classes,
+        args.prompt,
+    )
+    text_prototypes.write_prototypes(
+        args.out, found, weights['logit_scale'], classes, args.prompt
+    )
     print(
         f'wrote {len(classes)} prototypes of {found.shape[1]} numbers to '
         f'{args.out}: {", ".join(list(classes)[:3])} ...'
@@ -74,15 +87,15 @@ def run(args):
 
 def classes_of(path):
     """Names of the classes of the training set of a config."""
-    from mmengine.registry import DATASETS, init_default_scope
+    from mmengine.registry import DATASETS
 
-    from mask_plugins.engine.launching.run_config import load_config
+    from mask_plugins.apis.config import load_config
+    from mask_plugins.apis.model import config_scope
 
     cfg = load_config(path)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    classes = DATASETS.build(cfg.train_dataloader.dataset).metainfo.get(
-        'classes'
-    )
+    with config_scope(cfg):
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    classes = dataset.metainfo.get('classes')
     if not classes:
         raise ValueError(f'the training set of {path} does not name classes')
     return classes

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mask_plugins.apis.data import load_files
 from mask_plugins.apis.features import features_of
-from mask_plugins.apis.model_loading import preprocess
+from mask_plugins.apis.model import preprocess
 from mask_plugins.functional.neighbors import top_k_neighbors
 from mask_plugins.utils.progress import track
 

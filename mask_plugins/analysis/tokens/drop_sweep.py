@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mask_plugins.apis.data import labels_of
-from mask_plugins.apis.model_loading import preprocess, set_drop_ratio
+from mask_plugins.apis.model import preprocess, set_drop_ratio
 
 from .flops import count_gflops
 

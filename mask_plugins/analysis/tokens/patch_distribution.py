@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, Sequence
 import torch
 from torch import nn
 
-from mask_plugins.apis.model_loading import preprocess, set_drop_ratio
+from mask_plugins.apis.model import preprocess, set_drop_ratio
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from mask_plugins.apis.model_loading import set_drop_ratio
+from mask_plugins.apis.model import set_drop_ratio
 
 DROP_RATIOS = (0.0, 0.2, 0.4, 0.6, 0.8)
 

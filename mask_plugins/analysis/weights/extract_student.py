@@ -14,11 +14,9 @@ from mask_plugins.apis.model import (
     load_weights,
     take_trained,
 )
-from mask_plugins.models.converters import (
-    read_run_checkpoint,
-    write_checkpoint,
-)
+from mask_plugins.models.converters import write_checkpoint
 from mask_plugins.utils.files import write_json, write_text
+from mask_plugins.utils.safe_load import read_checkpoint
 
 from .stock_config import StockConfig, stock_config
 
@@ -80,7 +78,7 @@ def extract_student(
             f'the model of the config is {kind}, which has no teacher: its '
             'checkpoint is deployed as it is'
         )
-    loaded = read_run_checkpoint(checkpoint)
+    loaded = read_checkpoint(checkpoint)
     weights = take_trained(loaded, averages_unused(cfg), checkpoint)
     stock = stock_config(cfg)
     model = build_model(stock.cfg)

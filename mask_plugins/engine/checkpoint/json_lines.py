@@ -2,52 +2,60 @@
 """A log file with one JSON object per line."""
 
 import json
-import math
 import os
+import time
 import weakref
 from pathlib import Path
-from typing import Any, Callable, List, Union
+from typing import Any, Callable, List
 
-from .atomic_backend import AtomicLocalBackend
+from mask_plugins.utils.checks import PathLike
+from mask_plugins.utils.files import to_json, write_atomically
+
 from .disk_space import is_full
 
 
 class JsonLines:
     """Append JSON objects to a file, several at a time.
 
-    What a crash leaves in the buffer is written when the process ends; what
-    a kill leaves is lost, and a line cut in half by it is dropped by
-    :meth:`cut`.
+    Lines in the buffer are written when the process ends. A kill loses them,
+    and :meth:`cut` drops a line that it cut in half.
 
     Args:
-        path (str | Path): The file.
-        interval (int): Lines that are held back at most.
+        path (str | PathLike): The file.
+        interval (int): Most lines to hold back.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = JsonLines(f'{folder}/log.json', interval=1)
+        ...     log.append(iteration=0, loss=0.5)
+        ...     print(log.path.read_text(), end='')
+        {"iteration": 0, "loss": 0.5}
     """
 
-    def __init__(self, path: Union[str, Path], interval: int) -> None:
+    def __init__(self, path: PathLike, interval: int) -> None:
         self.path = Path(path)
         self.interval = interval
         self._lines: List[str] = []
         weakref.finalize(self, _write, self._lines, self.path)
 
     def append(self, **values: Any) -> None:
-        """Add a line; NaN and infinities, which JSON has not, become null."""
-        plain = {key: _finite(value) for key, value in values.items()}
-        self._lines.append(json.dumps(plain, allow_nan=False) + '\n')
+        """Add a line; NaN and infinities, which JSON lacks, become null."""
+        self._lines.append(to_json(values) + '\n')
         if len(self._lines) >= self.interval:
             self.flush()
 
     def flush(self, sync: bool = False) -> None:
-        """Write what is held back.
+        """Write the buffer.
 
-        Where there is no room, the lines are held back further, so that a
-        log misses none once there is room again.
+        Without room on the disk the lines stay in the buffer, so that a log
+        is complete once there is room again.
 
         Args:
             sync (bool): Wait until it is on the disk. Defaults to False.
 
         Raises:
-            OSError: If that fails, with ``sync`` also for want of room.
+            OSError: If that fails; a full disk counts only with ``sync``.
         """
         try:
             _write(self._lines, self.path, sync)
@@ -56,7 +64,7 @@ class JsonLines:
                 raise
 
     def cut(self, keep: Callable[[dict], bool]) -> int:
-        """Drop lines, and whatever is no line, in one atomic step.
+        """Drop lines, and whatever is not a line, in one atomic step.
 
         Args:
             keep (Callable): Given a line's object, whether it stays.
@@ -68,28 +76,25 @@ class JsonLines:
             return 0
         text = self.path.read_text(encoding='utf-8', errors='replace')
         lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if _whole(line, keep)]
+        kept = [line for line in lines if _is_kept(line, keep)]
         if len(kept) < len(lines):
-            AtomicLocalBackend().put_text(''.join(kept), self.path)
+            write_atomically(self.path, ''.join(kept))
         return len(lines) - len(kept)
 
-    def put_aside(self, stamp: str) -> str:
-        """Rename a file of an earlier run, so that nothing is lost.
-
-        Args:
-            stamp (str): Goes into the name: ``<stem>.<stamp>.json``.
+    def put_aside(self) -> str:
+        """Rename a file of an earlier run to ``<stem>.<when it ended>.json``.
 
         Returns:
             str: The new name, or '' if there was nothing to keep.
         """
         if not self.path.exists() or self.path.stat().st_size == 0:
             return ''
+        ended = time.localtime(self.path.stat().st_mtime)
+        stamp, number = time.strftime('%Y%m%d_%H%M%S', ended), 1
         new = self.path.with_suffix(f'.{stamp}{self.path.suffix}')
-        number = 1
         while new.exists():
             number += 1
-            name = f'.{stamp}-{number}{self.path.suffix}'
-            new = self.path.with_suffix(name)
+            new = self.path.with_suffix(f'.{stamp}-{number}{self.path.suffix}')
         os.replace(self.path, new)
         return new.name
 
@@ -112,18 +117,10 @@ def _write(lines: List[str], path: Path, sync: bool = False) -> None:
         lines.clear()
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _whole(line: str, keep: Callable[[dict], bool]) -> bool:
+def _is_kept(line: str, keep: Callable[[dict], bool]) -> bool:
     """Whether a line was written to its end and is to be kept."""
     try:
         value = json.loads(line)
-    except ValueError:
+        return line.endswith('\n') and isinstance(value, dict) and keep(value)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
-    return line.endswith('\n') and isinstance(value, dict) and keep(value)

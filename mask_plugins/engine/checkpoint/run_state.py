@@ -1,38 +1,48 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What a work_dir says about its run: running, preempted or done."""
+"""What a work_dir says about its run: running, preempted, failed or done."""
 
 import json
 import os
 import socket
+import subprocess
 import time
-from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional
 
-from .atomic_backend import AtomicLocalBackend
+from mask_plugins.utils.checks import PathLike
+from mask_plugins.utils.files import write_atomically
 
 STATE_FILE = 'run_state.json'
-RUNNING, PREEMPTED, DONE = 'running', 'preempted', 'done'
+RUNNING, PREEMPTED, FAILED, DONE = 'running', 'preempted', 'failed', 'done'
 
 # How a preempted process ends. 75 is EX_TEMPFAIL of sysexits.h, "the user is
 # invited to retry"; 74 is EX_IOERR.
 EXIT_PREEMPTED = 75
 EXIT_NOT_SAVED = 74
+# How a diverged run ends.
+EXIT_DIVERGED = 3
 
 
 def write_state(
-    work_dir: Union[str, Path], state: str, resumable: bool, **more: Any
+    work_dir: PathLike, state: str, resumable: bool, **more: Any
 ) -> None:
-    """Write the state of a run, in one atomic step.
+    """Write the state of a run.
 
     Args:
-        work_dir (str | Path): Folder of the run.
-        state (str): 'running', 'preempted' or 'done'.
-        resumable (bool): Whether the next start in this folder should go on
-            from the newest checkpoint without being told to.
+        work_dir (str | PathLike): Folder of the run.
+        state (str): 'running', 'preempted', 'failed' or 'done'.
+        resumable (bool): Whether the next start in this folder resumes from
+            the newest checkpoint without being told to.
         **more: What else to note, as JSON.
 
     Raises:
         OSError: If it cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_state(folder, RUNNING, resumable=False)
+        ...     print(is_running(read_state(folder)))
+        True
     """
     job = os.environ.get('SLURM_JOB_ID')
     if 'SLURM_ARRAY_JOB_ID' in os.environ:
@@ -43,24 +53,86 @@ def write_state(
         **more,
         host=socket.gethostname(),
         pid=os.getpid(),
+        process_start=process_start(os.getpid()),
         job=job,
         time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
     )
-    AtomicLocalBackend().put_text(
-        json.dumps(values, indent=1) + '\n', Path(work_dir) / STATE_FILE
+    write_atomically(
+        os.path.join(work_dir, STATE_FILE), json.dumps(values, indent=1) + '\n'
     )
 
 
-def read_state(work_dir: Union[str, Path]) -> Optional[Dict[str, Any]]:
-    """What :func:`write_state` wrote, None if there is nothing to read."""
+def read_state(work_dir: PathLike) -> Optional[Dict[str, Any]]:
+    """What :func:`write_state` wrote, None if there is nothing to read.
+
+    Examples:
+        >>> read_state('a/folder/that/does/not/exist')
+    """
     try:
-        text = (Path(work_dir) / STATE_FILE).read_text(encoding='utf-8')
-        values = json.loads(text)
-    except (OSError, ValueError):
+        with open(os.path.join(work_dir, STATE_FILE), 'rb') as file:
+            values = json.loads(file.read().decode())
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 
 
-def is_resumable(work_dir: Union[str, Path]) -> bool:
-    """Whether a preempted run waits in this folder."""
-    return bool((read_state(work_dir) or {}).get('resumable'))
+def is_resumable(work_dir: PathLike) -> bool:
+    """Whether a preempted run waits in this folder.
+
+    Examples:
+        >>> is_resumable('a/folder/that/does/not/exist')
+        False
+    """
+    return (read_state(work_dir) or {}).get('resumable') is True
+
+
+def is_running(state: Dict[str, Any]) -> bool:
+    """Whether the process that wrote a state still runs, on this machine.
+
+    The number of a process that ended is given to a new one sooner or later,
+    so the time at which the process began is compared too.
+
+    Args:
+        state (dict): From :func:`read_state`.
+
+    Examples:
+        >>> is_running(dict(host=socket.gethostname(), pid=os.getpid()))
+        False
+    """
+    start = process_start(state.get('pid'))
+    return (
+        state.get('host') == socket.gethostname()
+        and start is not None
+        and state.get('process_start') == start
+    )
+
+
+def process_start(pid: Any) -> Optional[str]:
+    """When a process began, as the system writes it; None if it has ended.
+
+    Args:
+        pid (Any): Number of the process; anything else is not one.
+
+    Examples:
+        >>> process_start(os.getpid()) == process_start(os.getpid())
+        True
+        >>> process_start(-1), process_start('abc'), process_start(True)
+        (None, None, None)
+    """
+    if type(pid) is not int or not 0 < pid < 1 << 31:
+        return None
+    try:
+        with open(f'/proc/{pid}/stat', encoding='latin-1') as file:
+            # The name, in brackets, may have blanks and brackets itself.
+            fields = file.read().rpartition(')')[2].split()
+        # A zombie has ended; its parent has not asked for its exit code.
+        return None if fields[0] in 'ZX' else fields[19]
+    except FileNotFoundError:
+        if os.path.isdir('/proc/self'):
+            return None
+    except OSError:  # it ended while it was read
+        return None
+    found = subprocess.run(
+        ['ps', '-o', 'lstart=', '-p', str(pid)], capture_output=True, text=True
+    )
+    return found.stdout.strip() or None

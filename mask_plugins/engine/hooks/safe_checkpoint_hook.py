@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 
 from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.files import remove_leftovers
 
-from ..checkpoint.atomic_backend import remove_leftovers
 from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
 from ..checkpoint.resume import (
     LAST_VALIDATED,

@@ -93,7 +93,7 @@ class TrainLogHook(Hook):
             return
         if runner.iter == 0:
             for log in (self._train, self._val):
-                name = log.put_aside(runner.timestamp)
+                name = log.put_aside()
                 if name:
                     runner.logger.info(
                         f'{log.path.name} of an earlier run is now {name}'

@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """From a command line to a runner: what ``tools/train.py`` and test share."""
 
-import os
 import os.path as osp
 from typing import Optional, Sequence
 
@@ -10,66 +9,12 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mask_plugins.apis.config import check_file, load_config  # noqa: F401
+
 from ..checkpoint.keep_policy import KeepPolicy
 from ..hooks import PreemptionHook
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-def check_file(path: str, name: str) -> None:
-    """Raise if a local file is missing; addresses (``x://y``) pass.
-
-    Args:
-        path (str): The file.
-        name (str): What it was given as, for the message.
-
-    Raises:
-        FileNotFoundError: If there is no such file. The message says what
-            lies in the folder, or which part of the path is missing.
-    """
-    if '://' in path or osp.isfile(path):
-        return
-    if osp.isdir(path):
-        raise FileNotFoundError(f'{name}: {path} is a folder, not a file')
-    folder = osp.dirname(path) or '.'
-    if not osp.isdir(folder):
-        raise FileNotFoundError(
-            f'{name}: there is no file {path}, nor a folder {folder}'
-        )
-    suffix = osp.splitext(path)[1]
-    beside = sorted(x for x in os.listdir(folder) if x.endswith(suffix))
-    more = ', ...' if len(beside) > 5 else ''
-    listed = ', '.join(beside[:5]) + more if beside else f'no *{suffix} file'
-    raise FileNotFoundError(
-        f'{name}: there is no file {path}; {folder} has: {listed}'
-    )
-
-
-def load_config(
-    path: str, work_dir: Optional[str] = None, options: Optional[dict] = None
-) -> Config:
-    """Read a config, apply ``--cfg-options`` and settle the work_dir.
-
-    Args:
-        path (str): The config file.
-        work_dir (str, optional): Beats the one in the config; without either
-            it is ``./work_dirs/<name of the config>``. Defaults to None.
-        options (dict, optional): Dotted keys and their values. Defaults to
-            None.
-
-    Returns:
-        Config: The config.
-    """
-    check_file(path, 'config')
-    cfg = Config.fromfile(path)
-    if options:
-        cfg.merge_from_dict(options)
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(path))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
-    return cfg
 
 
 def set_dataloader_defaults(

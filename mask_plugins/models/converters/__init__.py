@@ -1,17 +1,11 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Weights of the original repositories, under our names.
 
-Needs torch only: nothing here builds a model.
+Needs torch only: nothing here builds a model of mmpretrain.
 """
 
 from .clip import convert_clip, text_tower_weights
-from .files import (
-    read_checkpoint,
-    read_weights,
-    take_weights,
-    write_checkpoint,
-)
-from .run_checkpoint import read_run_checkpoint
+from .files import read_weights, take_weights, write_checkpoint
 from .vit import Conversion, convert_deit, convert_simmim
 
 __all__ = [
@@ -19,8 +13,6 @@ __all__ = [
     'convert_clip',
     'convert_deit',
     'convert_simmim',
-    'read_checkpoint',
-    'read_run_checkpoint',
     'read_weights',
     'take_weights',
     'text_tower_weights',

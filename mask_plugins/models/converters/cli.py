@@ -5,7 +5,8 @@ import argparse
 import os
 import re
 import sys
-from typing import Callable, Dict, List, Optional, Sequence
+from collections import Counter
+from typing import Callable, Dict, Sequence
 
 from .files import read_weights, write_checkpoint
 from .vit import Conversion
@@ -16,8 +17,8 @@ def make_parser(
     tool: str,
     default_key: str = 'model',
     target: str = 'mask_plugins.PSSVisionTransformer',
-):
-    """The options that every converter has.
+) -> argparse.ArgumentParser:
+    """The options that every converter has; a tool may add to them.
 
     Args:
         source (str): Whose checkpoints it reads.
@@ -27,8 +28,9 @@ def make_parser(
         target (str): Whose names the weights get. Defaults to
             ``'mask_plugins.PSSVisionTransformer'``.
 
-    Returns:
-        argparse.ArgumentParser: The parser; a tool may add to it.
+    Examples:
+        >>> make_parser('DeiT', 'deit').parse_args(['a.pth', 'b.pth']).key
+        'model'
     """
     parser = argparse.ArgumentParser(
         description=f'Convert a ViT checkpoint of {source} to the names of '
@@ -52,10 +54,12 @@ def make_parser(
 
 
 def convert_file(
-    args: argparse.Namespace,
-    convert: Callable[[Dict], Conversion],
-) -> Optional[Conversion]:
+    args: argparse.Namespace, convert: Callable[[Dict], Conversion]
+) -> Conversion:
     """Read ``args.src``, convert it, write ``args.dst``, print what was done.
+
+    A file that cannot be converted ends the program with a message and exit
+    code 1, and nothing is written.
 
     Args:
         args (argparse.Namespace): What the parser of :func:`make_parser`
@@ -63,18 +67,28 @@ def convert_file(
         convert (Callable): From a state dict to a :class:`Conversion`.
 
     Returns:
-        Conversion: What was written. A file that cannot be converted ends the
-        program with a message and exit code 1, and nothing is written.
+        Conversion: What was written.
+
+    Examples:
+        >>> args = make_parser('DeiT', 'deit').parse_args(['a.pth', 'b.pth'])
+        >>> convert_file(args, dict)
+        Traceback (most recent call last):
+        ...
+        SystemExit: error: checkpoint not found: 'a.pth'
     """
     try:
         if os.path.abspath(args.src) == os.path.abspath(args.dst):
             raise ValueError(f'dst would overwrite src, {args.src!r}')
-        result = convert(read_weights(args.src, args.key))
-    except (ValueError, FileNotFoundError) as error:
+        weights = read_weights(args.src, args.key)
+        try:
+            result = convert(weights)
+        except ValueError as error:
+            raise ValueError(f'{args.src!r}: {error}') from error
+    except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     meta = dict(source=os.path.basename(args.src), backbone=result.backbone)
     write_checkpoint(args.dst, result.state_dict, meta)
-    print_conversion(result)
+    _print_conversion(result)
     print(f'wrote {len(result.state_dict)} tensors to {args.dst}')
     print('backbone that they fit:')
     for name, value in result.backbone.items():
@@ -82,28 +96,25 @@ def convert_file(
     return result
 
 
-def print_conversion(result: Conversion) -> None:
+def _print_conversion(result: Conversion) -> None:
     """Print which keys became which, the blocks of the network as one row."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table('original', 'becomes', 'keys')
-    for row in _merge_blocks(result.mapped):
-        table.add_row(*row)
-    table.add_section()
-    for original, reason, count in _merge_blocks(result.dropped):
-        table.add_row(original, f'(dropped: {reason})', count)
+    for pairs, form in (
+        (result.mapped, '{}'),
+        (result.dropped, '(dropped: {})'),
+    ):
+        for (original, becomes), count in _merge_blocks(pairs).items():
+            table.add_row(original, form.format(becomes), str(count))
+        table.add_section()
     Console(width=max(100, Console().width)).print(table)
 
 
-def _merge_blocks(pairs: Sequence) -> List[List[str]]:
-    counts: Dict[tuple, int] = {}
-    for pair in pairs:
-        row = tuple(
-            re.sub(
-                r'\b(blocks|layers|resblocks)\.\d+\.', r'\1.*.', text, count=1
-            )
-            for text in pair
-        )
-        counts[row] = counts.get(row, 0) + 1
-    return [[*row, str(count)] for row, count in counts.items()]
+def _merge_blocks(pairs: Sequence) -> Counter:
+    number = re.compile(r'\b(blocks|layers|resblocks)\.\d+\.')
+    return Counter(
+        tuple(number.sub(r'\1.*.', text, count=1) for text in pair)
+        for pair in pairs
+    )

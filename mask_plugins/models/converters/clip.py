@@ -1,79 +1,59 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """CLIP checkpoints of OpenAI, Hugging Face and mmpretrain.
 
-All are brought to OpenAI's names first; from these, the visual tower gets
-those of mmpretrain's ``VisionTransformer`` (which
-``openai-clip_to_mmpretrain-clip.py`` of mmpretrain gives it too), and the text
-tower those of :class:`mask_plugins.models.clip_text_tower.CLIPTextTower`.
+All are brought to OpenAI's names first. From these, the visual tower gets
+those of mmpretrain's ``VisionTransformer``, and the text tower those of
+``CLIPTextModelWithProjection`` of transformers.
 """
 
 import re
-from typing import Dict, List, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor
 
 from .vit import Conversion
 
-_Map = Tuple[Tuple[str, str], ...]
 
-_FROM_HF: _Map = (
-    (r'vision_model\.embeddings\.class_embedding', 'visual.class_embedding'),
-    (r'vision_model\.embeddings\.patch_embedding\.', 'visual.conv1.'),
-    (
-        r'vision_model\.embeddings\.position_embedding\.weight',
-        'visual.positional_embedding',
-    ),
-    (r'vision_model\.pre_layrnorm\.', 'visual.ln_pre.'),
-    (r'vision_model\.post_layernorm\.', 'visual.ln_post.'),
-    (r'vision_model\.encoder\.layers\.', 'visual.transformer.resblocks.'),
-    (r'text_model\.embeddings\.token_embedding\.', 'token_embedding.'),
-    (
-        r'text_model\.embeddings\.position_embedding\.weight',
+class _Names(NamedTuple):
+    """What one part of a tower is called."""
+
+    openai: str
+    hugging_face: str
+    mmpretrain: str
+
+
+_BLOCKS = _Names('transformer.resblocks.', 'encoder.layers.', 'layers.')
+_OUTSIDE = (
+    _Names('conv1.', 'embeddings.patch_embedding.', 'patch_embed.projection.'),
+    _Names('class_embedding', 'embeddings.class_embedding', 'cls_token'),
+    _Names(
         'positional_embedding',
+        'embeddings.position_embedding.weight',
+        'pos_embed',
     ),
-    (r'text_model\.final_layer_norm\.', 'ln_final.'),
-    (r'text_model\.encoder\.layers\.', 'transformer.resblocks.'),
-    (r'\.layer_norm([12])\.', r'.ln_\1.'),
-    (r'\.self_attn\.', '.attn.'),
-    (r'\.mlp\.fc1\.', '.mlp.c_fc.'),
-    (r'\.mlp\.fc2\.', '.mlp.c_proj.'),
+    _Names('ln_pre.', 'pre_layrnorm.', 'pre_norm.'),
+    _Names('ln_post.', 'post_layernorm.', 'ln1.'),
+    _Names('ln_final.', 'final_layer_norm.', 'ln_final.'),
+    _Names(
+        'token_embedding.', 'embeddings.token_embedding.', 'token_embedding.'
+    ),
 )
-_FROM_MMPRETRAIN: _Map = (
-    (r'^visual\.patch_embed\.projection\.', 'visual.conv1.'),
-    (r'^visual\.pos_embed$', 'visual.positional_embedding'),
-    (r'^visual\.cls_token$', 'visual.class_embedding'),
-    (r'^visual\.pre_norm\.', 'visual.ln_pre.'),
-    (r'^visual\.ln1\.', 'visual.ln_post.'),
-    (r'^visual\.layers\.(\d+)\.ln', r'visual.transformer.resblocks.\1.ln_'),
-    (r'^visual\.layers\.', 'visual.transformer.resblocks.'),
-    (r'\.ffn\.layers\.0\.0\.', '.mlp.c_fc.'),
-    (r'\.ffn\.layers\.1\.', '.mlp.c_proj.'),
-    (r'\.attn\.qkv\.', '.attn.in_proj_'),
-    (r'^(visual.*)\.attn\.proj\.', r'\1.attn.out_proj.'),
-    (r'^visual_proj\.proj$', 'visual.proj'),
+_IN_BLOCK = (
+    _Names('ln_1.', 'layer_norm1.', 'ln1.'),
+    _Names('ln_2.', 'layer_norm2.', 'ln2.'),
+    # Hugging Face has three of these, q_proj. and so on.
+    _Names('attn.in_proj_', 'self_attn.in_proj_', 'attn.qkv.'),
+    _Names('attn.out_proj.', 'self_attn.out_proj.', 'attn.proj.'),
+    _Names('mlp.c_fc.', 'mlp.fc1.', 'ffn.layers.0.0.'),
+    _Names('mlp.c_proj.', 'mlp.fc2.', 'ffn.layers.1.'),
 )
-_TO_BACKBONE: _Map = (
-    (r'^visual\.conv1\.weight$', 'backbone.patch_embed.projection.weight'),
-    (r'^visual\.positional_embedding$', 'backbone.pos_embed'),
-    (r'^visual\.class_embedding$', 'backbone.cls_token'),
-    (r'^visual\.ln_pre\.', 'backbone.pre_norm.'),
-    (r'^visual\.ln_post\.', 'backbone.ln1.'),
-    (r'^visual\.proj$', 'head.projection.weight'),
-    (r'^visual\.transformer\.resblocks\.', 'backbone.layers.'),
-    (r'\.ln_([12])\.', r'.ln\1.'),
-    (r'\.mlp\.c_fc\.', '.ffn.layers.0.0.'),
-    (r'\.mlp\.c_proj\.', '.ffn.layers.1.'),
-    (r'\.attn\.in_proj_', '.attn.qkv.'),
-    (r'\.attn\.out_proj\.', '.attn.proj.'),
-)
-_TO_TEXT: _Map = (
-    (r'^transformer\.resblocks\.', 'encoder.layers.'),
-    (r'\.attn\.', '.self_attn.'),
-    (r'\.ln_([12])\.', r'.norm\1.'),
-    (r'\.mlp\.c_fc\.', '.linear1.'),
-    (r'\.mlp\.c_proj\.', '.linear2.'),
-)
+_NEEDED = (
+    'visual.conv1.weight', 'visual.class_embedding',
+    'visual.positional_embedding', 'visual.proj', 'logit_scale',
+    'visual.transformer.resblocks.0.mlp.c_fc.bias', 'text_projection',
+    'positional_embedding', 'token_embedding.weight',
+)  # fmt: skip
 
 
 def to_openai_names(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
@@ -87,29 +67,20 @@ def to_openai_names(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
             transformer.
     """
     if 'visual.conv1.weight' in state:
-        named = dict(state)
+        # The causal mask is an attribute in OpenAI's archive.
+        named = {k: v for k, v in state.items() if 'attn_mask' not in k}
     elif 'visual.patch_embed.projection.weight' in state:
-        named = {_rename(k, _FROM_MMPRETRAIN): v for k, v in state.items()}
-        for key in ('class_embedding', 'positional_embedding'):
-            named[f'visual.{key}'] = named[f'visual.{key}'].flatten(0, -2)
-        named['visual.class_embedding'] = named[
-            'visual.class_embedding'
-        ].flatten()
+        named = _from_mmpretrain(state)
     elif 'vision_model.embeddings.patch_embedding.weight' in state:
         named = _from_hugging_face(state)
     else:
         raise ValueError(
-            'this is no CLIP with a vision transformer: expected the names '
-            'of OpenAI (visual.conv1.weight), of Hugging Face (vision_model.'
+            'not a CLIP with a vision transformer: expected the names of '
+            'OpenAI (visual.conv1.weight), of Hugging Face (vision_model.'
             'embeddings.patch_embedding.weight) or of mmpretrain (visual.'
             f'patch_embed.projection.weight), got {sorted(state)[:5]}'
         )
-    missing = [
-        key
-        for key in ('visual.class_embedding', 'visual.proj', 'logit_scale',
-                    'text_projection', 'token_embedding.weight')
-        if key not in named
-    ]  # fmt: skip
+    missing = [key for key in _NEEDED if key not in named]
     if missing:
         raise ValueError(f'the checkpoint has no {", ".join(missing)}')
     return {
@@ -127,69 +98,141 @@ def convert_clip(state: Dict[str, Tensor]) -> Conversion:
         Conversion: ``backbone.*`` for ``VisionTransformer(pre_norm=True)``,
         ``head.projection.weight`` and ``head.logit_scale`` for
         :class:`mask_plugins.models.heads.TextPrototypeClsHead`.
+
+    Raises:
+        ValueError: If it is not a CLIP, see :func:`to_openai_names`.
+
+    Examples:
+        >>> convert_clip(dict(a=torch.ones(1)))
+        Traceback (most recent call last):
+        ...
+        ValueError: not a CLIP with a vision transformer: expected the names \
+of OpenAI (visual.conv1.weight), of Hugging Face (vision_model.embeddings.\
+patch_embedding.weight) or of mmpretrain (visual.patch_embed.projection.\
+weight), got ['a']
     """
     named = to_openai_names(state)
+    # As mmpretrain has them.
+    named['visual.class_embedding'] = named['visual.class_embedding'][
+        None, None
+    ]
+    positions = named['visual.positional_embedding']
+    named['visual.positional_embedding'] = positions[None]
+    heads = {
+        'logit_scale': ('head.logit_scale', named['logit_scale']),
+        'visual.proj': ('head.projection.weight', named['visual.proj'].t()),
+    }
     converted: Dict[str, Tensor] = {}
     mapped: List[Tuple[str, str]] = []
     dropped: List[Tuple[str, str]] = []
     for key, value in named.items():
-        if key == 'logit_scale':
-            new = 'head.logit_scale'
+        if key in heads:
+            new, value = heads[key]
         elif key.startswith('visual.'):
-            new = _rename(key, _TO_BACKBONE)
+            new = 'backbone.' + _translate(key[7:], 'openai', 'mmpretrain')
         else:
             dropped.append((key, 'text tower, see clip_prototypes.py'))
             continue
-        if key == 'visual.proj':
-            value = value.t()
-        elif key == 'visual.class_embedding':
-            value = value[None, None]
-        elif key == 'visual.positional_embedding':
-            value = value[None]
         converted[new] = value
         mapped.append((key, new))
     return Conversion(converted, mapped, dropped, _backbone(named))
 
 
 def text_tower_weights(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """The text tower, under the names of ``CLIPTextTower``."""
-    return {
-        _rename(key, _TO_TEXT): value
-        for key, value in to_openai_names(state).items()
-        if not key.startswith('visual.') and value.is_floating_point()
-    }
+    """The text tower and ``logit_scale``, under transformers' names.
+
+    Args:
+        state (dict[str, Tensor]): Weights of the whole CLIP, of any source.
+
+    Returns:
+        dict[str, Tensor]: For ``CLIPTextModelWithProjection``, and
+        ``logit_scale``.
+
+    Raises:
+        ValueError: If it is not a CLIP, see :func:`to_openai_names`.
+
+    Examples:
+        >>> text_tower_weights(dict(a=torch.ones(1)))
+        Traceback (most recent call last):
+        ...
+        ValueError: not a CLIP with a vision transformer: ...
+    """
+    weights: Dict[str, Tensor] = {}
+    for key, value in to_openai_names(state).items():
+        if key == 'text_projection':
+            weights['text_projection.weight'] = value.t().contiguous()
+        elif key == 'logit_scale':
+            weights[key] = value
+        elif value.is_floating_point() and not key.startswith('visual.'):
+            new = 'text_model.' + _translate(key, 'openai', 'hugging_face')
+            head, found, kind = new.partition('in_proj_')
+            parts = zip('qkv', value.chunk(3)) if found else ()
+            weights.update((f'{head}{c}_proj.{kind}', v) for c, v in parts)
+            if not found:
+                weights[new] = value
+    return weights
 
 
-def _rename(key: str, table: _Map) -> str:
-    for pattern, new in table:
-        key = re.sub(pattern, new, key)
-    return key
+def _translate(name: str, source: str, target: str) -> str:
+    """A name inside a tower, as another library has it."""
+    head, rows = '', _OUTSIDE
+    blocks = re.match(rf'{getattr(_BLOCKS, source)}(\d+\.)', name)
+    if blocks:
+        head, rows = f'{getattr(_BLOCKS, target)}{blocks[1]}', _IN_BLOCK
+        name = name[blocks.end() :]
+    for row in rows:
+        old = getattr(row, source)
+        if name.startswith(old):
+            return head + getattr(row, target) + name[len(old) :]
+    return head + name
+
+
+def _from_mmpretrain(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    named: Dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key == 'visual_proj.proj':
+            key = 'visual.proj'
+        elif key.startswith('visual.'):
+            key = 'visual.' + _translate(key[7:], 'mmpretrain', 'openai')
+        if key == 'visual.positional_embedding':
+            value = value.flatten(0, -2)
+        elif key == 'visual.class_embedding':
+            value = value.flatten()
+        named[key] = value
+    return named
 
 
 def _from_hugging_face(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    projections = {
+        'visual_projection.weight': 'visual.proj',
+        'text_projection.weight': 'text_projection',
+    }
     named: Dict[str, Tensor] = {}
     for key, value in state.items():
-        if key.endswith('position_ids'):  # constants of older versions
+        if key.endswith('position_ids') or re.search(r'\.[kv]_proj\.', key):
+            continue  # constants of older versions; with the query
+        if key in projections:
+            named[projections[key]] = value.t()
             continue
-        if key == 'visual_projection.weight':
-            named['visual.proj'] = value.t()
-        elif key == 'text_projection.weight':
-            named['text_projection'] = value.t()
-        elif re.search(r'\.[kv]_proj\.', key):
-            continue  # with the query
-        elif '.q_proj.' in key:
-            parts = [state[key.replace('.q_', f'.{c}_')] for c in 'qkv']
-            new = _rename(key, _FROM_HF).replace('q_proj.', 'in_proj_')
-            named[new] = torch.cat(parts)
-        else:
-            named[_rename(key, _FROM_HF)] = value
+        if '.q_proj.' in key:
+            rest = [key.replace('.q_', f'.{letter}_') for letter in 'kv']
+            missing = [name for name in rest if name not in state]
+            if missing:
+                raise ValueError(f'the checkpoint has no {missing[0]}')
+            value = torch.cat([value, *(state[name] for name in rest)])
+            key = key.replace('q_proj.', 'in_proj_')
+        tower, _, name = key.partition('_model.')
+        if name:
+            prefix = 'visual.' if tower == 'vision' else ''
+            key = prefix + _translate(name, 'hugging_face', 'openai')
+        named[key] = value
     return named
 
 
 def _backbone(named: Dict[str, Tensor]) -> Dict[str, object]:
     """Config of the backbone that the weights fit."""
     stem = named['visual.conv1.weight']
-    positions = named['visual.positional_embedding'].shape[0] - 1
+    positions = named['visual.positional_embedding'].shape[-2] - 1
     blocks = 'visual.transformer.resblocks.'
     depth = len({k.split('.')[3] for k in named if k.startswith(blocks)})
     width, patch = stem.shape[0], stem.shape[-1]

@@ -11,8 +11,11 @@ from mmpretrain.models.heads import ClsHead
 from torch import Tensor, nn
 
 from mask_plugins.core.weights import apply_weight_masks
+from mask_plugins.models.converters import take_weights
 from mask_plugins.models.masked_model import mask_factory
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import PathLike, check_int
+from mask_plugins.utils.safe_load import read_checkpoint
 
 
 @MODELS.register_module()
@@ -27,7 +30,7 @@ class TextPrototypeClsHead(ClsHead):
         num_classes (int): Number of classes C.
         in_channels (int): Channels of the feature.
         embed_dims (int): Length D of a prototype. Defaults to 512.
-        prototypes (str, optional): File of
+        prototypes (str | PathLike, optional): File of
             ``tools/model_converters/clip_prototypes.py``, read when weights
             are initialized: a ``.safetensors`` with ``prototypes`` (C, D) and
             ``logit_scale``. Checkpoints hold both, so testing needs no file.
@@ -39,8 +42,13 @@ class TextPrototypeClsHead(ClsHead):
         **kwargs: Other arguments of ``ClsHead``, such as ``loss``.
 
     Raises:
-        FileNotFoundError: If there is no such file, when it is read.
-        ValueError: If it does not fit.
+        TypeError: If a size is not an int.
+        ValueError: If a size is below 1.
+
+    Examples:
+        >>> head = TextPrototypeClsHead(num_classes=2, in_channels=3)
+        >>> bool(head((torch.randn(1, 3),)).isnan().all())  # none are loaded
+        True
     """
 
     def __init__(
@@ -48,14 +56,15 @@ class TextPrototypeClsHead(ClsHead):
         num_classes: int,
         in_channels: int,
         embed_dims: int = 512,
-        prototypes: Optional[str] = None,
+        prototypes: Optional[PathLike] = None,
         mask: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
         **kwargs,
     ) -> None:
         super().__init__(init_cfg=init_cfg, **kwargs)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
+        self.num_classes = check_int('num_classes', num_classes, 1)
+        self.in_channels = check_int('in_channels', in_channels, 1)
+        check_int('embed_dims', embed_dims, 1)
         self.prototype_file = prototypes
         self.projection = nn.Linear(in_channels, embed_dims, bias=False)
         if mask is not None:
@@ -72,26 +81,22 @@ class TextPrototypeClsHead(ClsHead):
         if self.prototype_file is not None:
             self.load_prototypes(self.prototype_file)
 
-    def load_prototypes(self, path: str) -> None:
+    def load_prototypes(self, path: PathLike) -> None:
         """Read prototypes and scale.
 
         Args:
-            path (str): See ``prototypes``.
-        """
-        from safetensors import SafetensorError, safe_open
+            path (str | PathLike): See ``prototypes``.
 
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read or does not fit the head.
+        """
         if not os.path.isfile(path):
             raise FileNotFoundError(
-                f'there are no prototypes at {path!r}: make them with '
+                f'prototypes not found: {os.fspath(path)!r}: make them with '
                 'tools/model_converters/clip_prototypes.py'
             )
-        try:
-            with safe_open(path, framework='pt') as file:
-                found = {key: file.get_tensor(key) for key in file.keys()}
-        except SafetensorError as error:
-            raise ValueError(
-                f'{path!r} is truncated or no safetensors file: {error}'
-            ) from error
+        found = take_weights(read_checkpoint(path), 'state_dict', path)
         if not {'prototypes', 'logit_scale'} <= set(found):
             raise ValueError(
                 f'{path!r} must have prototypes and logit_scale, it has '
@@ -104,8 +109,10 @@ class TextPrototypeClsHead(ClsHead):
                 f'{tuple(found["prototypes"].shape)}, the head needs {shape} '
                 '(num_classes, embed_dims)'
             )
+        if found['logit_scale'].numel() != 1:
+            raise ValueError(f'logit_scale of {path!r} must be one number')
         self.prototypes.copy_(found['prototypes'])
-        self.logit_scale.copy_(found['logit_scale'])
+        self.logit_scale.copy_(found['logit_scale'].reshape(()))
 
     def pre_logits(self, feats: Tuple[Tensor]) -> Tensor:
         """The feature in the space of the texts, (B, D)."""

@@ -9,8 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mask_plugins.models.converters import read_run_checkpoint, take_weights
+from mask_plugins.models.converters import take_weights
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.safe_load import read_checkpoint
 
 from .base import ReferenceTeacher
 from .network import Network
@@ -100,7 +101,7 @@ class EnsembleTeacher(ReferenceTeacher):
 
 def _load(member: Network, path: str) -> None:
     """Load all weights of a teacher, or say what does not fit."""
-    weights = take_weights(read_run_checkpoint(path), 'state_dict', path)
+    weights = take_weights(read_checkpoint(path), 'state_dict', path)
     own = member.state_dict()
     missing = [key for key in own if key not in weights]
     other = [
