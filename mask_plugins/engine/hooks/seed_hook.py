@@ -152,7 +152,8 @@ class SeedHook(Hook):
 
     def _number_draws(self, runner: Runner, loader: DataLoader) -> None:
         """Tell the draws of a sample apart where it is drawn repeatedly."""
-        batch_sampler = loader.batch_sampler
+        # mmpretrain's vis_scheduler has a loader that has none.
+        batch_sampler = getattr(loader, 'batch_sampler', None)
         sampler = getattr(batch_sampler, 'sampler', None)
         repeated = any(
             isinstance(dataset, RepeatDataset)

@@ -11,9 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_int
 
 from ..checkpoint.json_lines import JsonLines
-from ..checkpoint.resume import owes_validation
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .validation_loss import ValidationLoss
 
@@ -62,11 +62,7 @@ class TrainLogHook(Hook):
     MAX_METRIC_SIZE = 1000
 
     def __init__(self, interval: int = 50) -> None:
-        if type(interval) is not int or interval < 1:
-            raise ValueError(
-                f'interval must be a positive int, got {interval!r}'
-            )
-        self.interval = interval
+        self.interval = check_int('interval', interval, low=1)
         self._train: Optional[JsonLines] = None
         self._val: Optional[JsonLines] = None
         self._clock: Optional[_EndOfHooks] = None
@@ -100,8 +96,10 @@ class TrainLogHook(Hook):
                     )
             return
         done = runner.iter
-        again = owes_validation(runner) and any(
-            isinstance(hook, SafeCheckpointHook) for hook in runner.hooks
+        again = any(
+            isinstance(hook, SafeCheckpointHook)
+            and hook.owes_validation(runner)
+            for hook in runner.hooks
         )
         cut = self._train.cut(lambda line: line['iteration'] < done)
         cut += self._val.cut(

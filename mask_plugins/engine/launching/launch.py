@@ -6,6 +6,7 @@ so they stop where there is no GPU. A process group that exists already is left
 alone by the runner: it is enough to make one with gloo first.
 """
 
+import atexit
 import datetime
 import os
 import re
@@ -181,9 +182,15 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         options['timeout'] = datetime.timedelta(seconds=dist_cfg.timeout)
     if not dist.is_initialized():
         dist.init_process_group(backend='gloo', **options)
+        # Threads of gloo that still run when Python ends abort the process.
+        atexit.register(end_launch)
 
 
 def end_launch() -> None:
-    """Leave the process group, if there is one."""
+    """Leave the process group, if there is one.
+
+    Examples:
+        >>> end_launch()  # there is none
+    """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
