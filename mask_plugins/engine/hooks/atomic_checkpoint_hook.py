@@ -3,6 +3,7 @@
 
 import math
 import os.path as osp
+import re
 from typing import Any, Dict, List, Optional, Set
 
 import torch
@@ -48,7 +49,11 @@ class AtomicCheckpointHook(CheckpointHook):
             )
         if self.max_keep_ckpts > 0:
             policy = KeepPolicy(newest=self.max_keep_ckpts)
-        if own_checkpoint(self._name(1), self.filename_tmpl) is None:
+        tmpl = self.filename_tmpl
+        if (
+            len(re.findall(r'{[^}]*}', tmpl)) != 1
+            or osp.basename(tmpl) != tmpl
+        ):
             raise ValueError(
                 "filename_tmpl must be a file name with one '{}', got "
                 f'{self.filename_tmpl!r}'
