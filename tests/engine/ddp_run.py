@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import pytest
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
@@ -126,13 +127,10 @@ def train(work_dir, *hooks, **kwargs):
 def start(folder, average):
     """A whole run, one that is stopped and restarted, one that is killed."""
     train(f'{folder}/whole', average=average)
-    try:
-        hooks = [PreemptionHook(), SignalHook()]
+    hooks = [PreemptionHook(), SignalHook()]
+    with pytest.raises(SystemExit) as end:
         train(f'{folder}/stopped', *hooks, average=average)
-    except SystemExit as end:
-        assert end.code == EXIT_PREEMPTED
-    else:
-        raise AssertionError('it was not stopped')
+    assert end.value.code == EXIT_PREEMPTED
     if dist.get_rank() == 0:
         shutil.copytree(f'{folder}/stopped', f'{folder}/inside')
     dist.barrier()

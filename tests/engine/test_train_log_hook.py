@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mask_plugins.engine.checkpoint.json_lines import JsonLines
 from mask_plugins.engine.hooks import TrainLogHook
 
-from .test_safe_checkpoint_hook import Stop, StopHook
+from ..common.runs import Stop, StopHook
 from .toys import Scores, ToyMetric, ToyModel, build_runner
 
 

@@ -265,23 +265,21 @@ def checkpoint_candidates(
         ['a/epoch_2.pth']
     """
     limit = float('inf')
-    if last:
-        yield last
-        named = own_checkpoint(osp.basename(last), filename_tmpl)
-        if named and not named.out_of_turn:
-            limit = named.step
+    named = own_checkpoint(osp.basename(last or ''), filename_tmpl)
+    if named and not named.out_of_turn:
+        limit = named.step
     found: List[Tuple[bool, int, str]] = []
     for folder in dict.fromkeys(folders):
         for name in os.listdir(folder) if osp.isdir(folder) else ():
-            named = own_checkpoint(name, filename_tmpl)
-            path = osp.join(folder, name)
-            if not named or named.best or path == last:
+            own = own_checkpoint(name, filename_tmpl)
+            if not own or own.best:
                 continue
-            late = named.out_of_turn
-            if not last if late else named.step <= limit:
-                found.append((late, named.step, path))
-    for _, _, path in sorted(found, reverse=True):
-        yield path
+            # In a folder that was moved, that is what `last` means.
+            late = own.out_of_turn
+            if (not last or own == named) if late else own.step <= limit:
+                found.append((late, own.step, osp.join(folder, name)))
+    paths = [path for _, _, path in sorted(found, reverse=True)]
+    yield from dict.fromkeys([last, *paths] if last else paths)
 
 
 def inside_epoch(runner: Runner) -> bool:
