@@ -128,18 +128,20 @@ def restore_buffers(runner: Runner, gathered: List[Dict[str, Named]]) -> bool:
     """
     if not isinstance(gathered, list) or len(gathered) != get_world_size():
         return False
-    models, pairs = dict(_models(runner)), []
-    for models_of_rank in gathered:
+    models = dict(_models(runner))
+    try:
         # Each rank looks at all of them, so that all ranks decide alike.
-        for model, named in dict(models_of_rank).items():
-            for name, value in dict(named).items():
-                buffer = models.get(model, {}).get(name)
-                fits = isinstance(value, Tensor) and buffer is not None
-                if not fits or value.shape != buffer.shape:
-                    return False
-                if models_of_rank is gathered[get_rank()]:
-                    pairs.append((buffer, value))
-    for buffer, value in pairs:
+        pairs = [
+            [
+                (models[model][name], value.view_as(models[model][name]))
+                for model, named in rank.items()
+                for name, value in named.items()
+            ]
+            for rank in gathered
+        ]
+    except (AttributeError, KeyError, RuntimeError):
+        return False
+    for buffer, value in pairs[get_rank()]:
         buffer.copy_(value)
     return True
 
