@@ -87,12 +87,16 @@ def parse_args():
 
 def apply_args(cfg, args):
     """Write the options that are about training into the config."""
+    from mmengine.device import get_device
+
     from mask_plugins.apis.config import check_file
     from mask_plugins.engine.launching import run_config
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
+        if get_device() == 'cpu':
+            raise ValueError('--amp: mixed precision needs a GPU')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
@@ -135,7 +139,11 @@ def main():
     handled = [getattr(hook, 'signals', ()) for hook in runner.hooks]
     if not any(signal.SIGUSR1 in signals for signals in handled):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-    runner.train()
+    try:
+        runner.train()
+    except RuntimeError as error:
+        launch.name_cause(error)
+        raise
     launch.end_launch()
 
 

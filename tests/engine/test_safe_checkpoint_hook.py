@@ -1,8 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import json
-import resource
 import shutil
-import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from mask_plugins.engine.hooks import (
 from mask_plugins.engine.hooks.safe_checkpoint_hook import longest_window
 
 from ..common import runs
+from ..common.disk import full_disk
 from ..common.runs import Stop, StopHook, load, names
 from .toys import ToyModel, build_runner
 
@@ -158,26 +158,18 @@ class TestSave:
         ]
 
     def test_a_full_disk_loses_nothing(self, tmp_path):
-        class FillDisk(Hook):
-            def after_train_epoch(self, runner):
-                if runner.epoch == 1:
-                    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-                    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))
+        class FillDisk(StopHook):
+            def act(self, runner):
+                stack.enter_context(full_disk(2000))
 
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-        old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        runner = build_runner(
-            tmp_path,
-            hooks=[FillDisk()],
-            checkpoint=dict(max_keep_ckpts=1),
-            log_level='ERROR',
-        )
-        try:
-            with pytest.raises(OSError, match='could not write'):
-                runner.train()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-            signal.signal(signal.SIGXFSZ, old)
+        hook = FillDisk('after_train_epoch', 2)
+        with ExitStack() as stack, pytest.raises(OSError, match='could not'):
+            train(
+                tmp_path,
+                hooks=[hook],
+                checkpoint=dict(max_keep_ckpts=1),
+                log_level='ERROR',
+            )
         assert names(tmp_path) == ['epoch_1.pth']
         assert load(tmp_path / 'epoch_1.pth')['meta']['epoch'] == 1
         last = (tmp_path / 'last_checkpoint').read_text()

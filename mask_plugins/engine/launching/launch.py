@@ -215,3 +215,27 @@ def end_launch() -> None:
     """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def name_cause(error: RuntimeError) -> None:
+    """Raise a clearer error where another process is the cause of one.
+
+    Args:
+        error (RuntimeError): What training ended with.
+
+    Raises:
+        RuntimeError: If it says that the connection to a process was lost.
+
+    Examples:
+        >>> name_cause(RuntimeError('shapes differ'))
+        >>> name_cause(RuntimeError('gloo: timed out'))
+        Traceback (most recent call last):
+        ...
+        RuntimeError: another process of this run has ended or hangs: its own \
+output says why. Here: gloo: timed out
+    """
+    if re.search(r'gloo|nccl|Connection (closed|reset)', str(error), re.I):
+        raise RuntimeError(
+            'another process of this run has ended or hangs: its own output '
+            f'says why. Here: {error}'
+        ) from error
