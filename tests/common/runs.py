@@ -30,6 +30,16 @@ class StopHook(Hook):
         raise Stop
 
 
+class Validations(Hook):
+    """At which iterations were there validations?"""
+
+    def __init__(self):
+        self.at = []
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.at.append(runner.iter)
+
+
 class Messages(logging.Handler):
     """What a runner logs."""
 

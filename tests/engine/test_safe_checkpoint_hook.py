@@ -12,28 +12,18 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import load_checkpoint
 
 from mask_plugins.engine.checkpoint.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.checkpoint.histories import longest_window
 from mask_plugins.engine.checkpoint.resume import UnsafeCheckpointError
 from mask_plugins.engine.hooks import (
     SafeCheckpointHook,
     SeedHook,
     TrainLogHook,
 )
-from mask_plugins.engine.hooks.safe_checkpoint_hook import longest_window
 
 from ..common import runs
 from ..common.disk import full_disk
-from ..common.runs import Stop, StopHook, load, names
+from ..common.runs import StopHook, Validations, load, names
 from .toys import ToyModel, build_runner
-
-
-class Validations(Hook):
-    """At which iterations were there validations?"""
-
-    def __init__(self):
-        self.at = []
-
-    def after_val_epoch(self, runner, metrics=None):
-        self.at.append(runner.iter)
 
 
 def train(work_dir, **kwargs):
@@ -292,75 +282,6 @@ class TestResume:
         monkeypatch.delenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
         assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 6
         load(tmp_path / 'epoch_2.pth')
-
-
-class TestOwedValidation:
-    def stop_and_resume(self, work_dir, point, count, priority=50, **kwargs):
-        with pytest.raises(Stop):
-            train(work_dir, hooks=[StopHook(point, count, priority)], **kwargs)
-        validations = Validations()
-        log = TrainLogHook()
-        train(work_dir, hooks=[validations, log], resume=True, **kwargs)
-        return validations.at
-
-    def test_epoch_loop(self, tmp_path):
-        assert self.stop_and_resume(tmp_path, 'before_val', 1) == [3, 6]
-
-    def test_last_epoch(self, tmp_path):
-        assert self.stop_and_resume(tmp_path, 'before_val', 2) == [6]
-
-    def test_iteration_loop(self, tmp_path):
-        at = self.stop_and_resume(
-            tmp_path,
-            'before_val',
-            1,
-            loop='iter',
-            interval=2,
-            checkpoint=dict(by_epoch=False, interval=1),
-        )
-        assert at == [2, 4, 6]
-
-    def test_not_due(self, tmp_path):
-        at = self.stop_and_resume(
-            tmp_path, 'before_train_epoch', 2, epochs=4, interval=2
-        )
-        assert at == [6, 12]
-
-    def test_recorded(self, tmp_path):
-        """A new best saves the checkpoint again, with the validation."""
-        options = dict(save_best='toy/acc')
-        at = self.stop_and_resume(
-            tmp_path, 'before_train_epoch', 2, checkpoint=options
-        )
-        assert at == [6]
-
-    def test_best_is_the_uninterrupted_runs(self, tmp_path):
-        options = dict(save_best='toy/acc', max_keep_ckpts=1)
-        validations = self.stop_and_resume(
-            tmp_path / 'a',
-            'after_val_epoch',
-            1,
-            priority='LOW',
-            checkpoint=options,
-        )
-        assert validations == [3, 6]
-        train(tmp_path / 'b', checkpoint=options)
-        assert names(tmp_path / 'a') == names(tmp_path / 'b')
-
-    def test_checkpoint_inside_an_epoch_warns(self, tmp_path):
-        options = dict(by_epoch=False, interval=2)
-        with pytest.raises(Stop):
-            train(
-                tmp_path,
-                checkpoint=options,
-                hooks=[StopHook('before_train_iter', 3)],
-            )
-        validations = Validations()
-        _, text = train(
-            tmp_path, checkpoint=options, hooks=[validations], resume=True
-        )
-        assert 'inside epoch 1 (iteration 2)' in text
-        assert validations.at == [5, 8]
 
 
 def test_a_copied_folder_does_not_reach_into_the_original(tmp_path):

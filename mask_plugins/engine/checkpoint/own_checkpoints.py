@@ -9,7 +9,7 @@ own.
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import torch
 
@@ -134,3 +134,43 @@ def _load(path: str) -> Any:
         )
     except Exception:  # whatever it is, it is not a checkpoint of this run
         return None
+
+
+def sort_out(
+    own: Sequence[OwnCheckpoint], now: int, resumed: str, current: Set[str]
+) -> Tuple[List[int], str, Dict[str, str], List[str]]:
+    """What each checkpoint of a run is to the run that resumes.
+
+    Args:
+        own (Sequence[OwnCheckpoint]): The checkpoints.
+        now (int): Epoch or iteration that the run resumes at.
+        resumed (str): Name of the checkpoint that it resumes from.
+        current (set[str]): Names that may be those of the bests.
+
+    Returns:
+        tuple: Steps that were saved in turn; the name of the resumed one if
+        it was saved out of turn; what is best of what; names of those that a
+        killed run has not removed.
+
+    Examples:
+        >>> names = ['epoch_1.pth', 'iter_9.pth', 'best_acc_epoch_0.pth']
+        >>> own = [own_checkpoint(name) for name in names]
+        >>> sort_out(own, 1, 'epoch_1.pth', set())
+        ([1], '', {}, ['iter_9.pth', 'best_acc_epoch_0.pth'])
+    """
+    steps, out_of_turn, bests, outdated = [], '', {}, []
+    for checkpoint in own:
+        name = checkpoint.name
+        if checkpoint.best:
+            if name in current:
+                bests[checkpoint.best] = name
+            elif checkpoint.step < now:
+                outdated.append(name)
+        elif not checkpoint.out_of_turn:
+            if checkpoint.step <= now:
+                steps.append(checkpoint.step)
+        elif name == resumed:
+            out_of_turn = name
+        else:
+            outdated.append(name)
+    return steps, out_of_turn, bests, outdated

@@ -157,7 +157,7 @@ class _Encoder:
             kind = type(value).__name__
             detail = value.maxlen if isinstance(value, deque) else None
             return self._note(self._items(value, path), path, kind, detail)
-        # An Enum or another class with a meaning of its own is no number.
+        # An Enum or another class with a meaning of its own is not a number.
         return self._drop(value, path)
 
     def _dict(self, value: Dict[Any, Any], path: KeyPath) -> Dict[Any, Any]:

@@ -6,12 +6,12 @@ import os.path as osp
 import re
 from typing import Any, Dict, List, Optional, Set
 
-import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import HardDiskBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mask_plugins.functional.finite import non_finite
 from mask_plugins.utils.files import write_atomically
 
 from ..checkpoint.atomic_backend import ATOMIC, AtomicLocalBackend
@@ -326,29 +326,3 @@ def slug(key: str) -> str:
         'accuracy_top1'
     """
     return key.replace('/', '_')
-
-
-def non_finite(model: torch.nn.Module) -> str:
-    """Name of the first parameter with NaN or inf, '' if there is none.
-
-    Args:
-        model (nn.Module): The model.
-
-    Examples:
-        >>> model = torch.nn.Linear(1, 1)
-        >>> non_finite(model)
-        ''
-        >>> _ = model.bias.data.fill_(float('nan'))
-        >>> non_finite(model)
-        'bias'
-    """
-    named = [
-        (name, parameter.detach())
-        for name, parameter in model.named_parameters()
-        if parameter.is_floating_point()
-    ]
-    # One wait for the GPU, not one per parameter.
-    finite = [parameter.isfinite().all() for _, parameter in named]
-    if not finite or torch.stack(finite).all():
-        return ''
-    return next(name for (name, _), ok in zip(named, finite) if not ok)

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
+from mask_plugins.functional.finite import non_finite
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int
 
@@ -19,7 +20,6 @@ from ..checkpoint.run_state import (
     note_state,
     read_state,
 )
-from .atomic_checkpoint_hook import non_finite
 
 
 class Diverged(SystemExit):

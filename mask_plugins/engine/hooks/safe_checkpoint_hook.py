@@ -15,11 +15,13 @@ from mask_plugins.registry import HOOKS
 from mask_plugins.utils.files import remove_leftovers
 
 from ..checkpoint import run_state
+from ..checkpoint.histories import bound_histories
 from ..checkpoint.own_checkpoints import (
     MARK,
     own_checkpoint,
     own_checkpoints,
     read_mark,
+    sort_out,
 )
 from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
 from ..checkpoint.resume import (
@@ -48,11 +50,9 @@ class SafeCheckpointHook(AtomicCheckpointHook):
       resumed run has its log history back, value for value. Objects that
       cannot be made plain are left out with a warning that names them.
     - Files are written under another name and renamed, ``last_checkpoint``
-      too; old checkpoints (``max_keep_ckpts``, the previous best) go only
-      when the new one is in place. Storage that is not local is written
-      plainly, with one warning.
-    - Only files that this run wrote are ever removed, whatever a loaded
-      checkpoint says.
+      too; old ones (``max_keep_ckpts``, the previous best) go only when the
+      new one is in place, and only if this run wrote them. Storage that is
+      not local is written plainly, with one warning.
     - Auto-resume checks the newest checkpoint, and takes the one before it
       if that is damaged.
     - A validation that was due when the run was killed is made up on resume,
@@ -61,9 +61,8 @@ class SafeCheckpointHook(AtomicCheckpointHook):
       equal before every save, validation and test, so that all ranks
       validate the model that is saved.
     - A model with NaN or inf in its parameters is not saved.
-    - Where a disk is full or a quota used up, the checkpoint before stays,
-      the log says so, and training goes on; it is an error only if the last
-      checkpoint of the run could not be written.
+    - On a full disk the checkpoint before stays and training continues; it is
+      an error only if the last checkpoint of the run could not be written.
     - A run that ``mask_plugins.PreemptionHook`` stopped is resumed by the
       next start in its folder, without ``resume=True``.
 
@@ -106,12 +105,10 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         self.start_from = start_from
         self._configured_out_dir = self.out_dir
         self._run = ''
-        # The checkpoint that is resumed from, and the iteration at which the
-        # run was done when it ended.
+        # What is resumed from, and where a complete run ended.
         self._resumed_from = ''
         self._done_at: Optional[int] = None
         self._loaded_buffers: Any = None
-        self._capped = 0
 
     # ---------------------------------------------------------------- start
     def before_run(self, runner: Runner) -> None:
@@ -280,26 +277,10 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             ]
             found = [own_checkpoint(n, self.filename_tmpl) for n in names]
             own = list(dict.fromkeys(filter(None, found)))
-        steps, out_of_turn, outdated, bests = [], '', [], {}
-        current = {
-            osp.basename(path)
-            for path in claimed.values()
-            if isinstance(path, str)
-        }
-        for checkpoint in own:
-            name = checkpoint.name
-            if checkpoint.best:
-                if name in current:
-                    bests[checkpoint.best] = name
-                elif checkpoint.step < now:
-                    outdated.append(name)
-            elif not checkpoint.out_of_turn:
-                if checkpoint.step <= now:
-                    steps.append(checkpoint.step)
-            elif name == resumed:
-                out_of_turn = name
-            else:
-                outdated.append(name)
+        names = {osp.basename(x) for x in claimed.values() if type(x) is str}
+        steps, out_of_turn, bests, outdated = sort_out(
+            own, now, resumed, names
+        )
         superfluous = self._keep.outdated(steps) if self._keep else []
         outdated += [self._name(step) for step in superfluous]
         self._remove(runner, [name for name in outdated if name != resumed])
@@ -352,12 +333,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         self, runner: Runner, batch_idx: int, data_batch=None
     ) -> None:
         """Bound the log histories, which mmengine lets grow to 1e6 values."""
-        scalars = runner.message_hub.log_scalars
-        if len(scalars) != self._capped:
-            self._capped = len(scalars)
-            longest = longest_window(runner)
-            for buffer in scalars.values():
-                buffer.max_length = min(buffer.max_length, longest)
+        bound_histories(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Publish, and mark the run as done."""
@@ -373,35 +349,3 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             return  # `runner.val()`: no training, nothing to save
         runner.message_hub.update_info(LAST_VALIDATED, runner.iter)
         super().after_val_epoch(runner, metrics or {})
-
-
-def longest_window(runner: Runner) -> int:
-    """How many values of a scalar the log of a runner may look back on.
-
-    Args:
-        runner (Runner): The runner.
-
-    Returns:
-        int: At least 1,000; the length of an epoch or of the run where a
-        window of ``log_processor`` says 'epoch' or 'global'.
-
-    Examples:
-        >>> from types import SimpleNamespace
-        >>> processor = SimpleNamespace(window_size=10, custom_cfg=[])
-        >>> runner = SimpleNamespace(log_processor=processor, val_loop=None)
-        >>> longest_window(runner)
-        1000
-    """
-    processor = runner.log_processor
-    windows = [processor.window_size]
-    windows += [cfg.get('window_size', 10) for cfg in processor.custom_cfg]
-    longest = 1000
-    for window in windows:
-        if window == 'global':
-            window = runner.max_iters
-        elif window == 'epoch':
-            window = len(runner.train_dataloader)
-        longest = max(longest, window)
-    if runner.val_loop is not None:  # mmengine averages `time` over it
-        longest = max(longest, len(runner.val_loop.dataloader))
-    return longest
