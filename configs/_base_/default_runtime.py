@@ -8,14 +8,14 @@ default_hooks = dict(
     checkpoint=dict(type='mask_plugins.SafeCheckpointHook', interval=1),
     # SIGTERM, SIGUSR1, Ctrl-C: finish the iteration, save, exit with code 75.
     preemption=dict(type='mask_plugins.PreemptionHook'),
+    # NaN or inf in loss or parameters: exit with code 3, keep what was saved.
+    divergence=dict(type='mask_plugins.DivergenceHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )
 custom_hooks = [
     dict(type='mask_plugins.SeedHook'),
     dict(type='mask_plugins.TrainLogHook'),
-    # NaN or inf in loss or parameters: exit with code 3, keep what was saved.
-    dict(type='mask_plugins.DivergenceHook'),
 ]
 
 env_cfg = dict(

@@ -52,8 +52,10 @@ class DivergenceHook(Hook):
         ValueError: If ``interval`` or ``patience`` is below 1.
 
     Examples:
-        >>> custom_hooks = [dict(type='mask_plugins.DivergenceHook')]
-        >>> HOOKS.build(custom_hooks[0]).patience
+        >>> default_hooks = dict(
+        ...     divergence=dict(type='mask_plugins.DivergenceHook')
+        ... )
+        >>> HOOKS.build(default_hooks['divergence']).patience
         20
     """
 

@@ -58,13 +58,12 @@ class SafeCheckpointHook(AtomicCheckpointHook):
     - A validation that was due when the run was killed is made up on resume,
       the best checkpoint included.
     - On several processes, buffers such as BatchNorm's statistics are made
-      equal before every save, validation and test, so that all ranks
-      validate the model that is saved.
+      equal before every save, validation and test.
     - A model with NaN or inf in its parameters is not saved.
     - On a full disk the checkpoint before stays and training continues; it is
       an error only if the last checkpoint of the run could not be written.
-    - A run that ``mask_plugins.PreemptionHook`` stopped is resumed by the
-      next start in its folder, without ``resume=True``.
+    - The next start in the folder of a run that ``PreemptionHook`` stopped
+      resumes it, without ``resume=True``.
 
     Args:
         *args: See :class:`mmengine.hooks.CheckpointHook`; every option of it
