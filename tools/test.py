@@ -96,9 +96,10 @@ def use_tta(cfg):
 
 def apply_args(cfg, args):
     """Write the options that are about testing into the config."""
+    from mask_plugins.apis.config import check_file
     from mask_plugins.engine.launching import run_config
 
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    check_file(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.amp:
@@ -132,12 +133,11 @@ def main():
     import mmengine
     from mmengine.evaluator import DumpResults
 
+    from mask_plugins.apis.config import load_config
     from mask_plugins.engine.launching import launch, run_config
 
     try:
-        cfg = run_config.load_config(
-            args.config, args.work_dir, args.cfg_options
-        )
+        cfg = load_config(args.config, args.work_dir, args.cfg_options)
         apply_args(cfg, args)
         launch.prepare_launch(cfg, args.launcher)
     except (FileNotFoundError, RuntimeError, ValueError) as error:

@@ -19,8 +19,8 @@ def parse_args():
         '--cfg-options randomness.seed=1. Several processes: `torchrun '
         '--nproc_per_node 2 tools/train.py CONFIG --launcher pytorch`, or '
         '`srun ... --launcher slurm`. Both work on nodes without a GPU. '
-        'SIGTERM and SIGUSR1 end a run after its iteration with exit code '
-        '75; the same command goes on from there.',
+        'SIGTERM, SIGUSR1 and Ctrl-C end a run after its iteration with '
+        'exit code 75; the same command resumes it.',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
@@ -29,7 +29,7 @@ def parse_args():
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from this checkpoint; without a value, from the newest '
+        help='resume from this checkpoint; without a value, from the newest '
         'one in the work_dir, if there is one',
     )
     parser.add_argument(
@@ -87,11 +87,16 @@ def parse_args():
 
 def apply_args(cfg, args):
     """Write the options that are about training into the config."""
+    from mmengine.device import get_device
+
+    from mask_plugins.apis.config import check_file
     from mask_plugins.engine.launching import run_config
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
+        if get_device() == 'cpu':
+            raise ValueError('--amp: mixed precision needs a GPU')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
@@ -103,7 +108,7 @@ def apply_args(cfg, args):
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
         if args.resume != 'auto':
-            run_config.check_file(args.resume, '--resume')
+            check_file(args.resume, '--resume')
         run_config.set_resume(cfg, args.resume)
     if args.keep is not None:
         run_config.set_keep(cfg, args.keep)
@@ -121,20 +126,24 @@ def main():
     # PreemptionHook takes it when training begins.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # Only now: they import torch, and mim asks for the help before each run.
+    from mask_plugins.apis.config import load_config
     from mask_plugins.engine.launching import launch, run_config
 
     try:
-        cfg = run_config.load_config(
-            args.config, args.work_dir, args.cfg_options
-        )
+        cfg = load_config(args.config, args.work_dir, args.cfg_options)
         apply_args(cfg, args)
         launch.prepare_launch(cfg, args.launcher)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise SystemExit(f'train.py: {error}') from error
     runner = run_config.build_runner(cfg)
-    if not run_config.is_preemptible(runner):
+    handled = [getattr(hook, 'signals', ()) for hook in runner.hooks]
+    if not any(signal.SIGUSR1 in signals for signals in handled):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-    runner.train()
+    try:
+        runner.train()
+    except RuntimeError as error:
+        launch.name_cause(error)
+        raise
     launch.end_launch()
 
 

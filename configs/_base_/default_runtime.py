@@ -6,8 +6,10 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='mask_plugins.SafeCheckpointHook', interval=1),
-    # SIGTERM and SIGUSR1: finish the iteration, save, exit with code 75.
+    # SIGTERM, SIGUSR1, Ctrl-C: finish the iteration, save, exit with code 75.
     preemption=dict(type='mask_plugins.PreemptionHook'),
+    # NaN or inf in loss or parameters: exit with code 3, keep what was saved.
+    divergence=dict(type='mask_plugins.DivergenceHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )

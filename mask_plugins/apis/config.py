@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.utils.checks import PathLike, check_path
 
-# What the runner and the tools read beside the runner's own arguments.
+# What the runner and the tools read in addition to the runner's own arguments.
 _ALSO_READ = {
     'auto_scale_lr',
     'compile',

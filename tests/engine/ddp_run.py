@@ -1,14 +1,20 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""One of two processes that train toys together on the CPU."""
+"""Toys that two processes train together on the CPU."""
 
 import os
+import shutil
 import signal
-import sys
 
+import pytest
+import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import EMAHook, Hook
+from torch import nn
+from torch.nn import functional as F
 
+from mask_plugins.engine.checkpoint.run_state import EXIT_PREEMPTED
 from mask_plugins.engine.hooks import (
     PreemptionHook,
     SeedHook,
@@ -35,58 +41,102 @@ class SignalHook(Hook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def train(work_dir, hooks=(), resume=False):
+class BatchNormScores(Scores):
+    """BatchNorm, and a teacher whose statistics decide on the targets."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn = nn.BatchNorm1d(1)
+        self.teacher = nn.BatchNorm1d(1, affine=False)
+        self.register_buffer('seen', torch.zeros((), dtype=torch.long))
+
+    def forward(self, x, y, mode='tensor', **kwargs):
+        x = torch.as_tensor(x, dtype=torch.float32)[:, None]  # B, 1
+        out = self.linear(self.drop(self.bn(x)))
+        if mode == 'loss':
+            self.seen += int(x.sum())  # another number on each rank
+            self.teacher(x)
+            mean, var = self.teacher.running_mean, self.teacher.running_var
+            target = F.batch_norm(x, mean.clone(), var.clone())
+            return dict(loss=(out - target).square().mean())
+        samples = Scores.forward(self, x[:, 0], y, mode)
+        for sample, value in zip(samples, out):
+            sample.score = value.item()
+        return samples
+
+
+class MeanScore(BaseMetric):
+    """What the model says of the samples, each counted once."""
+
+    default_prefix = 'toy'
+
+    def process(self, data_batch, data_samples):
+        self.results += [sample['score'] for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(acc=1.0, score=sum(results) / len(results))
+
+
+def build(work_dir, hooks=(), resume=False, average=False, **more):
     """2 iterations per epoch and rank; 11 samples to validate."""
-    runner = build_runner(
+    return build_runner(
         work_dir,
-        hooks=[SeedHook(), TrainLogHook(), EMAHook(), *hooks],
+        hooks=[
+            SeedHook(),
+            TrainLogHook(),
+            EMAHook(momentum=0.3, update_buffers=average),
+            *hooks,
+        ],
         checkpoint=dict(save_best='toy/acc', max_keep_ckpts=2),
         epochs=3,
         dataset=dict(type=ToyDataset, pipeline=PIPELINE),
         val_dataset=dict(type=ToyDataset, indices=11),
-        model=Scores,
-        metric=dict(values=(1.0,)),
+        model=BatchNormScores,
+        metric=dict(type=MeanScore),
+        resume=resume,
+        **more,
+    )
+
+
+def train(work_dir, *hooks, **kwargs):
+    runner = build(
+        work_dir,
+        hooks,
         launcher='pytorch',
         cfg=Config(
             dict(
                 model_wrapper_cfg=dict(
-                    type='MMDistributedDataParallel', device_ids=None
+                    type='MMDistributedDataParallel',
+                    device_ids=None,
+                    broadcast_buffers=False,
                 )
             )
         ),
-        resume=resume,
         randomness=dict(seed=3, diff_rank_seed=True),
         env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        **kwargs,
     )
     runner.train()
-    # All ranks took the same way.
-    steps = [None, None]
-    dist.all_gather_object(steps, (runner.iter, runner._resume))
-    assert steps[0] == steps[1]
+    # All ranks took the same way, and have the same model.
+    state = {k: v.tolist() for k, v in runner.model.state_dict().items()}
+    ranks = [None, None]
+    dist.all_gather_object(ranks, (runner.iter, runner._resume, state))
+    assert ranks[0] == ranks[1]
 
 
-def main():
-    """``folder rank step``"""
-    folder, rank, step = sys.argv[1:]
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/store_{step}',
-        rank=int(rank),
-        world_size=2,
-    )
-    if step == 'whole':
-        train(f'{folder}/whole')
-    elif step == 'start':
-        train(f'{folder}/whole')
-        train(f'{folder}/killed', hooks=[KillHook()])
-    elif step == 'resume':
-        train(f'{folder}/killed', resume=True)
-    elif step == 'stop':
-        train(f'{folder}/killed', hooks=[PreemptionHook(), SignalHook()])
-    else:
-        train(f'{folder}/killed', hooks=[PreemptionHook()])
-    dist.destroy_process_group()
+def start(folder, average):
+    """A whole run, one that is stopped and restarted, one that is killed."""
+    train(f'{folder}/whole', average=average)
+    hooks = [PreemptionHook(), SignalHook()]
+    with pytest.raises(SystemExit) as end:
+        train(f'{folder}/stopped', *hooks, average=average)
+    assert end.value.code == EXIT_PREEMPTED
+    if dist.get_rank() == 0:
+        shutil.copytree(f'{folder}/stopped', f'{folder}/inside')
+    dist.barrier()
+    train(f'{folder}/stopped', PreemptionHook(), average=average)
+    train(f'{folder}/killed', KillHook(), average=average)
 
 
-if __name__ == '__main__':
-    main()
+def resume(folder, average):
+    train(f'{folder}/killed', resume=True, average=average)

@@ -1,8 +1,4 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-import resource
-import signal
-from contextlib import contextmanager
-
 import pytest
 from mmengine.fileio import get_file_backend
 
@@ -10,20 +6,9 @@ from mask_plugins.engine.checkpoint.atomic_backend import (
     ATOMIC,
     AtomicLocalBackend,
 )
-from mask_plugins.utils.files import remove_leftovers
+from mask_plugins.utils.files import remove_leftovers, write_atomically
 
-
-@contextmanager
-def full_disk():
-    """No file may grow past 1,000 bytes, that of pytest's output included."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, old)
+from ..common.disk import full_disk
 
 
 def test_write_and_replace(tmp_path):
@@ -41,12 +26,20 @@ def test_relative_path(tmp_path, monkeypatch):
     assert (tmp_path / 'file').read_bytes() == b'one'
 
 
-def test_a_failing_write_leaves_the_old_file(tmp_path):
+@pytest.mark.parametrize(
+    'write',
+    [
+        lambda path, data: AtomicLocalBackend().put(data, path),
+        lambda path, data: write_atomically(path, data),
+        lambda path, data: write_atomically(str(path), data.decode()),
+    ],
+)
+def test_a_failing_write_leaves_the_old_file(tmp_path, write):
     path = tmp_path / 'file'
-    path.write_bytes(b'old')
+    write(path, b'old')
     message = r'could not write .*untouched'
     with full_disk(), pytest.raises(OSError, match=message):
-        AtomicLocalBackend().put(b'x' * 5000, path)
+        write(path, b'x' * 5000)
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['file']
 

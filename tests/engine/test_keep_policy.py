@@ -7,7 +7,7 @@ from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
 from mask_plugins.engine.hooks import SafeCheckpointHook
 from mask_plugins.engine.launching.run_config import set_keep
 
-from .test_safe_checkpoint_hook import Messages
+from ..common.runs import Messages
 from .toys import build_runner
 
 

@@ -78,7 +78,7 @@ def test_jobs_and_steps_differ_in_their_port():
         for job in range(100, 110)
         for step in ('0', '1', 'batch')
     }
-    # 'batch' is no number and counts as the first step.
+    # 'batch' is not a number and counts as the first step.
     assert len(ports) == 20
     assert all(20000 <= int(port) < 30000 for port in ports)
 

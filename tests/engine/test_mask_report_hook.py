@@ -14,9 +14,9 @@ from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
 from mask_plugins.evaluation.metrics import MaskDensity
 
+from ..common.runs import Stop, StopHook
 from .masked_toys import Hidden, Past, Soft
 from .processes import launch
-from .test_safe_checkpoint_hook import Stop, StopHook
 from .toys import ToyDataset, ToyModel, build_runner
 
 METRIC = dict(type='mask_plugins.MaskDensity')

@@ -85,7 +85,7 @@ def test_cifar10_1_beside_another_set(tmp_path):
     [
         ({'a/b': OTHER}, ValueError, "no '/', got 'a/b'"),
         ({'a': [OTHER]}, TypeError, 'dict of names'),
-        ({'a': dict(OTHER, evaluator=3)}, TypeError, 'evaluator of a .*int'),
+        ({'a': dict(OTHER, evaluator=3)}, TypeError, 'evaluator of a .*got 3'),
     ],
 )
 def test_bad_settings(tmp_path, extra, error, message):

@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A run that is told to stop, and started again, is the undisturbed run."""
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ from mask_plugins.engine.checkpoint.run_state import (
     EXIT_PREEMPTED,
     read_state,
 )
+from mask_plugins.engine.hooks import PreemptionHook
 
 from .test_resume import (
     assert_same_run,
@@ -141,6 +141,21 @@ def test_signals_while_saving_do_not_hurt(
     assert_same_run(work_dir, reference)
 
 
+@pytest.mark.parametrize('times', [1, 2])
+def test_ctrl_c(run, reference, tmp_path, times):  # noqa: F811
+    """The first stops and saves, a second one interrupts at once."""
+    work_dir = tmp_path / 'run'
+    hook = signal_hook('middle', names=['SIGINT'] * times)
+    code = EXIT_PREEMPTED if times == 1 else 1
+    output = run(work_dir, code=code, preempt={}, hook=hook, workers=1)
+    assert ('KeyboardInterrupt' in output) == (times == 2)
+    if times == 1:
+        assert read_state(work_dir)['reason'] == 'got SIGINT'
+    assert (work_dir / 'iter_6.pth').exists() == (times == 1)
+    run(work_dir, preempt={}, resume=True)
+    assert_same_run(work_dir, reference)
+
+
 def test_out_of_time(run, reference, tmp_path):  # noqa: F811
     work_dir = tmp_path / 'run'
     run(work_dir, code=EXIT_PREEMPTED, preempt=dict(max_time=1e-9))
@@ -238,19 +253,15 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     assert_same_run(work_dir, reference)
 
 
-def test_bad_arguments():
-    from mask_plugins.engine.hooks import PreemptionHook
-
-    with pytest.raises(ValueError, match=r"got \['SIGFOO'\]"):
-        PreemptionHook(signals=['SIGFOO'])
-    with pytest.raises(ValueError, match="got 'SIGTERM'"):
-        PreemptionHook(signals='SIGTERM')
-    with pytest.raises(ValueError, match="got 'soon'"):
-        PreemptionHook(max_time='soon')
-    with pytest.raises(ValueError, match='got 0'):
-        PreemptionHook(interval=0)
-
-
-def test_a_state_that_is_cut_is_none(tmp_path):
-    (tmp_path / 'run_state.json').write_text(json.dumps(dict(a=1))[:4])
-    assert read_state(tmp_path) is None
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(signals=['SIGFOO']), r"got \['SIGFOO'\]"),
+        (dict(signals='SIGTERM'), "got 'SIGTERM'"),
+        (dict(max_time='soon'), "got 'soon'"),
+        (dict(interval=0), 'got 0'),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        PreemptionHook(**options)

@@ -69,7 +69,7 @@ def test_workers_persist_only_where_there_are_some():
     assert cfg.test_dataloader is None
 
 
-def test_what_the_config_says_is_kept_and_the_line_beats_it():
+def test_what_the_config_says_is_kept_and_the_line_overrides_it():
     loader = dict(num_workers=1, persistent_workers=True, pin_memory=True)
     cfg = Config(dict(train_dataloader=loader))
     set_dataloader_defaults(cfg)
@@ -80,7 +80,7 @@ def test_what_the_config_says_is_kept_and_the_line_beats_it():
 
 
 def test_auto_resume_begins_with_load_from(tmp_path):
-    """The same command starts a fine-tuning and goes on with it."""
+    """The same command starts a fine-tuning and resumes it."""
     cfg = Config(dict(work_dir=str(tmp_path), load_from='w.pth', resume=False))
     set_resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (False, 'w.pth')

@@ -1,9 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import json
-import logging
-import resource
 import shutil
-import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import load_checkpoint
 
 from mask_plugins.engine.checkpoint.atomic_backend import AtomicLocalBackend
+from mask_plugins.engine.checkpoint.histories import longest_window
 from mask_plugins.engine.checkpoint.resume import UnsafeCheckpointError
 from mask_plugins.engine.hooks import (
     SafeCheckpointHook,
@@ -21,62 +20,16 @@ from mask_plugins.engine.hooks import (
     TrainLogHook,
 )
 
+from ..common import runs
+from ..common.disk import full_disk
+from ..common.runs import StopHook, Validations, load, names
 from .toys import ToyModel, build_runner
-
-
-class Stop(Exception):
-    pass
-
-
-class StopHook(Hook):
-    """End a run at a hook point, as a kill would."""
-
-    def __init__(self, point, count, priority='NORMAL'):
-        self.left = count
-        self.priority = priority
-
-        def hit(runner, *args, **kwargs):
-            self.left -= 1
-            if self.left == 0:
-                raise Stop
-
-        setattr(self, point, hit)
-
-
-class Validations(Hook):
-    """At which iterations were there validations?"""
-
-    def __init__(self):
-        self.at = []
-
-    def after_val_epoch(self, runner, metrics=None):
-        self.at.append(runner.iter)
-
-
-class Messages(logging.Handler):
-    def __init__(self, runner):
-        super().__init__()
-        self.text = ''
-        runner.logger.addHandler(self)
-
-    def emit(self, record):
-        self.text += record.getMessage() + '\n'
-
-
-def load(path):
-    return torch.load(path, weights_only=True)
-
-
-def names(folder, pattern='*.pth'):
-    return sorted(path.name for path in Path(folder).glob(pattern))
 
 
 def train(work_dir, **kwargs):
     """Train, and return the runner and what it logged."""
     runner = build_runner(work_dir, **kwargs)
-    messages = Messages(runner)
-    runner.train()
-    return runner, messages.text
+    return runner, runs.train(runner)
 
 
 class TestSave:
@@ -195,26 +148,18 @@ class TestSave:
         ]
 
     def test_a_full_disk_loses_nothing(self, tmp_path):
-        class FillDisk(Hook):
-            def after_train_epoch(self, runner):
-                if runner.epoch == 1:
-                    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-                    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))
+        class FillDisk(StopHook):
+            def act(self, runner):
+                stack.enter_context(full_disk(2000))
 
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-        old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        runner = build_runner(
-            tmp_path,
-            hooks=[FillDisk()],
-            checkpoint=dict(max_keep_ckpts=1),
-            log_level='ERROR',
-        )
-        try:
-            with pytest.raises(OSError, match='could not write'):
-                runner.train()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-            signal.signal(signal.SIGXFSZ, old)
+        hook = FillDisk('after_train_epoch', 2)
+        with ExitStack() as stack, pytest.raises(OSError, match='could not'):
+            train(
+                tmp_path,
+                hooks=[hook],
+                checkpoint=dict(max_keep_ckpts=1),
+                log_level='ERROR',
+            )
         assert names(tmp_path) == ['epoch_1.pth']
         assert load(tmp_path / 'epoch_1.pth')['meta']['epoch'] == 1
         last = (tmp_path / 'last_checkpoint').read_text()
@@ -258,56 +203,21 @@ class TestSave:
         assert names(tmp_path) == []
 
 
-class TestDamagedCheckpoints:
+class TestResume:
     @pytest.fixture
     def work_dir(self, tmp_path):
         train(tmp_path / 'run', epochs=2, hooks=[SeedHook()])
         return tmp_path / 'run'
 
-    @staticmethod
-    def damage(path, how):
-        data = path.read_bytes()
-        if how == 'truncated':
-            path.write_bytes(data[: len(data) // 2])
-        elif how == 'flipped':
-            at = data.index(b'PK', len(data) // 3) - 40
-            path.write_bytes(
-                data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
-            )
-        elif how == 'empty':
-            path.write_bytes(b'')
-        elif how == 'missing':
-            path.unlink()
-        elif how == 'other':
-            torch.save(dict(weight=torch.ones(1)), path)
-
-    @pytest.mark.parametrize(
-        'how', ['truncated', 'flipped', 'empty', 'missing', 'other']
-    )
-    def test_newest(self, work_dir, how):
+    def test_a_damaged_newest_is_trained_again(self, work_dir):
         before = load(work_dir / 'epoch_2.pth')['state_dict']
-        self.damage(work_dir / 'epoch_2.pth', how)
-        runner = build_runner(work_dir, resume=True, hooks=[SeedHook()])
-        messages = Messages(runner)
-        runner.train()
-        assert messages.text.count('Resuming from') == 1
-        assert 'epoch_1.pth' in messages.text
+        (work_dir / 'epoch_2.pth').write_bytes(b'')
+        runner, text = train(work_dir, resume=True, hooks=[SeedHook()])
+        assert text.count('Resuming from') == 1
+        assert 'epoch_1.pth' in text
         after = load(work_dir / 'epoch_2.pth')['state_dict']
         assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 6
         assert torch.equal(before['linear.weight'], after['linear.weight'])
-
-    @pytest.mark.parametrize('content', [b'', b'\x00\xff' * 9, b'x' * 9999])
-    def test_last_checkpoint(self, work_dir, content):
-        (work_dir / 'last_checkpoint').write_bytes(content)
-        _, text = train(work_dir, resume=True, epochs=3)
-        assert text.count('Resuming from') == 1
-        assert 'resumed epoch: 2, iter: 6' in text
-
-    def test_no_last_checkpoint(self, work_dir):
-        (work_dir / 'last_checkpoint').unlink()
-        _, text = train(work_dir, resume=True, epochs=3)
-        assert 'last_checkpoint does not exist' in text
-        assert 'resumed epoch: 2, iter: 6' in text
 
     def test_moved_folder(self, work_dir):
         moved = work_dir.with_name('moved')
@@ -317,30 +227,35 @@ class TestDamagedCheckpoints:
 
     def test_a_newer_one_of_another_run_is_not_taken(self, work_dir):
         shutil.copy(work_dir / 'epoch_1.pth', work_dir / 'epoch_300.pth')
-        self.damage(work_dir / 'epoch_2.pth', 'truncated')
+        (work_dir / 'epoch_2.pth').unlink()
         _, text = train(work_dir, resume=True)
         assert 'resumed epoch: 1, iter: 3' in text
 
-    def test_all(self, work_dir):
-        for path in work_dir.glob('*.pth'):
-            self.damage(path, 'truncated')
-        runner, text = train(work_dir, resume=True)
-        assert 'training starts from scratch' in text
-        assert 'resumed epoch' not in text
-        assert runner.iter == 6
-
     def test_nothing_to_resume_is_no_warning(self, tmp_path):
-        runner = build_runner(tmp_path / 'new', resume=True, epochs=1)
-        messages = Messages(runner)
-        runner.train()
-        assert 'scratch' not in messages.text
+        _, text = train(tmp_path / 'new', resume=True, epochs=1)
+        assert 'scratch' not in text
         assert names(tmp_path / 'new') == ['epoch_1.pth']
 
+    def test_a_complete_run_says_so(self, work_dir):
+        """Not that a validation is missing, nor that log lines are cut."""
+        log = TrainLogHook()
+        train(work_dir.with_name('new'), epochs=2, hooks=[log])
+        validations = Validations()
+        _, text = train(
+            work_dir.with_name('new'),
+            resume=True,
+            hooks=[validations, TrainLogHook()],
+        )
+        assert 'is complete (6 iterations)' in text
+        assert 'ended before its validation' not in text
+        assert 'were cut' not in text
+        assert validations.at == []
+
     @pytest.mark.parametrize('resume', [True, False])
-    @pytest.mark.parametrize('how', ['truncated', 'flipped', 'missing'])
-    def test_named_one_is_an_error(self, work_dir, how, resume):
+    @pytest.mark.parametrize('content', [b'', b'x' * 99, None])
+    def test_named_one_is_an_error(self, work_dir, content, resume):
         path = work_dir / 'epoch_2.pth'
-        self.damage(path, how)
+        path.unlink() if content is None else path.write_bytes(content)
         runner = build_runner(work_dir, resume=resume, load_from=str(path))
         with pytest.raises((ValueError, OSError), match='load_from='):
             runner.train()
@@ -358,82 +273,15 @@ class TestDamagedCheckpoints:
         runner.train()
         load_from = str(tmp_path / 'epoch_1.pth') if named else None
         options = dict(resume=True, load_from=load_from)
-        with pytest.raises(UnsafeCheckpointError, match='HistoryBuffer'):
+        with pytest.raises(
+            UnsafeCheckpointError, match='HistoryBuffer.*TORCH_FORCE'
+        ):
             train(tmp_path, **options)
         monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
         runner, _ = train(tmp_path, **options)
         monkeypatch.delenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
         assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 6
         load(tmp_path / 'epoch_2.pth')
-
-
-class TestOwedValidation:
-    def stop_and_resume(self, work_dir, point, count, priority=50, **kwargs):
-        with pytest.raises(Stop):
-            train(work_dir, hooks=[StopHook(point, count, priority)], **kwargs)
-        validations = Validations()
-        log = TrainLogHook()
-        train(work_dir, hooks=[validations, log], resume=True, **kwargs)
-        return validations.at
-
-    def test_epoch_loop(self, tmp_path):
-        assert self.stop_and_resume(tmp_path, 'before_val', 1) == [3, 6]
-
-    def test_last_epoch(self, tmp_path):
-        assert self.stop_and_resume(tmp_path, 'before_val', 2) == [6]
-
-    def test_iteration_loop(self, tmp_path):
-        at = self.stop_and_resume(
-            tmp_path,
-            'before_val',
-            1,
-            loop='iter',
-            interval=2,
-            checkpoint=dict(by_epoch=False, interval=1),
-        )
-        assert at == [2, 4, 6]
-
-    def test_not_due(self, tmp_path):
-        at = self.stop_and_resume(
-            tmp_path, 'before_train_epoch', 2, epochs=4, interval=2
-        )
-        assert at == [6, 12]
-
-    def test_recorded(self, tmp_path):
-        """A new best saves the checkpoint again, with the validation."""
-        options = dict(save_best='toy/acc')
-        at = self.stop_and_resume(
-            tmp_path, 'before_train_epoch', 2, checkpoint=options
-        )
-        assert at == [6]
-
-    def test_best_is_the_uninterrupted_runs(self, tmp_path):
-        options = dict(save_best='toy/acc', max_keep_ckpts=1)
-        validations = self.stop_and_resume(
-            tmp_path / 'a',
-            'after_val_epoch',
-            1,
-            priority='LOW',
-            checkpoint=options,
-        )
-        assert validations == [3, 6]
-        train(tmp_path / 'b', checkpoint=options)
-        assert names(tmp_path / 'a') == names(tmp_path / 'b')
-
-    def test_checkpoint_inside_an_epoch_warns(self, tmp_path):
-        options = dict(by_epoch=False, interval=2)
-        with pytest.raises(Stop):
-            train(
-                tmp_path,
-                checkpoint=options,
-                hooks=[StopHook('before_train_iter', 3)],
-            )
-        validations = Validations()
-        _, text = train(
-            tmp_path, checkpoint=options, hooks=[validations], resume=True
-        )
-        assert 'inside epoch 1 (iteration 2)' in text
-        assert validations.at == [5, 8]
 
 
 def test_a_copied_folder_does_not_reach_into_the_original(tmp_path):
@@ -453,6 +301,35 @@ def test_a_copied_folder_does_not_reach_into_the_original(tmp_path):
     )
     assert names(tmp_path / 'a') == before
     assert 'best_toy_acc_epoch_2.pth' in names(tmp_path / 'b')
+
+
+def test_save_best_must_be_a_metric(tmp_path):
+    """The checkpoint of the epoch is there."""
+    options = dict(save_best='top1', rule='greater')
+    with pytest.raises(ValueError, match=r"\['toy/acc'\].*got \['top1'\]"):
+        train(tmp_path, checkpoint=options)
+    assert names(tmp_path) == ['epoch_1.pth']
+
+
+@pytest.mark.parametrize(
+    ('window', 'length'), [(10, 1000), (1005, 1005), ('global', 1200)]
+)
+def test_log_histories_are_bounded(tmp_path, window, length):
+    """By what the log looks back on."""
+    custom = dict(data_src='loss', method_name='mean', window_size=window)
+    runner, _ = train(
+        tmp_path, epochs=1, log_processor=dict(custom_cfg=[custom])
+    )
+    hub = runner.message_hub
+    buffer = hub.get_scalar('train/loss')
+    runner.train_loop._max_iters = 1200
+    hub.update_scalar('train/new', 1.0)
+    hook = next(h for h in runner.hooks if isinstance(h, SafeCheckpointHook))
+    hook.before_train_iter(runner, 0)
+    assert longest_window(runner) == length
+    for _ in range(1300):
+        buffer.update(1.0)
+    assert len(buffer.data[0]) in (length, 1000)
 
 
 def test_dataset_meta_with_arrays_is_no_change(tmp_path):

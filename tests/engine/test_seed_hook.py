@@ -1,5 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mask_plugins.datasets.transforms import SeedSample
 from mask_plugins.engine.hooks import SeedHook
 from mask_plugins.engine.randomness.resumable_iterator import PassIterator
 
-from .test_safe_checkpoint_hook import Messages
+from ..common.runs import Messages
 from .toys import ToyDataset, build_runner
 
 
@@ -260,6 +261,11 @@ class TestPassIterator:
 
         got, _, _ = self.collect(6, dataset=Numbers(), done=4)
         assert got == [None] * 4 + list('ef')
+
+
+def test_a_loader_without_batches():
+    """What mmpretrain's vis_scheduler has in place of a loader."""
+    SeedHook()._number_draws(None, SimpleNamespace(dataset=[1, 2]))
 
 
 def test_seed_sample_reaches_the_hook_through_its_registry_name(tmp_path):

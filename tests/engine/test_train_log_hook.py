@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mask_plugins.engine.checkpoint.json_lines import JsonLines
 from mask_plugins.engine.hooks import TrainLogHook
 
-from .test_safe_checkpoint_hook import Stop, StopHook
+from ..common.runs import Stop, StopHook
 from .toys import Scores, ToyMetric, ToyModel, build_runner
 
 
@@ -95,7 +95,9 @@ def test_nan_loss_is_null(tmp_path):
             super().__init__()
             self.linear.weight.data.fill_(math.nan)
 
-    train(tmp_path, model=Broken, epochs=1)
+    with pytest.raises(FloatingPointError, match='linear.weight has values'):
+        train(tmp_path, model=Broken, epochs=1)
+    assert not list(tmp_path.glob('*.pth'))
     text = (tmp_path / 'train_log.json').read_text()
     assert 'NaN' not in text
     assert lines(tmp_path / 'train_log.json')[0]['loss'] is None
@@ -142,7 +144,7 @@ def test_validation_alone_writes_nothing(tmp_path):
 
 @pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])
 def test_bad_interval(interval):
-    with pytest.raises(ValueError, match='interval must be a positive int'):
+    with pytest.raises((TypeError, ValueError), match='interval must be'):
         TrainLogHook(interval)
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ..common.processes import free_port
 from ..small_run import QUICKSTART, SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +37,17 @@ def run(*command, **env):
     )
 
 
+def start(*command, env):
+    """Start Python; output in one."""
+    return subprocess.Popen(
+        [sys.executable, *(str(part) for part in command)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def train(*options, config=QUICKSTART, **env):
     return run(sys.executable, TRAIN, config, *options, **env)
 
@@ -50,13 +61,6 @@ def end_of(monkeypatch, tool, *options):
     with pytest.raises(SystemExit) as error:
         runpy.run_path(str(tool), run_name='__main__')
     return error.value.code
-
-
-def free_port():
-    """A port nobody listens on; 0 would leave the workers without one."""
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return listener.getsockname()[1]
 
 
 def lines(path):
@@ -91,6 +95,13 @@ def test_help_is_quick():
         (
             ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'],
             'auto_scale_lr=dict(base_batch_size=',
+        ),
+        pytest.param(
+            ['--amp'],
+            '--amp: mixed precision needs a GPU',
+            marks=pytest.mark.skipif(
+                torch.cuda.is_available(), reason='for machines without'
+            ),
         ),
         (['--launcher', 'pytorch'], 'torchrun --nproc_per_node'),
         (['--launcher', 'slurm'], 'srun --ntasks'),
@@ -154,31 +165,23 @@ def test_two_processes_without_a_gpu(tmp_path, starter):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without')
 def test_two_slurm_tasks_without_a_gpu(tmp_path):
     """What srun sets, stated here; a real srun is in the slurm tests."""
-    tasks, port = [], str(free_port())
-    for rank in range(2):
-        environ = dict(
-            os.environ,
-            OMP_NUM_THREADS='1',
-            SLURM_PROCID=str(rank),
-            SLURM_NTASKS='2',
-            SLURM_LOCALID=str(rank),
-            SLURM_NODELIST='here',
-            SLURM_NNODES='1',
-            MASTER_PORT=port,
+    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    environ = {k: v for k, v in os.environ.items() if k not in names}
+    environ.update(
+        OMP_NUM_THREADS='1',
+        SLURM_NTASKS='2',
+        SLURM_NODELIST='here',
+        SLURM_NNODES='1',
+        MASTER_PORT=str(free_port()),
+    )
+    options = ('--launcher', 'slurm', '--cfg-options', *SMALL)
+    tasks = [
+        start(
+            TRAIN, QUICKSTART, '--work-dir', tmp_path, *options,
+            env=dict(environ, SLURM_PROCID=rank, SLURM_LOCALID=rank),
         )
-        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
-            environ.pop(name, None)
-        command = [sys.executable, TRAIN, QUICKSTART, '--work-dir', tmp_path]
-        command += ['--launcher', 'slurm', '--cfg-options', *SMALL]
-        tasks.append(
-            subprocess.Popen(
-                [str(part) for part in command],
-                env=environ,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+        for rank in '01'
+    ]  # fmt: skip
     outputs = [task.communicate(timeout=200)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], '\n'.join(outputs)
     assert len(lines(tmp_path / 'train_log.json')) == 1
@@ -187,15 +190,8 @@ def test_two_slurm_tasks_without_a_gpu(tmp_path):
 def test_a_signal_that_comes_too_early_is_not_lost(tmp_path):
     """It stops the run after its first iteration, with code 75."""
     options = ('--work-dir', tmp_path, '--cfg-options', *SMALL)
-    command = [sys.executable, TRAIN, QUICKSTART, *options]
     environ = dict(os.environ, OMP_NUM_THREADS='1')
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(TRAIN, QUICKSTART, *options, env=environ)
     # Python needs some milliseconds to begin, and torch seconds to load.
     blocked = f'/proc/{process.pid}/status'
     while f'SigBlk:\t{1 << (signal.SIGUSR1 - 1):016x}' not in (

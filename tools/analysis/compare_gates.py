@@ -54,13 +54,13 @@ def run(args):
         compare_gates,
         load_clips,
     )
+    from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.apis.model import (
         build_model,
         config_scope,
         load_weights,
         read_trained,
     )
-    from mask_plugins.engine.launching import run_config
     from mask_plugins.registry import DATASETS
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
@@ -74,9 +74,9 @@ def run(args):
         if not 0 < ratio < 1:
             raise ValueError(f'--ratios must be in (0, 1), got {ratio}')
     out = cli.output_folder(args.out, osp.dirname(args.checkpoints[0]))
-    cfg = run_config.load_config(args.config)
+    cfg = load_config(args.config)
     for path in filter(None, [args.classifier, *args.checkpoints]):
-        run_config.check_file(path, 'checkpoint')
+        check_file(path, 'checkpoint')
     sets = []
     with config_scope(cfg):
         for split in ('val', 'test'):

@@ -52,16 +52,14 @@ def run(args):
     """Embed, project, draw, then write."""
     from mask_plugins.analysis.features.projection import project
     from mask_plugins.apis import features as extraction
+    from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.apis.data import build_test_set
-    from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_embedding_map, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.checkpoint, 'checkpoint')
     model = extraction.load_feature_model(cfg, args.checkpoint, args.device)
     dataset = build_test_set(cfg)
     loader = extraction.build_feature_loader(

@@ -94,12 +94,12 @@ def make_plans(args):
     """Evaluate all schedules; also returns the default folder."""
     from mask_plugins.analysis.tokens import schedule_plan
     from mask_plugins.analysis.tokens.token_cost import read_tokens
-    from mask_plugins.engine.launching import run_config
+    from mask_plugins.apis.config import load_config
     from mask_plugins.utils.progress import track
 
     jobs, folders, lengths, tokens = [], [], None, None
     for path in args.configs:
-        cfg = run_config.load_config(path)
+        cfg = load_config(path)
         if args.epochs is not None:
             cfg.train_cfg.max_epochs = args.epochs
         length = schedule_plan.run_lengths(

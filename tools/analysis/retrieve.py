@@ -61,16 +61,14 @@ def main(argv=None):
 def run(args):
     """Index, search, draw, then write."""
     from mask_plugins.analysis.features import image_search, search_pictures
+    from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.apis.features import load_feature_model
-    from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_retrieval_sheet, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.checkpoint, 'checkpoint')
     # What is wrong with the paths is said before the model is built.
     index = image_search.load_index(args.index) if args.index else None
     queries = image_search.find_images(args.query) if args.query else None

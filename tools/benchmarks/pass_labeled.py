@@ -45,18 +45,16 @@ def main(argv=None):
 def run(args):
     """Measure, then write."""
     from mask_plugins.analysis.streams.gate_comparison import load_clips
+    from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.apis.model import config_scope, load_trained_model
     from mask_plugins.benchmarks.pass_labeled import measure_labeled
-    from mask_plugins.engine.launching import run_config
     from mask_plugins.registry import DATASETS
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.checkpoint, 'checkpoint')
     model = load_trained_model(cfg, args.checkpoint)
     with config_scope(cfg):
         dataset = DATASETS.build(

@@ -60,7 +60,7 @@ def run(args):
         bake_adapter,
         write_baked,
     )
-    from mask_plugins.engine.launching import run_config
+    from mask_plugins.apis.config import check_file, load_config
 
     inputs = dict(config=args.config, base=args.base, adapter=args.adapter)
     out = weights_cli.output_file(
@@ -69,11 +69,9 @@ def run(args):
         ['.py', '.json'],
         list(inputs.values()),
     )
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.base, 'base')
-    run_config.check_file(args.adapter, 'adapter')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.base, 'base')
+    check_file(args.adapter, 'adapter')
     baked = bake_adapter(
         cfg, args.base, args.adapter, args.only, not args.any_base
     )

@@ -39,15 +39,15 @@ def main(argv=None):
 def run(args):
     """Read, compare, then write."""
     from mask_plugins.analysis.weights.mask_overlap import compare_adapters
+    from mask_plugins.apis.config import check_file
     from mask_plugins.core.weights import read_adapter
-    from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
     from mask_plugins.visualization import draw_mask_overlap, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.adapters[0]))
     for path in args.adapters:
-        run_config.check_file(path, 'adapters')
+        check_file(path, 'adapters')
     names = weights_cli.short_paths(args.adapters)
     read = map(read_adapter, args.adapters)
     total = len(names)

@@ -36,8 +36,8 @@ def main(argv=None):
 def run(args):
     """Load, pack, then write."""
     from mask_plugins.analysis.weights.mask_export import export_checkpoint
+    from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.core.weights import write_adapter
-    from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json
 
     stem = weights_cli.stem_of(args.checkpoint)
@@ -47,10 +47,8 @@ def run(args):
         ['.json'],
         [args.config, args.checkpoint],
     )
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.checkpoint, 'checkpoint')
     adapter, report, notes = export_checkpoint(cfg, args.checkpoint)
     weights_cli.print_report(report, 'masks')
     weights_cli.print_notes(notes)

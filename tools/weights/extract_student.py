@@ -46,7 +46,7 @@ def run(args):
         extract_student,
         write_student,
     )
-    from mask_plugins.engine.launching import run_config
+    from mask_plugins.apis.config import check_file, load_config
 
     inputs = dict(config=args.config, checkpoint=args.checkpoint)
     out = weights_cli.output_file(
@@ -55,10 +55,8 @@ def run(args):
         ['.py', '.json'],
         list(inputs.values()),
     )
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.checkpoint, 'checkpoint')
     student = extract_student(cfg, args.checkpoint, args.which)
     rows = [['kept', f'{student.elements:,}']]
     rows += [[f'left out: {k}', f'{n:,}'] for k, n in student.dropped.items()]

@@ -87,22 +87,20 @@ def read(args):
         export_checkpoint,
     )
     from mask_plugins.analysis.weights.mask_sizes import adapter_report
+    from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.core.weights import read_adapter
-    from mask_plugins.engine.launching import run_config
 
     if len(args.source) == 1:
         (path,) = args.source
         if path.endswith('.py'):
             raise ValueError(f'{path} is a config: give its checkpoint too')
-        run_config.check_file(path, 'adapter')
+        check_file(path, 'adapter')
         adapter = read_adapter(path)
         report = adapter_report(adapter)
         return adapter, report, empty_notes(report)
     config, checkpoint = args.source
-    cfg = run_config.load_config(
-        config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(checkpoint, 'checkpoint')
+    cfg = load_config(config, options=cli.parse_options(args.cfg_options))
+    check_file(checkpoint, 'checkpoint')
     return export_checkpoint(cfg, checkpoint)
 
 

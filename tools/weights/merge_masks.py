@@ -44,7 +44,7 @@ def run(args):
         bake_checkpoint,
         write_baked,
     )
-    from mask_plugins.engine.launching import run_config
+    from mask_plugins.apis.config import check_file, load_config
 
     inputs = dict(config=args.config, checkpoint=args.checkpoint)
     out = weights_cli.output_file(
@@ -53,10 +53,8 @@ def run(args):
         ['.py', '.json'],
         list(inputs.values()),
     )
-    cfg = run_config.load_config(
-        args.config, options=cli.parse_options(args.cfg_options)
-    )
-    run_config.check_file(args.checkpoint, 'checkpoint')
+    cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
+    check_file(args.checkpoint, 'checkpoint')
     baked = bake_checkpoint(cfg, args.checkpoint, args.soft)
     weights_cli.print_baked(baked)
     cli.print_written(write_baked(baked, out, dict(inputs, soft=args.soft)))

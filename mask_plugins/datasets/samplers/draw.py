@@ -16,6 +16,11 @@ class Draw(int):
         index (int): The index.
         number (int): Number of the draw in the pass, over all ranks.
             Defaults to 0.
+
+    Examples:
+        >>> draw = Draw(7, number=3)
+        >>> draw == 7, (draw - 5).number
+        (True, 3)
     """
 
     number: int

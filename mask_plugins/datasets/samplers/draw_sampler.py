@@ -18,6 +18,10 @@ class DrawSampler(Sampler):
 
     Args:
         sampler (Sampler): The sampler; its attributes are looked through to.
+
+    Examples:
+        >>> [draw.number for draw in DrawSampler([5, 5, 2])]
+        [0, 1, 2]
     """
 
     def __init__(self, sampler: Sampler) -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import Sampler
 
 from mask_plugins.datasets.subset import labels_of
 from mask_plugins.registry import DATA_SAMPLERS
+from mask_plugins.utils.checks import check_int
 
 
 @DATA_SAMPLERS.register_module()
@@ -33,6 +34,13 @@ class MPerClassSampler(Sampler):
     Raises:
         ValueError: If m is below 1, or the dataset is too small for a group
             on each rank.
+
+    Examples:
+        >>> sampler = dict(
+        ...     type='mask_plugins.MPerClassSampler', samples_per_class=2
+        ... )
+        >>> DATA_SAMPLERS.get(sampler['type']).__name__
+        'MPerClassSampler'
     """
 
     def __init__(
@@ -41,11 +49,7 @@ class MPerClassSampler(Sampler):
         samples_per_class: int = 4,
         seed: Optional[int] = None,
     ) -> None:
-        if samples_per_class < 1:
-            raise ValueError(
-                f'samples_per_class must be at least 1, got '
-                f'{samples_per_class!r}'
-            )
+        check_int('samples_per_class', samples_per_class, low=1)
         self.rank, self.world_size = get_dist_info()
         self.samples_per_class = samples_per_class
         labels = torch.as_tensor(labels_of(dataset))

@@ -19,6 +19,12 @@ class ResumableBatchSampler(Sampler):
     Args:
         batch_sampler (Sampler): The batch sampler; its attributes are looked
             through to.
+
+    Examples:
+        >>> sampler = ResumableBatchSampler([[0, 1], [2, 3], [4, 5]])
+        >>> sampler.skip_next(2)
+        >>> list(sampler), len(list(sampler))
+        ([[4, 5]], 3)
     """
 
     def __init__(self, batch_sampler: Any) -> None:
@@ -53,6 +59,11 @@ def skip_batches(loader: DataLoader, batches: int) -> bool:
     Returns:
         bool: False if the loader has no sampler that could skip (an iterable
         dataset, or samples that are not batched); it is left as it was.
+
+    Examples:
+        >>> loader = DataLoader(range(6), batch_size=2)
+        >>> skip_batches(loader, 2), [batch.tolist() for batch in loader]
+        (True, [[4, 5]])
     """
     if batches == 0:
         return True

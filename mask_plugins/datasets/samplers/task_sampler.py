@@ -26,6 +26,11 @@ class TaskSampler(DefaultSampler):
 
     Raises:
         TypeError: If the dataset has no tasks.
+
+    Examples:
+        >>> sampler = dict(type='mask_plugins.TaskSampler', shuffle=True)
+        >>> DATA_SAMPLERS.get(sampler['type']).__name__
+        'TaskSampler'
     """
 
     def __init__(

@@ -27,6 +27,14 @@ class EachFrame:
 
     Raises:
         ValueError: If frames leave them with different shapes.
+
+    Examples:
+        >>> def noise(results):
+        ...     results['img'] = results['img'] + np.random.rand()
+        ...     return results
+        >>> clip = EachFrame([noise])(dict(img=np.zeros((2, 4, 4, 3))))
+        >>> bool((clip['img'][0] == clip['img'][1]).all())
+        True
     """
 
     def __init__(self, transforms: Sequence[Union[dict, Callable]]) -> None:

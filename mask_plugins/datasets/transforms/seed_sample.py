@@ -35,6 +35,14 @@ class SeedSample:
     Raises:
         KeyError: If a sample has no ``sample_idx``, which
             :class:`mmengine.dataset.BaseDataset` gives to every sample.
+
+    Examples:
+        >>> transform = SeedSample()
+        >>> transform.set(seed=0, epoch=1)
+        >>> first, _ = torch.rand(1), transform(dict(sample_idx=3))
+        >>> drawn, _ = torch.rand(1), transform(dict(sample_idx=3))
+        >>> torch.equal(torch.rand(1), drawn)
+        True
     """
 
     def __init__(self) -> None:

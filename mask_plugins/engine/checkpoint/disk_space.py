@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Is there no room left, and what does a file take?"""
+"""Room on a disk, and sizes of files."""
 
 import errno
 import os
@@ -10,12 +10,22 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error means that there was no room to write."""
+    """Whether an error means that there was no room to write.
+
+    Examples:
+        >>> is_full(OSError(errno.ENOSPC, 'full')), is_full(ValueError())
+        (True, False)
+    """
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def free_space(folder: str) -> str:
-    """How much is free, as text; a quota may allow less than that."""
+    """How much is free, as text; a quota may allow less than that.
+
+    Examples:
+        >>> free_space('a/folder/that/does/not/exist')
+        'an unknown amount'
+    """
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
@@ -24,7 +34,12 @@ def free_space(folder: str) -> str:
 
 
 def readable_size(size: float) -> str:
-    """``12345678`` to ``'12.3 MB'``."""
+    """A number of bytes as text.
+
+    Examples:
+        >>> readable_size(12345678)
+        '12.3 MB'
+    """
     for unit in ('B', 'kB', 'MB', 'GB'):
         if size < 1000:
             return f'{size:.0f} B' if unit == 'B' else f'{size:.1f} {unit}'
@@ -33,7 +48,12 @@ def readable_size(size: float) -> str:
 
 
 def size_of(path: str) -> int:
-    """Bytes of a file, or of the files in a folder; 0 if there is none."""
+    """Bytes of a file, or of the files in a folder; 0 if there is none.
+
+    Examples:
+        >>> size_of('a/folder/that/does/not/exist')
+        0
+    """
     if os.path.isfile(path):
         return os.path.getsize(path)
     return sum(

@@ -16,10 +16,14 @@ class KeepPolicy(NamedTuple):
     Args:
         newest (int): How many of the newest stay. Defaults to 1: a run
             without its newest checkpoint could not be resumed.
-        best (bool): Whether the best one is kept beside them. Defaults to
-            False.
+        best (bool): Whether the best one is kept too. Defaults to False.
         every (int): Those whose epoch (or iteration) is a multiple of it
             stay for good; 0 for none. Defaults to 0.
+
+    Examples:
+        >>> policy = KeepPolicy.parse('newest:2,every:3')
+        >>> policy.outdated([1, 2, 3, 4, 5])
+        [1, 2]
     """
 
     newest: int = 1
@@ -31,15 +35,15 @@ class KeepPolicy(NamedTuple):
         """Read ``'newest:2,best,every:10'``.
 
         Raises:
-            ValueError: If a part is unknown, twice there or no number.
+            ValueError: If a part is unknown, repeated or not a number.
         """
         found = {}
         for part in str(text).split(','):
             match = re.fullmatch(
-                r'\s*(?:(newest|every):(\d+)|(best))\s*', part
+                r'\s*(?:(newest|every):0*([1-9]\d*)|(best))\s*', part
             )
             name = match and (match[1] or match[3])
-            if not match or name in found or match[2] in ('0', '00'):
+            if not match or name in found:
                 raise ValueError(f'keep must be {_HOW}, got {text!r}')
             found[name] = int(match[2]) if match[2] else True
         return cls(**found)
@@ -50,10 +54,8 @@ class KeepPolicy(NamedTuple):
         Args:
             steps (Sequence[int]): Epochs (or iterations), any order.
         """
-        newest = set(sorted(steps)[-self.newest :])
         return [
             step
-            for step in sorted(steps)
-            if step not in newest
-            and not (self.every and step % self.every == 0)
+            for step in sorted(steps)[: -self.newest]
+            if not self.every or step % self.every
         ]

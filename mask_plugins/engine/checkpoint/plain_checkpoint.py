@@ -46,6 +46,11 @@ def to_plain(checkpoint: Dict[str, Any]) -> List[str]:
     Returns:
         list[str]: Dotted key paths of what had to be dropped, each with its
         type. An item of a list or tuple becomes None instead.
+
+    Examples:
+        >>> checkpoint = dict(a=np.ones(2), b=lambda: 0)
+        >>> to_plain(checkpoint), checkpoint['a']
+        (['b (function)'], tensor([1., 1.], dtype=torch.float64))
     """
     encoder = _Encoder()
     plain = encoder.visit(checkpoint, ())
@@ -62,6 +67,13 @@ def from_plain(checkpoint: Dict[str, Any]) -> None:
     Args:
         checkpoint (dict): What was loaded, changed in place. Parts of it may
             have been removed.
+
+    Examples:
+        >>> checkpoint = dict(a=np.ones(2))
+        >>> dropped = to_plain(checkpoint)
+        >>> from_plain(checkpoint)
+        >>> checkpoint
+        {'a': array([1., 1.])}
     """
     tree: Dict[Any, Any] = {}
     for path, kind, detail in checkpoint.pop(KEY, ()):
@@ -82,6 +94,10 @@ def equal(a: Any, b: Any) -> bool:
 
     Returns:
         bool: Dicts with the same items in another order differ.
+
+    Examples:
+        >>> equal(dict(a=np.ones(2)), dict(a=np.ones(2))), equal(1, 1.0)
+        (True, False)
     """
     if type(a) is not type(b):
         return False
@@ -141,7 +157,7 @@ class _Encoder:
             kind = type(value).__name__
             detail = value.maxlen if isinstance(value, deque) else None
             return self._note(self._items(value, path), path, kind, detail)
-        # An Enum or another class with a meaning of its own is no number.
+        # An Enum or another class with a meaning of its own is not a number.
         return self._drop(value, path)
 
     def _dict(self, value: Dict[Any, Any], path: KeyPath) -> Dict[Any, Any]:

@@ -1,36 +1,43 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """From where can a run be resumed, and what does it then owe?"""
 
+import os
 import os.path as osp
 import pickle
 import re
 import zipfile
-from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+import zlib
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.runner import Runner
 
+from .own_checkpoints import own_checkpoint
+
 # Key in the message hub: iterations trained when the last validation ended.
 LAST_VALIDATED = 'last_validated_iter'
+# What every checkpoint of a run has.
+RUN_KEYS = ('meta', 'state_dict', 'message_hub')
 
 
 class UnsafeCheckpointError(RuntimeError):
-    """A sound checkpoint with pickled objects, which torch refuses."""
+    """A sound checkpoint with pickled objects, which are not loaded."""
 
 
 class ResumeChoice(NamedTuple):
     """How a run that is to be resumed should start.
 
     Args:
-        resume (bool): False where nothing is left to resume from.
-        load_from (str, optional): The checkpoint, None where mmengine finds
-            it by itself. Defaults to None.
+        resume (bool): False where there is nothing to resume from.
+        path (str, optional): The checkpoint. Defaults to None.
+        found (bool): Whether mmengine finds the same by itself. Defaults to
+            False.
         warning (str): What to tell the user. Defaults to ''.
     """
 
     resume: bool
-    load_from: Optional[str] = None
+    path: Optional[str] = None
+    found: bool = False
     warning: str = ''
 
 
@@ -38,89 +45,143 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
     """Read a local checkpoint the way mmengine will.
 
     Args:
-        path (str): The file; a folder (DeepSpeed) is taken as sound.
+        path (str): The file.
         keys (Sequence[str]): What must be in it. Defaults to ().
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it is truncated or corrupt, or lacks one of the keys.
-        UnsafeCheckpointError: If torch refuses to unpickle what is in it.
+        ValueError: If it is a folder, truncated or corrupt, or lacks one of
+            the keys.
+        UnsafeCheckpointError: If it holds pickled objects.
+
+    Examples:
+        >>> check_checkpoint('epoch_1.pth')
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: epoch_1.pth does not exist
     """
     if osp.isdir(path):
-        return
+        raise ValueError(f'{path} is a folder')
     if not osp.isfile(path):
         raise FileNotFoundError(f'{path} does not exist')
-    is_zip = zipfile.is_zipfile(path)  # torch.save's format since 1.6
-    problem = _broken_member(path) if is_zip else None
-    if problem:
-        raise ValueError(f'{path} is corrupt: {problem} is damaged')
+    if not osp.getsize(path):
+        raise ValueError(f'{path} is empty')
+    is_zip = False
     try:
-        # The default of `weights_only` on purpose: this asks whether the
-        # load that mmengine is about to make will work.
-        checkpoint = torch.load(path, map_location='cpu', mmap=is_zip)
+        is_zip = zipfile.is_zipfile(path)  # torch.save's format since 1.6
+        if is_zip:
+            _check_records(path)
+        checkpoint: Any = torch.load(
+            path, map_location='cpu', mmap=is_zip or None, weights_only=True
+        )
     except pickle.UnpicklingError as error:
         if not is_zip:
-            raise ValueError(f'{path} is no checkpoint: {error}') from error
+            raise ValueError(f'{path} is not a checkpoint') from error
+        if os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD') in ('1', 'true'):
+            return  # the user trusts it
         raise UnsafeCheckpointError(_unsafe(path, error)) from error
     except Exception as error:
-        raise ValueError(f'{path} cannot be read: {error}') from error
-    missing = [
-        key
-        for key in keys
-        if not isinstance(checkpoint, dict) or key not in checkpoint
-    ]
+        raise ValueError(f'{path} is corrupt: {error!r}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} is not a checkpoint')
+    missing = [key for key in keys if key not in checkpoint]
     if missing:
-        raise ValueError(f'{path} is no checkpoint of a run: no {missing}')
+        only = 'state_dict' in checkpoint and 'meta' not in checkpoint
+        what = 'it has weights only, ' if only else ''
+        raise ValueError(
+            f'{path} cannot be resumed from: {what}without '
+            f'{", ".join(missing)}. Load it with load_from and resume=False, '
+            'or resume from the newest checkpoint of its run'
+        )
 
 
-def _broken_member(path: str) -> Optional[str]:
-    """Name of the first part of the archive with a wrong checksum."""
-    checks = getattr(torch.serialization, 'get_crc32_options', lambda: True)
-    if not checks():  # the user has torch write none
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        return str(error)
+def _check_records(path: str) -> None:
+    """Compare what torch reads of an archive with the checksums in it.
+
+    Python's reader would not do: it overlooks flags that torch minds.
+    """
+    options = getattr(torch.serialization, 'get_crc32_options', lambda: True)
+    reader = torch._C.PyTorchFileReader(path)
+    with zipfile.ZipFile(path) as archive:
+        records = {
+            info.filename.partition('/')[2]: info
+            for info in archive.infolist()
+        }
+    if set(records) != set(reader.get_all_records()):
+        raise ValueError('its table of contents is damaged')
+    for name, info in records.items():
+        data = reader.get_record(name)
+        wrong = options() and zlib.crc32(data) != info.CRC
+        if wrong or len(data) != info.file_size or info.external_attr & 16:
+            raise ValueError(f'{name} is damaged')
 
 
 def _unsafe(path: str, error: Exception) -> str:
     found = re.search(r'GLOBAL (\S+)', str(error))
-    what = found.group(1) if found else 'an object that is no tensor'
-    return (
-        f'{path} is not damaged, but it holds pickled objects ({what}), as '
-        "mmengine's CheckpointHook writes them, and torch >= 2.6 refuses to "
-        'load those. If you trust the file, set the environment variable '
-        'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run; what '
-        'SafeCheckpointHook then saves loads without it'
+    what = found.group(1) if found else 'an object that is not a tensor'
+    message = (
+        f'{path} holds pickled objects ({what}), and to load those can run '
+        'any code'
     )
+    if what.startswith(('mmengine.logging.', 'numpy.')):
+        message += (
+            ". mmengine's CheckpointHook writes such objects. If you trust "
+            'who wrote the file, set the environment variable '
+            'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run; what '
+            'SafeCheckpointHook then saves loads without it'
+        )
+    return message
 
 
-def check_named_checkpoint(path: str) -> None:
+def check_named_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
     """Read the checkpoint that ``load_from`` names; a URL is not looked at.
 
     Args:
         path (str): Value of ``load_from``.
+        keys (Sequence[str]): What must be in it. Defaults to ().
 
     Raises:
         FileNotFoundError, ValueError, UnsafeCheckpointError: As
             :func:`check_checkpoint`.
+
+    Examples:
+        >>> check_named_checkpoint('https://example.org/weights.pth')
     """
     if '://' in path:
         return
     try:
-        check_checkpoint(osp.expanduser(path))
-    except UnsafeCheckpointError:
-        raise
+        check_checkpoint(osp.expanduser(path), keys)
     except (ValueError, OSError) as error:
         raise type(error)(
             f'load_from={path!r} cannot be loaded: {error}'
         ) from error
 
 
+def checkpoint_folders(work_dir: str, out_dir: Optional[str]) -> List[str]:
+    """Where the checkpoints of a run lie, as mmengine works it out.
+
+    Args:
+        work_dir (str): Folder of the run.
+        out_dir (str, optional): What the checkpoint hook was given.
+
+    Examples:
+        >>> checkpoint_folders('work_dirs/a', None)
+        ['work_dirs/a']
+        >>> checkpoint_folders('work_dirs/a', '/data')
+        ['/data/a']
+    """
+    if out_dir is None or out_dir == work_dir:
+        return [work_dir]
+    if '://' in str(out_dir):
+        return []
+    return [osp.join(out_dir, osp.basename(work_dir.rstrip(osp.sep)))]
+
+
 def choose_checkpoint(
-    work_dir: str, folders: Sequence[str], filename_tmpl: str
+    work_dir: str,
+    folders: Sequence[str],
+    filename_tmpl: str,
+    keys: Sequence[str] = RUN_KEYS,
 ) -> ResumeChoice:
     """The newest checkpoint of a run that is sound.
 
@@ -129,48 +190,56 @@ def choose_checkpoint(
         folders (Sequence[str]): Where checkpoints lie; the folder of the one
             that ``last_checkpoint`` names is searched too.
         filename_tmpl (str): Their name, with ``{}`` for the step.
+        keys (Sequence[str]): What must be in it.
 
     Returns:
         ResumeChoice: With a warning if it is not what ``last_checkpoint``
         names.
 
     Raises:
-        UnsafeCheckpointError: If torch refuses to load a sound one.
+        UnsafeCheckpointError: If a sound one holds pickled objects.
+
+    Examples:
+        >>> folder = 'a/folder/that/does/not/exist'
+        >>> choose_checkpoint(folder, [folder], 'epoch_{}.pth').resume
+        False
     """
     last_file = osp.join(work_dir, 'last_checkpoint')
-    last = ''
+    last, why = '', f'{last_file} does not exist'
     if osp.isfile(last_file):
         # A damaged one must not end the search.
         with open(last_file, errors='replace') as file:
             last = file.read().strip()
+        why = '' if last else f'{last_file} is empty'
     if '://' in last:
-        return ResumeChoice(True)
+        return ResumeChoice(True, last, found=True)
     if last:
         folders = [*folders, osp.dirname(last) or '.']
-    problems = []
+    problems = [why] if why else []
+    sound = ''
     for path in checkpoint_candidates(last, folders, filename_tmpl):
         try:
-            check_checkpoint(path, ('meta', 'state_dict', 'message_hub'))
+            check_checkpoint(path, keys)
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
-        warning = ''
-        if problems or not last:
-            why = '; '.join(problems) or f'{last_file} does not exist'
-            warning = (
-                f'{why}. Resuming from {path}; what came after it is trained '
-                'again.'
+        sound = path
+        break
+    warning = '; '.join(problems)
+    if sound:
+        if warning:
+            warning += (
+                f'. Resuming from {sound}; what came after it is trained again'
             )
-        # Left to mmengine where it chooses the same.
-        return ResumeChoice(True, None if path == last else path, warning)
-    if problems:
-        return ResumeChoice(
-            False,
-            warning=f'{"; ".join(problems)}. There is no checkpoint to resume '
-            'from: training starts from scratch, and new checkpoints replace '
-            'the damaged ones of the same name.',
-        )
-    return ResumeChoice(True)
+        return ResumeChoice(True, sound, sound == last, warning)
+    if problems == [why]:
+        return ResumeChoice(False)  # nothing has begun
+    return ResumeChoice(
+        False,
+        warning=f'{warning}. There is no checkpoint to resume from: training '
+        'starts from scratch, and new checkpoints replace the damaged ones of '
+        'the same name',
+    )
 
 
 def checkpoint_candidates(
@@ -178,9 +247,10 @@ def checkpoint_candidates(
 ) -> Iterator[str]:
     """Where a run may be resumed from, the best first.
 
-    That is what ``last_checkpoint`` names; then, from the newest on, the
-    checkpoints that are not newer than that one. A newer one may be another
-    run's that was overwritten in part.
+    That is what ``last_checkpoint`` names, or without it one that was saved
+    out of turn; then, from the newest on, the checkpoints that are not newer
+    than that one. A newer one may be another run's that was overwritten in
+    part.
 
     Args:
         last (str, optional): Content of ``last_checkpoint``.
@@ -189,26 +259,31 @@ def checkpoint_candidates(
 
     Yields:
         str: A path that may or may not exist.
+
+    Examples:
+        >>> list(checkpoint_candidates('a/epoch_2.pth', [], 'epoch_{}.pth'))
+        ['a/epoch_2.pth']
     """
-    head, _, tail = filename_tmpl.partition('{}')
-    pattern = re.compile(re.escape(head) + r'(\d+)' + re.escape(tail))
     limit = float('inf')
-    if last:
-        yield last
-        named = pattern.fullmatch(Path(last).name)
-        limit = int(named.group(1)) if named else limit
-    found: List[Tuple[int, str]] = []
+    named = own_checkpoint(osp.basename(last or ''), filename_tmpl)
+    if named and not named.out_of_turn:
+        limit = named.step
+    found: List[Tuple[bool, int, str]] = []
     for folder in dict.fromkeys(folders):
-        for path in Path(folder).glob('*') if osp.isdir(folder) else ():
-            named = pattern.fullmatch(path.name)
-            if named and int(named.group(1)) <= limit and str(path) != last:
-                found.append((int(named.group(1)), str(path)))
-    for _, path in sorted(found, reverse=True):
-        yield path
+        for name in os.listdir(folder) if osp.isdir(folder) else ():
+            own = own_checkpoint(name, filename_tmpl)
+            if not own or own.best:
+                continue
+            # In a folder that was moved, that is what `last` means.
+            late = own.out_of_turn
+            if (not last or own == named) if late else own.step <= limit:
+                found.append((late, own.step, osp.join(folder, name)))
+    paths = [path for _, _, path in sorted(found, reverse=True)]
+    yield from dict.fromkeys([last, *paths] if last else paths)
 
 
 def inside_epoch(runner: Runner) -> bool:
-    """Whether an epoch loop that cannot go on there is inside an epoch."""
+    """Whether the checkpoint was saved mid-epoch and the loop restarts it."""
     loop = runner.train_loop
     if hasattr(loop, 'dataloader_iterator') or hasattr(loop, 'batches_done'):
         return False
@@ -233,7 +308,7 @@ def owes_validation(runner: Runner) -> bool:
     if runner.message_hub.get_info(LAST_VALIDATED) == done:
         return False
     if not hasattr(loop, 'val_begin') or not hasattr(loop, 'val_interval'):
-        return False  # no loop of mmengine's kind
+        return False  # not a loop of mmengine's kind
     if hasattr(loop, '_decide_current_val_interval'):
         loop._decide_current_val_interval()
     if hasattr(loop, 'dataloader_iterator'):

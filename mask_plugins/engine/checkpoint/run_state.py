@@ -8,6 +8,9 @@ import subprocess
 import time
 from typing import Any, Dict, Optional
 
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
 from mask_plugins.utils.checks import PathLike
 from mask_plugins.utils.files import write_atomically
 
@@ -60,6 +63,35 @@ def write_state(
     write_atomically(
         os.path.join(work_dir, STATE_FILE), json.dumps(values, indent=1) + '\n'
     )
+
+
+def note_state(
+    runner: Runner, state: str, resumable: bool, **more: Any
+) -> None:
+    """:func:`write_state` on rank 0; a full disk does not end the run.
+
+    Args:
+        runner (Runner): The runner, for folder and iterations.
+        state (str): See :func:`write_state`.
+        resumable (bool): The same.
+        **more: The same.
+
+    Examples:
+        >>> import tempfile
+        >>> from types import SimpleNamespace
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     runner = SimpleNamespace(work_dir=folder, iter=3, max_iters=9)
+        ...     note_state(runner, RUNNING, resumable=False)
+        ...     print(read_state(folder)['iteration'])
+        3
+    """
+    if not is_main_process():
+        return
+    values = {'iteration': runner.iter, 'max_iters': runner.max_iters, **more}
+    try:
+        write_state(runner.work_dir, state, resumable, **values)
+    except OSError as error:  # the checkpoints matter more
+        runner.logger.error(f'{STATE_FILE}: {error}.')
 
 
 def read_state(work_dir: PathLike) -> Optional[Dict[str, Any]]:

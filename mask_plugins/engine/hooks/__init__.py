@@ -4,6 +4,7 @@
 from .clip_exempt_hook import ClipExemptHook
 from .continual_hook import ContinualHook
 from .continuous_sparsification_hook import ContinuousSparsificationHook
+from .divergence_hook import DivergenceHook
 from .feature_hook import FeatureHook
 from .linear_probe_hook import LinearProbeHook
 from .mask_report_hook import MaskReportHook
@@ -21,6 +22,7 @@ __all__ = [
     'ClipExemptHook',
     'ContinualHook',
     'ContinuousSparsificationHook',
+    'DivergenceHook',
     'FeatureHook',
     'LinearProbeHook',
     'MaskReportHook',

@@ -1,31 +1,31 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Write checkpoints so that neither a kill nor a full disk loses one."""
 
-import copy
-import hashlib
+import math
 import os.path as osp
-import pickle
-from typing import Any, Dict, List, Optional, Sequence, Set
+import re
+from typing import Any, Dict, List, Optional, Set
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import HardDiskBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner, save_checkpoint
-from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.runner import Runner
+
+from mask_plugins.functional.finite import non_finite
+from mask_plugins.utils.files import write_atomically
 
 from ..checkpoint.atomic_backend import ATOMIC, AtomicLocalBackend
 from ..checkpoint.disk_space import free_space, is_full, readable_size, size_of
 from ..checkpoint.keep_policy import KeepPolicy
-from ..checkpoint.remove_later_backend import RemoveLaterBackend
-
-# Keys in the message hub: names of the checkpoints that this one makes
-# superfluous, and of the one that was saved out of turn.
-OUTDATED = 'outdated_ckpts'
-OUT_OF_TURN = 'out_of_turn_ckpt'
+from ..checkpoint.own_checkpoints import own_checkpoint
+from ..checkpoint.shared_buffers import gather_buffers, sync_buffers
 
 
 class AtomicCheckpointHook(CheckpointHook):
     """How ``SafeCheckpointHook`` writes, and what it removes.
+
+    What to remove is known from the names that this process wrote and from
+    ``own_checkpoints``, never from what a loaded file says.
 
     Args:
         *args: See :class:`mmengine.hooks.CheckpointHook`.
@@ -37,18 +37,38 @@ class AtomicCheckpointHook(CheckpointHook):
     """
 
     def __init__(self, *args, keep: str = '', **kwargs) -> None:
-        self._keep = KeepPolicy.parse(keep) if keep else None
-        if self._keep and self._keep.best and not kwargs.get('save_best'):
+        policy = KeepPolicy.parse(keep) if keep else None
+        if policy and policy.best and not kwargs.get('save_best'):
             kwargs['save_best'] = 'auto'
         super().__init__(*args, **kwargs)
-        if self._keep and self.max_keep_ckpts > 0:
+        if policy and self.max_keep_ckpts > 0:
             raise ValueError(
                 f'keep={keep!r} and max_keep_ckpts={self.max_keep_ckpts} both '
                 "say which checkpoints stay: set one of them ('newest:N' of "
                 'keep is max_keep_ckpts)'
             )
+        if self.max_keep_ckpts > 0:
+            policy = KeepPolicy(newest=self.max_keep_ckpts)
+        tmpl = self.filename_tmpl
+        if (
+            len(re.findall(r'{[^}]*}', tmpl)) != 1
+            or osp.basename(tmpl) != tmpl
+        ):
+            raise ValueError(
+                "filename_tmpl must be a file name with one '{}', got "
+                f'{self.filename_tmpl!r}'
+            )
+        self._keep = policy
         self._warned: Set[str] = set()
-        self._not_saved = ''
+        self._not_saved: Optional[Exception] = None
+        # Of this run: steps of checkpoints, the name of the one that was
+        # saved out of turn, and the best by key indicator.
+        self._steps: List[int] = []
+        self._out_of_turn = ''
+        self._bests: Dict[str, str] = {}
+        self._saving_out_of_turn = False
+        # Buffers of each rank, for a checkpoint inside an epoch.
+        self._rank_buffers: List[dict] = []
         self.saved_iter = -1
 
     def _use_atomic_backend(self, runner: Runner) -> None:
@@ -71,26 +91,30 @@ class AtomicCheckpointHook(CheckpointHook):
             'leave a truncated one. Auto-resume does not check them',
         )
 
+    # ----------------------------------------------------- moments to be equal
+    def before_val(self, runner: Runner) -> None:
+        """Validate one model on all ranks, which is the one that is saved."""
+        sync_buffers(runner)
+
+    before_test = before_val
+
+    # ------------------------------------------------------------------ saving
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict
     ) -> None:
         """Save in turn, then remove what that makes superfluous."""
-        hub = runner.message_hub
-        before = dict(hub.runtime_info)
-        ids = [i for i in hub.get_info('keep_ckpt_ids', []) if i != step]
-        outdated: List[int] = []
-        if self._keep is not None:
-            outdated = self._keep.outdated([*ids, step])
-        elif self.max_keep_ckpts > 0:
-            outdated = [*ids, step][: -self.max_keep_ckpts]
-        if self._keep is not None or self.max_keep_ckpts > 0:
-            kept = [i for i in [*ids, step] if i not in outdated]
-            hub.update_info('keep_ckpt_ids', kept)
-        names = [self.filename_tmpl.format(i) for i in outdated]
-        hub.update_info(OUT_OF_TURN, '')
-        self._save(
-            runner, self.filename_tmpl.format(step), meta, names, before
-        )
+        sync_buffers(runner)
+        steps = sorted({*self._steps, step})
+        outdated = self._keep.outdated(steps) if self._keep else []
+        steps = [i for i in steps if i not in outdated]
+        info = {'keep_ckpt_ids': steps} if self._keep else {}
+        if self._save(runner, self._name(step), meta, info):
+            self._steps = steps
+            old = [self._name(i) for i in outdated]
+            if self._out_of_turn not in ('', self._name(step)):
+                old.append(self._out_of_turn)
+            self._out_of_turn = ''
+            self._remove(runner, old)
 
     def save_now(self, runner: Runner) -> str:
         """Save after a training iteration, whether or not it is time to.
@@ -101,62 +125,84 @@ class AtomicCheckpointHook(CheckpointHook):
             runner (Runner): In ``after_train_iter``, on all ranks.
 
         Returns:
-            str: '', or on rank 0 why it could not be saved: the disk is full.
+            str: '', or on rank 0 why it could not be saved.
         """
         step = runner.iter + 1
         if self.saved_iter == step:
             return ''
-        hub = runner.message_hub
-        before = dict(hub.runtime_info)
-        name = f'iter_{step}.pth'
-        hub.update_info(OUT_OF_TURN, name)
+        name, old = f'iter_{step}.pth', self._out_of_turn
         meta = dict(epoch=runner.epoch, iter=step)
-        self._save(runner, name, meta, [], before)
-        return self._not_saved
+        self._saving_out_of_turn = True
+        # An uninterrupted run would not make them equal here.
+        self._rank_buffers = gather_buffers(runner)
+        try:
+            if self._save(runner, name, meta, {}):
+                self._out_of_turn = name
+                self._remove(runner, [old] if old not in ('', name) else [])
+        finally:
+            self._saving_out_of_turn, self._rank_buffers = False, []
+        return str(self._not_saved or '')
 
     def _save(
         self,
         runner: Runner,
         name: str,
         meta: dict,
-        outdated: Sequence[str],
-        before: Dict[str, Any],
-    ) -> None:
-        """Write one checkpoint; if there is no room, it never happened."""
-        hub, last = runner.message_hub, self.last_ckpt
-        # One that was saved out of turn has had its time.
-        outdated = [*outdated, before.get(OUT_OF_TURN)]
-        outdated = [old for old in outdated if old and old != name]
-        hub.update_info(OUTDATED, outdated)
-        self.last_ckpt = self._path(name)
-        hub.update_info('last_ckpt', self.last_ckpt)
-        self._not_saved = ''
+        info: Dict[str, Any],
+        full: bool = True,
+    ) -> bool:
+        """Write one checkpoint; if it cannot be, it never happened.
+
+        Args:
+            runner (Runner): The runner.
+            name (str): Name of the file.
+            meta (dict): Epoch and iteration.
+            info (dict): What to note in the message hub with it.
+            full (bool): Whether it is one to resume from. Defaults to True.
+
+        Returns:
+            bool: Whether it was written; always True on other ranks.
+        """
+        where = non_finite(runner.model)
+        if where:
+            self._not_saved = FloatingPointError(
+                f'{where} has values that are not finite'
+            )
+            self._warn(runner, f'{name} is not written: {self._not_saved}')
+            return False
+        hub, last, path = runner.message_hub, self.last_ckpt, self._path(name)
+        before = dict(hub.runtime_info)
+        if full:
+            self.last_ckpt = path
+            info = {**info, 'last_ckpt': path}
+        for key, value in info.items():
+            hub.update_info(key, value)
+        self._not_saved = None
         try:
             runner.save_checkpoint(
                 self.out_dir,
                 name,
                 self.file_client_args,
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
+                save_optimizer=self.save_optimizer and full,
+                save_param_scheduler=self.save_param_scheduler and full,
                 meta=meta,
-                by_epoch=self.by_epoch,
+                by_epoch=self.by_epoch and full,
                 backend_args=self.backend_args,
-                **self.args,
+                **(self.args if full else {}),
             )
-            if is_main_process():
-                AtomicLocalBackend().put_text(
-                    str(self.last_ckpt),
-                    osp.join(runner.work_dir, 'last_checkpoint'),
+            if full and is_main_process():
+                write_atomically(
+                    osp.join(runner.work_dir, 'last_checkpoint'), str(path)
                 )
         except OSError as error:
-            self._not_saved = self._no_room(runner, error, last)
+            self._not_saved = OSError(self._no_room(runner, error, last))
             self.last_ckpt = last
             hub.runtime_info.clear()
             hub.runtime_info.update(before)
-            return
-        self.saved_iter = meta['iter']
-        for old in outdated if is_main_process() else ():
-            self._remove(runner, self._path(old))
+            return False
+        if full:
+            self.saved_iter = meta['iter']
+        return True
 
     def _no_room(
         self, runner: Runner, error: OSError, last: Optional[str]
@@ -176,77 +222,107 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_train(self, runner: Runner) -> None:
         """Publish; stop with an error if the end of the run is not saved."""
         if self._not_saved:
-            raise OSError(
+            raise type(self._not_saved)(
                 f'the last checkpoint of the run is missing: {self._not_saved}'
             )
         super().after_train(runner)
 
-    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save the best as mmengine does, but remove the old one last."""
-        backend, info = self.file_backend, runner.message_hub.runtime_info
-        before, best = dict(info), copy.deepcopy(self._best())
-        self.file_backend = RemoveLaterBackend(backend)
-        try:
-            super()._save_best_checkpoint(runner, metrics)
-            paths = self.file_backend.paths
-        except OSError as error:
-            self._no_room(runner, error, 'The best before it')
-            info.clear()
-            info.update(before)
-            vars(self).update(best)
-            paths = []
-        finally:
-            self.file_backend = backend
-        current = {v for k, v in info.items() if k.startswith('best_ckpt')}
-        for path in paths:
-            # A folder that was copied must not reach into the original.
-            if path not in current and osp.dirname(path) == str(self.out_dir):
-                self._remove(runner, path)
-
     @master_only
     def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
-        if not ckpt_path or not self.file_backend.exists(ckpt_path):
-            return
-        checkpoint = _load_checkpoint(ckpt_path, map_location='cpu')
-        removed = [key for key in checkpoint if key not in self.published_keys]
-        for key in removed:
-            checkpoint.pop(key)
-        if removed:
-            runner.logger.info(
-                f'Keys {removed} are not in published_keys and are left out '
-                'of the published model.'
-            )
-        sha = hashlib.sha256(pickle.dumps(checkpoint)).hexdigest()
-        final_path = osp.splitext(ckpt_path)[0] + f'-{sha[:8]}.pth'
-        save_checkpoint(
-            checkpoint,
-            final_path,
-            file_client_args=self.file_client_args,
-            backend_args=self.backend_args,
-        )
-        runner.logger.info(f'{ckpt_path} is published to {final_path}.')
+        if ckpt_path and self.file_backend.isfile(ckpt_path):
+            super()._publish_model(runner, ckpt_path)
 
-    # ---------------------------------------------------------------- parts
-    def _best(self) -> Dict[str, Any]:
-        names = ('best_ckpt_path', 'best_ckpt_path_dict')
-        return {k: v for k, v in vars(self).items() if k in names}
+    # -------------------------------------------------------------------- best
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        """Save the best under mmengine's names; remove the old one last."""
+        if not self.save_best:
+            return
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+            if 'auto' in self._bests:  # of the run that is resumed
+                self._bests = {self.key_indicators[0]: self._bests['auto']}
+        missing = [key for key in self.key_indicators if key not in metrics]
+        if missing:
+            raise ValueError(
+                f'save_best must be among the metrics {sorted(metrics)} of '
+                f'the validation, got {missing}'
+            )
+        step = runner.epoch if self.by_epoch else runner.iter
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        old = []
+        for key in self.key_indicators:
+            name = f'best_{slug(key)}_{self._name(step)}'
+            if self._is_best(runner, key, metrics[key]):
+                info = {
+                    self._info('best_score', key): metrics[key],
+                    self._info('best_ckpt', key): self._path(name),
+                }
+                if self._save(runner, name, meta, info, full=False):
+                    runner.logger.info(
+                        f'The best checkpoint with {metrics[key]:0.4f} {key} '
+                        f'is saved to {name}.'
+                    )
+                    old.append(self._bests.get(key, ''))
+                    self._set_best(key, name)
+        if old and self.last_ckpt is not None:
+            self._save_checkpoint_with_step(runner, step, meta)
+        current = {'', *self._bests.values()}
+        self._remove(runner, [name for name in old if name not in current])
+
+    def _is_best(self, runner: Runner, key: str, score: Any) -> bool:
+        if score is None:
+            return False
+        if not math.isfinite(score):
+            self._warn(runner, f'{key} is {score}, which is not the best')
+            return False
+        best = runner.message_hub.runtime_info.get(
+            self._info('best_score', key)
+        )
+        return best is None or bool(self.is_better_than[key](score, best))
+
+    def _info(self, name: str, key: str) -> str:
+        """Mmengine's key in the message hub."""
+        return name if len(self.key_indicators) == 1 else f'{name}_{key}'
+
+    def _set_best(self, key: str, name: str) -> None:
+        self._bests[key] = name
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = self._path(name)
+        else:
+            self.best_ckpt_path_dict[key] = self._path(name)
+
+    # ------------------------------------------------------------------- parts
+    def _name(self, step: int) -> str:
+        return self.filename_tmpl.format(step)
 
     def _path(self, name: str) -> str:
         return self.file_backend.join_path(self.out_dir, name)
 
     @master_only
-    def _remove(self, runner: Runner, path: str) -> None:
+    def _remove(self, runner: Runner, names: List[str]) -> None:
+        """Remove checkpoints of this run; folders and links stay."""
         local = isinstance(self.file_backend, LocalBackend)
-        size = readable_size(size_of(path)) if local else 'its size'
-        if self.file_backend.isfile(path):
-            self.file_backend.remove(path)
-        elif self.file_backend.isdir(path):  # DeepSpeed's are folders
-            self.file_backend.rmtree(path)
-        else:
-            return
-        runner.logger.info(f'removed {path}: {size} freed')
+        for name in names:
+            path = self._path(name)
+            allowed = own_checkpoint(name, self.filename_tmpl) is not None
+            if local and osp.islink(path):
+                allowed = False
+            if allowed and self.file_backend.isfile(path):
+                size = readable_size(size_of(path)) if local else 'its size'
+                self.file_backend.remove(path)
+                runner.logger.info(f'removed {path}: {size} freed')
 
     def _warn(self, runner: Runner, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
             runner.logger.warning(f'{type(self).__name__}: {message}.')
+
+
+def slug(key: str) -> str:
+    """A metric as it stands in names of files.
+
+    Examples:
+        >>> slug('accuracy/top1')
+        'accuracy_top1'
+    """
+    return key.replace('/', '_')

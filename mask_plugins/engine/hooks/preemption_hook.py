@@ -11,7 +11,6 @@ from mmengine.dist import (
     all_reduce,
     broadcast_object_list,
     get_world_size,
-    is_main_process,
 )
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
@@ -20,15 +19,13 @@ from torch import tensor
 
 from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_int
 
 from ..checkpoint.run_state import (
-    DONE,
     EXIT_NOT_SAVED,
     EXIT_PREEMPTED,
     PREEMPTED,
-    RUNNING,
-    is_resumable,
-    write_state,
+    note_state,
 )
 from ..launching.wall_time import format_time, parse_time
 from ..launching.worker_signals import shield_workers
@@ -51,30 +48,30 @@ class Preempted(SystemExit):
 class PreemptionHook(Hook):
     """On a signal or out of time: finish the iteration, save, exit with 75.
 
-    A run that gets SIGTERM or SIGUSR1 finishes its iteration (with gradient
-    accumulation, its update), saves a full checkpoint, marks the run as
-    resumable in ``run_state.json`` and ends with code 75. All ranks stop in
-    the same iteration, also if only one of them got the signal. Started
-    again in the same folder, the run goes on by itself, without
-    ``resume=True``, with the next batch: ``SafeCheckpointHook`` finds the
-    mark. With ``SeedHook`` it ends bit-identical to a run that was never
-    stopped.
+    A run that gets SIGTERM, SIGUSR1 or SIGINT (Ctrl-C) finishes its iteration
+    (with gradient accumulation, its update), saves a full checkpoint, marks
+    the run as resumable in ``run_state.json`` and ends with code 75. All
+    ranks stop in the same iteration, also if only one of them got the signal.
+    Started again in the same folder, the run resumes with the next batch,
+    without ``resume=True``: ``SafeCheckpointHook`` finds the mark. With
+    ``SeedHook`` it ends bit-identical to a run that was never stopped.
 
     A stock ``EpochBasedTrainLoop`` is replaced by
     :class:`mask_plugins.ResumableEpochBasedTrainLoop`. During a validation the
     run stops at once where a checkpoint was saved right before it; the
-    validation is made up on resume. Further signals change nothing. Data
-    workers are kept alive until the training process has finished.
+    validation is made up on resume. Further signals change nothing, but a
+    second Ctrl-C interrupts at once, without saving. Data workers are kept
+    alive until the training process has finished.
 
     Exit codes:
 
     - 75: stopped and saved; start it again.
-    - 74: stopped, but the disk is full: the checkpoint before was kept, and a
-      new start goes on from that one. Make room first.
+    - 74: stopped, but nothing could be saved, for a full disk say: the
+      checkpoint before was kept, and a new start resumes from that one.
 
     Args:
         signals (Sequence[str]): Names of the signals. Defaults to
-            ('SIGTERM', 'SIGUSR1').
+            ('SIGTERM', 'SIGUSR1', 'SIGINT').
         max_time (int | float | str): Stop so long after the hook was built,
             in seconds, or as in ``sbatch --time`` ('1:50:00'). Leave time for
             the checkpoint. 0 for no limit. Defaults to 0.
@@ -85,7 +82,16 @@ class PreemptionHook(Hook):
     Raises:
         ValueError: If a signal is unknown, ``max_time`` cannot be read or
             ``interval`` is below 1.
-        TypeError: When training starts without ``SafeCheckpointHook``.
+        TypeError: If training starts without ``SafeCheckpointHook``.
+
+    Examples:
+        >>> default_hooks = dict(
+        ...     preemption=dict(
+        ...         type='mask_plugins.PreemptionHook', max_time='1:50:00'
+        ...     )
+        ... )
+        >>> HOOKS.build(default_hooks['preemption']).max_time
+        6600.0
     """
 
     # After SafeCheckpointHook (90): what it saves in this iteration is taken.
@@ -93,7 +99,7 @@ class PreemptionHook(Hook):
 
     def __init__(
         self,
-        signals: Sequence[str] = ('SIGTERM', 'SIGUSR1'),
+        signals: Sequence[str] = ('SIGTERM', 'SIGUSR1', 'SIGINT'),
         max_time: Union[int, float, str] = 0,
         interval: int = 1,
     ) -> None:
@@ -104,13 +110,9 @@ class PreemptionHook(Hook):
                 "signals must be a list of names such as 'SIGUSR1', got "
                 f'{unknown or signals!r}'
             )
-        if type(interval) is not int or interval < 1:
-            raise ValueError(
-                f'interval must be an int of at least 1, got {interval!r}'
-            )
         self.signals = [signal.Signals[name] for name in signals]
         self.max_time = parse_time(max_time)
-        self.interval = interval
+        self.interval = check_int('interval', interval, low=1)
         self._begin = time.monotonic()
         self._received = 0
         self._training = self._may_leave = False
@@ -119,6 +121,8 @@ class PreemptionHook(Hook):
 
     def _note(self, signum: int, frame: Any) -> None:
         # Nothing else: a handler may interrupt whatever code there is.
+        if self._received and signum == signal.SIGINT:
+            raise KeyboardInterrupt
         self._received = self._received or signum
 
     # -------------------------------------------------------- start and end
@@ -126,7 +130,7 @@ class PreemptionHook(Hook):
         """Take a loop that can stop inside an epoch, and the signals."""
         loop = runner._train_loop
         if not isinstance(loop, BaseLoop):
-            return  # a test or a validation, which nothing can stop in between
+            return  # a test or a validation: there is nothing to save
         if type(loop) is EpochBasedTrainLoop:
             loop = ResumableEpochBasedTrainLoop.from_stock(loop)
             runner._train_loop = loop
@@ -147,24 +151,21 @@ class PreemptionHook(Hook):
         if threading.current_thread() is threading.main_thread():
             for signum in self.signals:
                 self._previous[signum] = signal.signal(signum, self._note)
-            # One that came too early was kept back by tools/train.py.
+            # tools/train.py holds back a signal that comes before this.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def before_train(self, runner: Runner) -> None:
-        """Mark the run as running."""
+        """Warn about what cannot be exact."""
         if not any(isinstance(hook, SeedHook) for hook in runner.hooks):
             runner.logger.warning(
                 f'{type(self).__name__}: without mask_plugins.SeedHook a run '
                 'that is stopped and resumed draws other random numbers than '
                 'one that is not.'
             )
-        again = runner.iter > 0 and is_resumable(runner.work_dir)
-        self._write(runner, RUNNING, again, iteration=runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         """Nothing is left to stop."""
         self._training = False
-        self._write(runner, DONE, False, iteration=runner.iter)
 
     def after_run(self, runner: Runner) -> None:
         """Give the signals back."""
@@ -230,7 +231,7 @@ class PreemptionHook(Hook):
         # The others wait here until rank 0 has saved.
         broadcast_object_list(code)
         iteration = self._checkpoints.saved_iter
-        self._write(
+        note_state(
             runner,
             PREEMPTED,
             resumable=iteration > 0,
@@ -242,24 +243,14 @@ class PreemptionHook(Hook):
         )
         runner.logger.warning(
             f'{type(self).__name__}: stopped, exit code {code[0]}. The same '
-            'command goes on from here.'
+            'command resumes the run.'
         )
         runner.visualizer.close()
         # The process is to end with its code, not by one more signal.
         for signum in self._previous:
-            signal.signal(signum, signal.SIG_IGN)
+            if signum != signal.SIGINT:
+                signal.signal(signum, signal.SIG_IGN)
         raise Preempted(code[0])
-
-    def _write(
-        self, runner: Runner, state: str, resumable: bool, **more: Any
-    ) -> None:
-        if not is_main_process():
-            return
-        more['max_iters'] = runner.max_iters
-        try:
-            write_state(runner.work_dir, state, resumable, **more)
-        except OSError as error:  # full: the checkpoints matter more
-            runner.logger.error(f'{type(self).__name__}: {error}.')
 
 
 def _inside_update(runner: Runner) -> bool:

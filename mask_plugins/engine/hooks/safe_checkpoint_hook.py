@@ -1,8 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Checkpoints that load safely, survive a kill, and resume exactly."""
 
+import math
 import os.path as osp
-from typing import Any, Dict, List, Optional
+import uuid
+from typing import Any, Dict, Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend
@@ -12,19 +14,32 @@ from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.files import remove_leftovers
 
+from ..checkpoint import run_state
+from ..checkpoint.histories import bound_histories
+from ..checkpoint.own_checkpoints import (
+    MARK,
+    own_checkpoint,
+    own_checkpoints,
+    read_mark,
+    sort_out,
+)
 from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
 from ..checkpoint.resume import (
     LAST_VALIDATED,
+    RUN_KEYS,
     check_named_checkpoint,
+    checkpoint_folders,
     choose_checkpoint,
     inside_epoch,
     owes_validation,
 )
-from ..checkpoint.run_state import is_resumable
-from .atomic_checkpoint_hook import OUTDATED, AtomicCheckpointHook
+from ..checkpoint.shared_buffers import restore_buffers
+from .atomic_checkpoint_hook import AtomicCheckpointHook, slug
 
 # In a checkpoint's meta: batches of the epoch trained, and its length.
 _POSITION = 'epoch_position'
+# In a checkpoint that was saved out of turn: buffers of each rank.
+_RANK_BUFFERS = 'mask_plugins_rank_buffers'
 
 
 @HOOKS.register_module()
@@ -35,18 +50,20 @@ class SafeCheckpointHook(AtomicCheckpointHook):
       resumed run has its log history back, value for value. Objects that
       cannot be made plain are left out with a warning that names them.
     - Files are written under another name and renamed, ``last_checkpoint``
-      too; old checkpoints (``max_keep_ckpts``, the previous best) go only
-      when the new one is in place. Storage that is not local is written
-      plainly, with one warning.
+      too; old ones (``max_keep_ckpts``, the previous best) go only when the
+      new one is in place, and only if this run wrote them. Storage that is
+      not local is written plainly, with one warning.
     - Auto-resume checks the newest checkpoint, and takes the one before it
       if that is damaged.
     - A validation that was due when the run was killed is made up on resume,
       the best checkpoint included.
-    - Where a disk is full or a quota used up, the checkpoint before stays,
-      the log says so, and training goes on; it is an error only if the last
-      checkpoint of the run could not be written.
-    - A run that ``mask_plugins.PreemptionHook`` stopped is resumed by the
-      next start in its folder, without ``resume=True``.
+    - On several processes, buffers such as BatchNorm's statistics are made
+      equal before every save, validation and test.
+    - A model with NaN or inf in its parameters is not saved.
+    - On a full disk the checkpoint before stays and training continues; it is
+      an error only if the last checkpoint of the run could not be written.
+    - The next start in the folder of a run that ``PreemptionHook`` stopped
+      resumes it, without ``resume=True``.
 
     Args:
         *args: See :class:`mmengine.hooks.CheckpointHook`; every option of it
@@ -55,49 +72,129 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             'newest:2,best,every:10' keeps the newest two, the best
             (``save_best`` is 'auto' then, if it is not set) and every tenth.
             Defaults to '', all.
-        **kwargs: The same.
+        start_from (str, optional): With ``resume=True``, the checkpoint
+            whose weights the run begins with where there is nothing to
+            resume from. Defaults to None.
+        **kwargs: The same as ``args``.
 
     Attributes:
         saved_iter (int): Iterations behind the newest checkpoint; on rank 0.
 
     Raises:
-        ValueError: If ``keep`` cannot be read, or ``max_keep_ckpts`` is set
-            too.
+        ValueError: If ``keep`` cannot be read, ``max_keep_ckpts`` is set
+            too, or ``filename_tmpl`` is not a name with one ``{}``.
+
+    Examples:
+        >>> default_hooks = dict(
+        ...     checkpoint=dict(
+        ...         type='mask_plugins.SafeCheckpointHook',
+        ...         interval=1,
+        ...         keep='newest:2,best',
+        ...     )
+        ... )
+        >>> hook = HOOKS.build(default_hooks['checkpoint'])
+        >>> hook.save_best
+        ['auto']
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(
+        self, *args, start_from: Optional[str] = None, **kwargs
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.start_from = start_from
         self._configured_out_dir = self.out_dir
+        self._run = ''
+        # What is resumed from, and where a complete run ended.
+        self._resumed_from = ''
+        self._done_at: Optional[int] = None
+        self._loaded_buffers: Any = None
 
     # ---------------------------------------------------------------- start
     def before_run(self, runner: Runner) -> None:
         """Decide on what to load; rank 0 looks, all ranks do the same."""
         if runner._has_loaded:
             return
-        decision = [None, None, None]
+        decision = [None, None, None, None, None]
         if is_main_process():
             try:
-                decision = [*self._choose(runner), None]
+                decision[:4] = self._choose(runner)
             except Exception as error:
-                decision = [None, None, error]
+                decision[4] = error
         broadcast_object_list(decision)
-        resume, load_from, error = decision
-        if error is not None:
-            raise error
-        runner._resume, runner._load_from = resume, load_from
+        if decision[4] is not None:
+            raise decision[4]
+        runner._resume, runner._load_from = decision[:2]
+        self._resumed_from, self._done_at = decision[2:4]
+
+    def _choose(self, runner: Runner) -> list:
+        """``_resume``, ``_load_from``, the file, and where the run ended."""
+        resume, load_from = runner._resume, runner._load_from
+        state = run_state.read_state(runner.work_dir) or {}
+        done = state.get('iteration')
+        done = done if state.get('state') == run_state.DONE else None
+        if run_state.is_resumable(runner.work_dir):
+            runner.logger.info(
+                f'{runner.work_dir} holds a run that was preempted: resuming '
+                'it. To start over, remove its run_state.json or use another '
+                'work_dir.'
+            )
+            resume, load_from = True, None
+        keys = RUN_KEYS
+        if self.save_optimizer:
+            keys += ('optimizer',)
+        if self.save_param_scheduler and runner.param_schedulers:
+            keys += ('param_schedulers',)
+        if load_from is not None:
+            path = str(load_from)
+            check_named_checkpoint(path, keys if resume else ())
+            return [resume, load_from, path if resume else '', done]
+        if not resume:
+            return [False, None, '', None]
+        choice = choose_checkpoint(
+            runner.work_dir,
+            checkpoint_folders(runner.work_dir, self._configured_out_dir),
+            self.filename_tmpl,
+            keys,
+        )
+        if choice.warning:
+            runner.logger.warning(f'{type(self).__name__}: {choice.warning}.')
+        if not choice.resume:
+            if self.start_from is not None:
+                check_named_checkpoint(str(self.start_from))
+            return [False, self.start_from, '', None]
+        named = None if choice.found else choice.path
+        return [True, named, choice.path, done]
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder, then make up an owed validation."""
         # mmengine's before_train turns out_dir into the run's own folder.
         self.out_dir = self._configured_out_dir
         self._use_atomic_backend(runner)
+        info = runner.message_hub.runtime_info
+        claimed = {
+            key: info.pop(key)
+            for key in list(info)
+            if key.startswith(('best_ckpt', 'keep_ckpt_ids', 'last_ckpt'))
+        }
         super().before_train(runner)
-        if is_main_process():
-            self._clean_up(runner)
+        self._take_over(runner, claimed)
+        again = runner.iter > 0 and run_state.is_resumable(runner.work_dir)
+        run_state.note_state(runner, run_state.RUNNING, again)
         if runner.iter == 0:
             return
         self.saved_iter = runner.iter
-        self.last_ckpt = runner.message_hub.get_info('last_ckpt')
+        buffers, self._loaded_buffers = self._loaded_buffers, None
+        if buffers and not restore_buffers(runner, buffers):
+            runner.logger.warning(
+                f'{type(self).__name__}: the checkpoint was saved inside an '
+                'epoch by another number of processes: all start with the '
+                'buffers (BatchNorm statistics) of rank 0.'
+            )
+        if runner.iter >= runner.max_iters:
+            runner.logger.info(
+                f'The run in {runner.work_dir} is complete ({runner.iter} '
+                'iterations): there is nothing left to train.'
+            )
         if inside_epoch(runner):
             runner.logger.warning(
                 f'{type(self).__name__}: the checkpoint was saved inside '
@@ -107,61 +204,100 @@ class SafeCheckpointHook(AtomicCheckpointHook):
                 'uninterrupted one. Add mask_plugins.PreemptionHook, or train '
                 "with type='mask_plugins.ResumableEpochBasedTrainLoop'."
             )
-        if owes_validation(runner):
+        if self.owes_validation(runner):
             runner.logger.info(
                 f'The run ended before its validation at iteration '
-                f'{runner.iter}: making up for it.'
+                f'{runner.iter}: validating now.'
             )
             runner.val_loop.run()
 
-    def _clean_up(self, runner: Runner) -> None:
-        """Finish what a kill has interrupted."""
-        folders = [runner.work_dir]
-        if isinstance(self.file_backend, LocalBackend):
-            folders.append(str(self.out_dir))
-        for folder in dict.fromkeys(folders):
-            for path in remove_leftovers(folder):
-                runner.logger.info(f'removed {path}, left by a killed run')
-        # Names, not paths: a copied folder must not reach into the original.
-        for name in runner.message_hub.get_info(OUTDATED, []):
-            self._remove(runner, self._path(name))
+    def owes_validation(self, runner: Runner) -> bool:
+        """Whether a validation is due before training continues."""
+        return self._done_at != runner.iter and owes_validation(runner)
 
-    # ------------------------------------------------------- what to resume
-    def _choose(self, runner: Runner) -> list:
-        """``_resume`` and ``_load_from`` as they should be."""
-        resume, load_from = runner._resume, runner._load_from
-        if not resume and is_resumable(runner.work_dir):
-            runner.logger.info(
-                f'{runner.work_dir} holds a run that was preempted: resuming '
-                'it. To begin anew, remove its run_state.json or take another '
-                'work_dir.'
-            )
-            resume, load_from = True, None
-        if load_from is not None:
-            check_named_checkpoint(str(load_from))
-        if load_from is not None or not resume:
-            return [resume, load_from]
-        choice = choose_checkpoint(
-            runner.work_dir, self._folders(runner), self.filename_tmpl
+    def _take_over(self, runner: Runner, claimed: Dict[str, Any]) -> None:
+        """Learn which files are this run's, and finish what a kill stopped.
+
+        Args:
+            runner (Runner): The runner.
+            claimed (dict): What the message hub of the loaded checkpoint says
+                of files. It is believed only where it names one of them.
+        """
+        if not self._run:
+            self._run = uuid.uuid4().hex
+        known: list = [[], '', {}]
+        if is_main_process():
+            folders = [runner.work_dir]
+            local = isinstance(self.file_backend, LocalBackend)
+            if local and osp.isdir(self.out_dir):
+                folders.append(str(self.out_dir))
+            for folder in dict.fromkeys(folders):
+                for path in remove_leftovers(folder):
+                    runner.logger.info(f'removed {path}, left by a killed run')
+            if runner.iter:
+                known = self._known(runner, claimed, local)
+        broadcast_object_list(known)
+        self._steps, self._out_of_turn, bests = known
+        hub = runner.message_hub
+        if self._keep and self._steps:
+            hub.update_info('keep_ckpt_ids', self._steps)
+        if runner.iter and self._resumed_from:
+            name = osp.basename(self._resumed_from)
+            if self._path(name) == self._resumed_from:
+                self.last_ckpt = self._resumed_from
+                hub.update_info('last_ckpt', self.last_ckpt)
+        for key in self.key_indicators if self.save_best else ():
+            name = bests.get(slug(key)) or bests.get('auto')
+            if name:
+                self._set_best(key, name)
+                hub.update_info(self._info('best_ckpt', key), self._path(name))
+        for key in [k for k in hub.runtime_info if k.startswith('best_score')]:
+            score = hub.runtime_info[key]
+            if not hasattr(score, '__float__') or not math.isfinite(score):
+                hub.runtime_info.pop(key)
+
+    def _known(
+        self, runner: Runner, claimed: Dict[str, Any], local: bool
+    ) -> list:
+        """Steps, the checkpoint out of turn and the bests of this run."""
+        now = runner.epoch if self.by_epoch else runner.iter
+        resumed = osp.basename(self._resumed_from)
+        if local:
+            own = own_checkpoints(self.out_dir, self.filename_tmpl, self._run)
+        else:  # what cannot be looked at is known by its name only
+            ids = claimed.get('keep_ckpt_ids')
+            ids = ids if isinstance(ids, (list, tuple)) else []
+            names = [self._name(i) for i in ids if type(i) is int and i >= 0]
+            names += [
+                osp.basename(path)
+                for path in claimed.values()
+                if isinstance(path, str)
+                and path == self._path(osp.basename(path))
+            ]
+            found = [own_checkpoint(n, self.filename_tmpl) for n in names]
+            own = list(dict.fromkeys(filter(None, found)))
+        names = {osp.basename(x) for x in claimed.values() if type(x) is str}
+        steps, out_of_turn, bests, outdated = sort_out(
+            own, now, resumed, names
         )
-        if choice.warning:
-            runner.logger.warning(f'{type(self).__name__}: {choice.warning}')
-        return [choice.resume, choice.load_from]
-
-    def _folders(self, runner: Runner) -> List[str]:
-        """The run's folder for checkpoints, before mmengine works it out."""
-        out_dir = self._configured_out_dir
-        if out_dir is None or out_dir == runner.work_dir:
-            return [runner.work_dir]
-        if '://' in str(out_dir):
-            return []
-        name = osp.basename(runner.work_dir.rstrip(osp.sep))
-        return [osp.join(out_dir, name)]
+        superfluous = self._keep.outdated(steps) if self._keep else []
+        outdated += [self._name(step) for step in superfluous]
+        self._remove(runner, [name for name in outdated if name != resumed])
+        if self.save_best == ['auto']:  # whatever the metric was
+            bests = dict(zip(['auto'], bests.values()))
+        return [
+            [step for step in sorted(steps) if step not in superfluous],
+            out_of_turn,
+            bests,
+        ]
 
     # -------------------------------------------------------- save and load
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn everything plain; hooks before this one have added theirs."""
         loop, meta = runner.train_loop, checkpoint['meta']
+        meta[MARK] = dict(run=self._run, out_of_turn=self._saving_out_of_turn)
+        if self._rank_buffers:
+            checkpoint[_RANK_BUFFERS] = self._rank_buffers
         if isinstance(loop, ResumableEpochBasedTrainLoop):
             done = loop.position(meta['epoch'], meta['iter'])
             meta[_POSITION] = [done, len(loop.dataloader)]
@@ -176,15 +312,32 @@ class SafeCheckpointHook(AtomicCheckpointHook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
         from_plain(checkpoint)
-        if runner._resume and isinstance(
-            runner.train_loop, ResumableEpochBasedTrainLoop
-        ):
-            runner.train_loop.resume_at(checkpoint['meta'].get(_POSITION))
+        self._loaded_buffers = checkpoint.pop(_RANK_BUFFERS, None)
+        if not runner._resume:
+            self._loaded_buffers = None
+            return
+        run = read_mark(checkpoint).get('run')
+        self._run = run if isinstance(run, str) else ''
+        meta = checkpoint.get('meta', {})
+        if isinstance(runner.train_loop, ResumableEpochBasedTrainLoop):
+            runner.train_loop.resume_at(meta.get(_POSITION))
         # mmengine compares pickles, which differ for equal objects.
-        if runner._resume and 'dataset_meta' in checkpoint.get('meta', {}):
+        if 'dataset_meta' in meta:
             live = getattr(runner.train_dataloader.dataset, 'metainfo', None)
-            if equal(live, checkpoint['meta']['dataset_meta']):
-                checkpoint['meta']['dataset_meta'] = live
+            if equal(live, meta['dataset_meta']):
+                meta['dataset_meta'] = live
+
+    # ------------------------------------------------------------- training
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        """Bound the log histories, which mmengine lets grow to 1e6 values."""
+        bound_histories(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Publish, and mark the run as done."""
+        super().after_train(runner)
+        run_state.note_state(runner, run_state.DONE, False)
 
     # ----------------------------------------------------------- validation
     def after_val_epoch(

@@ -43,6 +43,11 @@ class SeedHook(Hook):
     Epoch and iteration loops. Where a config makes exactness impossible, the
     hook warns once and says what to change. It costs about 20 microseconds
     per iteration, and SeedSample as much per sample.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mask_plugins.SeedHook')]
+        >>> HOOKS.build(custom_hooks[0]).priority
+        'VERY_HIGH'
     """
 
     # Before every hook that may draw random numbers.
@@ -76,10 +81,12 @@ class SeedHook(Hook):
         for problem in seed_problems(loader, by_iter):
             self._warn(runner, problem)
         self._start_pass(runner, runner.epoch)
-        if not by_iter:
-            return
         if isinstance(loop, IterBasedTrainLoop):
-            infinite = _infinite(loader)
+            infinite = [
+                sampler
+                for sampler in samplers_of(loader)
+                if isinstance(sampler, InfiniteSampler)
+            ]
             for sampler in infinite:
                 # Workers of mmengine's iterator have drawn from it already.
                 sampler.indices = sampler._indices_of_rank()
@@ -89,7 +96,7 @@ class SeedHook(Hook):
                 done=runner.iter,
                 finite=not infinite,
             )
-        else:
+        elif by_iter:
             self._warn(
                 runner,
                 f'{type(loop).__name__} has an iterator of its own, and the '
@@ -152,7 +159,8 @@ class SeedHook(Hook):
 
     def _number_draws(self, runner: Runner, loader: DataLoader) -> None:
         """Tell the draws of a sample apart where it is drawn repeatedly."""
-        batch_sampler = loader.batch_sampler
+        # mmpretrain's vis_scheduler has a loader that has none.
+        batch_sampler = getattr(loader, 'batch_sampler', None)
         sampler = getattr(batch_sampler, 'sampler', None)
         repeated = any(
             isinstance(dataset, RepeatDataset)
@@ -168,7 +176,3 @@ class SeedHook(Hook):
         if message not in self._warned:
             self._warned.append(message)
             runner.logger.warning(f'{type(self).__name__}: {message}.')
-
-
-def _infinite(loader: DataLoader) -> List[InfiniteSampler]:
-    return [s for s in samplers_of(loader) if isinstance(s, InfiniteSampler)]

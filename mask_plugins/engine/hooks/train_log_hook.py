@@ -11,9 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_int
 
 from ..checkpoint.json_lines import JsonLines
-from ..checkpoint.resume import owes_validation
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .validation_loss import ValidationLoss
 
@@ -42,8 +42,8 @@ class TrainLogHook(Hook):
 
     NaN and infinities are written as null. When a run is resumed, lines past
     its checkpoint are cut: the logs of a killed and resumed run are those of
-    an uninterrupted one. A run that starts anew in a folder with logs puts
-    them aside as ``train_log.<timestamp>.json``.
+    an uninterrupted one. A new run in a folder with logs puts them aside as
+    ``train_log.<when it ended>.json``.
 
     Args:
         interval (int): Train lines that are held back at most before they
@@ -51,7 +51,13 @@ class TrainLogHook(Hook):
             validation. Defaults to 50.
 
     Raises:
-        ValueError: If ``interval`` is not a positive int.
+        TypeError: If ``interval`` is not an int.
+        ValueError: If ``interval`` is below 1.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mask_plugins.TrainLogHook')]
+        >>> HOOKS.build(custom_hooks[0]).interval
+        50
     """
 
     # After the hooks that set scalars (ScheduleHook is 55), before
@@ -62,11 +68,7 @@ class TrainLogHook(Hook):
     MAX_METRIC_SIZE = 1000
 
     def __init__(self, interval: int = 50) -> None:
-        if type(interval) is not int or interval < 1:
-            raise ValueError(
-                f'interval must be a positive int, got {interval!r}'
-            )
-        self.interval = interval
+        self.interval = check_int('interval', interval, low=1)
         self._train: Optional[JsonLines] = None
         self._val: Optional[JsonLines] = None
         self._clock: Optional[_EndOfHooks] = None
@@ -100,8 +102,10 @@ class TrainLogHook(Hook):
                     )
             return
         done = runner.iter
-        again = owes_validation(runner) and any(
-            isinstance(hook, SafeCheckpointHook) for hook in runner.hooks
+        again = any(
+            isinstance(hook, SafeCheckpointHook)
+            and hook.owes_validation(runner)
+            for hook in runner.hooks
         )
         cut = self._train.cut(lambda line: line['iteration'] < done)
         cut += self._val.cut(
@@ -121,16 +125,14 @@ class TrainLogHook(Hook):
         """Write what is held back."""
         self._flush()
 
+    after_run = after_train_epoch
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Have the log on the disk before the checkpoint that continues it."""
         self._flush(sync=True)
 
-    def after_run(self, runner: Runner) -> None:
-        """Write what is held back."""
-        self._flush()
-
     def after_train(self, runner: Runner) -> None:
-        """Stop logging: a validation from here on is none of the run's."""
+        """Stop logging: a later validation is not part of the run."""
         self._flush()
         self._val = None
 
@@ -228,24 +230,24 @@ class TrainLogHook(Hook):
 
     def _metrics(self, metrics: Dict[str, Any]) -> Dict[str, Any]:
         """The metrics, and top-1 and top-5 under their short names too."""
-        plain = {key: self._plain(value) for key, value in metrics.items()}
-        plain = {k: v for k, v in plain.items() if v is not None}
-        short: Dict[str, Any] = {}
-        for key, value in plain.items():
-            name = {'top1': 'acc1', 'top5': 'acc5'}.get(key.split('/')[-1])
-            if name:
-                short.setdefault(name, value)
+        plain, short = {}, {}
+        for key, value in metrics.items():
+            value = self._plain(value)
+            if value is not None:
+                plain[key] = value
+                name = key.split('/')[-1]
+                if name in ('top1', 'top5'):
+                    short.setdefault(f'acc{name[-1]}', value)
         return {**short, **plain}
 
     def _plain(self, value: Any) -> Any:
         """A metric as JSON has it, None for what has no place in a line."""
         if isinstance(value, (bool, int, float, str)):
             return value
-        if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
-            size = getattr(value, 'size', 1)
-            size = value.numel() if isinstance(value, torch.Tensor) else size
-            return value.tolist() if size <= self.MAX_METRIC_SIZE else None
-        return None
+        if not isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+            return None
+        size = value.numel() if isinstance(value, torch.Tensor) else value.size
+        return value.tolist() if size <= self.MAX_METRIC_SIZE else None
 
 
 class _EndOfHooks(Hook):
@@ -263,7 +265,7 @@ class _EndOfHooks(Hook):
         self.time = time.perf_counter()
 
     def after_val(self, runner: Runner) -> None:
-        """A validation inside an iteration loop is no waiting either."""
+        """A validation inside an iteration loop is not waiting either."""
         self.time = time.perf_counter()
 
 

@@ -15,6 +15,14 @@ class ValidationLoss:
 
     Args:
         size (int): Samples of the dataset, over all ranks.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> loss = ValidationLoss(size=1)
+        >>> scores, label = torch.tensor([0.25, 0.75]), torch.tensor([1])
+        >>> loss.add([SimpleNamespace(pred_score=scores, gt_label=label)])
+        >>> round(loss.mean(), 4)
+        0.2877
     """
 
     def __init__(self, size: int) -> None:

@@ -6,6 +6,7 @@ so they stop where there is no GPU. A process group that exists already is left
 alone by the runner: it is enough to make one with gloo first.
 """
 
+import atexit
 import datetime
 import os
 import re
@@ -17,21 +18,26 @@ from mmengine.device import get_device
 from mmengine.registry import MODEL_WRAPPERS, DefaultScope
 from torch.nn.parallel import DistributedDataParallel
 
-# Where each launcher says rank, world size and local rank.
+from mask_plugins.utils.checks import check_choice
+
+# Where each launcher says rank, world size and local rank; how to start it.
 LAUNCHERS = {
-    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-    'mpi': (
-        'OMPI_COMM_WORLD_RANK',
-        'OMPI_COMM_WORLD_SIZE',
-        'OMPI_COMM_WORLD_LOCAL_RANK',
+    'pytorch': (
+        ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+        'torchrun --nproc_per_node N',
     ),
-}
-HOW_TO_START = {
-    'pytorch': 'torchrun --nproc_per_node N tools/train.py CONFIG '
-    '--launcher pytorch',
-    'slurm': 'srun --ntasks N python tools/train.py CONFIG --launcher slurm',
-    'mpi': 'mpirun -n N python tools/train.py CONFIG --launcher mpi',
+    'slurm': (
+        ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+        'srun --ntasks N python',
+    ),
+    'mpi': (
+        (
+            'OMPI_COMM_WORLD_RANK',
+            'OMPI_COMM_WORLD_SIZE',
+            'OMPI_COMM_WORLD_LOCAL_RANK',
+        ),
+        'mpirun -n N python',
+    ),
 }
 
 
@@ -41,8 +47,9 @@ def first_slurm_host(nodelist: str) -> str:
     Args:
         nodelist (str): As in ``SLURM_NODELIST``: ``'gpu[03-05,9],big1'``.
 
-    Returns:
-        str: ``'gpu03'`` in that example.
+    Examples:
+        >>> first_slurm_host('gpu[03-05,9],big1')
+        'gpu03'
     """
     first = re.match(r'(?:[^,\[]|\[[^\]]*\])+', nodelist)
     if first is None:
@@ -55,6 +62,10 @@ def slurm_port(environ: Mapping[str, str]) -> str:
 
     It differs between the jobs of an array and between steps of one job, which
     may share a node; 20000 to 29999 lies below Linux' ephemeral ports.
+
+    Examples:
+        >>> slurm_port(dict(SLURM_JOB_ID='1234567'))
+        '24567'
     """
     job = int(environ.get('SLURM_JOB_ID', 0))
     step = environ.get('SLURM_STEP_ID', '0')
@@ -78,49 +89,54 @@ def launch_environment(
     Raises:
         ValueError: If the launcher is unknown.
         RuntimeError: If the process was not started by this launcher.
+
+    Examples:
+        >>> environ = dict(RANK='1', WORLD_SIZE='2')
+        >>> found = launch_environment('pytorch', environ)
+        >>> found['RANK'], found['LOCAL_RANK'], found['MASTER_ADDR']
+        ('1', '0', '127.0.0.1')
     """
-    if launcher not in LAUNCHERS:
-        raise ValueError(
-            f"launcher must be 'none' or one of {sorted(LAUNCHERS)}, got "
-            f'{launcher!r}'
-        )
-    rank, world_size, local_rank = LAUNCHERS[launcher]
+    check_choice('launcher', launcher, ('none', *LAUNCHERS))
+    (rank, world_size, local_rank), start = LAUNCHERS[launcher]
     missing = [name for name in (rank, world_size) if name not in environ]
     if missing:
         raise RuntimeError(
             f'launcher={launcher!r}, but the environment has no '
             f'{" and no ".join(missing)}: this process was not started by it. '
-            'Start it with '
-            f'`{HOW_TO_START[launcher]}`, or leave --launcher out for a '
-            'single process.'
+            f'Start it with `{start} tools/train.py CONFIG --launcher '
+            f'{launcher}`, or leave --launcher out for a single process.'
         )
-    found = {
+    address, port = '127.0.0.1', '29500'
+    if launcher == 'slurm':
+        port = slurm_port(environ)
+        step = 'SLURM_STEP_NUM_NODES', 'SLURM_STEP_NODELIST'
+        whole = 'SLURM_NNODES', 'SLURM_NODELIST'
+        count, nodes = (
+            environ.get(a) or environ.get(b) for a, b in zip(step, whole)
+        )
+        # One node needs no name resolution: loopback always works.
+        if count != '1' and nodes is not None:
+            address = first_slurm_host(nodes)
+    return {
         'RANK': environ[rank],
         'WORLD_SIZE': environ[world_size],
         'LOCAL_RANK': environ.get(local_rank, '0'),
-        'MASTER_ADDR': '127.0.0.1',
-        'MASTER_PORT': '29500',
+        'MASTER_ADDR': environ.get('MASTER_ADDR', address),
+        'MASTER_PORT': environ.get('MASTER_PORT', port),
     }
-    if launcher == 'slurm':
-        found['MASTER_PORT'] = slurm_port(environ)
-        for name in ('SLURM_STEP_NODELIST', 'SLURM_NODELIST'):
-            # One node needs no name resolution: loopback always works.
-            nodes = environ.get('SLURM_STEP_NUM_NODES') or environ.get(
-                'SLURM_NNODES'
-            )
-            if nodes != '1' and name in environ:
-                found['MASTER_ADDR'] = first_slurm_host(environ[name])
-                break
-    for name in ('MASTER_ADDR', 'MASTER_PORT'):
-        found[name] = environ.get(name, found[name])
-    return found
 
 
 def use_cpu_wrapper(cfg: Config) -> None:
     """Make the runner wrap the model in DDP without a device id.
 
     mmengine fills ``device_ids`` in wherever it is missing, for a wrapper the
-    config chose as well; a wrapper that is no DDP is left alone.
+    config chose as well; a wrapper that is not DDP is left alone.
+
+    Examples:
+        >>> cfg = Config()
+        >>> use_cpu_wrapper(cfg)
+        >>> cfg.model_wrapper_cfg.type
+        'MMDistributedDataParallel'
     """
     wrapper = cfg.get('model_wrapper_cfg')
     if wrapper is None:
@@ -153,6 +169,12 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     Raises:
         ValueError: If the launcher is unknown.
         RuntimeError: If the process was not started by this launcher.
+
+    Examples:
+        >>> cfg = Config()
+        >>> prepare_launch(cfg, 'none')
+        >>> cfg.launcher
+        'none'
     """
     cfg.launcher = launcher
     if launcher == 'none':
@@ -181,9 +203,39 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         options['timeout'] = datetime.timedelta(seconds=dist_cfg.timeout)
     if not dist.is_initialized():
         dist.init_process_group(backend='gloo', **options)
+        # Threads of gloo that still run when Python ends abort the process.
+        atexit.register(end_launch)
 
 
 def end_launch() -> None:
-    """Leave the process group, if there is one."""
+    """Leave the process group, if there is one.
+
+    Examples:
+        >>> end_launch()  # there is none
+    """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def name_cause(error: RuntimeError) -> None:
+    """Raise a clearer error where another process is the cause of one.
+
+    Args:
+        error (RuntimeError): What training ended with.
+
+    Raises:
+        RuntimeError: If it says that the connection to a process was lost.
+
+    Examples:
+        >>> name_cause(RuntimeError('shapes differ'))
+        >>> name_cause(RuntimeError('gloo: timed out'))
+        Traceback (most recent call last):
+        ...
+        RuntimeError: another process of this run has ended or hangs: its own \
+output says why. Here: gloo: timed out
+    """
+    if re.search(r'gloo|nccl|Connection (closed|reset)', str(error), re.I):
+        raise RuntimeError(
+            'another process of this run has ended or hangs: its own output '
+            f'says why. Here: {error}'
+        ) from error

@@ -12,8 +12,9 @@ from mmengine.runner import Runner
 from mask_plugins.apis.config import check_file, load_config  # noqa: F401
 
 from ..checkpoint.keep_policy import KeepPolicy
-from ..hooks import PreemptionHook
+from ..checkpoint.resume import checkpoint_folders, choose_checkpoint
 
+SAFE = 'mask_plugins.SafeCheckpointHook'
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -32,9 +33,15 @@ def set_dataloader_defaults(
         cfg (Config): The whole config. Changed in place.
         fields (Sequence[str]): Names of the dataloaders. Missing ones are
             skipped. Defaults to all three.
-        pin_memory (bool, optional): Beats the config. Defaults to None.
-        persistent_workers (bool, optional): Beats the config. Defaults to
-            None.
+        pin_memory (bool, optional): Overrides the config. Defaults to None.
+        persistent_workers (bool, optional): Overrides the config. Defaults
+            to None.
+
+    Examples:
+        >>> cfg = Config(dict(train_dataloader=dict(num_workers=2)))
+        >>> set_dataloader_defaults(cfg)
+        >>> cfg.train_dataloader.persistent_workers
+        True
     """
     for field in fields:
         loader = cfg.get(field)
@@ -53,22 +60,45 @@ def set_dataloader_defaults(
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:
-    """Have a run go on from a checkpoint.
+    """Resume a run from a checkpoint.
 
     Args:
         cfg (Config): The whole config. Changed in place.
-        checkpoint (str): A path, or 'auto' for the newest one in the
-            work_dir. Where there is none yet, a ``load_from`` of the config
-            is what the run begins with: the same command starts a
-            fine-tuning and goes on with it.
+        checkpoint (str): A path, or 'auto' for the newest sound one of the
+            run. Where there is none yet, the run begins with ``load_from`` of
+            the config: the same command starts a fine-tuning and resumes it.
+
+    Raises:
+        UnsafeCheckpointError: If a checkpoint of the run holds pickled
+            objects.
+
+    Examples:
+        >>> cfg = Config(dict(work_dir='work_dirs/new', load_from='w.pth'))
+        >>> set_resume(cfg, 'auto')
+        >>> cfg.resume, cfg.load_from
+        (False, 'w.pth')
     """
     if checkpoint != 'auto':
         cfg.resume, cfg.load_from = True, checkpoint
         return
-    begun = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
-    cfg.resume = begun or cfg.get('load_from') is None
-    if cfg.resume:
-        cfg.load_from = None
+    start = cfg.get('load_from')
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    cfg.resume, cfg.load_from = True, None
+    if start is None:
+        return
+    if hook.get('type') == SAFE:
+        hook.start_from = start
+        return
+    if osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint')):
+        return  # which mmengine reads
+    name = 'epoch_{}.pth' if hook.get('by_epoch', True) else 'iter_{}.pth'
+    choice = choose_checkpoint(
+        cfg.work_dir,
+        checkpoint_folders(cfg.work_dir, hook.get('out_dir')),
+        hook.get('filename_tmpl') or name,
+    )
+    cfg.resume = choice.resume
+    cfg.load_from = choice.path if choice.resume else start
 
 
 def set_keep(cfg: Config, policy: str) -> None:
@@ -81,21 +111,23 @@ def set_keep(cfg: Config, policy: str) -> None:
     Raises:
         ValueError: If the policy cannot be read, or the config's checkpoint
             hook is not ``mask_plugins.SafeCheckpointHook``.
+
+    Examples:
+        >>> hook = dict(type=SAFE, max_keep_ckpts=2)
+        >>> cfg = Config(dict(default_hooks=dict(checkpoint=hook)))
+        >>> set_keep(cfg, 'newest:2,best')
+        >>> cfg.default_hooks.checkpoint.keep
+        'newest:2,best'
     """
     KeepPolicy.parse(policy)
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if hook.get('type') != 'mask_plugins.SafeCheckpointHook':
+    if hook.get('type') != SAFE:
         raise ValueError(
-            "--keep needs default_hooks.checkpoint of type 'mask_plugins."
-            f"SafeCheckpointHook', got {hook.get('type')!r}"
+            f'--keep needs default_hooks.checkpoint of type {SAFE!r}, got '
+            f'{hook.get("type")!r}'
         )
     hook.pop('max_keep_ckpts', None)
     hook.keep = policy
-
-
-def is_preemptible(runner: Runner) -> bool:
-    """Whether a runner has a ``PreemptionHook``."""
-    return any(isinstance(hook, PreemptionHook) for hook in runner.hooks)
 
 
 def build_runner(cfg: Config) -> Runner:

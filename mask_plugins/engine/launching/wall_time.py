@@ -14,24 +14,27 @@ def parse_time(value: Union[int, float, str]) -> float:
 
     Raises:
         ValueError: If it is none of these, or negative.
+
+    Examples:
+        >>> parse_time('1:50:00'), parse_time('1-0'), parse_time(1.5)
+        (6600.0, 86400.0, 1.5)
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value >= 0:
+        if 0 <= value < float('inf'):
             return float(value)
     elif isinstance(value, str):
         match = re.fullmatch(
-            r'(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})', value.strip()
+            r'(?:([0-9]+)-)?([0-9]+(?::[0-9]+){0,2})', value.strip()
         )
         if match:
-            fields = [int(field) for field in match['fields'].split(':')]
-            if match['days'] is not None:  # hours[:minutes[:seconds]]
+            fields = [int(field) for field in match[2].split(':')]
+            if match[1] is not None:  # hours[:minutes[:seconds]]
                 fields += [0] * (3 - len(fields))
             elif len(fields) == 1:  # minutes
-                fields = [0, *fields, 0]
-            fields = [0] * (3 - len(fields)) + fields
-            hours, minutes, seconds = fields
-            days = int(match['days'] or 0)
-            return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+                fields.append(0)
+            hours, minutes, seconds = [0] * (3 - len(fields)) + fields
+            hours += 24 * int(match[1] or 0)
+            return float((hours * 60 + minutes) * 60 + seconds)
     raise ValueError(
         'a time must be a number of seconds or a text as sbatch --time has '
         f"it ('90' minutes, '1:30:00', '2-12:00'), got {value!r}"
@@ -39,7 +42,12 @@ def parse_time(value: Union[int, float, str]) -> float:
 
 
 def format_time(seconds: float) -> str:
-    """``5403`` to ``'1:30:03'``, ``90000`` to ``'1-01:00:00'``."""
+    """Seconds as SLURM writes them.
+
+    Examples:
+        >>> format_time(5403), format_time(90000)
+        ('1:30:03', '1-01:00:00')
+    """
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)

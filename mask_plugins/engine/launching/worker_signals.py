@@ -23,6 +23,12 @@ def shield_workers(
     Args:
         loader (DataLoader): Its workers must not have been started.
         signals (Sequence[Signals]): The signals.
+
+    Examples:
+        >>> loader = DataLoader(range(4), num_workers=1)
+        >>> shield_workers(loader, [signal.SIGTERM])
+        >>> loader.worker_init_fn.func.__name__
+        '_init_worker'
     """
     init = loader.worker_init_fn
     if not (isinstance(init, partial) and init.func is _init_worker):

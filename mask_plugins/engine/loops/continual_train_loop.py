@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from mask_plugins.datasets.samplers import TaskSampler
 from mask_plugins.datasets.traverse import samplers_of
 from mask_plugins.registry import LOOPS
+from mask_plugins.utils.checks import check_int, check_number
 
 from .resumable_train_loop import ResumableEpochBasedTrainLoop
 
@@ -22,7 +23,7 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
     Epochs count through all tasks, and which task an epoch belongs to is a
     function of its number: nothing has to be saved to resume inside any task.
     Every task is validated when it ends. Optimizer and schedulers live for
-    the whole run (:class:`mask_plugins.TaskwiseMultiStepLR` begins anew with
+    the whole run (:class:`mask_plugins.TaskwiseMultiStepLR` restarts with
     every task).
 
     Args:
@@ -42,7 +43,17 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
 
     Raises:
         TypeError: If the loader has no TaskSampler.
-        ValueError: If a number is not one of the allowed.
+        ValueError: If a task would have no epoch or no batch, or
+            ``val_interval`` is below 1.
+
+    Examples:
+        >>> train_cfg = dict(
+        ...     type='mask_plugins.ContinualTrainLoop',
+        ...     epochs=10,
+        ...     later_epochs=0.5,
+        ... )
+        >>> LOOPS.get(train_cfg['type']).__name__
+        'ContinualTrainLoop'
     """
 
     def __init__(
@@ -53,23 +64,18 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
         later_epochs: float = 1.0,
         val_interval: int = 1000,
     ) -> None:
-        if not isinstance(val_interval, int) or val_interval < 1:
-            raise ValueError(
-                f'val_interval must be a positive int, got {val_interval!r}'
-            )
+        check_int('val_interval', val_interval, low=1)
         super().__init__(runner, dataloader, 1, val_interval=val_interval)
-        found = [
-            sampler
-            for sampler in samplers_of(self.dataloader)
-            if isinstance(sampler, TaskSampler)
-        ]
-        if not found:
+        samplers = samplers_of(self.dataloader)
+        self._sampler = next(
+            (s for s in samplers if isinstance(s, TaskSampler)), None
+        )
+        if self._sampler is None:
             raise TypeError(
-                'train_dataloader has no task to go to: ContinualTrainLoop '
+                'train_dataloader has no tasks: ContinualTrainLoop '
                 "needs sampler=dict(type='mask_plugins.TaskSampler') over a "
                 'mask_plugins.TaskSplit'
             )
-        self._sampler = found[0]
         tasks = self._sampler.dataset.num_tasks
         self.epochs = epochs_of_tasks(tasks, epochs, later_epochs)
         self.ends = list(itertools.accumulate(self.epochs))
@@ -167,20 +173,23 @@ def epochs_of_tasks(
 
     Raises:
         ValueError: If a task would have no epoch, or ``epochs`` is a list of
-            another length, or has a factor besides.
+            another length, or has a factor too.
+
+    Examples:
+        >>> epochs_of_tasks(3, 10, 0.5)
+        [10, 5, 5]
     """
-    if not isinstance(epochs, (list, tuple)):
-        found = [epochs] + [int(later_epochs * epochs)] * (tasks - 1)
-    else:
+    check_number('later_epochs', later_epochs, low=0)
+    if isinstance(epochs, (list, tuple)):
         found = list(epochs)
         if len(found) != tasks or later_epochs != 1:
             raise ValueError(
                 f'epochs={found} must have one number for each of the '
                 f'{tasks} tasks, and later_epochs 1, got {later_epochs!r}'
             )
-    if any(type(n) is not int or n < 1 for n in found):
-        raise ValueError(
-            'epochs must be positive ints for every task, got '
-            f'epochs={epochs!r}, later_epochs={later_epochs!r}: {found}'
-        )
+    else:
+        check_int('epochs', epochs, low=1)
+        found = [epochs] + [int(later_epochs * epochs)] * (tasks - 1)
+    for count in found:
+        check_int(f'epochs of every task ({found})', count, low=1)
     return found

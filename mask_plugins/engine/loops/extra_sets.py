@@ -1,14 +1,15 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Evaluate a model on further data sets, beside the one of the config."""
+"""Evaluate a model on further data sets, next to the one of the config."""
 
 import copy
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple
 
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mask_plugins.datasets.traverse import configured_pipeline
+from mask_plugins.utils.checks import check_type
 
 
 class ExtraSet(NamedTuple):
@@ -36,35 +37,25 @@ def build_extra_sets(
         evaluator (dict | list): Config of the main set's metrics.
 
     Raises:
-        TypeError: If ``extra_sets`` is no dict of dicts, or the main loader
-            and metrics are objects, which cannot be built a second time.
+        TypeError: If ``extra_sets`` is not a dict of dicts, or the main
+            loader and metrics are objects, which cannot be built twice.
         ValueError: If a name is empty or has a ``/``.
     """
-    if not isinstance(extra_sets, dict) or not all(
-        isinstance(settings, dict) for settings in extra_sets.values()
-    ):
-        raise TypeError(
-            'extra_sets must be a dict of names and configs of data sets, '
-            f'got {extra_sets!r}'
-        )
-    if not isinstance(dataloader, dict):
-        raise TypeError(
-            'with extra_sets, the dataloader must be a config, got '
-            f'{type(dataloader).__name__}'
-        )
+    what = 'a dict of names and configs of data sets'
+    check_type('extra_sets', extra_sets, dict, what)
+    check_type('with extra_sets, the dataloader', dataloader, dict, 'a config')
     made = []
     for name, settings in extra_sets.items():
         if not name or '/' in name:
             raise ValueError(
                 f"names of extra_sets must have no '/', got {name!r}"
             )
+        check_type('extra_sets', settings, dict, what)
         dataset = copy.deepcopy(dict(settings))
         metrics = dataset.pop('evaluator', evaluator)
-        if not isinstance(metrics, (dict, list)):
-            raise TypeError(
-                f'the evaluator of {name} must be a config, got '
-                f'{type(metrics).__name__}'
-            )
+        check_type(
+            f'the evaluator of {name}', metrics, (dict, list), 'a config'
+        )
         if 'pipeline' not in dataset and 'dataset' not in dataset:
             main = configured_pipeline(dataloader['dataset'])
             dataset['pipeline'] = copy.deepcopy(main or [])
@@ -76,26 +67,6 @@ def build_extra_sets(
         built.dataset_meta = getattr(loader.dataset, 'metainfo', None)
         made.append(ExtraSet(name, loader, built))
     return made
-
-
-def run_extra_sets(loop: Any, extra_sets: Sequence[ExtraSet]) -> dict:
-    """Run each through ``loop.run_iter``, which sees it as its own.
-
-    Returns:
-        dict: Metrics under ``<name>/<metric>``.
-    """
-    main = loop.dataloader, loop.evaluator
-    metrics: Dict[str, Any] = {}
-    try:
-        for one in extra_sets:
-            loop.dataloader, loop.evaluator = one.dataloader, one.evaluator
-            for index, batch in enumerate(one.dataloader):
-                loop.run_iter(index, batch)
-            found = one.evaluator.evaluate(len(one.dataloader.dataset))
-            metrics.update({f'{one.name}/{k}': v for k, v in found.items()})
-    finally:
-        loop.dataloader, loop.evaluator = main
-    return metrics
 
 
 class ExtraSetsMixin:
@@ -118,15 +89,7 @@ class ExtraSetsMixin:
         configs = copy.deepcopy((dataloader, evaluator))
         super().__init__(runner, dataloader, evaluator, **kwargs)
         self.extra_sets = build_extra_sets(runner, extra_sets, *configs)
-
-    def run(self) -> Optional[dict]:
-        """Evaluate all sets; metrics of the main one come first."""
-        main = self.evaluator
-        self.evaluator = _AllSets(self, main)
-        try:
-            return super().run()
-        finally:
-            self.evaluator = main
+        self.evaluator = _AllSets(self, self.evaluator)
 
 
 class _AllSets:
@@ -139,6 +102,16 @@ class _AllSets:
         return getattr(self._main, name)
 
     def evaluate(self, size: int) -> dict:
-        metrics = self._main.evaluate(size)
-        metrics.update(run_extra_sets(self._loop, self._loop.extra_sets))
+        """Metrics of the main set, then ``<name>/<metric>`` of the others."""
+        loop, metrics = self._loop, self._main.evaluate(size)
+        main = loop.dataloader
+        try:
+            for one in loop.extra_sets:
+                loop.dataloader, loop.evaluator = one.dataloader, one.evaluator
+                for index, batch in enumerate(one.dataloader):
+                    loop.run_iter(index, batch)
+                found = one.evaluator.evaluate(len(one.dataloader.dataset))
+                metrics.update({f'{one.name}/{k}': found[k] for k in found})
+        finally:
+            loop.dataloader, loop.evaluator = main, self
         return metrics

@@ -23,7 +23,20 @@ class MultiSetTestLoop(ExtraSetsMixin, TestLoop):
         **kwargs: See :class:`mmengine.runner.TestLoop`.
 
     Raises:
-        TypeError: If ``extra_sets`` is no dict of configs, or the loader or
+        TypeError: If ``extra_sets`` is not a dict of configs, or the loader or
             the metrics are objects.
         ValueError: If a name is empty or has a ``/``.
+
+    Examples:
+        >>> test_cfg = dict(
+        ...     type='mask_plugins.MultiSetTestLoop',
+        ...     extra_sets=dict(
+        ...         cifar10_1=dict(
+        ...             type='mask_plugins.CIFAR10_1',
+        ...             data_root='data/cifar10.1',
+        ...         )
+        ...     ),
+        ... )
+        >>> LOOPS.get(test_cfg['type']).__name__
+        'MultiSetTestLoop'
     """

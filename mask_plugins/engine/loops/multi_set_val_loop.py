@@ -14,16 +14,7 @@ class MultiSetValLoop(ExtraSetsMixin, ValLoop):
 
     The data set of ``val_dataloader`` is the main one, and its metrics are
     as without this loop. Those of another are called ``<name>/<metric>``, as
-    ``cifar10_1/accuracy/top1``, and are logged together with them::
-
-        val_cfg = dict(
-            type='mask_plugins.MultiSetValLoop',
-            extra_sets=dict(
-                cifar10_1=dict(
-                    type='mask_plugins.CIFAR10_1', data_root='data/cifar10.1'
-                )
-            ),
-        )
+    ``cifar10_1/accuracy/top1``, and are logged together with them.
 
     Loader settings, pipeline and metrics of another set are those of the main
     one, unless its config has a ``pipeline`` or an ``evaluator``. Where an
@@ -37,7 +28,20 @@ class MultiSetValLoop(ExtraSetsMixin, ValLoop):
         **kwargs: See :class:`mmengine.runner.ValLoop`.
 
     Raises:
-        TypeError: If ``extra_sets`` is no dict of configs, or the loader or
+        TypeError: If ``extra_sets`` is not a dict of configs, or the loader or
             the metrics are objects.
         ValueError: If a name is empty or has a ``/``.
+
+    Examples:
+        >>> val_cfg = dict(
+        ...     type='mask_plugins.MultiSetValLoop',
+        ...     extra_sets=dict(
+        ...         cifar10_1=dict(
+        ...             type='mask_plugins.CIFAR10_1',
+        ...             data_root='data/cifar10.1',
+        ...         )
+        ...     ),
+        ... )
+        >>> LOOPS.get(val_cfg['type']).__name__
+        'MultiSetValLoop'
     """

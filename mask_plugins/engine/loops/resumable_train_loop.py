@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""An epoch loop that goes on in the middle of an epoch."""
+"""An epoch loop that resumes in the middle of an epoch."""
 
 import itertools
 from typing import Any, Iterable, Optional, Sequence
@@ -30,6 +30,13 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
     Args:
         *args: See :class:`mmengine.runner.EpochBasedTrainLoop`.
         **kwargs: The same.
+
+    Examples:
+        >>> train_cfg = dict(
+        ...     type='mask_plugins.ResumableEpochBasedTrainLoop', max_epochs=3
+        ... )
+        >>> LOOPS.get(train_cfg['type']).__name__
+        'ResumableEpochBasedTrainLoop'
     """
 
     def __init__(self, *args, **kwargs) -> None:

@@ -25,6 +25,12 @@ class PassIterator:
         done (int): Batches that have been trained. Defaults to 0.
         finite (bool): Whether a pass ends, so that the loader's length is
             that of a pass. Defaults to True.
+
+    Examples:
+        >>> loader, passes = DataLoader(range(2)), []
+        >>> iterator = PassIterator(loader, passes.append)
+        >>> [int(next(iterator)) for _ in range(5)], passes
+        ([0, 1, 0, 1, 0], [0, 1, 2])
     """
 
     def __init__(
