@@ -228,17 +228,19 @@ class TestCheckpoints:
         reach = torch.arange(-6.0, 7)
         smooth = (reach[:, None] ** 2 + reach[None] ** 2).reshape(-1, 1)
         table = torch.cat((smooth, torch.ones(3, 1)))
-        same = resize_bias_table(table, (7, 7))
+        same = resize_bias_table(table, (7, 7), (7, 7))
         torch.testing.assert_close(same, table, rtol=0.2, atol=0.5)
-        wide = resize_bias_table(table, (14, 9))
+        wide = resize_bias_table(table, (7, 7), (14, 9))
         assert wide.shape == (27 * 17 + 3, 1)
-        with pytest.raises(ValueError, match='rows, got 7'):
-            resize_bias_table(torch.ones(7, 1), (2, 2))
+        flat = resize_bias_table(torch.ones(7 + 3, 1), (1, 4), (2, 2))
+        assert flat.allclose(torch.ones(12, 1))
+        with pytest.raises(ValueError, match='12 rows .* got 7'):
+            resize_bias_table(torch.ones(7, 1), (2, 2), (3, 3))
 
     def test_resize_without_scipy_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, 'scipy.interpolate', None)
         with pytest.raises(ImportError, match='pip install scipy'):
-            resize_bias_table(torch.ones(12, 1), (2, 2))
+            resize_bias_table(torch.ones(12, 1), (2, 2), (3, 3))
 
     @pytest.mark.parametrize('as_list', [False, True])
     def test_a_pretrained_file_survives_init_weights(self, tmp_path, as_list):
@@ -377,7 +379,7 @@ class TestBadInput:
         ('arguments', 'message'),
         [
             (dict(scorer='best'), "scorer must be one of .* 'best'"),
-            (dict(drop_ratio=1.0), r'drop_ratio must be in \[0, 1\), got 1'),
+            (dict(drop_ratio=1.0), r'drop_ratio .* in \[0, 1\), got 1'),
             (dict(drop_ratio=-0.1), r'drop_ratio .* got -0.1'),
             (dict(score_on='cls'), "score_on .* 'cls'"),
             (dict(count_on='x'), "count_on .* 'x'"),
@@ -401,9 +403,9 @@ class TestBadInput:
         with pytest.raises(ValueError, match='got 1.2'):
             model.drop_ratio = 1.2
         with pytest.raises(TypeError, match="got '0.5'"):
-            model.set_patch_drop_ratio('0.5')
+            model.drop_ratio = '0.5'
         with pytest.raises(ValueError, match='needs weights'):
-            model.set_patch_drop_func('gate')
+            model.scorer = 'gate'
         assert model.drop_ratio == 0
 
 
