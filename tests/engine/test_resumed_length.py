@@ -6,7 +6,11 @@ import torch
 from mmengine.hooks import Hook
 
 from mask_plugins.engine.checkpoint.resumed_length import fit_length
-from tests.engine.test_schedule_hook import Toy, run
+from tests.engine.test_schedule_hook import (  # noqa: F401
+    Toy,
+    no_environment_log,
+    run,
+)
 
 LINEAR = dict(type='mask_plugins.LinearSchedule', start=0.8, end=0.0)
 BY_ITER = dict(by_epoch=True, convert_to_iter_based=True)

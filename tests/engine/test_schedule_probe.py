@@ -6,7 +6,12 @@ import torch
 from torch import nn
 
 from mask_plugins.engine.hooks import ScheduleHook
-from tests.engine.test_schedule_hook import LINEAR, Toy, run
+from tests.engine.test_schedule_hook import (  # noqa: F401
+    LINEAR,
+    Toy,
+    no_environment_log,
+    run,
+)
 
 
 class Noisy(nn.Module):

@@ -61,13 +61,12 @@ def original_schedule(kind, start, end, epochs, iters, cooldown=0):
 
 
 def named_schedule(name, epochs, iters):
-    """Of a name such as ``cyclic(0.8,-0.1)`` or ``fixed(0.4)``."""
+    # Such as ``cyclic(0.8,-0.1)`` or ``fixed(0.4)``.
     kind, numbers = re.fullmatch(r'(\w+)\((.*)\)', name).groups()
     numbers = [float(number) for number in numbers.split(',')]
     return original_schedule(kind, numbers[0], numbers[-1], epochs, iters)
 
 
-# ---------------------------------------------------------------- schedules
 def schedules():
     for _, cases in values.matching('pss', 'schedules'):
         yield from cases
@@ -106,7 +105,6 @@ def test_histogram(case):
     assert math.isclose(mean, case['mean_drop'])
 
 
-# ---------------------------------------------------------------- selection
 def keep_rows():
     for _, case in values.matching('pss', 'keep_total_tokens_incl_cls'):
         assert case['columns'] == [
@@ -202,7 +200,6 @@ def test_selected_bias(case):
     assert bias.tolist() == case['bias_BHqk']
 
 
-# --------------------------------------------------------------- tiny models
 def tiny_models():
     for _, value in values.matching('pss', 'tiny_model'):
         for case in value['cases']:
@@ -331,7 +328,7 @@ def bump_kept(case):
 
 
 def exact_model(case):
-    test_tiny_model(case, fused_attn=False)
+    test_tiny_model(case, False)
 
 
 PERTURBATIONS = {
