@@ -23,11 +23,7 @@ class RunLength(NamedTuple):
         return self.iters // self.epochs
 
     def __str__(self) -> str:
-        return (
-            f'{self.epochs} epochs of {self.per_epoch} iterations'
-            if self.epochs > 1
-            else f'{self.iters} iterations'
-        )
+        return f'{self.epochs} epochs of {self.per_epoch} iterations'
 
 
 def fit_length(runner: Runner, checkpoint: dict) -> str:
