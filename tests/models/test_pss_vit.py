@@ -174,7 +174,7 @@ class TestRandom:
         assert torch.equal(first, second)
         assert torch.equal(state, torch.get_rng_state())
 
-    def test_training_draws_anew_but_repeats_with_the_seed(self):
+    def test_training_draws_again_but_repeats_with_the_seed(self):
         model = build(scorer='random', drop_ratio=0.5)
         model.train()
         torch.manual_seed(0)

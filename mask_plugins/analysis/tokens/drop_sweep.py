@@ -78,7 +78,7 @@ def sweep_drop_ratios(
         image; ``images``, how many were tested.
 
     Raises:
-        ValueError: If the model gives no scores per class, or there are no
+        ValueError: If the model does not give one score per class, or there are no
             batches.
     """
     meters = {ratio: _Meter() for ratio in drop_ratios}
