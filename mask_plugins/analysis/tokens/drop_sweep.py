@@ -78,8 +78,8 @@ def sweep_drop_ratios(
         image; ``images``, how many were tested.
 
     Raises:
-        ValueError: If the model does not give one score per class, or there are no
-            batches.
+        ValueError: If the model does not give one score per class, or there
+            are no batches.
     """
     meters = {ratio: _Meter() for ratio in drop_ratios}
     costs: Dict[float, Dict[str, Any]] = {}

@@ -171,22 +171,7 @@ class ScheduleHook(Hook):
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
-        """Set the evaluation value."""
-        self._set_eval(runner)
-
-    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
-        """Give the training value back."""
-        self._set_train(runner)
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Set the evaluation value."""
-        self._set_eval(runner)
-
-    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
-        """Give the training value back."""
-        self._set_train(runner)
-
-    def _set_eval(self, runner: Runner) -> None:
+        """Set the evaluation value; before a test too."""
         if self.eval_value is None:
             return
         targets = self._find(runner)
@@ -205,12 +190,16 @@ class ScheduleHook(Hook):
         for target in targets:
             target.set(self.eval_value)
 
-    def _set_train(self, runner: Runner) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+        """Give the training value back; after a test too."""
         if self._train_values is None:
             return
         for target, value in zip(self._find(runner), self._train_values):
             target.set(value)
         self._train_values = None
+
+    before_test_epoch = before_val_epoch
+    after_test_epoch = after_val_epoch
 
     # ---------------------------------------------------------------- parts
     def _find(self, runner: Runner) -> List[Target]:
