@@ -33,7 +33,7 @@ def draw_sweep(sweeps: Mapping[str, Records]) -> Figure:
     Examples:
         >>> records = [dict(drop_ratio=0.5, acc1=90, throughput=10)]
         >>> left, right = draw_sweep(dict(model=records)).axes
-        >>> list(left.lines[0].get_xdata())
+        >>> left.lines[0].get_xdata().tolist()
         [0.5]
     """
     figure = new_figure(8.4, 3.6)
