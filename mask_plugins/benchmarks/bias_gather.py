@@ -63,6 +63,11 @@ def dense_gather(table: Tensor, index: Tensor, kept: Tensor) -> Tensor:
 
     Returns:
         Tensor: Shape :math:`(B, heads, n, n)`.
+
+    Examples:
+        >>> table, index = torch.rand(12, 2), relative_position_index((2, 2))
+        >>> dense_gather(table, index, torch.tensor([[0, 3]])).shape
+        torch.Size([1, 2, 2, 2])
     """
     batch, n = kept.shape
     bias = table[index].permute(2, 0, 1)[None].repeat(batch, 1, 1, 1)

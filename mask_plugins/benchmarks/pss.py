@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What patch sampling saves, and what it costs."""
 
+from collections import Counter
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from mask_plugins.core.schedules import CyclicSchedule
 from mask_plugins.core.tokens import block_macs, keep_count
 from mask_plugins.models.backbones import PSSVisionTransformer
+from mask_plugins.utils.checks import check_choice, check_int
 from mask_plugins.utils.timing import peak_memory, time_interleaved
 
 from .bias_gather import GATHER_DROP, measure_bias_gather
@@ -70,24 +72,19 @@ class PSSBenchmark:
         log: Callable[[str], None] = print,
     ) -> None:
         for arch in archs:
-            if arch not in PSSVisionTransformer.arch_zoo:
-                raise ValueError(
-                    f'arch must be one of '
-                    f'{tuple(PSSVisionTransformer.arch_zoo)}, got {arch!r}'
-                )
-        if not modes or not set(modes) <= set(self.MODES):
-            raise ValueError(
-                f'modes must be of {self.MODES}, got {tuple(modes)}'
+            check_choice('arch', arch, tuple(PSSVisionTransformer.arch_zoo))
+        for mode in modes:
+            check_choice('modes', mode, self.MODES)
+        self.batch_size = check_int('batch_size', batch_size, low=1)
+        self.gather_batch_size = check_int(
+            'gather_batch_size', gather_batch_size, low=0
+        )
+        self.layers = check_int('layers', layers, low=1, optional=True)
+        self.gather_layers = layers
+        if gather_layers is not None:
+            self.gather_layers = check_int(
+                'gather_layers', gather_layers, low=1
             )
-        if batch_size < 1 or gather_batch_size < 0:
-            raise ValueError(
-                'batch_size must be at least 1 and gather_batch_size at '
-                f'least 0, got {batch_size} and {gather_batch_size}'
-            )
-        blocks = dict(layers=layers, gather_layers=gather_layers)
-        for name, value in blocks.items():
-            if value is not None and value < 1:
-                raise ValueError(f'{name} must be at least 1, got {value}')
         if clock == 'cpu' and torch.device(device).type != 'cpu':
             raise ValueError(
                 f"clock='cpu' says nothing about device={device!r}"
@@ -99,11 +96,7 @@ class PSSBenchmark:
             for ratio in self.drop_ratios
         }
         self.archs = tuple(archs)
-        self.batch_size = batch_size
         self.modes = tuple(modes)
-        self.layers = layers
-        self.gather_batch_size = gather_batch_size
-        self.gather_layers = gather_layers or layers
         self.timing = dict(
             rounds=rounds,
             iters=iters,
@@ -137,7 +130,7 @@ class PSSBenchmark:
             steps, schedule = self._measure_arch(arch)
             result['steps'] += steps
             result['schedule'] += schedule
-        result['gather'] = result['lookup'] = None
+        result.update(gather=None, lookup=None)
         if self.gather_batch_size:
             result['gather'], result['lookup'] = measure_bias_gather(
                 self.builder,
@@ -270,11 +263,12 @@ def cyclic_shares() -> Dict[float, float]:
 
     Returns:
         dict[float, float]: By drop ratio, highest first.
+
+    Examples:
+        >>> [round(share, 2) for share in cyclic_shares().values()]
+        [0.11, 0.22, 0.22, 0.22, 0.22]
     """
     schedule = CyclicSchedule(0.8, 0.0, quantum=0.2, plateau='end')
     schedule = schedule.resolve(10 * EPOCH_ITERS, EPOCH_ITERS)
-    values = [round(schedule.value(t), 6) for t in range(EPOCH_ITERS)]
-    return {
-        ratio: values.count(ratio) / len(values)
-        for ratio in sorted(set(values), reverse=True)
-    }
+    counts = Counter(schedule.value(t) for t in range(EPOCH_ITERS))
+    return {r: counts[r] / EPOCH_ITERS for r in sorted(counts, reverse=True)}

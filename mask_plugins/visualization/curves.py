@@ -38,6 +38,12 @@ def draw_curves(
 
     Returns:
         Figure: Epochs on the left, time on the right.
+
+    Examples:
+        >>> curve = dict(name='run', epoch=[1], hours=[0.1], value=[3])
+        >>> left, right = draw_curves([curve], 'loss').axes
+        >>> right.get_xlabel()
+        'training time [min]'
     """
     figure = new_figure(8.4, 3.6)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -122,7 +128,7 @@ def draw_overview(
     curves: Sequence[Curve],
     sweeps: Optional[Mapping[str, Sequence[Mapping]]] = None,
 ) -> Figure:
-    """Accuracy against time; beside it accuracy against the keep ratio.
+    """Accuracy against time and, next to it, against the keep ratio.
 
     Args:
         curves (Sequence[Mapping]): See :func:`draw_curves`.
@@ -132,6 +138,11 @@ def draw_overview(
 
     Returns:
         Figure: The legend says what each run reached, and when.
+
+    Examples:
+        >>> curve = dict(name='run', epoch=[1], hours=[1], value=[50])
+        >>> len(draw_overview([curve]).axes)
+        1
     """
     figure = new_figure(8.4 if sweeps else 5.0, 3.8)
     panels = figure.subplots(1, 2 if sweeps else 1, squeeze=False)[0]

@@ -21,6 +21,13 @@ def draw_patch_distribution(data: Mapping[str, Any]) -> Figure:
     Returns:
         Figure: One map per ratio above 0 (at 0 all are kept), in % of the
         images, on one color scale.
+
+    Examples:
+        >>> data = dict(drop_ratios=[0.5], counts=[[4, 0, 1, 2]], grid=[2, 2],
+        ...             num_images=4)
+        >>> axes = draw_patch_distribution(data).axes[0]
+        >>> axes.images[0].get_array().tolist()
+        [[100.0, 0.0], [25.0, 50.0]]
     """
     pairs = list(zip(data['drop_ratios'], data['counts']))
     pairs = [pair for pair in pairs if pair[0] > 0] or pairs

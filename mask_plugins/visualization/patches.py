@@ -72,6 +72,11 @@ def whiten(picture: np.ndarray, dropped: np.ndarray) -> np.ndarray:
     Args:
         picture (np.ndarray): :math:`(h, w, 3)` in [0, 1].
         dropped (np.ndarray): bool, :math:`(rows, columns)` of the grid.
+
+    Examples:
+        >>> dropped = np.array([[True, False]])
+        >>> whiten(np.zeros((1, 2, 3)), dropped)[..., 0].tolist()
+        [[0.8, 0.0]]
     """
     height, width = picture.shape[:2]
     rows = np.arange(height) * dropped.shape[0] // height
@@ -81,7 +86,12 @@ def whiten(picture: np.ndarray, dropped: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: Sequence[float]) -> np.ndarray:
-    """Probabilities of the classes."""
+    """Probabilities of the classes.
+
+    Examples:
+        >>> softmax([0.0, 0.0]).tolist()
+        [0.5, 0.5]
+    """
     logits = np.asarray(logits, dtype=float)
     exp = np.exp(logits - logits.max())
     return exp / exp.sum()
@@ -97,6 +107,13 @@ def draw_patch_grid(record: Record) -> Figure:
     Returns:
         Figure: Dropped patches are pale; above each picture the predicted
         class and its softmax probability, green where right.
+
+    Examples:
+        >>> record = dict(drop_ratios=[0.0], images=np.zeros((1, 3, 4, 4)),
+        ...               targets=[1], logits=[[[0.0, 1.0]]],
+        ...               kept_patches=[[[0] * 5, [0, 1, 2, 3, 4]]])
+        >>> draw_patch_grid(record).axes[0].get_title()
+        'class 1 (73.1 %)'
     """
     rows = [(record, index) for index in range(len(record['images']))]
     labels = [_true_name(record, index) for _, index in rows]
@@ -111,6 +128,13 @@ def draw_patch_comparison(records: Sequence[Record], index: int) -> Figure:
         records (Sequence[Mapping]): Contents of ``image_patches.json`` of the
             models, with the same images and drop ratios.
         index (int): Which image.
+
+    Examples:
+        >>> record = dict(drop_ratios=[0.0], images=np.zeros((1, 3, 4, 4)),
+        ...               targets=[1], logits=[[[0.0, 1.0]]],
+        ...               kept_patches=[[[0] * 5, [0, 1, 2, 3, 4]]])
+        >>> len(draw_patch_comparison([record, record], 0).axes)
+        2
     """
     rows = [(record, index) for record in records]
     names = [

@@ -35,7 +35,12 @@ def draw_schedules(
             as they are. Defaults to ``'drop_ratio'``.
 
     Returns:
-        Figure: The whole run; beside it one cycle, if any is cyclic.
+        Figure: The whole run, and next to it one cycle, if any is cyclic.
+
+    Examples:
+        >>> curve = dict(name='t', epoch=[0, 1], value=[1, 10], cycle=None)
+        >>> draw_schedules([curve], 'temperature').axes[0].get_ylabel()
+        'temperature'
     """
     ratio = quantity == 'drop_ratio'
     cyclic = [s for s in schedules if s['cycle'] is not None]

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Tokens: scores, counts, selection, gather, bias, gate."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -31,8 +32,11 @@ class TestKeepCount:
 
     @pytest.mark.parametrize('ratio', [-0.1, 1.0, 1.5])
     def test_ratio_out_of_range(self, ratio):
-        with pytest.raises(ValueError, match=rf'\[0, 1\), got {ratio}'):
+        with pytest.raises(ValueError, match=rf'in \[0, 1\), got {ratio}'):
             T.keep_count(10, ratio)
+
+    def test_ratio_of_numpy(self):
+        assert T.keep_count(10, np.float32(0.5)) == 5
 
     @pytest.mark.parametrize('ratio', ['0.5', None, True])
     def test_ratio_of_another_type(self, ratio):
@@ -66,7 +70,9 @@ class TestSelection:
         scores = torch.zeros(1, 5)
         with pytest.raises(ValueError, match="order .* 'best'"):
             T.select_tokens(scores, 3, order='best')
-        with pytest.raises(ValueError, match=r'num_keep=9 must be in \[1, 6'):
+        with pytest.raises(
+            ValueError, match=r'num_keep must be an int in \[1, 6\], got 9'
+        ):
             T.select_tokens(scores, 9)
 
     def test_half_precision_scores_are_computed_in_fp32(self):

@@ -18,7 +18,7 @@ from mask_plugins.engine.optimizers.no_weight_decay import (
 
 
 class Token(nn.Module):
-    """A layer, and a token beside it."""
+    """A layer and a token."""
 
     def __init__(self):
         super().__init__()

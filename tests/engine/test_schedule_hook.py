@@ -78,7 +78,7 @@ class Nothing(BaseMetric):
 def run(tmp_path, hooks, model=None, loop=None, **kwargs):
     loop = loop or dict(by_epoch=True, max_epochs=2)
     loader = dict(
-        batch_size=3,
+        batch_size=kwargs.pop('batch_size', 3),
         num_workers=0,
         dataset=Numbers(),
         sampler=dict(type='DefaultSampler', shuffle=False),
@@ -277,6 +277,7 @@ class TestBadInput:
         ('arguments', 'error', 'message'),
         [
             (dict(target=3), TypeError, 'target .* got 3'),
+            (dict(probe='no'), TypeError, "probe .* 'no'"),
             (dict(unit='step'), ValueError, "unit .* 'step'"),
             (dict(by_epoch=True, unit='update'), ValueError, 'contradicts'),
             (dict(eval_value='0'), TypeError, "eval_value .* '0'"),
@@ -291,7 +292,7 @@ class TestBadInput:
     @pytest.mark.parametrize('end', [-0.1, 1.0])
     def test_ratio_outside(self, end):
         schedule = dict(LINEAR, end=end)
-        with pytest.raises(ValueError, match=rf'end .*\[0, 1\), got {end}'):
+        with pytest.raises(ValueError, match=rf'ratio .*\[0, 1\), got {end}'):
             PSSHook(schedule)
 
     def test_no_iterations(self, tmp_path):

@@ -12,8 +12,8 @@ from . import (
     hgsl_checks,
     lwf_checks,
     mf_checks,
-    pss_checks,
     smn_checks,
+    test_pss,
     values,
 )
 
@@ -21,7 +21,7 @@ ALL = [(file, key) for file, keys in values.files().items() for key in keys]
 PERTURBATIONS = {
     f'{checks.__name__.rpartition(".")[2]} {name}': found
     for checks in (
-        pss_checks,
+        test_pss,
         cs_checks,
         smn_checks,
         hgsl_checks,

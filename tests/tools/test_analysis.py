@@ -49,7 +49,7 @@ def test_sweep_drop_as_a_process(tmp_path, repo_root):
     assert 'sweep_drop.json' in done.stdout
     assert '20 images' in done.stdout
     assert '1/1' in done.stderr  # progress, in lines where there is no screen
-    # Beside the checkpoint, and nothing else there.
+    # Next to the checkpoint, and nothing else there.
     assert names(tmp_path) == [
         'sweep_drop.json', 'sweep_drop.png', 'tiny.pth', 'tiny.py',
     ]  # fmt: skip

@@ -142,7 +142,9 @@ def read_record(path):
     record = read_json(path)
     needed = {'drop_ratios', 'images', 'targets', 'kept_patches', 'logits'}
     if not isinstance(record, dict) or needed - set(record):
-        raise ValueError(f'{path} is no image_patches.json: {needed} needed')
+        raise ValueError(
+            f'{path} is not an image_patches.json: it must have {needed}'
+        )
     if 'name' not in record:
         folder = osp.basename(osp.dirname(osp.abspath(path)))
         record['name'] = re.sub(r'\W+$', '', folder)

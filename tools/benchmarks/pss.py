@@ -55,9 +55,9 @@ def parse_args() -> argparse.Namespace:
         'it with --threads 1')  # fmt: skip
     add('--quick', action='store_true',
         help='networks of four blocks, batch 2: under 90 s on 2 cores; '
-        'options given beside it hold')  # fmt: skip
+        'other options still apply')  # fmt: skip
     add('--out', default='work_dirs/benchmarks/pss.json', metavar='FILE.json',
-        help='results; the picture lies beside them (default: '
+        help='results; the picture is written next to them (default: '
         '%(default)s)')  # fmt: skip
     args = parser.parse_args()
     defaults = dict(batch_size=8, rounds=10, warmup=2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mask_plugins.apis.data import labels_of
 from mask_plugins.apis.model import preprocess, set_drop_ratio
+from mask_plugins.utils.timing import synchronize
 
 from .flops import count_gflops
 
@@ -20,11 +21,8 @@ class _Meter:
     """Sums over the test set at one ratio."""
 
     def __init__(self) -> None:
-        self.images = 0
+        self.images = self.top1 = self.top5 = self.classes = 0
         self.loss = 0.0
-        self.top1 = 0
-        self.top5 = 0
-        self.classes = 0
         self.seconds: Dict[int, List[float]] = {}  # by batch size
 
     def add(self, logits: Tensor, labels: Tensor, seconds: float) -> None:
@@ -33,24 +31,25 @@ class _Meter:
         self.classes = logits.size(1)
         self.loss += F.cross_entropy(logits, labels, reduction='sum').item()
         best = logits.topk(min(5, self.classes), dim=1).indices
-        right = best == labels[:, None]
-        self.top1 += int(right[:, 0].sum())
-        self.top5 += int(right.sum())
+        correct = best == labels[:, None]
+        self.top1 += int(correct[:, 0].sum())
+        self.top5 += int(correct.sum())
         self.seconds.setdefault(len(labels), []).append(seconds)
 
     def record(self) -> Dict[str, float]:
-        # A last batch that is smaller is a test of another batch size.
+        # A smaller last batch would measure another batch size.
         size = max(self.seconds)
         times = self.seconds[size]
-        record = dict(acc1=100 * self.top1 / self.images)
-        if self.classes >= 5:
-            record['acc5'] = 100 * self.top5 / self.images
-        return dict(
-            record,
+        record = dict(
+            acc1=100 * self.top1 / self.images,
+            acc5=100 * self.top5 / self.images,
             loss=self.loss / self.images,
             time=sum(map(sum, self.seconds.values())),
             throughput=size * len(times) / sum(times),
         )
+        if self.classes < 5:
+            del record['acc5']
+        return record
 
 
 @torch.no_grad()
@@ -79,8 +78,8 @@ def sweep_drop_ratios(
         image; ``images``, how many were tested.
 
     Raises:
-        ValueError: If the model gives no scores per class, or there are no
-            batches.
+        ValueError: If the model does not give one score per class, or there
+            are no batches.
     """
     meters = {ratio: _Meter() for ratio in drop_ratios}
     costs: Dict[float, Dict[str, Any]] = {}
@@ -114,10 +113,10 @@ def sweep_drop_ratios(
 
 def _timed(model: nn.Module, images: Tensor):
     """Logits, and the seconds until they are there."""
-    _wait(images)
+    synchronize(str(images.device))
     start = time.perf_counter()
     logits = model(images, mode='tensor')
-    _wait(images)
+    synchronize(str(images.device))
     seconds = time.perf_counter() - start
     if not isinstance(logits, Tensor) or logits.dim() != 2:
         raise ValueError(
@@ -125,11 +124,6 @@ def _timed(model: nn.Module, images: Tensor):
             f'{type(model).__name__} gave {type(logits).__name__}'
         )
     return logits, seconds
-
-
-def _wait(images: Tensor) -> None:
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)
 
 
 def _cost(model: nn.Module, image: Tensor) -> Dict[str, Any]:

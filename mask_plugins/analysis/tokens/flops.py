@@ -19,6 +19,10 @@ def count_gflops(forward: Callable, *args) -> float:
     Args:
         forward (Callable): Called once, without gradients.
         *args: Its arguments.
+
+    Examples:
+        >>> count_gflops(torch.nn.Linear(1000, 1000), torch.zeros(1000, 1000))
+        1.0
     """
     # The fused CPU kernel has no formula and would count as nothing.
     with torch.no_grad(), _plain_attention():

@@ -59,6 +59,10 @@ def class_to_idx(names: Optional[Sequence[str]]) -> Dict[str, int]:
     """Numbers of the classes; a name that occurs again gets its number.
 
     ImageNet has two classes called "crane" and two called "maillot".
+
+    Examples:
+        >>> class_to_idx(['crane', 'dog', 'crane'])
+        {'crane': 0, 'dog': 1, 'crane (2)': 2}
     """
     numbers: Dict[str, int] = {}
     for number, name in enumerate(names or ()):

@@ -10,17 +10,15 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mask_plugins.apis.model import config_scope
-from mask_plugins.core.schedules import (
-    ConstantSchedule,
-    CyclicSchedule,
-    Schedule,
-)
-from mask_plugins.registry import HOOKS, SCHEDULES
+from mask_plugins.core import schedules
+from mask_plugins.core.schedules import ConstantSchedule, Schedule
+from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_choice
 
 from .token_cost import Tokens
 
-# A longer run is sampled: values are exact fractions, some 0.1 ms each.
-MOST_VALUES = 20_000
+# A longer run is sampled; a value takes 2 us.
+MOST_VALUES = 500_000
 # More levels are a slope, of which a table says nothing.
 MOST_LEVELS = 20
 RATIO = 'drop_ratio'
@@ -87,27 +85,23 @@ def build_schedule(settings: Dict[str, Any]) -> Scheduled:
 
     Raises:
         ValueError: If it is not known, or its arguments are wrong.
+
+    Examples:
+        >>> settings = dict(type='LinearSchedule', start=0.8, end=0.0)
+        >>> build_schedule(settings).name
+        'Linear start=0.8 end=0.0'
     """
     settings = dict(settings)
-    kind = str(settings.pop('type', ''))
-    known = [key for key in _schedule_names() if key.endswith('Schedule')]
-    if kind.rpartition('.')[2] not in known:
-        raise ValueError(
-            f'type of a schedule must be one of {known}, got {kind!r}'
-        )
+    kind = str(settings.pop('type', '')).rpartition('.')[2]
+    known = [name for name in schedules.__all__ if name.endswith('Schedule')]
+    known.remove('Schedule')  # the base
+    check_choice('type of a schedule', kind, known)
     text = ' '.join(f'{key}={value}' for key, value in settings.items())
-    settings['type'] = f'mask_plugins.{kind.rpartition(".")[2]}'
     try:
-        schedule = SCHEDULES.build(settings)
+        schedule = getattr(schedules, kind)(**settings)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    short = kind.rpartition('.')[2].replace('Schedule', '')
-    return Scheduled(f'{short} {text}', RATIO, schedule)
-
-
-def _schedule_names() -> List[str]:
-    SCHEDULES.get('mask_plugins.ConstantSchedule')  # imports them
-    return sorted(SCHEDULES.module_dict)
+    return Scheduled(f'{kind.replace("Schedule", "")} {text}', RATIO, schedule)
 
 
 def run_lengths(
@@ -117,7 +111,7 @@ def run_lengths(
 
     Args:
         cfg (Config): The config.
-        iters_per_epoch (int, optional): Spares building the training set,
+        iters_per_epoch (int, optional): Saves building the training set,
             which needs its files. Defaults to None.
         processes (int): Processes that share an epoch. Defaults to 1.
 
@@ -175,12 +169,23 @@ def plan(
         ``share`` of the iterations and, for a drop ratio, ``tokens`` and
         ``mac_share``; None if it is a slope) and ``mac_share`` of the run;
         and ``curve``, what ``draw_schedules`` takes.
+
+    Examples:
+        >>> settings = dict(type='LinearSchedule', start=0.8, end=0.0)
+        >>> summary = plan(build_schedule(settings), 100, 10)['summary']
+        >>> round(summary['mean'], 3)
+        0.404
     """
     unit = iters_per_epoch if scheduled.by_epoch else 1
     schedule = scheduled.schedule.resolve(
         math.ceil(max_iters / unit), iters_per_epoch // unit
     )
-    iterations, value = _evaluate(schedule, max_iters, unit, scheduled.every)
+    # An odd stride does not lock onto the period of a cycle.
+    stride = 1 if max_iters <= MOST_VALUES else max_iters // MOST_VALUES | 1
+    iterations = np.arange(0, max_iters, stride)
+    # As ScheduleHook.value has it.
+    steps = (iterations - iterations % scheduled.every) // unit
+    value = np.array([schedule.value(t) for t in steps.tolist()])
     ratio = scheduled.attribute == RATIO
     if ratio and not (0 <= value.min() and value.max() < 1):
         raise ValueError(
@@ -188,11 +193,10 @@ def plan(
             f'goes from {value.min():g} to {value.max():g}'
         )
     counts = Counter(value.tolist())
-    costs = tokens if ratio else None
     levels = None
     if len(counts) <= MOST_LEVELS:
         levels = [
-            _level(level, count / len(value), costs)
+            dict(value=level, share=count / len(value))
             for level, count in sorted(counts.items(), reverse=True)
         ]
     summary = dict(
@@ -203,9 +207,12 @@ def plan(
         mean=float(value.mean()),
         levels=levels,
     )
-    if costs is not None:
-        shares = ((costs.mac_share(v), n) for v, n in counts.items())
-        summary['mac_share'] = sum(s * n for s, n in shares) / len(value)
+    if ratio and tokens is not None:
+        for level in levels or ():
+            level['tokens'] = tokens.kept(level['value'])
+            level['mac_share'] = tokens.mac_share(level['value'])
+        shares = (tokens.mac_share(v) * n for v, n in counts.items())
+        summary['mac_share'] = sum(shares) / len(value)
     curve = dict(
         name=scheduled.name,
         epoch=np.append(iterations, max_iters) / iters_per_epoch,
@@ -215,41 +222,8 @@ def plan(
     return dict(summary=summary, curve=curve)
 
 
-def _evaluate(
-    schedule: Schedule, max_iters: int, unit: int, hold: int
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Iterations, all or a sample of them, and their values.
-
-    As ``ScheduleHook.value`` has it: t counts ``unit`` iterations, and stays
-    for ``hold`` of them.
-    """
-    if isinstance(schedule, CyclicSchedule):
-        # One cycle says all.
-        cycle = min(schedule.period, schedule.total)
-        values = np.array([schedule.value(t) for t in range(cycle)])
-        iterations = np.arange(max_iters)
-        step = (iterations - iterations % hold) // unit
-        end = schedule.value(schedule.total)
-        value = np.where(step < schedule.total, values[step % cycle], end)
-        return iterations, value
-    stride = -(-max_iters // MOST_VALUES)
-    iterations = np.arange(0, max_iters, stride)
-    value = [schedule.value(int(t - t % hold) // unit) for t in iterations]
-    return iterations, np.array(value)
-
-
-def _level(value: float, share: float, tokens: Optional[Tokens]) -> dict:
-    level = dict(value=value, share=share)
-    if tokens is not None:
-        level['tokens'] = tokens.kept(value)
-        level['mac_share'] = tokens.mac_share(value)
-    return level
-
-
 def _cycle(schedule: Schedule, epochs_per_step: float) -> Optional[float]:
-    period = getattr(schedule, 'period', None)
-    if period is None or schedule.start == schedule.end:
-        return None
-    if period >= schedule.total:
+    period = getattr(schedule, 'period', schedule.total)
+    if schedule.start == schedule.end or period >= schedule.total:
         return None
     return period * epochs_per_step

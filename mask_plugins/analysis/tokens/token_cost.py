@@ -11,7 +11,13 @@ from mask_plugins.registry import MODELS
 
 
 class Tokens(NamedTuple):
-    """What of a backbone says how much a token costs."""
+    """What of a backbone says how much a token costs.
+
+    Examples:
+        >>> tokens = Tokens(196, prefix=1, width=768, count_on='tokens')
+        >>> tokens.kept(0.8), round(tokens.mac_share(0.8), 3)
+        (39, 0.191)
+    """
 
     patches: int
     prefix: int

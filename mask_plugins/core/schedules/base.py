@@ -1,12 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What all schedules share: range, length, rounding, errors."""
+"""What all schedules share: range, lengths, rounding."""
 
 import copy
-import math
-from fractions import Fraction
-from typing import Optional, Union
+from typing import Optional, Tuple, Union
 
-from .quantum import exact, quantize
+from mask_plugins.utils.checks import check_choice, check_int, check_number
+
+from .quantum import quantize
 
 Length = Union[int, str, None]
 
@@ -15,11 +15,11 @@ class Schedule:
     """A value that moves from ``start`` to ``end``, as a pure function of t.
 
     ``t`` is the global iteration, from 0. It is clamped to ``[0, total]``, so
-    the value stays at ``end`` afterwards; and the value is computed with exact
-    fractions where the curve is rational, so it has no floating-point ties.
+    the value stays at ``end`` afterwards. A subclass defines
+    :meth:`progress`, the share of the way at ``t``.
 
-    Lengths need no iteration counts in a config: ``total`` and ``period`` may
-    be left to :meth:`resolve`, which the hook calls with the train loop's.
+    A config needs no iteration counts: ``total`` and ``period`` may be left
+    to :meth:`resolve`, which the hook calls with the train loop's.
 
     Args:
         start (float): Value at t = 0.
@@ -28,21 +28,26 @@ class Schedule:
             the length of one epoch, or None for the whole run less
             ``cooldown``. Defaults to None.
         quantum (float, optional): Round the value to multiples of this; 0 or
-            None is off. The original of PSS rounds to 0.2. Defaults to 0.
+            None is off. PSS rounds to 0.2. Defaults to 0.
         plateau (str): Which ends become levels as wide as those between them.
             Rounding gives the two extreme levels half a width each.
             ``'end'`` widens the last, ``'both'`` both, ``'none'`` neither.
             Needs ``quantum``. Defaults to ``'none'``.
         cooldown (int): Epochs at the end of the run over which the value
             stays at ``end``. Defaults to 0.
-        parity (bool): Reproduce the original of PSS (McDanel & Huynh,
-            arXiv:2208.09520) to the last bit: its float expressions and their
-            ties, its clip to [0, 1], and its overshoot past ``total``.
-            Defaults to False.
 
     Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is out of range.
+        TypeError: If a number is not one, or a length is neither an int,
+            ``'epoch'`` nor None.
+        ValueError: If a number is not finite, a length is below 1,
+            ``quantum`` or ``cooldown`` is negative, or ``plateau`` is set
+            without ``quantum``.
+
+    Examples:
+        >>> from mask_plugins.core.schedules import LinearSchedule
+        >>> schedule = LinearSchedule(0.8, 0.0, quantum=0.2).resolve(8)
+        >>> [schedule.value(t) for t in range(9)]
+        [0.8, 0.8, 0.6, 0.4, 0.4, 0.4, 0.2, 0.0, 0.0]
     """
 
     PLATEAUS = ('none', 'end', 'both')
@@ -55,39 +60,25 @@ class Schedule:
         quantum: Optional[float] = 0.0,
         plateau: str = 'none',
         cooldown: int = 0,
-        parity: bool = False,
     ) -> None:
-        self.start = self._number('start', start)
-        self.end = self._number('end', end)
+        self.start = check_number('start', start)
+        self.end = check_number('end', end)
         self.total = self._length('total', total)
-        self.quantum = self._number('quantum', quantum or 0.0)
-        if self.quantum < 0:
-            raise ValueError(f'quantum must not be negative, got {quantum!r}')
-        if plateau not in self.PLATEAUS:
-            raise ValueError(
-                f'plateau must be one of {self.PLATEAUS}, got {plateau!r}'
-            )
+        self.quantum = check_number(
+            'quantum', 0 if quantum is None else quantum, low=0
+        )
+        self.plateau = check_choice('plateau', plateau, self.PLATEAUS)
         if plateau != 'none' and not self.quantum:
             raise ValueError(
                 f'plateau={plateau!r} widens rounded levels and so needs '
                 f'quantum > 0, got quantum={quantum!r}'
             )
-        if plateau != 'none' and parity:
-            raise ValueError(
-                f'plateau={plateau!r} is not in the original; with '
-                'parity=True write end=-0.1 as it does'
-            )
-        self.plateau = plateau
-        if not isinstance(cooldown, int) or isinstance(cooldown, bool):
-            raise TypeError(
-                f'cooldown must be an int (epochs), got {cooldown!r}'
-            )
-        if cooldown < 0:
-            raise ValueError(
-                f'cooldown must not be negative (epochs), got {cooldown}'
-            )
-        self.cooldown = cooldown
-        self.parity = parity
+        self.cooldown = check_int('cooldown', cooldown, low=0)
+
+    @property
+    def bounds(self) -> Tuple[float, float]:
+        """The least and the greatest value."""
+        return min(self.start, self.end), max(self.start, self.end)
 
     # ---------------------------------------------------------- resolving
     def resolve(
@@ -102,13 +93,13 @@ class Schedule:
 
         Returns:
             Schedule: Ready for :meth:`value`.
+
+        Raises:
+            ValueError: If a length is below 1, the length of an epoch is
+                needed but not given, or ``cooldown`` leaves nothing.
         """
-        for name, number in (
-            ('max_iters', max_iters),
-            ('iters_per_epoch', iters_per_epoch),
-        ):
-            if number is not None and number < 1:
-                raise ValueError(f'{name} must be at least 1, got {number}')
+        check_int('max_iters', max_iters, low=1)
+        check_int('iters_per_epoch', iters_per_epoch, low=1, optional=True)
         resolved = copy.copy(self)
         resolved._resolve(max_iters, iters_per_epoch)
         return resolved
@@ -117,15 +108,14 @@ class Schedule:
         if self.total == 'epoch':
             self.total = self._epoch('total', iters_per_epoch)
         elif self.total is None:
-            cooldown = 0
+            self.total = max_iters
             if self.cooldown:
                 epoch = self._epoch('cooldown', iters_per_epoch)
-                cooldown = self.cooldown * epoch
-            self.total = max_iters - cooldown
+                self.total -= self.cooldown * epoch
             if self.total < 1:
                 raise ValueError(
-                    f'cooldown={self.cooldown} epochs ({cooldown} iterations) '
-                    f'leaves nothing of a run of {max_iters} iterations'
+                    f'cooldown={self.cooldown} epochs of {iters_per_epoch} '
+                    f'iterations leave nothing of a run of {max_iters}'
                 )
 
     @staticmethod
@@ -148,8 +138,8 @@ class Schedule:
         Args:
             t (int): Global iteration, from 0.
 
-        Returns:
-            float: The scheduled value.
+        Raises:
+            ValueError: If ``t`` is negative or a length is not resolved.
         """
         if not self.resolved:
             raise ValueError(
@@ -158,81 +148,41 @@ class Schedule:
             )
         if t < 0:
             raise ValueError(f't must not be negative, got {t}')
-        if self.parity:
-            return self._original(t)
         if self.start == self.end:
-            return float(quantize(self.start, self.quantum))
-        low, high = self._extended()
-        start, end = exact(self.start), exact(self.end)
-        raw = self._curve(min(t, self.total), low, high)
-        level = quantize(raw, self.quantum)
-        level = min(max(level, min(start, end)), max(start, end))
-        return float(level)
+            return quantize(self.start, self.quantum)
+        low, high = self.bounds
+        start, end = self._extended()
+        share = self.progress(min(t, self.total))
+        if share in (0, 1):  # an exponential meets its ends up to rounding
+            value = end if share else start
+        else:
+            value = self.mix(share, start, end)
+        return min(max(quantize(value, self.quantum), low), high)
 
-    def _extended(self):
-        """The range with its plateaus: half a quantum beyond the ends."""
-        start, end = exact(self.start), exact(self.end)
-        half = exact(self.quantum) / 2 * (1 if end > start else -1)
-        if self.plateau == 'both':
-            start -= half
-        if self.plateau != 'none':
-            end += half
-        return start, end
-
-    def _curve(self, t: int, start: Fraction, end: Fraction) -> Fraction:
-        """The curve without rounding; ``0 <= t <= total``."""
-        return self._mix(self._progress(t), start, end)
-
-    def _progress(self, t: int) -> Fraction:
-        """The share of the way from start to end, 0 to 1."""
+    def progress(self, t: int) -> float:
+        """The share of the way from start to end at ``0 <= t <= total``."""
         raise NotImplementedError
 
-    @staticmethod
-    def _mix(p: Fraction, start: Fraction, end: Fraction) -> Fraction:
-        return (1 - p) * start + p * end
+    def mix(self, share: float, start: float, end: float) -> float:
+        """The value at a share of the way."""
+        return (1 - share) * start + share * end
 
-    # ------------------------------------------------------------- parity
-    def _original(self, t: int) -> float:
-        return self._original_round(self._original_raw(t))
-
-    def _original_raw(self, t: int) -> float:
-        raise ValueError(
-            f'parity=True: the original has no {type(self).__name__}'
-        )
-
-    def _original_round(self, raw: float) -> float:
-        raw = min(max(raw, 0.0), 1.0)
-        if not self.quantum:
-            return raw
-        levels = 1 / self.quantum  # the original's 5, for 0.2
-        return round(raw * levels) / levels
-
-    # -------------------------------------------------------------- checks
-    @staticmethod
-    def _number(name: str, value: float) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(
-                f'{name} must be a number, got {value!r} '
-                f'({type(value).__name__})'
-            )
-        if not math.isfinite(value):
-            raise ValueError(f'{name} must be finite, got {value!r}')
-        return value
+    def _extended(self) -> Tuple[float, float]:
+        """The range with its plateaus: half a quantum beyond the ends."""
+        half = self.quantum / 2 * (1 if self.end > self.start else -1)
+        start = self.start - half * (self.plateau == 'both')
+        return start, self.end + half * (self.plateau != 'none')
 
     @staticmethod
     def _length(name: str, value: Length) -> Length:
         if value is None or value == 'epoch':
             return value
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, str):
             raise TypeError(
                 f"{name} must be an int (iterations), 'epoch' or None, got "
                 f'{value!r}'
             )
-        if value < 1:
-            raise ValueError(
-                f'{name} must be at least 1 iteration, got {value}'
-            )
-        return value
+        return check_int(name, value, low=1)
 
     def __repr__(self) -> str:
         values = ', '.join(f'{k}={v!r}' for k, v in vars(self).items())

@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A value that stays."""
+"""A constant value."""
 
-from fractions import Fraction
 from typing import Optional
 
 from .base import Schedule
@@ -18,6 +17,10 @@ class ConstantSchedule(Schedule):
 
     Raises:
         ValueError: If ``end`` differs from ``start``.
+
+    Examples:
+        >>> ConstantSchedule(0.4).value(1000)
+        0.4
     """
 
     def __init__(
@@ -32,13 +35,5 @@ class ConstantSchedule(Schedule):
 
     @property
     def resolved(self) -> bool:
-        """Always: no length plays a part, except in the original's sum."""
-        return not self.parity or super().resolved
-
-    def _progress(self, t: int) -> Fraction:
-        return Fraction(0)
-
-    def _original_raw(self, t: int) -> float:
-        # The original's "fixed" is its linear schedule with equal ends.
-        p = t / self.total
-        return (1 - p) * self.start + p * self.end
+        """Always: no length plays a part."""
+        return True

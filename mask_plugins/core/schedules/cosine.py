@@ -2,7 +2,6 @@
 """Half a cosine."""
 
 import math
-from fractions import Fraction
 
 from .base import Schedule
 
@@ -13,17 +12,13 @@ class CosineSchedule(Schedule):
     .. math:: v(t) = e + \tfrac12 (s - e) (1 + \cos(\pi t / T))
 
     Args: see :class:`Schedule`.
+
+    Examples:
+        >>> schedule = CosineSchedule(1.0, 0.0, total=4)
+        >>> [round(schedule.value(t), 3) for t in range(5)]
+        [1.0, 0.854, 0.5, 0.146, 0.0]
     """
 
-    def _progress(self, t: int) -> Fraction:
-        if t == self.total:
-            return Fraction(1)
-        return (1 - Fraction(math.cos(math.pi * t / self.total))) / 2
-
-    def _original_raw(self, t: int) -> float:
-        if t == 0:
-            return self.start
-        if t >= self.total - 1:
-            return self.end
-        cosine = 1 + math.cos(math.pi * t / self.total)
-        return self.end + (self.start - self.end) * cosine / 2
+    def progress(self, t: int) -> float:
+        """See :meth:`Schedule.progress`."""
+        return (1 - math.cos(math.pi * t / self.total)) / 2

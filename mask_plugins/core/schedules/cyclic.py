@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A triangle wave."""
 
-from fractions import Fraction
 from typing import Optional
 
 from .base import Length, Schedule
@@ -21,8 +20,13 @@ class CyclicSchedule(Schedule):
         end (float): Value in the middle of each period.
         period (int | str, optional): Length of one cycle in iterations,
             ``'epoch'``, or None for one cycle over ``total``.
-            Defaults to ``'epoch'``, as the PSS paper has it.
+            Defaults to ``'epoch'``, as in the PSS paper.
         **kwargs: See :class:`Schedule`.
+
+    Examples:
+        >>> schedule = CyclicSchedule(0.8, 0.0, period=4, total=100)
+        >>> [schedule.value(t) for t in range(6)]
+        [0.8, 0.4, 0.0, 0.4, 0.8, 0.4]
     """
 
     def __init__(
@@ -43,19 +47,9 @@ class CyclicSchedule(Schedule):
         """Whether total and period are iterations."""
         return super().resolved and isinstance(self.period, int)
 
-    def _curve(self, t: int, start: Fraction, end: Fraction) -> Fraction:
+    def progress(self, t: int) -> float:
+        """See :meth:`Schedule.progress`."""
         if t == self.total:
-            return end
-        return super()._curve(t, start, end)
-
-    def _progress(self, t: int) -> Fraction:
+            return 1.0
         u = t % self.period
-        return Fraction(2 * min(u, self.period - u), self.period)
-
-    def _original_raw(self, t: int) -> float:
-        if t > self.total - 1:
-            return 0.0
-        u = t % self.period
-        half = self.period / 2
-        p = (u if u <= self.period // 2 else self.period - u) / half
-        return (1 - p) * self.start + p * self.end
+        return 2 * min(u, self.period - u) / self.period

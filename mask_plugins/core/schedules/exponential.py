@@ -2,7 +2,8 @@
 """A geometric curve."""
 
 import math
-from fractions import Fraction
+
+from mask_plugins.utils.checks import check_number
 
 from .base import Schedule
 
@@ -12,33 +13,36 @@ class ExponentialSchedule(Schedule):
 
     .. math:: v(t) = s \, (e / s)^{t / T}
 
-    Continuous Sparsification anneals its temperature so (Savarese et al.,
-    arXiv:1912.04427, section 3).
+    Continuous Sparsification anneals its temperature like this (Savarese et
+    al., arXiv:1912.04427, section 3).
 
-    Args: see :class:`Schedule`. ``start`` and ``end`` are above 0.
+    Args: see :class:`Schedule`. ``start`` and ``end``, with their plateaus,
+        are above 0.
 
     Raises:
         ValueError: If ``start`` or ``end`` is not above 0.
+
+    Examples:
+        >>> schedule = ExponentialSchedule(1.0, 256.0, total=8)
+        >>> [round(schedule.value(t), 6) for t in (0, 1, 4, 8)]
+        [1.0, 2.0, 16.0, 256.0]
     """
 
     def __init__(self, start: float, end: float, **kwargs) -> None:
         super().__init__(start, end, **kwargs)
-        for name, value in (('start', start), ('end', end)):
-            if value <= 0:
-                raise ValueError(
-                    f'{name} of an ExponentialSchedule must be above 0, got '
-                    f'{value!r}'
-                )
-
-    def _curve(self, t: int, start: Fraction, end: Fraction) -> Fraction:
-        if t in (0, self.total):
-            return start if t == 0 else end
-        if start <= 0 or end <= 0:
-            raise ValueError(
-                f'plateau={self.plateau!r} extends the range to '
-                f'[{float(start)}, {float(end)}]; an ExponentialSchedule '
-                'needs both above 0'
+        plateau = f' with plateau={self.plateau!r}' * (self.plateau != 'none')
+        for name, value in zip(('start', 'end'), self._extended()):
+            check_number(
+                f'{name} of an ExponentialSchedule{plateau}',
+                value,
+                0,
+                ends='(]',
             )
-        return Fraction(
-            math.exp(math.log(start) + math.log(end / start) * t / self.total)
-        )
+
+    def progress(self, t: int) -> float:
+        """See :meth:`Schedule.progress`."""
+        return t / self.total
+
+    def mix(self, share: float, start: float, end: float) -> float:
+        """See :meth:`Schedule.mix`."""
+        return math.exp(math.log(start) + math.log(end / start) * share)

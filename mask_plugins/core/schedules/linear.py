@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A straight line."""
 
-from fractions import Fraction
-
 from .base import Schedule
 
 
@@ -12,12 +10,13 @@ class LinearSchedule(Schedule):
     .. math:: v(t) = (1 - t/T) \, s + (t/T) \, e
 
     Args: see :class:`Schedule`.
+
+    Examples:
+        >>> schedule = LinearSchedule(0.8, 0.0, total=4)
+        >>> [schedule.value(t) for t in range(6)]
+        [0.8, 0.6, 0.4, 0.2, 0.0, 0.0]
     """
 
-    def _progress(self, t: int) -> Fraction:
-        return Fraction(t, self.total)
-
-    def _original_raw(self, t: int) -> float:
-        # Not clamped: the original extrapolates past T.
-        p = t / self.total
-        return (1 - p) * self.start + p * self.end
+    def progress(self, t: int) -> float:
+        """See :meth:`Schedule.progress`."""
+        return t / self.total

@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A staircase."""
 
-from fractions import Fraction
 from typing import Optional, Sequence, Union
+
+from mask_plugins.utils.checks import check_int, check_number
 
 from .base import Schedule
 
@@ -21,7 +22,13 @@ class StepSchedule(Schedule):
         **kwargs: See :class:`Schedule`.
 
     Raises:
-        ValueError: If there is no milestone, or they do not ascend.
+        ValueError: If there is no milestone, they do not ascend, or a float
+            is not in (0, 1).
+
+    Examples:
+        >>> schedule = StepSchedule(1.0, 0.0, milestones=[2, 0.5], total=8)
+        >>> [schedule.value(t) for t in range(6)]
+        [1.0, 1.0, 0.5, 0.5, 0.0, 0.0]
     """
 
     def __init__(
@@ -32,23 +39,21 @@ class StepSchedule(Schedule):
         **kwargs,
     ) -> None:
         super().__init__(start, end, **kwargs)
-        milestones = tuple(milestones)
         if not milestones:
-            raise ValueError('milestones must not be empty, got ()')
-        for milestone in milestones:
-            self._number('milestones', milestone)
-            if isinstance(milestone, float) and not 0 < milestone < 1:
-                raise ValueError(
-                    'milestones are ints (iterations) or floats in (0, 1) '
-                    f'(shares of total), got {milestone!r}'
-                )
-        self.milestones = milestones
-        self._check_order(milestones)
+            raise ValueError(f'milestones must not be empty, got {milestones}')
+        self.milestones = tuple(
+            check_number('milestones given as shares of total', m, 0, 1, '()')
+            if isinstance(m, float)
+            else check_int('milestones', m)
+            for m in milestones
+        )
+        if len({type(m) for m in milestones}) == 1:  # else not comparable yet
+            self._check_order()
 
     def _resolve(self, max_iters: int, iters_per_epoch: Optional[int]) -> None:
         super()._resolve(max_iters, iters_per_epoch)
         self.milestones = self._in_iterations()
-        self._check_order(self.milestones)
+        self._check_order()
 
     def _in_iterations(self):
         return tuple(
@@ -56,13 +61,11 @@ class StepSchedule(Schedule):
             for m in self.milestones
         )
 
-    @staticmethod
-    def _check_order(milestones) -> None:
-        if len({type(m) for m in milestones}) == 1 and any(
-            a >= b for a, b in zip(milestones, milestones[1:])
-        ):
-            raise ValueError(f'milestones must ascend, got {milestones}')
+    def _check_order(self) -> None:
+        if any(a >= b for a, b in zip(self.milestones, self.milestones[1:])):
+            raise ValueError(f'milestones must ascend, got {self.milestones}')
 
-    def _progress(self, t: int) -> Fraction:
+    def progress(self, t: int) -> float:
+        """See :meth:`Schedule.progress`."""
         passed = sum(t >= milestone for milestone in self._in_iterations())
-        return Fraction(passed, len(self.milestones))
+        return passed / len(self.milestones)

@@ -15,13 +15,12 @@ from .gate import TokenGate
 from .gather import gather_tokens, scatter_tokens
 from .relative_position import relative_position_index, select_index_pairs
 from .scores import SCORES, score_l2_magnitude, score_magnitude, score_random
-from .selection import check_drop_ratio, keep_count, select_tokens
+from .selection import keep_count, select_tokens
 
 __all__ = [
     'SCORES',
     'TokenGate',
     'block_macs',
-    'check_drop_ratio',
     'gather_position_bias',
     'gather_tokens',
     'keep_count',

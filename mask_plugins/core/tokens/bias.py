@@ -14,6 +14,13 @@ def gather_position_bias(table: Tensor, index: Tensor) -> Tensor:
 
     Returns:
         Tensor: :math:`(1, H, N, N)` or :math:`(B, H, n, n)`, query by key.
+
+    Examples:
+        >>> import torch
+        >>> from mask_plugins.core.tokens import relative_position_index
+        >>> index = relative_position_index((2, 2))  # 4 patches and cls
+        >>> gather_position_bias(torch.zeros(12, 3), index).shape
+        torch.Size([1, 3, 5, 5])
     """
     if index.dim() == 2:
         index = index[None]

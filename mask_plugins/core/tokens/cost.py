@@ -16,6 +16,10 @@ def block_macs(num_tokens: int, embed_dims: int) -> int:
 
     Returns:
         int: Multiply-adds; twice as many floating-point operations.
+
+    Examples:
+        >>> round(block_macs(39, 768) / block_macs(197, 768), 3)
+        0.191
     """
     linear = 12 * num_tokens * embed_dims**2
     return linear + 2 * num_tokens**2 * embed_dims

@@ -21,6 +21,11 @@ class TokenGate(nn.Module):
         embed_dims (int): Width C of a token.
         hidden_dims (int, optional): Width of the hidden layer.
             Defaults to C / 4.
+
+    Examples:
+        >>> scores, factor = TokenGate(8)(torch.rand(2, 5, 8))
+        >>> scores.shape, bool((factor == 1).all())
+        (torch.Size([2, 5]), True)
     """
 
     def __init__(

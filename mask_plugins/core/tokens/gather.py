@@ -13,6 +13,12 @@ def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
 
     Returns:
         Tensor: :math:`(B, n, C)`.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.arange(3.0).view(1, 3, 1)
+        >>> gather_tokens(x, torch.tensor([[0, 2]])).flatten().tolist()
+        [0.0, 2.0]
     """
     return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.size(-1)))
 
@@ -30,6 +36,13 @@ def scatter_tokens(
 
     Returns:
         Tensor: :math:`(B, N, C)`.
+
+    Examples:
+        >>> import torch
+        >>> kept = torch.tensor([[[5.0], [7.0]]])
+        >>> index = torch.tensor([[0, 2]])
+        >>> scatter_tokens(kept, index, num_tokens=3).flatten().tolist()
+        [5.0, 0.0, 7.0]
     """
     batch, _, width = x.shape
     full = x.new_full((batch, num_tokens, width), fill)

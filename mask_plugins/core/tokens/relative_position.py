@@ -19,6 +19,12 @@ def relative_position_index(size: Tuple[int, int]) -> Tensor:
 
     Returns:
         Tensor: int64, :math:`(N, N)` with N = h w + 1, query by key.
+
+    Examples:
+        >>> relative_position_index((1, 2))
+        tensor([[5, 3, 3],
+                [4, 1, 0],
+                [4, 2, 1]])
     """
     h, w = size
     length = (2 * h - 1) * (2 * w - 1) + 3
@@ -44,5 +50,11 @@ def select_index_pairs(index: Tensor, kept: Tensor) -> Tensor:
     Returns:
         Tensor: :math:`(B, n, n)`, entry [b, p, k] is
         ``index[kept[b, p], kept[b, k]]``.
+
+    Examples:
+        >>> index = relative_position_index((1, 2))
+        >>> select_index_pairs(index, torch.tensor([[0, 2]]))
+        tensor([[[5, 3],
+                 [4, 1]]])
     """
     return index[kept[:, :, None], kept[:, None, :]]

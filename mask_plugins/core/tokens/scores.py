@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Scores of tokens: the higher, the sooner kept.
+"""Scores of tokens: the highest are kept.
 
 All are computed in fp32: half-precision sums of a row tie often, and ties
 broken by chance make the selection unstable.
@@ -22,6 +22,10 @@ def score_magnitude(x: Tensor) -> Tensor:
 
     Returns:
         Tensor: fp32 scores, :math:`(B, P)`.
+
+    Examples:
+        >>> score_magnitude(torch.tensor([[[3.0, -4.0], [1.0, 0.0]]]))
+        tensor([[7., 1.]])
     """
     return x.float().abs().sum(dim=-1)
 
@@ -34,6 +38,10 @@ def score_l2_magnitude(x: Tensor) -> Tensor:
 
     Returns:
         Tensor: fp32 scores, :math:`(B, P)`.
+
+    Examples:
+        >>> score_l2_magnitude(torch.tensor([[[3.0, -4.0], [1.0, 0.0]]]))
+        tensor([[25.,  1.]])
     """
     return x.float().square().sum(dim=-1)
 
@@ -51,6 +59,10 @@ def score_random(
 
     Returns:
         Tensor: fp32 scores, :math:`(B, P)`.
+
+    Examples:
+        >>> score_random(torch.zeros(2, 9, 4)).shape
+        torch.Size([2, 9])
     """
     device = x.device if generator is None else generator.device
     noise = torch.rand(x.shape[:2], generator=generator, device=device)

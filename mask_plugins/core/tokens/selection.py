@@ -4,27 +4,10 @@
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_choice, check_int, check_ratio
+
 COUNT_ON = ('tokens', 'patches')
 TOKEN_ORDERS = ('score', 'index')
-
-
-def check_drop_ratio(drop_ratio: float, name: str = 'drop_ratio') -> float:
-    """Return ``drop_ratio`` as a float if it is in [0, 1).
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is outside [0, 1).
-    """
-    if isinstance(drop_ratio, bool) or not isinstance(
-        drop_ratio, (int, float)
-    ):
-        raise TypeError(
-            f'{name} must be a number in [0, 1), got {drop_ratio!r} '
-            f'({type(drop_ratio).__name__})'
-        )
-    if not 0 <= drop_ratio < 1:
-        raise ValueError(f'{name} must be in [0, 1), got {drop_ratio}')
-    return float(drop_ratio)
 
 
 def keep_count(
@@ -51,8 +34,18 @@ def keep_count(
 
     Returns:
         int: n, the same for every image, so that shapes are static per d.
+
+    Raises:
+        TypeError: If ``drop_ratio`` is not a number.
+        ValueError: If ``drop_ratio`` is outside [0, 1), ``count_on`` is
+            unknown, or fewer than ``min_patches`` patches exist.
+
+    Examples:
+        >>> [keep_count(197, d) for d in (0.0, 0.2, 0.4, 0.6, 0.8)]
+        [197, 158, 118, 79, 39]
     """
-    check_drop_ratio(drop_ratio)
+    drop_ratio = check_ratio('drop_ratio', drop_ratio, ends='[)')
+    check_choice('count_on', count_on, COUNT_ON)
     patches = num_tokens - num_prefix_tokens
     if num_prefix_tokens < 0 or patches < min_patches:
         raise ValueError(
@@ -62,12 +55,8 @@ def keep_count(
         )
     if count_on == 'tokens':
         kept = round((1 - drop_ratio) * num_tokens) - num_prefix_tokens
-    elif count_on == 'patches':
-        kept = round((1 - drop_ratio) * patches)
     else:
-        raise ValueError(
-            f'count_on must be one of {COUNT_ON}, got {count_on!r}'
-        )
+        kept = round((1 - drop_ratio) * patches)
     return num_prefix_tokens + min(max(kept, min_patches), patches)
 
 
@@ -92,16 +81,23 @@ def select_tokens(
 
     Returns:
         Tensor: int64 indices into the N tokens, :math:`(B, n)`.
+
+    Raises:
+        ValueError: If ``order`` is unknown, or ``num_keep`` is less than the
+            prefix or more than all tokens.
+
+    Examples:
+        >>> scores = torch.tensor([[0.1, 0.9, 0.5, 0.7]])
+        >>> select_tokens(scores, num_keep=3)
+        tensor([[0, 2, 4]])
     """
-    if order not in TOKEN_ORDERS:
-        raise ValueError(f'order must be one of {TOKEN_ORDERS}, got {order!r}')
+    check_choice('order', order, TOKEN_ORDERS)
     batch, patches = scores.shape
-    num_patches = num_keep - num_prefix_tokens
-    if not 0 <= num_patches <= patches:
-        raise ValueError(
-            f'num_keep={num_keep} must be in [{num_prefix_tokens}, '
-            f'{num_prefix_tokens + patches}]'
-        )
+    most = num_prefix_tokens + patches
+    num_patches = (
+        check_int('num_keep', num_keep, num_prefix_tokens, most)
+        - num_prefix_tokens
+    )
     # Sorted in fp32 and on detached scores: the order has no gradient.
     ranked = scores.detach().float()
     ranked = torch.argsort(ranked, dim=1, descending=True, stable=True)

@@ -63,12 +63,12 @@ def find_targets(model: nn.Module, path: str) -> List[Target]:
         AttributeError: If nothing matches; it lists what exists there.
         ValueError: If several match and ``path`` has no ``*``.
         TypeError: If the attribute is not a number.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Dropout(0.1), nn.Dropout(0.2))
+        >>> [target.path for target in find_targets(model, '*.p')]
+        ['0.p', '1.p']
     """
-    if not isinstance(path, str) or not path.strip('.'):
-        raise ValueError(
-            f"target must be a dotted path such as 'backbone.drop_ratio', "
-            f'got {path!r}'
-        )
     model = unwrap(model)
     owner, _, name = path.rpartition('.')
     modules = {
@@ -129,9 +129,7 @@ def _nothing(model: nn.Module, owner: str, name: str, path: str) -> str:
     numbers = [
         key
         for key in sorted(set(dir(here)))
-        if not key.startswith('_')
-        and isinstance(_peek(here, key), (int, float))
-        and not isinstance(_peek(here, key), bool)
+        if not key.startswith('_') and type(_peek(here, key)) in (int, float)
     ]
     near = difflib.get_close_matches(name, numbers, n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mask_plugins.core.schedules import Schedule
 from mask_plugins.core.tokens import keep_count
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_ratio
 
 from .schedule_hook import ScheduleHook
 
@@ -41,6 +42,10 @@ class PSSHook(ScheduleHook):
 
     Raises:
         ValueError: If the schedule leaves [0, 1).
+
+    Examples:
+        >>> PSSHook().schedule.resolve(40, 10).value(0)
+        0.8
     """
 
     # The levels of a long run repeat; a sample this large has them all.
@@ -54,18 +59,12 @@ class PSSHook(ScheduleHook):
         name: Optional[str] = 'patch_drop_ratio',
         **kwargs,
     ) -> None:
+        kwargs.setdefault('probe', False)  # known to act
         super().__init__(
             target, schedule, eval_value=eval_value, name=name, **kwargs
         )
-        for key in ('start', 'end'):
-            ratio = getattr(self.schedule, key)
-            # The original reaches its last level by ending at -0.1.
-            low = -0.5 if self.schedule.parity else 0
-            if not low <= ratio < 1:
-                raise ValueError(
-                    f'{key} of the drop-ratio schedule must be in [0, 1), '
-                    f'got {ratio}'
-                )
+        for bound in self.schedule.bounds:
+            check_ratio('the drop ratio of the schedule', bound, ends='[)')
 
     @master_only
     def _report(self, runner: Runner) -> None:
@@ -75,9 +74,8 @@ class PSSHook(ScheduleHook):
         prefix = getattr(module, 'num_extra_tokens', 1)
         count_on = getattr(module, 'count_on', 'tokens')
         total, _ = self.lengths(runner)
-        stride = max(1, total // self.REPORTED_ITERATIONS)
         # An odd stride does not lock onto the period of a cycle.
-        stride += 1 - stride % 2
+        stride = total // self.REPORTED_ITERATIONS | 1
         counts = Counter(
             self._resolved.value(t) for t in range(0, total, stride)
         )

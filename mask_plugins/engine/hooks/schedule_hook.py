@@ -1,16 +1,25 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Set a scheduled value in the model before every iteration."""
 
-from typing import List, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
-from mmengine.dist import master_only
+from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.core.schedules import Schedule
 from mask_plugins.registry import HOOKS, SCHEDULES
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_number,
+    check_type,
+)
 
+from ..checkpoint import plain_checkpoint
+from ..checkpoint.resumed_length import fit_length
 from .attribute_target import Target, find_targets
+from .schedule_probe import changes_loss
 
 
 @HOOKS.register_module()
@@ -20,7 +29,8 @@ class ScheduleHook(Hook):
     The value is a pure function of ``runner.iter``, set in
     ``before_train_iter``: a resumed run continues it without any state, the
     logged value (``train/<name>``) is the value that the iteration used, and
-    all ranks agree.
+    all ranks agree. If the length of the run has changed at a resume, the
+    position is counted in epochs (:func:`fit_length`).
 
     Around validation and test the attribute is ``eval_value``. The hook runs
     after :class:`mmengine.hooks.EMAHook`, which swaps tensors only, so that
@@ -42,10 +52,20 @@ class ScheduleHook(Hook):
             leaves the attribute as it is. Defaults to None.
         name (str, optional): Name of the logged scalar; by default the last
             part of ``target``.
+        probe (bool): Warn if the loss of the first batch is the same at both
+            ends of the schedule, as it is for an attribute that nothing
+            reads. Takes two forward passes of a copy of the model, once, in
+            a run of one process. Defaults to True.
 
     Raises:
-        TypeError, ValueError: If an argument is not one of the allowed.
-        AttributeError: If ``target`` matches nothing in the model.
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``unit`` is unknown or contradicts ``by_epoch``.
+
+    Examples:
+        >>> schedule = dict(type='mask_plugins.LinearSchedule', start=1, end=0)
+        >>> hook = ScheduleHook('head.loss_module.loss_weight', schedule)
+        >>> hook.name
+        'loss_weight'
     """
 
     # Below EMAHook ('NORMAL'), so that its swap comes first; above LoggerHook
@@ -60,47 +80,44 @@ class ScheduleHook(Hook):
         unit: str = 'iter',
         eval_value: Optional[float] = None,
         name: Optional[str] = None,
+        probe: bool = True,
     ) -> None:
-        if not isinstance(target, str) or not target:
-            raise TypeError(
-                "target must be a dotted path such as 'backbone.drop_ratio', "
-                f'got {target!r}'
-            )
-        if unit not in ('iter', 'update'):
-            raise ValueError(f"unit must be 'iter' or 'update', got {unit!r}")
+        self.target = check_type(
+            'target', target, str, "a path such as 'backbone.drop_ratio'"
+        )
+        self.by_epoch = check_bool('by_epoch', by_epoch)
+        self.unit = check_choice('unit', unit, ('iter', 'update'))
         if by_epoch and unit != 'iter':
             raise ValueError(
                 f'by_epoch=True counts epochs; unit={unit!r} contradicts it'
             )
-        if eval_value is not None and (
-            isinstance(eval_value, bool)
-            or not isinstance(eval_value, (int, float))
-        ):
-            raise TypeError(
-                f'eval_value must be a number or None, got {eval_value!r}'
-            )
+        self.eval_value = check_number('eval_value', eval_value, optional=True)
         if isinstance(schedule, dict):
             schedule = SCHEDULES.build(schedule)
-        if not isinstance(schedule, Schedule):
-            raise TypeError(
-                'schedule must be a Schedule or the config of one, got '
-                f'{schedule!r}'
-            )
-        self.target = target
-        self.schedule = schedule
-        self.by_epoch = by_epoch
-        self.unit = unit
-        self.eval_value = eval_value
+        self.schedule = check_type(
+            'schedule', schedule, Schedule, 'a Schedule or the config of one'
+        )
         self.name = name or target.rpartition('.')[2]
+        self.probe = check_bool('probe', probe)
         self._targets: Optional[List[Target]] = None
         self._resolved: Optional[Schedule] = None
         self._train_values: Optional[List[float]] = None
 
     # ------------------------------------------------------------- training
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Fit it to the length of the run; SafeCheckpointHook does its own."""
+        if plain_checkpoint.KEY not in checkpoint:
+            fit_length(runner, checkpoint)
+
     def before_train(self, runner: Runner) -> None:
         """Resolve the target and the lengths; say what will happen."""
         self._find(runner)
         self._resolved = self.schedule.resolve(*self.lengths(runner))
+        # mmengine logs the mean of what is called like a loss or a time.
+        processor = runner.log_processor
+        current = dict(data_src=self.name, method_name='current')
+        if current not in processor.custom_cfg:
+            processor.custom_cfg.append(current)
         self._report(runner)
 
     def before_train_iter(
@@ -112,6 +129,22 @@ class ScheduleHook(Hook):
             target.set(value)
         used = self._targets[0].get()
         runner.message_hub.update_scalar(f'train/{self.name}', used)
+        if runner.iter == 0 and self.probe and get_world_size() == 1:
+            self._probe(runner, data_batch)
+
+    def _probe(self, runner: Runner, data_batch: Any) -> None:
+        """Warn of a value that changes nothing."""
+        low, high = self.schedule.bounds
+        # A momentum acts after the loss.
+        if low == high or self._targets[0].name == 'momentum':
+            return
+        if changes_loss(runner, self.target, (low, high), data_batch) is False:
+            runner.logger.warning(
+                f'{type(self).__name__}: the loss of the first batch is the '
+                f'same with {self.target} = {low} and {high}. If nothing else '
+                'reads this attribute, the schedule has no effect: look up '
+                'which attribute the module uses, or set probe=False'
+            )
 
     def lengths(self, runner: Runner) -> Tuple[int, int]:
         """What t runs to, in all and per epoch."""
@@ -138,22 +171,7 @@ class ScheduleHook(Hook):
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
-        """Set the evaluation value."""
-        self._set_eval(runner)
-
-    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
-        """Give the training value back."""
-        self._set_train(runner)
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Set the evaluation value."""
-        self._set_eval(runner)
-
-    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
-        """Give the training value back."""
-        self._set_train(runner)
-
-    def _set_eval(self, runner: Runner) -> None:
+        """Set the evaluation value; before a test too."""
         if self.eval_value is None:
             return
         targets = self._find(runner)
@@ -172,12 +190,16 @@ class ScheduleHook(Hook):
         for target in targets:
             target.set(self.eval_value)
 
-    def _set_train(self, runner: Runner) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+        """Give the training value back; after a test too."""
         if self._train_values is None:
             return
         for target, value in zip(self._find(runner), self._train_values):
             target.set(value)
         self._train_values = None
+
+    before_test_epoch = before_val_epoch
+    after_test_epoch = after_val_epoch
 
     # ---------------------------------------------------------------- parts
     def _find(self, runner: Runner) -> List[Target]:

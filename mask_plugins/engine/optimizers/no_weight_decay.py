@@ -27,6 +27,19 @@ def free_from_weight_decay(
 
     Returns:
         list[str]: Names of the parameters that would have decayed.
+
+    Examples:
+        >>> import torch
+        >>> class Token(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.token = nn.Parameter(torch.ones(2))
+        ...     def no_weight_decay(self):
+        ...         return ['token']
+        >>> model = Token()
+        >>> sgd = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.5)
+        >>> free_from_weight_decay(model, OptimWrapper(sgd), None)
+        ['token']
     """
     names = {
         id(module._parameters[name]): f'{path}.{name}' if path else name

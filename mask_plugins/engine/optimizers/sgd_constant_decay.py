@@ -23,36 +23,28 @@ class SGDConstantDecay(SGD):
     Args:
         params (Iterable): Parameters or groups.
         lr (float): Learning rate. Defaults to 1e-3.
-        momentum (float): Defaults to 0.
-        dampening (float): Defaults to 0.
-        weight_decay (float): What is added to every gradient. Defaults to 0.
-        nesterov (bool): Defaults to False.
-        **kwargs: ``maximize``, ``foreach``, ``differentiable`` of
-            :class:`torch.optim.SGD`.
+        **kwargs: See :class:`torch.optim.SGD`; ``weight_decay`` is what is
+            added to every gradient.
 
     Raises:
         ValueError: If ``fused=True``: the kernel has the usual decay in it.
+
+    Examples:
+        >>> score = torch.nn.Parameter(torch.tensor([5.0]))
+        >>> score.grad = torch.zeros(1)
+        >>> SGDConstantDecay([score], lr=0.5, weight_decay=0.1).step()
+        >>> round(score.item(), 3)
+        4.95
     """
 
-    def __init__(
-        self,
-        params: Any,
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, params: Any, lr: float = 1e-3, **kwargs: Any) -> None:
         if kwargs.get('fused'):
             raise ValueError('fused=True has no constant decay: leave it out')
-        super().__init__(
-            params, lr, momentum, dampening, weight_decay, nesterov, **kwargs
-        )
+        super().__init__(params, lr, **kwargs)
 
     @torch.no_grad()
     def step(self, closure: Optional[Callable] = None) -> Optional[float]:
-        """One step.
+        """Take one step.
 
         Args:
             closure (Callable, optional): Evaluates the model again and
@@ -81,7 +73,7 @@ class SGDConstantDecay(SGD):
                 raise RuntimeError(
                     'SGDConstantDecay with weight_decay needs dense gradients'
                 )
-            # torch turns the sign of the gradient when it maximizes, before
+            # torch flips the sign of the gradient when it maximizes, before
             # the decay: the pull is always downwards.
             sign = -1 if group['maximize'] else 1
             grads = list(torch._foreach_add(grads, sign * decay))

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A staircase of rates that starts anew in every stage of a run."""
+"""A staircase of rates that starts again in every stage of a run."""
 
 from typing import List, Sequence, Union
 
@@ -7,6 +7,7 @@ from mmengine.optim import BaseOptimWrapper, _ParamScheduler
 from torch.optim import Optimizer
 
 from mask_plugins.registry import PARAM_SCHEDULERS
+from mask_plugins.utils.checks import check_int, check_number, check_ratio
 
 INF = int(1e9)  # mmengine's "never"
 
@@ -31,15 +32,27 @@ class StagewiseMultiStepLR(_ParamScheduler):
         milestones (Sequence[int | float]): Epochs within a stage, or as
             floats in (0, 1) shares of its length, at which the rate decays.
         gamma (float): Factor at a milestone. Defaults to 0.1.
-        begin (int): First epoch that is scheduled. Defaults to 0.
-        end (int): Epoch at which the schedule lets go. Defaults to INF.
-        last_step (int): Index of the last step done. Defaults to -1.
-        by_epoch (bool): Has to be True. Defaults to True.
-        verbose (bool): Whether to print each update. Defaults to False.
+        **kwargs: ``begin``, ``end``, ``last_step`` and ``verbose`` of
+            mmengine's schedulers.
 
     Raises:
-        ValueError: If a length, milestone or factor is not one of the
-            allowed.
+        TypeError: If a length or milestone is not a number.
+        ValueError: If a length is below 1, a milestone is negative or a share
+            of 1 or more, ``gamma`` is not in (0, 1], or ``by_epoch`` is not
+            True.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+        >>> scheduler = StagewiseMultiStepLR(optimizer, 2, milestones=[1])
+        >>> for _ in range(3):
+        ...     print(optimizer.param_groups[0]['lr'])
+        ...     optimizer.step()
+        ...     scheduler.step()
+        1.0
+        0.1
+        1.0
     """
 
     def __init__(
@@ -48,44 +61,28 @@ class StagewiseMultiStepLR(_ParamScheduler):
         stage_epochs: Union[int, Sequence[int]],
         milestones: Sequence[Union[int, float]],
         gamma: float = 0.1,
-        begin: int = 0,
-        end: int = INF,
-        last_step: int = -1,
         by_epoch: bool = True,
-        verbose: bool = False,
+        **kwargs,
     ) -> None:
         if isinstance(stage_epochs, int):
             stage_epochs = [stage_epochs]
-        self.stage_epochs = tuple(stage_epochs)
-        if not self.stage_epochs or any(
-            not isinstance(n, int) or n < 1 for n in self.stage_epochs
-        ):
-            raise ValueError(
-                'stage_epochs must be a positive int or a list of them, got '
-                f'{stage_epochs!r}'
-            )
-        self.milestones = tuple(milestones)
-        if any(m < 0 or (isinstance(m, float) and m >= 1) for m in milestones):
-            raise ValueError(
-                'milestones must be ints of at least 0 (epochs) or floats in '
-                f'(0, 1) (shares of a stage), got {milestones!r}'
-            )
-        if not 0 < gamma <= 1:
-            raise ValueError(f'gamma must be in (0, 1], got {gamma!r}')
-        if not by_epoch:
-            raise ValueError(
-                'StagewiseMultiStepLR counts epochs: by_epoch=True'
-            )
-        self.gamma = gamma
-        super().__init__(
-            optimizer,
-            param_name='lr',
-            begin=begin,
-            end=end,
-            last_step=last_step,
-            by_epoch=by_epoch,
-            verbose=verbose,
+        self.stage_epochs = tuple(
+            check_int('stage_epochs', n, low=1) for n in stage_epochs
         )
+        if not self.stage_epochs:
+            raise ValueError('stage_epochs must not be empty')
+        self.milestones = tuple(
+            check_number('milestones', m, 0, 1, ends='[)')
+            if isinstance(m, float)
+            else check_int('milestones', m, low=0)
+            for m in milestones
+        )
+        self.gamma = check_ratio('gamma', gamma, ends='(]')
+        if by_epoch is not True:
+            raise ValueError(
+                f'{type(self).__name__} counts epochs: by_epoch=True'
+            )
+        super().__init__(optimizer, param_name='lr', by_epoch=True, **kwargs)
 
     def _get_value(self) -> List[float]:
         """The rate of every parameter group at ``last_step``."""

@@ -31,23 +31,27 @@ class TaskwiseMultiStepLR(StagewiseMultiStepLR):
             shares of it, at which the rate decays; or a list of such lists,
             one per task, the last as often as needed. Defaults to
             (0.7, 0.95).
-        gamma (float): Factor at a milestone. Defaults to 0.1.
-        **kwargs: As in ``StagewiseMultiStepLR``, but ``stage_epochs``.
+        **kwargs: As in ``StagewiseMultiStepLR``, except ``stage_epochs``.
 
     Raises:
-        ValueError: If a milestone or factor is not one of the allowed.
+        ValueError: If ``milestones`` mixes numbers and lists; and as
+            ``StagewiseMultiStepLR``.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+        >>> scheduler = TaskwiseMultiStepLR(optimizer, milestones=[0.5])
+        >>> scheduler.set_task_epochs([2, 4])
+        >>> scheduler.stage_epochs
+        (2, 4)
     """
 
     def __init__(
         self,
         optimizer: Union[Optimizer, BaseOptimWrapper],
         milestones: Union[Milestones, Sequence[Milestones]] = (0.7, 0.95),
-        gamma: float = 0.1,
-        begin: int = 0,
-        end: int = INF,
-        last_step: int = -1,
-        by_epoch: bool = True,
-        verbose: bool = False,
+        **kwargs,
     ) -> None:
         nested = [isinstance(m, (list, tuple)) for m in milestones]
         if any(nested) and not all(nested):
@@ -61,12 +65,7 @@ class TaskwiseMultiStepLR(StagewiseMultiStepLR):
             optimizer,
             stage_epochs=INF,  # one task, until set_task_epochs
             milestones=[m for part in per_task for m in part],
-            gamma=gamma,
-            begin=begin,
-            end=end,
-            last_step=last_step,
-            by_epoch=by_epoch,
-            verbose=verbose,
+            **kwargs,
         )
 
     def set_task_epochs(self, epochs: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from mmengine.optim import BaseOptimWrapper, _ParamScheduler
 from torch.optim import Optimizer
 
 from mask_plugins.registry import PARAM_SCHEDULERS
+from mask_plugins.utils.checks import check_bool, check_int, check_number
 
 INF = int(1e9)  # mmengine's "never"
 
@@ -57,20 +58,31 @@ class WarmupCosineLR(_ParamScheduler):
             Defaults to 0.
         eta_min (float): Rate :math:`m` at the end. Defaults to 0.
         begin (int): First step that is scheduled. Defaults to 0.
-        end (int): Step at which the schedule lets go of the rate.
-            Defaults to INF.
-        last_step (int): Index of the last step done. Defaults to -1.
-        by_epoch (bool): Whether a step is an epoch. With
-            ``convert_to_iter_based=True`` in the config the lengths stay
-            in epochs and the rate changes at every iteration.
-            Defaults to True.
-        verbose (bool): Whether to print each update. Defaults to False.
+        end (int): Step from which the rate is left alone. Defaults to INF.
         cosine_after_warmup (bool): Whether the cosine begins when the warm-up
             ends. Defaults to False.
+        **kwargs: ``last_step``, ``by_epoch`` and ``verbose`` of mmengine's
+            schedulers. With ``convert_to_iter_based=True`` in the config the
+            lengths stay in epochs and the rate changes at every iteration.
 
     Raises:
+        TypeError: If a length or rate is not a number.
         ValueError: If a rate or ``warmup`` is negative, or ``T_max`` is below
             1, as in a training without an iteration.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+        >>> scheduler = WarmupCosineLR(optimizer, warmup=2, T_max=4)
+        >>> for _ in range(4):
+        ...     print(round(optimizer.param_groups[0]['lr'], 3))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        0.0
+        0.5
+        0.5
+        0.146
     """
 
     def __init__(
@@ -82,46 +94,30 @@ class WarmupCosineLR(_ParamScheduler):
         eta_min: float = 0.0,
         begin: int = 0,
         end: int = INF,
-        last_step: int = -1,
-        by_epoch: bool = True,
-        verbose: bool = False,
         cosine_after_warmup: bool = False,
-    ):
-        if T_max is None:
-            T_max = end - begin
-        if T_max < 1:
-            raise ValueError(
-                f'T_max must be at least 1, but got {T_max}: by default it is '
-                'the length of the training, which must not be 0'
-            )
-        for name, value in (
-            ('warmup', warmup),
-            ('warmup_lr', warmup_lr),
-            ('eta_min', eta_min),
-        ):
-            if value < 0:
-                raise ValueError(f'{name} must not be negative, got {value}')
-        if warmup >= T_max:
+        **kwargs,
+    ) -> None:
+        self.T_max = check_int(
+            'T_max (None is the length of the training)',
+            end - begin if T_max is None else T_max,
+            low=1,
+        )
+        self.warmup = check_number('warmup', warmup, low=0)
+        self.warmup_lr = check_number('warmup_lr', warmup_lr, low=0)
+        self.eta_min = check_number('eta_min', eta_min, low=0)
+        self.cosine_after_warmup = check_bool(
+            'cosine_after_warmup', cosine_after_warmup
+        )
+        if warmup >= self.T_max:
             print_log(
                 f'{type(self).__name__}: warmup={warmup} is not shorter than '
-                f'the schedule (T_max={T_max}): the rate never reaches its '
-                'peak. Set param_scheduler.warmup for a short training',
+                f'the schedule (T_max={self.T_max}): the rate never reaches '
+                'its peak. Set param_scheduler.warmup for a short training',
                 logger='current',
                 level=logging.WARNING,
             )
-        self.warmup = warmup
-        self.T_max = T_max
-        self.warmup_lr = warmup_lr
-        self.eta_min = eta_min
-        self.cosine_after_warmup = cosine_after_warmup
         super().__init__(
-            optimizer,
-            param_name='lr',
-            begin=begin,
-            end=end,
-            last_step=last_step,
-            by_epoch=by_epoch,
-            verbose=verbose,
+            optimizer, param_name='lr', begin=begin, end=end, **kwargs
         )
 
     @classmethod
@@ -142,10 +138,7 @@ class WarmupCosineLR(_ParamScheduler):
                 'convert_to_iter_based needs by_epoch=True: the lengths are '
                 'converted from epochs to iterations'
             )
-        if not epoch_length or epoch_length < 0:
-            raise ValueError(
-                f'epoch_length must be a positive int, got {epoch_length}'
-            )
+        check_int('epoch_length', epoch_length, low=1)
         return cls(
             *args,
             warmup=int(warmup * epoch_length),

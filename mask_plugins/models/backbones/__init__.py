@@ -8,7 +8,7 @@ if HAS_MMPRETRAIN:
     from .gated_resnet import GatedResNet
     from .pss_vit import PSSVisionTransformer
     from .stem_resnet_cifar import StemResNetCIFAR
-    from .token_sampler import apply_token_sampling
+    from .token_sampler import apply_token_sampling, remove_token_sampling
 
     __all__ = [
         'CIFARResNet',
@@ -16,6 +16,7 @@ if HAS_MMPRETRAIN:
         'PSSVisionTransformer',
         'StemResNetCIFAR',
         'apply_token_sampling',
+        'remove_token_sampling',
     ]
 else:
     register_missing(

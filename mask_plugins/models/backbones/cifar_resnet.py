@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The small residual networks for 32 x 32 images."""
 
+from functools import partial
 from typing import Optional, Sequence, Tuple, Union
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
@@ -8,6 +9,7 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_choice, check_int
 
 BN = dict(type='BN')
 XAVIER = dict(type='Xavier', layer='Conv2d', distribution='normal')
@@ -37,24 +39,19 @@ class CIFARBlock(nn.Module):
         masked_shortcut: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = build_conv_layer(
-            conv_cfg, in_channels, channels, 3, stride, padding=1, bias=False
+        conv3x3 = partial(
+            build_conv_layer, conv_cfg, kernel_size=3, padding=1, bias=False
         )
+        self.conv1 = conv3x3(in_channels, channels, stride=stride)
         self.bn1 = build_norm_layer(norm_cfg or BN, channels)[1]
-        self.conv2 = build_conv_layer(
-            conv_cfg, channels, channels, 3, padding=1, bias=False
-        )
+        self.conv2 = conv3x3(channels, channels)
         self.bn2 = build_norm_layer(norm_cfg or BN, channels)[1]
         self.relu = nn.ReLU(inplace=True)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
+            cfg = conv_cfg if masked_shortcut else None
             self.shortcut = build_conv_layer(
-                conv_cfg if masked_shortcut else None,
-                in_channels,
-                channels,
-                1,
-                stride,
-                bias=False,
+                cfg, in_channels, channels, 1, stride, bias=False
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +86,13 @@ class CIFARResNet(BaseBackbone):
         init_cfg (dict | list, optional): Defaults to None, Xavier normal.
 
     Raises:
-        ValueError: If ``depth`` is not 6 n + 2, or an index is no stage.
+        TypeError: If ``depth`` is not an int.
+        ValueError: If ``depth`` is not 6 n + 2, or an index is not a stage.
+
+    Examples:
+        >>> import torch
+        >>> CIFARResNet(depth=8)(torch.rand(1, 3, 32, 32))[0].shape
+        torch.Size([1, 64, 8, 8])
     """
 
     def __init__(
@@ -104,37 +107,39 @@ class CIFARResNet(BaseBackbone):
         init_cfg: Union[dict, list, None] = None,
     ) -> None:
         super().__init__(init_cfg or XAVIER)
-        if depth < 8 or (depth - 2) % 6:
+        self.depth = check_int('depth', depth, low=8)
+        if (depth - 2) % 6:
             raise ValueError(
                 f'depth must be 6 n + 2 (20, 32, 44, 56, 110), got {depth!r}'
             )
-        if not out_indices or any(i not in (0, 1, 2) for i in out_indices):
-            raise ValueError(
-                f'out_indices must be of the stages 0, 1, 2, got {out_indices}'
-            )
-        self.depth = depth
-        self.out_indices = tuple(out_indices)
+        self.out_indices = tuple(
+            check_choice('out_indices', i, (0, 1, 2)) for i in out_indices
+        )
         self.feat_dim = base_channels * 2 ** max(out_indices)
         self.conv1 = build_conv_layer(
             conv_cfg, in_channels, base_channels, 3, padding=1, bias=False
         )
         self.bn1 = build_norm_layer(norm_cfg or BN, base_channels)[1]
         self.relu = nn.ReLU(inplace=True)
-        options = dict(
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg,
-            masked_shortcut=masked_shortcut,
-        )
         width = base_channels
         stages = []
         for stage in range(3):
             channels = base_channels * 2**stage
-            blocks = []
+            blocks = nn.Sequential()
             for block in range((depth - 2) // 6):
                 stride = 2 if stage and not block else 1
-                blocks.append(CIFARBlock(width, channels, stride, **options))
+                blocks.append(
+                    CIFARBlock(
+                        width,
+                        channels,
+                        stride,
+                        conv_cfg,
+                        norm_cfg,
+                        masked_shortcut,
+                    )
+                )
                 width = channels
-            stages.append(nn.Sequential(*blocks))
+            stages.append(blocks)
         self.layer1, self.layer2, self.layer3 = stages
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:

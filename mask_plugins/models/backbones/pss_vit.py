@@ -18,8 +18,9 @@ from mask_plugins.core.tokens import (
 )
 from mask_plugins.models.layers import PSSEncoderLayer
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_choice, check_number
 
-from .state_dicts import adapt_vit_state_dict
+from .state_dicts import rename_vit_keys
 from .token_sampling import TokenSamplingMixin
 
 
@@ -59,8 +60,8 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         use_shared_rel_pos_bias (bool): One for all blocks; not with
             ``use_rel_pos_bias``. Defaults to False.
         layer_scale_init_value (float): 0 is no layer scale. Defaults to 0.1.
-        drop_ratio, scorer, score_on, count_on, token_order, eval_seed: See
-            :meth:`TokenSamplingMixin.init_sampling`.
+        drop_ratio, scorer, score_on, count_on, token_order, eval_seed,
+            pretrained_img_size: See :meth:`TokenSamplingMixin.init_sampling`.
         fused_attn (bool): See :class:`PSSAttention`. Defaults to True.
         frozen_stages (int): Defaults to -1.
         interpolate_mode (str): For position embeddings of other sizes.
@@ -73,6 +74,15 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             apart from the start. Defaults to 0.02.
         patch_cfg (dict): Extra arguments of the patch embedding.
         init_cfg (dict, optional): Defaults to None.
+
+    Examples:
+        >>> import torch
+        >>> arch = dict(embed_dims=8, num_layers=1, num_heads=2,
+        ...             feedforward_channels=8)
+        >>> model = PSSVisionTransformer(arch, img_size=16, patch_size=4,
+        ...                              out_type='raw', drop_ratio=0.5)
+        >>> model(torch.rand(2, 3, 16, 16))[0].shape  # 8 of 17 tokens
+        torch.Size([2, 8, 8])
     """
 
     arch_zoo = {
@@ -105,6 +115,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         count_on: str = 'tokens',
         token_order: str = 'score',
         eval_seed: int = 0,
+        pretrained_img_size: Union[int, Tuple[int, int], None] = None,
         fused_attn: bool = True,
         frozen_stages: int = -1,
         interpolate_mode: str = 'bicubic',
@@ -113,11 +124,8 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         patch_cfg: Optional[dict] = None,
         init_cfg: Optional[Union[dict, List[dict]]] = None,
     ) -> None:
-        if isinstance(arch, str) and arch not in self.arch_zoo:
-            raise ValueError(
-                f'arch must be one of {tuple(self.arch_zoo)} or a dict, got '
-                f'{arch!r}'
-            )
+        if isinstance(arch, str):
+            check_choice('arch', arch, self.arch_zoo)
         if use_rel_pos_bias and use_shared_rel_pos_bias:
             raise ValueError(
                 'use_rel_pos_bias=True and use_shared_rel_pos_bias=True '
@@ -168,20 +176,21 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         index = None
         if use_rel_pos_bias or use_shared_rel_pos_bias:
             index = relative_position_index(self.patch_resolution)
-        # One for all blocks, and not in the state dict: it is no weight.
+        # One for all blocks; not a weight, so not in the state dict.
         self.register_buffer('position_index', index, persistent=False)
-        self._register_load_state_dict_pre_hook(self._adapt_state_dict)
         self.init_sampling(
-            drop_ratio, scorer, score_on, count_on, token_order, eval_seed
+            drop_ratio,
+            scorer,
+            score_on,
+            count_on,
+            token_order,
+            eval_seed,
+            pretrained_img_size,
         )
-        for name, std in (
-            ('init_std', init_std),
-            ('pos_embed_std', pos_embed_std),
-        ):
-            if std <= 0:
-                raise ValueError(f'{name} must be above 0, got {std}')
-        self.init_std = init_std
-        self.pos_embed_std = pos_embed_std
+        self.init_std = check_number('init_std', init_std, 0, ends='(]')
+        self.pos_embed_std = check_number(
+            'pos_embed_std', pos_embed_std, 0, ends='(]'
+        )
         # The parent froze its own blocks, which are gone.
         self.frozen_stages = frozen_stages
         if frozen_stages > 0:
@@ -206,11 +215,12 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
                         nn.init.zeros_(module.bias)
             layer.rescale_residual(depth)
 
-    def _adapt_state_dict(self, state_dict, prefix, *args) -> None:
-        adapt_vit_state_dict(self, state_dict, prefix)
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        rename_vit_keys(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _prepare_relative_position_bias_table(self, *args, **kwargs) -> None:
-        """Replaced by ``adapt_vit_state_dict``.
+        """Replaced by ``fit_positions``.
 
         The parent's knows square grids and no prefix, and calls a function
         that SciPy has removed.

@@ -1,29 +1,32 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Make checkpoints of related vision transformers loadable."""
 
-from typing import Dict, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
-SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
-BLOCK_TABLE = 'layers.{}.attn.relative_position_bias_table'
+Grid = Tuple[int, int]
+
+# Buffer of a backbone whose grid of patches is not a square: (rows, columns).
+GRID = 'patch_grid'
+TABLE = 'relative_position_bias_table'
 
 
-def adapt_vit_state_dict(
+def rename_vit_keys(
     model: nn.Module, state_dict: Dict[str, Tensor], prefix: str = ''
 ) -> None:
-    """Rewrite a state dict in place to what ``PSSVisionTransformer`` has.
+    """Rename keys in place to those of ``PSSVisionTransformer``.
 
     Weights of mmpretrain's ``BEiTViT`` and ``VisionTransformer`` are
     accepted: index buffers are dropped, a fused qkv bias is split, layer
-    scale is renamed, a shared bias table is copied to every block, and tables
-    of another input size are resized.
+    scale is renamed, and a shared bias table is copied to every block.
 
     Args:
-        model (nn.Module): The backbone that is going to load.
+        model (nn.Module): The backbone that will load the weights.
         state_dict (dict): What was read, changed in place.
         prefix (str): Prefix of the backbone's keys. Defaults to ''.
     """
@@ -32,66 +35,138 @@ def adapt_vit_state_dict(
         if name.endswith('relative_position_index'):
             del state_dict[key]
         elif name.startswith('layers.') and name.endswith('attn.qkv.bias'):
-            _split_qkv_bias(state_dict, key)
+            # The bias of the keys adds the same number to all logits of a
+            # query, which softmax cancels: leaving it out changes nothing.
+            q_bias, _, v_bias = state_dict.pop(key).chunk(3)
+            attn = key[: -len('qkv.bias')]
+            state_dict[f'{attn}q_bias'] = q_bias
+            state_dict[f'{attn}v_bias'] = v_bias
         elif name.endswith(('attn.gamma1.weight', 'ffn.gamma2.weight')):
             block = key.rsplit('.', 3)[0]
             number = 1 if 'gamma1' in name else 2
             state_dict[f'{block}.gamma_{number}'] = state_dict.pop(key)
-    _share_table(model, state_dict, prefix)
-    for key, own in model.named_parameters():
-        if not key.endswith('relative_position_bias_table'):
+    shared = f'{prefix}rel_pos_bias.{TABLE}'
+    if shared in state_dict and model.use_rel_pos_bias:
+        table = state_dict.pop(shared)
+        for i in range(model.num_layers):
+            state_dict[f'{prefix}layers.{i}.attn.{TABLE}'] = table.clone()
+
+
+def fit_positions(
+    model: nn.Module,
+    state_dict: Dict[str, Tensor],
+    prefix: str = '',
+    grid: Optional[Sequence[int]] = None,
+) -> None:
+    """Resize position tables in place to the grid of the model.
+
+    Args:
+        model (nn.Module): The backbone that will load the weights.
+        state_dict (dict): What was read, changed in place.
+        prefix (str): Prefix of the backbone's keys. Defaults to ''.
+        grid (Sequence[int], optional): The grid of the tables, if it is known
+            and not in the state dict. Defaults to None.
+
+    Raises:
+        ValueError: If the grid that the tables belong to is not known, or is
+            not the one that the file or ``pretrained_img_size`` says.
+    """
+    own = tuple(model.patch_resolution)
+    stored = state_dict.pop(prefix + GRID, None)
+    if stored is not None:
+        grid = stored.flatten().tolist()
+    elif grid is None and model.pretrained_img_size is not None:
+        grid = _grid_of(model, model.pretrained_img_size)
+    known = None if grid is None else tuple(grid)
+    if hasattr(model, GRID):
+        state_dict[prefix + GRID] = getattr(model, GRID).clone()
+    extra = model.num_extra_tokens
+    for name, parameter in model.named_parameters():
+        key = prefix + name
+        if key not in state_dict:
             continue
-        loaded = state_dict.get(prefix + key)
-        if loaded is None or loaded.shape == own.shape:
+        if name == 'pos_embed':
+            count = state_dict[key].shape[1] - extra
+            if not extra and count == parameter.shape[1] + 1:
+                continue  # mmpretrain drops the class token
+            source = _source(key, count, known, own, lambda h, w: h * w)
+        elif name.endswith(TABLE):
+            count = len(state_dict[key]) - 3
+            source = _source(
+                key, count, known, own, lambda h, w: (2 * h - 1) * (2 * w - 1)
+            )
+        else:
             continue
-        state_dict[prefix + key] = resize_bias_table(
-            loaded, model.patch_resolution
-        )
+        if source == own:
+            continue
+        if name == 'pos_embed':
+            state_dict[key] = resize_pos_embed(
+                state_dict[key], source, own, model.interpolate_mode, extra
+            )
+        else:
+            state_dict[key] = resize_bias_table(state_dict[key], source, own)
         print_log(
-            f'resized {prefix + key} from {tuple(loaded.shape)} to '
-            f'{tuple(own.shape)}',
+            f'resized {key} from a grid of {source} patches to {own}',
             logger='current',
         )
 
 
-def _split_qkv_bias(state_dict: Dict[str, Tensor], key: str) -> None:
-    # The bias of the keys adds the same number to all logits of a query,
-    # which softmax cancels: leaving it out changes nothing.
-    q_bias, _, v_bias = state_dict.pop(key).chunk(3)
-    attn = key[: -len('qkv.bias')]
-    state_dict[f'{attn}q_bias'] = q_bias
-    state_dict[f'{attn}v_bias'] = v_bias
+def _grid_of(model: nn.Module, img_size) -> Grid:
+    sizes = np.broadcast_to(model.img_size, 2) // model.patch_resolution
+    return tuple((np.broadcast_to(img_size, 2) // sizes).tolist())
 
 
-def _share_table(
-    model: nn.Module, state_dict: Dict[str, Tensor], prefix: str
-) -> None:
-    key = prefix + SHARED_TABLE
-    if key not in state_dict or not model.use_rel_pos_bias:
-        return
-    table = state_dict.pop(key)
-    for i in range(model.num_layers):
-        state_dict[prefix + BLOCK_TABLE.format(i)] = table.clone()
+def _source(key: str, count: int, known, own: Grid, positions) -> Grid:
+    """The grid of a table of ``count`` positions; never a guess of two."""
+    if known is not None:
+        if len(known) != 2 or min(known) < 1 or positions(*known) != count:
+            raise ValueError(
+                f'{key} has {count} positions, which does not fit a grid of '
+                f'{known} patches, as {GRID!r} of the file or '
+                'pretrained_img_size says'
+            )
+        return known
+    square = next(
+        ((s, s) for s in range(1, count + 1) if positions(s, s) >= count), own
+    )
+    is_square = positions(*square) == count
+    fits = positions(*own) == count
+    if is_square and (not fits or own == square):
+        return square
+    if fits and not is_square:
+        return own
+    raise ValueError(
+        f'the grid of patches that {key} belongs to is not known: it has '
+        f'{count} positions'
+        + (f', of {square} or of {own} patches' if fits else '')
+        + '. Set pretrained_img_size of the backbone to the image size that '
+        'the checkpoint was trained with'
+    )
 
 
-def resize_bias_table(table: Tensor, resolution: Tuple[int, int]) -> Tensor:
-    """Resize a relative-position table of a square grid to another grid.
+def resize_bias_table(table: Tensor, source: Grid, target: Grid) -> Tensor:
+    """Resize a relative-position table to another grid of patches.
 
     Near distances are kept as they are: the source is placed on a geometric
     progression whose step grows with the distance, then read at integer
-    distances by a bicubic spline, as BEiT does.
+    distances by a bicubic spline, as in BEiT.
 
     Args:
-        table (Tensor): :math:`((2s-1)^2 + 3, H)`; the last three rows, for
-            the class token, are copied.
-        resolution (tuple[int, int]): The new grid (h, w).
+        table (Tensor): :math:`((2h-1)(2w-1) + 3, H)`; the last three rows,
+            for the class token, are copied.
+        source (tuple[int, int]): Its grid (h, w).
+        target (tuple[int, int]): The new grid.
 
     Returns:
-        Tensor: :math:`((2h-1)(2w-1) + 3, H)`.
+        Tensor: Of the new grid.
 
     Raises:
         ImportError: If scipy is not installed.
-        ValueError: If the table is not of a square grid.
+        ValueError: If the table does not have the rows of ``source``.
+
+    Examples:
+        >>> resize_bias_table(torch.zeros(9 + 3, 4), (2, 2), (3, 5)).shape
+        torch.Size([48, 4])
     """
     try:
         from scipy.interpolate import RectBivariateSpline
@@ -101,29 +176,25 @@ def resize_bias_table(table: Tensor, resolution: Tuple[int, int]) -> Tensor:
             'size, and resizing it takes the splines of scipy: '
             'pip install scipy'
         ) from error
-
-    rows = len(table) - 3
-    source = round(rows**0.5)
-    if rows < 1 or source**2 != rows or source % 2 == 0:
+    shape = [2 * size - 1 for size in source]
+    if len(table) != shape[0] * shape[1] + 3:
         raise ValueError(
-            f'a relative position bias table has (2s-1)^2 + 3 rows, got '
-            f'{len(table)}'
+            f'the table must have {shape[0] * shape[1] + 3} rows for a grid '
+            f'of {tuple(source)} patches, got {len(table)}'
         )
-    positions = [
-        (_progression(source // 2, size - 1), np.arange(1 - size, size))
-        for size in resolution
-    ]
-    (y_old, y_new), (x_old, x_new) = positions
-    degree = min(3, source - 1)
+    axes = [_progression(s - 1, t - 1) for s, t in zip(source, target)]
+    read_at = [np.arange(1 - size, size) for size in target]
+    repeats = [3 if size == 1 else 1 for size in shape]
     heads = []
     for column in table[:-3].double().cpu().numpy().T:
-        if degree < 1:
-            heads.append(np.full(y_new.size * x_new.size, column[0]))
-            continue
+        values = column.reshape(shape)
+        for axis, times in enumerate(repeats):  # a spline needs two points
+            values = values.repeat(times, axis=axis)
+        degrees = [min(3, size - 1) for size in values.shape]
         spline = RectBivariateSpline(
-            y_old, x_old, column.reshape(source, source), kx=degree, ky=degree
+            *axes, values, kx=degrees[0], ky=degrees[1]
         )
-        heads.append(spline(y_new, x_new).reshape(-1))
+        heads.append(spline(*read_at).reshape(-1))
     resized = torch.from_numpy(np.stack(heads, axis=1)).to(table)
     return torch.cat((resized, table[-3:]))
 
@@ -137,5 +208,5 @@ def _progression(steps: int, reach: int) -> np.ndarray:
             high = q
         else:
             low = q
-    distances = np.cumsum(q ** np.arange(steps))
+    distances = np.cumsum(q ** np.arange(max(steps, 1)))
     return np.concatenate((-distances[::-1], [0], distances))

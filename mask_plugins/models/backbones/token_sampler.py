@@ -6,22 +6,45 @@ from typing import Tuple, Union
 from mmpretrain.models.backbones import BEiTViT, VisionTransformer, ViTEVA02
 from torch import Tensor, nn
 
+from mask_plugins.core.composed import Composed, compose, decompose
 from mask_plugins.registry import MODELS
 
-from .token_sampling import TokenSamplingMixin
+from .state_dicts import GRID
+from .token_sampling import TokenSamplingMixin, note_grid
 
 
-class SampledBackbone(TokenSamplingMixin):
+class SampledBackbone(Composed, TokenSamplingMixin):
     """What :func:`apply_token_sampling` mixes into the class of a backbone."""
+
+    transient = ('_kept', '_patch_embed_output', '_entering')
+    _patch_embed_output = _entering = None
 
     def start_sampling(self, **kwargs) -> None:
         """Put the sampling before the first block."""
-        self.init_sampling(**kwargs)
-        self._patch_embed_output = None
-        self._entering = None
+        own = set(self.__dict__)
+        try:
+            self.init_sampling(**kwargs)
+        finally:
+            self._sampling_names = set(self.__dict__) - own
         # Bound methods, not closures: deepcopy then binds them to the copy.
         self.patch_embed.register_forward_hook(self._note_patch_embed)
         self.layers[0].register_forward_pre_hook(self._sample_input)
+
+    def stop_sampling(self) -> None:
+        """Remove all that :meth:`start_sampling` added."""
+        for hooks in (
+            self.patch_embed._forward_hooks,
+            self.layers[0]._forward_pre_hooks,
+            self._state_dict_hooks,
+        ):
+            for key, hook in list(hooks.items()):
+                if hook is note_grid or getattr(hook, '__self__', 0) is self:
+                    del hooks[key]
+        names = self.__dict__.pop('_sampling_names', ())
+        for name in (*names, *self.transient):
+            self.__dict__.pop(name, None)
+        self._modules.pop('token_gate', None)
+        self._buffers.pop(GRID, None)
 
     def _note_patch_embed(self, module, args, output) -> None:
         self._patch_embed_output = output[0]
@@ -32,7 +55,7 @@ class SampledBackbone(TokenSamplingMixin):
         return (x, *args[1:])
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        """As the stock backbone, over the kept tokens."""
+        """Run the stock backbone over the kept tokens."""
         try:
             return super().forward(x)
         finally:
@@ -46,8 +69,8 @@ class SampledBackbone(TokenSamplingMixin):
         def note(module, args):
             seen.update(x=self._entering, patches=self._patch_embed_output)
 
-        # The first block runs for nothing: analysis only, and the stock
-        # forward stays the one place that says what enters it.
+        # Runs all blocks, for analysis only: the stock forward stays the one
+        # place that says what enters the first.
         handle = self.layers[0].register_forward_pre_hook(note)
         try:
             self(images)
@@ -59,9 +82,10 @@ class SampledBackbone(TokenSamplingMixin):
 def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
     """Give a stock ViT of mmpretrain the token sampling of PSS, in place.
 
-    The instance changes its class to a subclass of its own, so parameters,
-    state-dict keys, ``get_layer_depth`` and ``isinstance`` stay what they
-    are. With ``drop_ratio`` 0 its output is bit-identical to before.
+    The instance changes its class to a subclass, so parameters,
+    ``get_layer_depth`` and ``isinstance`` stay what they are; state-dict keys
+    too, if the grid of patches is a square. With ``drop_ratio`` 0 its output
+    is bit-identical to before. :func:`remove_token_sampling` undoes it.
 
     Args:
         backbone (nn.Module): A ``VisionTransformer`` of mmpretrain or one of
@@ -73,7 +97,18 @@ def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
         nn.Module: The same object.
 
     Raises:
-        TypeError: If the backbone cannot lose tokens.
+        TypeError: If the backbone needs all tokens, samples already, or an
+            argument is unknown.
+        ValueError: If an argument is out of range.
+
+    Examples:
+        >>> from mmpretrain.models import VisionTransformer
+        >>> arch = dict(embed_dims=8, num_layers=1, num_heads=2,
+        ...             feedforward_channels=8)
+        >>> vit = VisionTransformer(arch, img_size=8, patch_size=4)
+        >>> vit = apply_token_sampling(vit, drop_ratio=0.5)
+        >>> type(remove_token_sampling(vit)).__name__
+        'VisionTransformer'
     """
     if isinstance(backbone, BEiTViT):
         raise TypeError(
@@ -90,17 +125,43 @@ def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
         )
     if not isinstance(backbone, VisionTransformer):
         raise TypeError(
-            'TokenSampler takes VisionTransformer of mmpretrain and its '
-            f'subclasses, got {type(backbone).__name__}, which may need the '
-            'whole grid of tokens'
+            'backbone must be a VisionTransformer of mmpretrain or a subclass '
+            f'of it, got {type(backbone).__name__}, which may need the whole '
+            'grid of tokens'
         )
     if isinstance(backbone, TokenSamplingMixin):
         raise TypeError('this backbone samples tokens already')
-    stock = type(backbone)
-    backbone.__class__ = type(
-        f'Sampled{stock.__name__}', (SampledBackbone, stock), {}
-    )
-    backbone.start_sampling(**kwargs)
+    compose(backbone, SampledBackbone)
+    try:
+        backbone.start_sampling(**kwargs)
+    except Exception:
+        remove_token_sampling(backbone)
+        raise
+    return backbone
+
+
+def remove_token_sampling(backbone: nn.Module) -> nn.Module:
+    """Undo :func:`apply_token_sampling`, in place.
+
+    Args:
+        backbone (nn.Module): The backbone; left as it is without sampling.
+
+    Returns:
+        nn.Module: The same object, of its stock class and without a learned
+        gate. See :func:`apply_token_sampling` for an example.
+
+    Raises:
+        TypeError: If it is a ``PSSVisionTransformer``, which is made for
+            sampling: set its ``drop_ratio`` to 0.
+    """
+    if isinstance(backbone, SampledBackbone):
+        backbone.stop_sampling()
+        return decompose(backbone, SampledBackbone)
+    if isinstance(backbone, TokenSamplingMixin):
+        raise TypeError(
+            f'{type(backbone).__name__} samples by itself: set its drop_ratio '
+            'to 0'
+        )
     return backbone
 
 
@@ -117,6 +178,14 @@ def build_token_sampler(module: Union[dict, nn.Module], **kwargs) -> nn.Module:
 
     Returns:
         nn.Module: The backbone itself, not a wrapper around it.
+
+    Examples:
+        >>> arch = dict(embed_dims=8, num_layers=1, num_heads=2,
+        ...             feedforward_channels=8)
+        >>> vit = dict(type='mmpretrain.VisionTransformer', arch=arch,
+        ...            img_size=8, patch_size=4)
+        >>> build_token_sampler(vit, drop_ratio=0.5).drop_ratio
+        0.5
     """
     if isinstance(module, dict):
         module = MODELS.build(module)

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Token sampling, the part that all backbones share."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -9,7 +9,6 @@ from torch import Tensor
 from mask_plugins.core.tokens import (
     SCORES,
     TokenGate,
-    check_drop_ratio,
     gather_tokens,
     keep_count,
     scatter_tokens,
@@ -19,8 +18,25 @@ from mask_plugins.core.tokens import (
     select_tokens,
 )
 from mask_plugins.core.tokens.selection import COUNT_ON, TOKEN_ORDERS
+from mask_plugins.utils.checks import (
+    check_choice,
+    check_int,
+    check_pair,
+    check_ratio,
+)
+
+from .state_dicts import GRID, fit_positions
 
 SCORE_ON = ('tokens', 'patch_embed')
+
+
+def note_grid(module, state_dict, prefix, metadata) -> None:
+    """Note the grid of patches next to the version of the module.
+
+    Some tools lose the metadata, but no key is added that a stock backbone
+    does not have.
+    """
+    metadata[GRID] = list(module.patch_resolution)
 
 
 class TokenSamplingMixin:
@@ -33,7 +49,13 @@ class TokenSamplingMixin:
 
     The ratio alone says whether tokens are dropped, not ``training``: hooks
     set it to 0 for validation, tools to what they like.
+
+    The grid of patches is stored in the state dict where it is not a square
+    (``patch_grid``), and position tables of another grid are resized.
     """
+
+    # Where the tokens of the running forward came from; None is all.
+    _kept: Optional[Tensor] = None
 
     def init_sampling(
         self,
@@ -43,6 +65,7 @@ class TokenSamplingMixin:
         count_on: str = 'tokens',
         token_order: str = 'score',
         eval_seed: int = 0,
+        pretrained_img_size: Union[int, Tuple[int, int], None] = None,
     ) -> None:
         """Check and keep the arguments.
 
@@ -61,27 +84,41 @@ class TokenSamplingMixin:
                 ``'score'``.
             eval_seed (int): Seed of ``'random'`` in eval mode, where the
                 noise is the same in every forward. Defaults to 0.
+            pretrained_img_size (int | tuple, optional): Image size, (height,
+                width), of checkpoints that do not store their grid of
+                patches. None takes a grid that differs in size for a square.
+                Defaults to None.
+
+        Raises:
+            TypeError: If a number is not one.
+            ValueError: If a number is out of range, or an option unknown.
         """
-        for name, value, allowed in (
-            ('score_on', score_on, SCORE_ON),
-            ('count_on', count_on, COUNT_ON),
-            ('token_order', token_order, TOKEN_ORDERS),
-        ):
-            if value not in allowed:
-                raise ValueError(
-                    f'{name} must be one of {allowed}, got {value!r}'
-                )
-        self.score_on = score_on
-        self.count_on = count_on
-        self.token_order = token_order
-        self.eval_seed = eval_seed
+        self.score_on = check_choice('score_on', score_on, SCORE_ON)
+        self.count_on = check_choice('count_on', count_on, COUNT_ON)
+        self.token_order = check_choice(
+            'token_order', token_order, TOKEN_ORDERS
+        )
+        self.eval_seed = check_int('eval_seed', eval_seed)
+        if pretrained_img_size is not None:
+            pretrained_img_size = check_pair(
+                'pretrained_img_size', pretrained_img_size, low=1, single=True
+            )
+        self.pretrained_img_size = pretrained_img_size
+        rows, columns = self.patch_resolution
+        if rows != columns or pretrained_img_size is not None:
+            # Not needed for squares, which have the keys of stock backbones.
+            # Integers are never averaged.
+            self.register_buffer(GRID, torch.tensor([rows, columns]))
+        self._register_state_dict_hook(note_grid)
         self.token_gate = None
         if scorer == 'gate':
             self.token_gate = TokenGate(self.embed_dims)
         self.scorer = scorer
         self.drop_ratio = drop_ratio
-        # Where the tokens of the running forward came from; None is all.
-        self._kept: Optional[Tensor] = None
+
+    def _load_from_state_dict(self, state_dict, prefix, metadata, *args):
+        fit_positions(self, state_dict, prefix, metadata.get(GRID))
+        super()._load_from_state_dict(state_dict, prefix, metadata, *args)
 
     @property
     def drop_ratio(self) -> float:
@@ -90,7 +127,7 @@ class TokenSamplingMixin:
 
     @drop_ratio.setter
     def drop_ratio(self, value: float) -> None:
-        self._drop_ratio = check_drop_ratio(value)
+        self._drop_ratio = check_ratio('drop_ratio', value, ends='[)')
 
     @property
     def scorer(self) -> str:
@@ -99,8 +136,7 @@ class TokenSamplingMixin:
 
     @scorer.setter
     def scorer(self, value: str) -> None:
-        if value not in SCORES:
-            raise ValueError(f'scorer must be one of {SCORES}, got {value!r}')
+        check_choice('scorer', value, SCORES)
         if value == 'gate' and self.token_gate is None:
             raise ValueError(
                 "scorer='gate' needs weights: build the backbone with "
@@ -197,15 +233,7 @@ class TokenSamplingMixin:
             x = scatter_tokens(x, self._kept, num_tokens)
         return super()._format_output(x, hw)
 
-    # -------------------------------------------------- the original's calls
-    def set_patch_drop_ratio(self, drop_ratio: float) -> None:
-        """Set ``drop_ratio``; the name the original has for it."""
-        self.drop_ratio = drop_ratio
-
-    def set_patch_drop_func(self, scorer: str) -> None:
-        """Set ``scorer``; the name the original has for it."""
-        self.scorer = scorer
-
+    # ------------------------------------------------------------- analysis
     def embed_tokens(self, images: Tensor) -> Tuple[Tensor, Tensor]:
         """The tokens that enter the first block, and the bare embedding.
 

@@ -22,6 +22,12 @@ class PSSAttention(BEiTAttention):
             its mask; False is the arithmetic of ``BEiTAttention``, to the
             bit. Defaults to True.
         *args, **kwargs: See ``mmpretrain.models.utils.BEiTAttention``.
+
+    Examples:
+        >>> attn = PSSAttention(embed_dims=8, num_heads=2, window_size=(2, 2),
+        ...                     use_rel_pos_bias=False)
+        >>> attn(torch.rand(1, 3, 8)).shape  # any number of tokens
+        torch.Size([1, 3, 8])
     """
 
     def __init__(self, *args, fused: bool = True, **kwargs) -> None:

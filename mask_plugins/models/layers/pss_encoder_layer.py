@@ -13,7 +13,7 @@ from .pss_attention import PSSAttention
 class PSSEncoderLayer(BEiTTransformerEncoderLayer):
     """BEiT's block over sampled tokens.
 
-    Two defects of the parent in mmpretrain 1.2 are mended: it applies
+    Two defects of the parent in mmpretrain 1.2 are fixed: it applies
     stochastic depth twice to the FFN branch, and its attention swallows the
     dropout rates. As in the original of PSS, dropout follows the second
     linear layer of the FFN only.
@@ -23,6 +23,14 @@ class PSSEncoderLayer(BEiTTransformerEncoderLayer):
         attn_drop_rate (float): Dropout of attention weights. Defaults to 0.
         drop_rate (float): Dropout after the projections. Defaults to 0.
         **kwargs: See ``BEiTTransformerEncoderLayer``.
+
+    Examples:
+        >>> import torch
+        >>> block = PSSEncoderLayer(embed_dims=8, num_heads=2,
+        ...     feedforward_channels=16, window_size=(2, 2),
+        ...     use_rel_pos_bias=False, layer_scale_init_value=0.1)
+        >>> block(torch.rand(1, 3, 8)).shape
+        torch.Size([1, 3, 8])
     """
 
     def __init__(
