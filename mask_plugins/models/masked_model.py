@@ -32,7 +32,7 @@ def build_masked_model(
     module=dict(type='ResNet', depth=18), rules=[('*conv*', 'mask'),
     ('*', 'freeze')], mask=dict(type='mask_plugins.ScoreMask'))``. State-dict
     keys of the base stay the stock ones, so ``init_cfg``, ``load_from`` and
-    checkpoints of the stock model work; masks are extra keys beside them.
+    checkpoints of the stock model work; masks are extra keys next to them.
 
     Args:
         module (dict | nn.Module): Config of any model of any OpenMMLab
@@ -49,7 +49,15 @@ def build_masked_model(
         nn.Module: The model itself, not a wrapper around it.
 
     Raises:
-        TypeError, ValueError: If a rule or the mask is wrong.
+        TypeError: If a rule or ``mask`` has another form.
+        ValueError: If a rule matches nothing.
+
+    Examples:
+        >>> from torch import nn
+        >>> net = build_masked_model(
+        ...     nn.Linear(2, 3), dict(type='mask_plugins.ScoreMask'))
+        >>> net.weight_mask
+        ScoreMask(3x2, threshold, 0)
     """
     if isinstance(module, dict):
         module = dict(module)
@@ -69,8 +77,13 @@ def mask_factory(mask: Dict[str, Any]):
         mask (dict): ``type`` and arguments.
 
     Raises:
-        TypeError: If it is no dict with a ``type``.
+        TypeError: If it is not a dict with a ``type``.
         KeyError: If there is no such mask.
+
+    Examples:
+        >>> make = mask_factory(dict(type='mask_plugins.SoftMask', init=0.1))
+        >>> make(nn.Linear(2, 3).weight)
+        SoftMask(3x2, init=0.1, ticket=False)
     """
     if not isinstance(mask, dict) or 'type' not in mask:
         raise TypeError(

@@ -185,7 +185,7 @@ def test_averages_keep_the_scheduled_values(tmp_path):
     assert seen == [(1, False), (200, False)] * 2 + [(200, True)] * 2
     checkpoint = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
     for part, start in (('state_dict', ''), ('ema_state_dict', 'module.')):
-        key = f'{start}linear.0.weight_mask.temperature'
+        key = f'{start}linear.0.weight_mask.setting_bits'
         assert checkpoint[part][key] == 200
     checkpoint = torch.load(tmp_path / 'epoch_6.pth', weights_only=True)
     assert checkpoint['state_dict']['linear.0.weight_mask.ticket_flag']

@@ -207,7 +207,7 @@ def test_a_soft_mask_below_zero_is_not_empty_yet(tmp_path):
     assert 'nothing of' not in log_of(tmp_path)
     assert lines(tmp_path / 'train_log.json')[-1]['mask/empty'] == 1
     item = next(named_masks(runner.model))
-    item.mask.temperature.fill_(200)
+    item.mask.temperature = 200
     assert item.mask.soft_density() < MaskReportHook.NEGLIGIBLE
 
 

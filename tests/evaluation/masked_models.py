@@ -35,7 +35,7 @@ model = dict(
         type='mask_plugins.MaskedModel',
         module=dict({backbone}),
         rules=[('*conv*.weight', 'mask'), ('*', 'freeze')],
-        mask=dict(type='mask_plugins.ScoreMask', init='normal', k=0.0),
+        mask=dict(type='mask_plugins.ScoreMask', init='normal', threshold=0.0),
     )
 )
 test_evaluator = [
@@ -83,7 +83,7 @@ CONFIGS = dict(
     hidden=_head('MaskedLinearClsHead', 'hidden_channels=[12]'),
     constant=_head('MaskedConstantClsHead'),
     negative=_head('MaskedConstantClsHead', "sign='negative'"),
-    topk=WHOLE.format(options="criterion='topk', k=0.3"),
+    topk=WHOLE.format(options="criterion='topk', keep_ratio=0.3"),
 )
 
 

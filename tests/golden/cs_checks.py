@@ -65,7 +65,7 @@ def masked_ones(logits, s0, temperature=1.0):
     )
     with torch.no_grad():
         layer.weight_mask.logits.copy_(torch.as_tensor(logits)[None])
-    layer.weight_mask.temperature.fill_(temperature)
+    layer.weight_mask.temperature = temperature
     return layer
 
 
@@ -154,7 +154,7 @@ def check_conv(case):
     theirs = SoftMaskedConv2d(
         2, 3, size, mask_initial_value=case['s0'], **options
     )
-    ours.weight_mask.temperature.fill_(case['temp'])
+    ours.weight_mask.temperature = case['temp']
     ours.weight_mask.ticket = case['ticket']
     for layer, arguments in (
         (ours, ()),

@@ -138,8 +138,13 @@ SELECTION = {
 
 
 def masked_tiny(case):
-    options = dict(k=case['k'], scale=case['scale'])
-    mask = functools.partial(ScoreMask, criterion=case['criterion'], **options)
+    level = 'keep_ratio' if case['criterion'] == 'topk' else 'threshold'
+    mask = functools.partial(
+        ScoreMask,
+        criterion=case['criterion'],
+        scale=case['scale'],
+        **{level: case['k']},
+    )
     return apply_weight_masks(Tiny(), RULES, mask)
 
 

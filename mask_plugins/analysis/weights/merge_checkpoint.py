@@ -16,12 +16,13 @@ from mask_plugins.core.weights import (
     SoftMask,
     disable_masks,
     load_masks,
+    mask_keys,
     mask_report,
     merge_masks,
     named_masks,
     read_adapter,
 )
-from mask_plugins.core.weights.base_hash import mask_keys, tensor_hash
+from mask_plugins.core.weights.adapter_file import tensor_hash
 from mask_plugins.models.converters import write_checkpoint
 from mask_plugins.utils.files import write_json, write_text
 

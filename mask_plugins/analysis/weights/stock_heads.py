@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
-from mask_plugins.core.weights.masked_module import stock_class
+from mask_plugins.core.composed import stock_class
 
 MASKED_HEADS = ('MaskedLinearClsHead', 'MaskedConstantClsHead')
 _OWN = ('mask', 'seed', 'hidden_channels', 'sign', 'parity')

@@ -121,6 +121,5 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
         mask = self.weight_mask
         if mask.ticket != ticket:
             mask.ticket = ticket
-        # A new tensor: a backward pass may still need the one before.
-        mask.temperature = torch.full_like(mask.temperature, temp)
+        mask.temperature = temp
         return super().forward(x)

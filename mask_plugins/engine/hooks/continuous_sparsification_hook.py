@@ -322,7 +322,7 @@ class ContinuousSparsificationHook(Hook):
         )
         # EMAHook exchanges the two sets of weights, scheduled values too.
         for prefix, mask in self._named(runner):
-            for key in ('temperature', 'ticket_flag'):
+            for key in ('setting_bits', 'ticket_flag'):
                 value = getattr(mask, key)
                 for part, start in (
                     ('state_dict', ''),
@@ -376,7 +376,7 @@ class ContinuousSparsificationHook(Hook):
         if self._temperature is None:
             return
         for mask in self._masks(runner):
-            mask.temperature.fill_(self._temperature)
+            mask.temperature = self._temperature
             mask.ticket_flag.fill_(mask.ticket)
 
 

@@ -27,7 +27,11 @@ from mask_plugins.core.weights import (
     unmerge_masks,
     write_adapter,
 )
-from mask_plugins.core.weights.bits import pack_bits, unpack_bits
+from mask_plugins.core.weights.adapter_file import (
+    content_hash,
+    pack_bits,
+    unpack_bits,
+)
 
 from . import nets
 
@@ -110,8 +114,9 @@ def test_what_is_in_the_file(tmp_path):
     }
     assert metadata['format'] == 'mask_plugins.masks'
     assert json.loads(metadata['masks'])['conv1.weight'] == dict(
-        shape=[4, 2, 3, 3], kind='score', factor=1.0, scale=True, chunks=1
-    )
+        shape=[4, 2, 3, 3], dtype='float32', kind='score', factor=1.0,
+        scale=True, chunks=1,
+    )  # fmt: skip
 
 
 def test_several_adapters_are_swapped(tmp_path):
@@ -166,7 +171,7 @@ def test_a_part_of_an_adapter():
         'conv1.weight',
         'conv2.weight',
     ]
-    with pytest.raises(ValueError, match="only='neck.*' matches no mask"):
+    with pytest.raises(ValueError, match="no mask that only='neck.*' matches"):
         load_masks(base, pack_masks(model), only='neck.*')
 
 
@@ -219,6 +224,7 @@ def rewritten(change):
             tensors = {key: file.get_tensor(key) for key in file.keys()}
             metadata = file.metadata()
         change(tensors, metadata)
+        metadata['sha256'] = content_hash(tensors, metadata)
         save_file(tensors, path, metadata)
 
     return damage
@@ -255,10 +261,10 @@ def more_state(tensors, metadata):
 
 
 DAMAGES = {
-    cut: 'is truncated or no safetensors file',
-    no_file: 'there is no adapter file at',
-    no_safetensors: 'is truncated or no safetensors file',
-    foreign: 'is no adapter file: its format is None',
+    cut: 'is truncated or not a safetensors file',
+    no_file: 'Adapter file not found',
+    no_safetensors: 'is truncated or not a safetensors file',
+    foreign: 'is not an adapter file: its format is None',
     newer: "has the version '9'.*update it",
     short_mask: 'is damaged',
     lost_mask: 'is damaged',

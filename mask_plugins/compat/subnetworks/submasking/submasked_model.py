@@ -116,8 +116,6 @@ class SubmaskedModel(nn.Module):
             ScoreMask,
             init=torch.zeros_like,
             criterion=prune_criterion,
-            # k may be anything as yet; each call sets it
-            k=0.0,
             scale=scale,
         )
         self.model_shell = apply_weight_masks(model, rules, mask)
@@ -163,7 +161,9 @@ class SubmaskedModel(nn.Module):
         """
         self._prune_k(ctx)
         return [
-            score_mask(item.mask.scores, item.mask.criterion, item.mask.k)
+            score_mask(
+                item.mask.scores, item.mask.criterion, item.mask.setting
+            )
             for item in named_masks(self.model_shell)
         ]
 
@@ -217,8 +217,8 @@ class SubmaskedModel(nn.Module):
     def _prune_k(self, ctx: Optional[Dict[str, Any]]) -> float:
         k = self.k({} if ctx is None else ctx)
         for item in named_masks(self.model_shell):
-            if item.mask.k != k:
-                item.mask.k = k
+            if item.mask.setting != k:
+                item.mask.setting = k
         return k
 
 
