@@ -2,8 +2,10 @@
 """Mask the weights of any registered model."""
 
 import functools
+import logging
 from typing import Any, Dict, Optional, Sequence, Union
 
+from mmengine.logging import MMLogger
 from torch import nn
 
 from mask_plugins.core.rules import RuleLike
@@ -59,6 +61,9 @@ def build_masked_model(
         >>> net.weight_mask
         ScoreMask(3x2, threshold, 0)
     """
+    logger = MMLogger.get_current_instance()
+    if _expect_masks not in logger.filters:
+        logger.addFilter(_expect_masks)
     if isinstance(module, dict):
         module = dict(module)
         if data_preprocessor is not None:
@@ -99,6 +104,21 @@ def mask_factory(mask: Dict[str, Any]):
             'mask_plugins.ScoreMask'
         )
     return functools.partial(cls, **options)
+
+
+def _expect_masks(record: logging.LogRecord) -> bool:
+    """Say plainly what mmengine warns of: a stock checkpoint has no masks."""
+    lines = [x for x in record.getMessage().splitlines() if x.strip()]
+    start = 'missing keys in source state_dict: '
+    if len(lines) == 2 and lines[1].startswith(start):
+        keys = lines[1][len(start) :].split(', ')
+        if all('_mask.' in key for key in keys):
+            record.levelno, record.levelname = logging.INFO, 'INFO'
+            record.msg, record.args = (
+                'The checkpoint has no masks: they keep their initial values',
+                (),
+            )
+    return True
 
 
 def _present(module: nn.Module) -> list:

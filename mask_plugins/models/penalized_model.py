@@ -68,7 +68,7 @@ def add_mask_penalty(
             model has no soft masks, or other masks too.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> class Model(nn.Module):
         ...     def __init__(self):
         ...         super().__init__()

@@ -26,7 +26,13 @@ from .lifecycle import (
     remove_weight_masks,
     unmerge_masks,
 )
-from .named_masks import base_state, mask_keys, named_masks, unwrap
+from .named_masks import (
+    base_state,
+    mask_keys,
+    named_masks,
+    unwrap,
+    write_settings,
+)
 from .report import MaskReport, mask_report
 from .score_init import SCORE_INITS
 from .score_mask import ScoreMask
@@ -83,4 +89,5 @@ __all__ = [
     'unmerge_masks',
     'unwrap',
     'write_adapter',
+    'write_settings',
 ]

@@ -116,7 +116,7 @@ def pack_masks(
             NaN.
 
     Examples:
-        >>> from mask_plugins import ScoreMask, apply_weight_masks
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
         >>> net = nn.Linear(8, 2)
         >>> net = apply_weight_masks(net, [('weight', 'mask')], ScoreMask)
         >>> pack_masks(net)

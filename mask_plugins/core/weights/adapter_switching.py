@@ -160,11 +160,11 @@ def load_masks(
 
     Examples:
         >>> import copy
-        >>> from mask_plugins import ScoreMask, apply_weight_masks, pack_masks
+        >>> from mask_plugins.core import weights
         >>> base = nn.Linear(2, 3).requires_grad_(False)
-        >>> net = apply_weight_masks(
-        ...     copy.deepcopy(base), [('weight', 'mask')], ScoreMask)
-        >>> _ = load_masks(base, pack_masks(net), 'task')
+        >>> net = weights.apply_weight_masks(
+        ...     copy.deepcopy(base), [('weight', 'mask')], weights.ScoreMask)
+        >>> _ = load_masks(base, weights.pack_masks(net), 'task')
         >>> active_masks(base)
         'task'
     """

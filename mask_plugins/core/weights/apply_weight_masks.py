@@ -74,7 +74,7 @@ def apply_weight_masks(
             something that is to be masked is masked already.
 
     Examples:
-        >>> from mask_plugins import ScoreMask, mask_report
+        >>> from mask_plugins.core.weights import ScoreMask, mask_report
         >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
         >>> rules = [('type:Conv2d.weight', 'mask'), ('*', 'freeze')]
         >>> net = apply_weight_masks(net, rules, ScoreMask)
@@ -118,7 +118,7 @@ def format_plan(rows: Sequence[PlanRow]) -> str:
         rows (Sequence[PlanRow]): What a dry run returned.
 
     Examples:
-        >>> from mask_plugins import ScoreMask
+        >>> from mask_plugins.core.weights import ScoreMask
         >>> rules = [('weight', 'mask')]
         >>> rows = apply_weight_masks(nn.Linear(2, 1), rules, ScoreMask, True)
         parameter  shape  rule    action

@@ -32,7 +32,7 @@ def disable_masks(model: nn.Module) -> Iterator[None]:
         model (nn.Module): Any module.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> layer, x = SoftMaskLinear(2, 3), torch.ones(1, 2)
         >>> with disable_masks(layer):
         ...     base = layer(x)
@@ -59,7 +59,7 @@ def hold_masks(model: nn.Module) -> Iterator[None]:
         model (nn.Module): Any module.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> layer = SoftMaskLinear(2, 3)
         >>> with hold_masks(layer):
         ...     outputs = [layer(torch.ones(1, 2)) for _ in range(5)]
@@ -84,7 +84,7 @@ def collect_sums(model: nn.Module) -> Iterator[List[Tensor]]:
         list[Tensor]: Filled when the context ends: one scalar per mask.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> layer = SoftMaskLinear(2, 3)
         >>> with collect_sums(layer) as sums:
         ...     out = layer(torch.ones(1, 2))
@@ -125,7 +125,7 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
         ValueError: If it has no masks.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> type(merge_masks(SoftMaskLinear(2, 3))).__name__
         'Linear'
     """
@@ -166,7 +166,7 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
         ValueError: If nothing was kept.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> layer = merge_masks(SoftMaskLinear(2, 3), keep=True)
         >>> len(list(named_masks(unmerge_masks(layer))))
         1
@@ -206,7 +206,7 @@ def remove_weight_masks(model: nn.Module) -> nn.Module:
         ValueError: If it has no masks.
 
     Examples:
-        >>> from mask_plugins import ScoreMask, apply_weight_masks
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
         >>> net = nn.Linear(2, 3)
         >>> net = apply_weight_masks(net, [('weight', 'mask')], ScoreMask)
         >>> remove_weight_masks(net), net.weight.requires_grad

@@ -53,7 +53,7 @@ def named_masks(model: nn.Module) -> Iterator[NamedMask]:
 
     Examples:
         >>> from torch import nn
-        >>> from mask_plugins import ScoreMask, apply_weight_masks
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
         >>> net = apply_weight_masks(net, [('0.weight', 'mask')], ScoreMask)
         >>> [item.name for item in named_masks(net)]
@@ -82,7 +82,7 @@ def mask_keys(model: nn.Module) -> Tuple[str, ...]:
         model (nn.Module): Any module, wrapped or not.
 
     Examples:
-        >>> from mask_plugins import SoftMaskConv2d
+        >>> from mask_plugins.core.weights import SoftMaskConv2d
         >>> mask_keys(SoftMaskConv2d(2, 3, 1))[0]
         'weight_mask.logits'
     """
@@ -93,6 +93,30 @@ def mask_keys(model: nn.Module) -> Tuple[str, ...]:
         if isinstance(module, WeightMask)
         for key in module.state_dict()
     )
+
+
+def write_settings(model: nn.Module, checkpoint: Dict[str, dict]) -> None:
+    """Write what schedules have set into a checkpoint, in place.
+
+    An averaged model exchanges its buffers with those of the model, and with
+    ``update_buffers=True`` its integer buffers are those of the first step.
+
+    Args:
+        model (nn.Module): The model that is trained.
+        checkpoint (dict): With ``state_dict`` and perhaps
+            ``ema_state_dict``.
+    """
+    modules = unwrap(model).named_modules(remove_duplicate=False)
+    for path, module in modules:
+        if not isinstance(module, WeightMask):
+            continue
+        for key, value in module.saved_settings().items():
+            for part, start in (
+                ('state_dict', ''),
+                ('ema_state_dict', 'module.'),
+            ):
+                if f'{start}{path}.{key}' in checkpoint.get(part, ()):
+                    checkpoint[part][f'{start}{path}.{key}'] = value.clone()
 
 
 def base_state(model: nn.Module) -> Dict[str, Tensor]:

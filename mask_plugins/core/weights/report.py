@@ -143,7 +143,7 @@ def mask_report(model: nn.Module) -> MaskReport:
         MaskReport: Without rows if the model has no masks.
 
     Examples:
-        >>> from mask_plugins import ScoreMask, apply_weight_masks
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
         >>> net = nn.Linear(4, 2)
         >>> net = apply_weight_masks(net, [('weight', 'mask')], ScoreMask)
         >>> report = mask_report(net)

@@ -180,8 +180,6 @@ class ScoreMask(WeightMask):
         if self._steps == 0:
             self._start = self._sample()
         super()._count_step()
-        if self._steps == self.PATIENCE:
-            self._start = None
 
     def _sample(self) -> Tensor:
         flat = self.scores.detach().flatten()

@@ -252,7 +252,9 @@ class ScoreMaskedWeight(torch.autograd.Function):
     """Straight-through for the mask, exact for the scale."""
 
     @staticmethod
-    def forward(ctx, weight, scores, criterion, level, scale, chunks):
+    def forward(  # noqa: D102
+        ctx, weight, scores, criterion, level, scale, chunks
+    ):
         ctx.scale, ctx.chunks, ctx.flip = scale, chunks, criterion == 'flip'
         on = None
         if ctx.needs_input_grad[0] or criterion != 'threshold':
@@ -280,7 +282,7 @@ class ScoreMaskedWeight(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx, grad):  # noqa: D102
         weight, on, *rest = ctx.saved_tensors
         grad_weight = grad_scores = None
         if rest:

@@ -171,6 +171,11 @@ class SoftMask(WeightMask):
         scale = soft_scale(self.init) if self.ticket_scale == 'keep' else 1.0
         return dict(kind='soft', factor=scale, scale=False, chunks=1)
 
+    def saved_settings(self) -> Dict[str, Tensor]:
+        """See :class:`WeightMask`."""
+        flag = torch.tensor(self._ticket)
+        return dict(super().saved_settings(), ticket_flag=flag)
+
     def why_stuck(self, steps: int) -> str:
         """See :class:`WeightMask`: nothing sets the temperature."""
         if self._scheduled or self._ticket:

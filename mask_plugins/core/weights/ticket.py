@@ -42,7 +42,7 @@ def make_ticket(
             unknown, or the model has no soft masks.
 
     Examples:
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> layer = SoftMaskLinear(4, 4)
         >>> make_ticket(layer, sparsity=0.75)
         >>> int(layer.weight_mask.hard().sum())

@@ -22,7 +22,7 @@ class MaskWatch:
 
     Examples:
         >>> import torch
-        >>> from mask_plugins import SoftMaskLinear
+        >>> from mask_plugins.core.weights import SoftMaskLinear
         >>> net = nn.Sequential(SoftMaskLinear(2, 2), SoftMaskLinear(2, 2))
         >>> watch = MaskWatch(net)
         >>> out = net[0](torch.ones(1, 2))
@@ -72,7 +72,7 @@ class MaskWatch:
 
     @property
     def without_gradient(self) -> List[str]:
-        """Names of those that were read and got no gradient, though trained."""
+        """Names of those that are trained, were read and got no gradient."""
         return [
             name
             for name in self.used

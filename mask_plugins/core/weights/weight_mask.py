@@ -27,7 +27,7 @@ class WeightMask(nn.Module):
 
     Examples:
         >>> import torch
-        >>> from mask_plugins import ScoreMask
+        >>> from mask_plugins.core.weights import ScoreMask
         >>> mask = ScoreMask(torch.ones(2, 2), init=-1.)
         >>> mask(torch.ones(2, 2)).sum().item()
         0.0
@@ -117,6 +117,15 @@ class WeightMask(nn.Module):
         self._setting = self.check_setting(value)
         self._scheduled = True
         self.setting_bits.fill_(_to_bits(self._setting))
+
+    def saved_settings(self) -> Dict[str, Tensor]:
+        """Buffers of the state dict that a schedule sets, as they should be.
+
+        Averaged models keep older values in theirs.
+        """
+        if 'setting_bits' not in self._buffers:
+            return {}
+        return dict(setting_bits=torch.tensor(_to_bits(self._setting)))
 
     def check_setting(self, value: float) -> float:
         """The number, or an error that says what is allowed."""

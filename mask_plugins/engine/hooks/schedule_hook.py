@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.core.schedules import Schedule
+from mask_plugins.core.weights import write_settings
 from mask_plugins.registry import HOOKS, SCHEDULES
 
 from .attribute_target import Target, find_targets
@@ -152,6 +153,10 @@ class ScheduleHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Give the training value back."""
         self._set_train(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Averaged masks get what a schedule has set."""
+        write_settings(runner.model, checkpoint)
 
     def _set_eval(self, runner: Runner) -> None:
         if self.eval_value is None:
