@@ -125,7 +125,7 @@ def write_masked(folder, kind='whole', seed=0, temperature=2.0):
             for parameter in item.mask.parameters():
                 parameter.normal_(generator=generator)
             if kind == 'soft':
-                item.mask.temperature.fill_(temperature)
+                item.mask.temperature = temperature
         # What else a training changes.
         trained = {k for k, p in model.named_parameters() if p.requires_grad}
         for name, tensor in model.state_dict().items():

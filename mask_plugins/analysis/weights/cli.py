@@ -147,7 +147,8 @@ def print_use(baked: 'Baked', path: str) -> None:
         print('its config still needs mask_plugins, for')
         for need in baked.stock.needs:
             print(f'  {need}')
-    package = 'mask_plugins' if baked.stock.needs else 'mmpretrain'
+    package = baked.stock.cfg.get('default_scope', 'mmpretrain')
+    package = 'mask_plugins' if baked.stock.needs else package
     if path.endswith('.pth'):
         print(f'test it: mim test {package} {config} --checkpoint {path}')
 
