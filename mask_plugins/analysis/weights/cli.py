@@ -89,17 +89,7 @@ def stem_of(path: str) -> str:
 
 def print_report(report: 'MaskReport', title: str) -> None:
     """Print what each mask keeps, as a table."""
-    rows: List[Sequence[Any]] = [
-        [row.name, 'x'.join(map(str, row.shape)), f'{row.kept:,}',
-         f'{row.size:,}', percent(row.density), percent(row.soft_density)]
-        for row in report.rows
-    ]  # fmt: skip
-    rows.append(
-        ['all masks', '', f'{report.kept:,}', f'{report.size:,}',
-         percent(report.density), percent(report.soft_density)]
-    )  # fmt: skip
-    columns = ['parameter', 'shape', 'kept', 'of', 'density [%]', 'soft [%]']
-    cli.print_table(columns, rows, title)
+    print(f'{title}\n{report}')
     if report.parameters > report.size:
         print(
             f'of all {report.parameters:,} parameters '
@@ -109,16 +99,11 @@ def print_report(report: 'MaskReport', title: str) -> None:
 
 def print_sizes(rows: Sequence[Dict[str, Any]]) -> None:
     """Print the rows of ``measure_sizes``."""
-    cells = [
-        [
-            row['name'],
-            f'{row["bytes"]:,}',
-            None
-            if row['times_smaller'] is None
-            else f'{row["times_smaller"]:.1f}',
-        ]
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        times = row['times_smaller']
+        times = None if times is None else f'{times:.1f}'
+        cells.append([row['name'], f'{row["bytes"]:,}', times])
     cli.print_table(['what', 'bytes', 'times smaller'], cells)
 
 

@@ -17,7 +17,6 @@ CODECS = dict(
     bz2=lambda data: bz2.compress(data, 9),
     lzma=lambda data: lzma.compress(data, preset=9),
 )
-BITS = np.array([bin(byte).count('1') for byte in range(256)], np.uint8)
 
 
 def count_bits(packed: np.ndarray) -> int:
@@ -25,8 +24,12 @@ def count_bits(packed: np.ndarray) -> int:
 
     Args:
         packed (np.ndarray): uint8.
+
+    Examples:
+        >>> count_bits(np.array([1, 3, 128], np.uint8))
+        4
     """
-    return int(BITS[packed].sum(dtype=np.int64))
+    return int(np.unpackbits(packed).sum(dtype=np.int64))
 
 
 def adapter_report(adapter: Adapter) -> MaskReport:
@@ -76,11 +79,12 @@ def measure_sizes(
         _row('  its masked weights, float32', weights, weights),
         _row('masks, 1 bit per weight', len(data), weights),
     ]
-    smallest = len(data)
-    for name in track(list(CODECS), 'compression, methods'):
-        size = len(CODECS[name](data))
-        smallest = min(smallest, size)
-        rows.append(_row(f'masks, {name}', size, weights))
+    compressed = {
+        name: len(CODECS[name](data))
+        for name in track(list(CODECS), 'compression, methods')
+    }
+    smallest = min(len(data), *compressed.values())
+    rows += [_row(f'masks, {k}', x, weights) for k, x in compressed.items()]
     rows += [
         _row('norm buffers, head, other state', state, model),
         _row('adapter: masks and state', len(data) + state, model),

@@ -23,8 +23,6 @@ from mask_plugins.core.weights import (
     read_adapter,
 )
 from mask_plugins.core.weights.adapter_file import tensor_hash
-from mask_plugins.models.converters import write_checkpoint
-from mask_plugins.utils.files import write_json, write_text
 
 from .mask_export import empty_notes, load_masked_model, make_tickets
 from .stock_config import StockConfig, stock_config
@@ -112,7 +110,7 @@ def bake_adapter(
 
 
 def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
-    """Write the checkpoint, its config and a report, beside each other.
+    """Write the checkpoint, its config and a report, next to each other.
 
     Args:
         baked (Baked): What to write.
@@ -122,22 +120,10 @@ def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
     Returns:
         list[str]: What was written.
     """
-    stem = osp.splitext(path)[0]
-    report = dict(
-        source,
-        notes=baked.notes,
-        needs_mask_plugins=baked.stock.needs,
-        **baked.report.to_dict(),
+    report = dict(notes=baked.notes, **baked.report.to_dict())
+    return baked.stock.write(
+        path, baked.state_dict, baked.dataset_meta, source, report
     )
-    meta = dict(mask_plugins=source)
-    if baked.dataset_meta:
-        meta['dataset_meta'] = baked.dataset_meta
-    write_checkpoint(path, baked.state_dict, meta)
-    return [
-        path,
-        write_text(f'{stem}.py', baked.stock.text),
-        write_json(f'{stem}.json', report),
-    ]
 
 
 def _bake(
