@@ -145,20 +145,10 @@ def main() -> None:
     log = Stopwatch()
 
     try:
-        benchmark = WeightMaskBenchmark(
-            archs=args.archs,
-            batch_size=args.batch_size,
-            image_size=args.image_size,
-            rounds=args.rounds,
-            iters=args.iters,
-            warmup=args.warmup,
-            seed=args.seed,
-            clock=args.clock,
-            device=args.device,
-            dtype=args.dtype,
-            channels_last=args.channels_last,
-            log=log,
-        )
+        options = dict(vars(args))
+        for name in ('threads', 'quick', 'out'):
+            del options[name]
+        benchmark = WeightMaskBenchmark(**options, log=log)
         result = benchmark.run()
     except ValueError as error:
         sys.exit(f'error: {error}')

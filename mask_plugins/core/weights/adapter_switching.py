@@ -273,29 +273,28 @@ def _take(adapter: Adapter, only: str) -> Adapter:
 
 def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
     """Raise unless the model has all that the adapter names, alike."""
-    parameters, state = named_tensors(model), base_state(model)
-    problems = []
-    for name, settings in adapter.settings.items():
-        shape = tuple(settings['shape'])
-        if name not in parameters:
-            problems.append(f'the model has no parameter {name}')
-        elif tuple(parameters[name].shape) != shape:
-            problems.append(
-                f'{name} has the shape {tuple(parameters[name].shape)} in the '
-                f'model and {shape} in the file'
-            )
+    there = {**base_state(model), **named_tensors(model)}
+    wanted = {
+        name: (tuple(settings['shape']), 'float', settings['dtype'])
+        for name, settings in adapter.settings.items()
+    }
     for key, value in adapter.state.items():
-        if key not in state:
-            problems.append(f'the model has no {key}')
-        elif state[key].shape != value.shape:
+        wanted[key] = tuple(value.shape), _kind(value), dtype_name(value)
+    problems = []
+    for name, (shape, kind, dtype) in wanted.items():
+        found = there.get(name)
+        if found is None:
+            what = 'parameter ' if name in adapter.settings else ''
+            problems.append(f'the model has no {what}{name}')
+        elif found.shape != shape:
             problems.append(
-                f'{key} has the shape {tuple(state[key].shape)} in the model '
-                f'and {tuple(value.shape)} in the file'
+                f'{name} has the shape {tuple(found.shape)} in the model and '
+                f'{shape} in the file'
             )
-        elif _kind(state[key]) != _kind(value):
+        elif _kind(found) != kind:
             problems.append(
-                f'{key} is {dtype_name(state[key])} in the model and '
-                f'{dtype_name(value)} in the file'
+                f'{name} is {dtype_name(found)} in the model and {dtype} in '
+                'the file'
             )
     if problems:
         more = f' and {len(problems) - 4} more' if len(problems) > 4 else ''
@@ -330,25 +329,21 @@ def _check_base(
         for name, expected in adapter.bases.items()
         if tensor_hash(base.get(name, parameters[name])) != expected
     ]
-    message = ''
+    if not wrong and not whole:
+        return
+    names = wrong or ['weights without a mask']
+    some = f'{", ".join(names[:3])}{", ..." if len(names) > 3 else ""}'
+    message = (
+        f'belongs to other base weights than those of the model ({some} '
+        'differ): load the checkpoint that its masks were trained on'
+    )
     for name in wrong:
-        made, now = adapter.settings[name]['dtype'], base[name].dtype
-        if made != dtype_name(base[name]):
+        made, now = adapter.settings[name]['dtype'], dtype_name(base[name])
+        if made != now:
             message = (
                 f'was made on weights of {made}, and those of the model are '
-                f'{str(now).rpartition(".")[2]} ({name}): load it before the '
-                'model is converted'
+                f'{now} ({name}): load it before the model is converted'
             )
-            break
-    if not message:
-        if not wrong and not whole:
-            return
-        wrong = wrong or ['weights without a mask']
-        some = f'{", ".join(wrong[:3])}{", ..." if len(wrong) > 3 else ""}'
-        message = (
-            f'belongs to other base weights than those of the model ({some} '
-            'differ): load the checkpoint that its masks were trained on'
-        )
     if strict:
         raise ValueError(f'{message} (strict=False makes this a warning)')
     warnings.warn(f'the adapter {message}', stacklevel=3)

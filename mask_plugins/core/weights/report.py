@@ -101,15 +101,25 @@ class MaskReport:
         """Bytes of the masked weights in float32."""
         return 4 * self.size
 
+    def summary(self) -> Dict[str, float]:
+        """The numbers that are logged: shares, and how many are empty."""
+        return dict(
+            density=self.density,
+            sparsity=self.sparsity,
+            soft_density=self.soft_density,
+            density_of_model=self.density_of_model,
+            empty=len(self.empty),
+        )
+
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, as JSON has them."""
         rows = [dict(asdict(row), density=row.density) for row in self.rows]
         names = (
-            'size', 'kept', 'density', 'sparsity', 'soft_density',
-            'density_of_model', 'parameters', 'packed_bytes', 'float_bytes',
+            'size', 'kept', 'parameters', 'packed_bytes', 'float_bytes',
             'empty', 'not_finite',
         )  # fmt: skip
-        return dict({n: getattr(self, n) for n in names}, masks=rows)
+        values = {name: getattr(self, name) for name in names}
+        return {**self.summary(), **values, 'masks': rows}
 
     def __str__(self) -> str:
         total = MaskRow(

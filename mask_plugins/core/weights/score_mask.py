@@ -19,6 +19,21 @@ from .scores import (
 from .weight_mask import WeightMask, mask_dtype
 
 
+def _level(name: str, doc: str) -> property:
+    """The setting, under the name that it has for the criterion."""
+
+    def get(self) -> float:
+        if (name == 'keep_ratio') != (self.criterion == 'topk'):
+            raise AttributeError(f'{self.criterion!r} has no {name}')
+        return self.setting
+
+    def set_(self, value: float) -> None:
+        get(self)
+        self.setting = value
+
+    return property(get, set_, doc=doc)
+
+
 class ScoreMask(WeightMask):
     """A score per weight; the frozen weight counts where it is high enough.
 
@@ -97,30 +112,8 @@ class ScoreMask(WeightMask):
         level = keep_ratio if criterion == 'topk' else threshold
         self.register_setting(check_level(criterion, level), weight.device)
 
-    @property
-    def threshold(self) -> float:
-        """Scores above it are on; an attribute unless it is ``'topk'``."""
-        return self._level('threshold')
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        self._level('threshold')
-        self.setting = value
-
-    @property
-    def keep_ratio(self) -> float:
-        """Share that is on; an attribute of ``criterion='topk'`` only."""
-        return self._level('keep_ratio')
-
-    @keep_ratio.setter
-    def keep_ratio(self, value: float) -> None:
-        self._level('keep_ratio')
-        self.setting = value
-
-    def _level(self, name: str) -> float:
-        if (name == 'keep_ratio') != (self.criterion == 'topk'):
-            raise AttributeError(f'criterion={self.criterion!r} has no {name}')
-        return self.setting
+    threshold = _level('threshold', 'Scores above it are on.')
+    keep_ratio = _level('keep_ratio', 'Share that is on, for topk.')
 
     def check_setting(self, value: float) -> float:
         """See :class:`WeightMask`."""

@@ -203,12 +203,8 @@ class MaskReportHook(Hook):
         return report
 
     def _log(self, runner: Runner, report: MaskReport) -> None:
-        scalars = dict(
-            density=report.density,
-            soft_density=report.soft_density,
-            density_of_model=report.density_of_model,
-            empty=len(report.empty),
-        )
+        scalars = report.summary()
+        del scalars['sparsity']
         for row in report.rows if self.per_layer else ():
             scalars[f'density/{row.name}'] = row.density
             scalars[f'soft_density/{row.name}'] = row.soft_density
