@@ -41,6 +41,11 @@ def adapter_report(adapter: Adapter) -> MaskReport:
     Returns:
         MaskReport: Its ``parameters`` are those of the whole model where the
         adapter knows them, else the masked ones.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear, pack_masks
+        >>> adapter_report(pack_masks(SoftMaskLinear(8, 2))).size
+        16
     """
     rows = []
     for name, packed in adapter.masks.items():

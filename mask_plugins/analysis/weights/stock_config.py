@@ -112,6 +112,12 @@ def stock_config(cfg: Config) -> StockConfig:
 
     Returns:
         StockConfig: For the checkpoints of merged models.
+
+    Examples:
+        >>> cfg = Config(dict(model=dict(
+        ...     type='mask_plugins.MaskedModel', module=dict(type='ResNet'))))
+        >>> stock_config(cfg).cfg.model
+        {'type': 'ResNet'}
     """
     kept = {
         key: cfg[key] for key in KEPT if cfg.get(key, None) is not None

@@ -25,6 +25,11 @@ def stock_head_config(config: Dict[str, Any]) -> Dict[str, Any]:
 
     Returns:
         dict: The same, with another ``type`` and without masks.
+
+    Examples:
+        >>> head = dict(type='mask_plugins.MaskedLinearClsHead', seed=0)
+        >>> stock_head_config(dict(head, num_classes=3))
+        {'type': 'LinearClsHead', 'num_classes': 3}
     """
     stock = {key: value for key, value in config.items() if key not in _OWN}
     hidden = list(config.get('hidden_channels') or ())

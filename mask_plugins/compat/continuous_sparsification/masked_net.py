@@ -32,6 +32,16 @@ class MaskedNet(Rewindable, nn.Module):
     Attributes:
         temp (float): Inverse temperature.
         ticket (bool): Whether the masks are hard.
+
+    Examples:
+        >>> class Net(MaskedNet):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.conv = SoftMaskedConv2d(3, 4, 3)
+        ...     def forward(self, x):
+        ...         return self.conv(x, self.temp, self.ticket)
+        >>> len(Net().mask_modules)
+        1
     """
 
     def __init__(self) -> None:

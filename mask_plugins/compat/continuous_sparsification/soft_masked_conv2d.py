@@ -38,6 +38,11 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
         mask_initial_value (float): Initial value s0 of the logits. Defaults
             to 0.
         **kwargs: See ``torch.nn.Conv2d``.
+
+    Examples:
+        >>> conv = SoftMaskedConv2d(3, 4, 3, mask_initial_value=0.1)
+        >>> conv(torch.ones(1, 3, 8, 8), temp=50.0, ticket=False).shape
+        torch.Size([1, 4, 8, 8])
     """
 
     def __init__(

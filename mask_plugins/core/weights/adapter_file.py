@@ -180,6 +180,17 @@ def write_adapter(adapter: Adapter, path: PathLike) -> None:
     Raises:
         TypeError: If ``info`` has something that JSON does not.
         ValueError: If the parts of the adapter do not fit each other.
+
+    Examples:
+        >>> import os
+        >>> import tempfile
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> adapter = pack_masks(SoftMaskLinear(8, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, 'task.safetensors')
+        ...     write_adapter(adapter, path)
+        ...     read_adapter(path)
+        Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
     adapter.check()
     save_file = _safetensors().torch.save_file
@@ -220,6 +231,17 @@ def read_adapter(path: PathLike) -> Adapter:
         FileNotFoundError: If there is none.
         ValueError: If it is truncated, damaged, not an adapter file, or of a
             newer version; the message names the file.
+
+    Examples:
+        >>> import os
+        >>> import tempfile
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> adapter = pack_masks(SoftMaskLinear(8, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, 'task.safetensors')
+        ...     write_adapter(adapter, path)
+        ...     read_adapter(path)
+        Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
@@ -297,6 +319,10 @@ def pack_bits(on: Tensor) -> Tensor:
 
     Returns:
         Tensor: uint8, ceil(n / 8); the last byte is filled up with zeros.
+
+    Examples:
+        >>> pack_bits(torch.tensor([True, False, True]))
+        tensor([160], dtype=torch.uint8)
     """
     flat = on.detach().cpu().contiguous().view(-1).numpy()
     return torch.from_numpy(np.packbits(flat))
@@ -314,6 +340,10 @@ def unpack_bits(packed: Tensor, shape: Tuple[int, ...]) -> Tensor:
 
     Raises:
         ValueError: If there are more or fewer bytes than the shape needs.
+
+    Examples:
+        >>> unpack_bits(torch.tensor([160], dtype=torch.uint8), (3,))
+        tensor([ True, False,  True])
     """
     size = _check_packed(packed, shape)
     bits = np.unpackbits(packed.cpu().numpy(), count=size)

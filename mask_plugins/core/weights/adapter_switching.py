@@ -213,6 +213,16 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
 
     Raises:
         KeyError: If there is none of that name; it lists those there are.
+
+    Examples:
+        >>> from mask_plugins.core import weights
+        >>> net = weights.SoftMaskLinear(2, 3)
+        >>> adapter = weights.pack_masks(net)
+        >>> base = weights.remove_weight_masks(net).requires_grad_(False)
+        >>> _ = load_masks(base, adapter, 'task', activate=False)
+        >>> activate_masks(base, 'task')
+        >>> active_masks(base)
+        'task'
     """
     root = unwrap(model)
     bank = root.__dict__.get(BANK) or AdapterBank()
@@ -221,13 +231,27 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
 
 
 def active_masks(model: nn.Module) -> Optional[str]:
-    """Name of the adapter that is switched to, None for the base."""
+    """Name of the adapter that is switched to, None for the base.
+
+    Examples:
+        >>> active_masks(nn.Linear(2, 3)) is None
+        True
+    """
     bank = unwrap(model).__dict__.get(BANK)
     return bank.active if bank else None
 
 
 def loaded_masks(model: nn.Module) -> List[str]:
-    """Names of the adapters that are loaded."""
+    """Names of the adapters that are loaded.
+
+    Examples:
+        >>> from mask_plugins.core import weights
+        >>> net = weights.SoftMaskLinear(2, 3)
+        >>> adapter = weights.pack_masks(net)
+        >>> base = weights.remove_weight_masks(net).requires_grad_(False)
+        >>> loaded_masks(load_masks(base, adapter, 'task'))
+        ['task']
+    """
     bank = unwrap(model).__dict__.get(BANK)
     return list(bank.adapters) if bank else []
 
@@ -241,6 +265,16 @@ def unload_masks(model: nn.Module, name: str) -> None:
 
     Raises:
         KeyError: If there is none of that name.
+
+    Examples:
+        >>> from mask_plugins.core import weights
+        >>> net = weights.SoftMaskLinear(2, 3)
+        >>> adapter = weights.pack_masks(net)
+        >>> base = weights.remove_weight_masks(net).requires_grad_(False)
+        >>> _ = load_masks(base, adapter, 'task')
+        >>> unload_masks(base, 'task')
+        >>> loaded_masks(base)
+        []
     """
     if name not in loaded_masks(model):
         raise KeyError(

@@ -27,7 +27,13 @@ class NamedMask(NamedTuple):
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside ``torch.compile`` and DataParallel-like wrappers."""
+    """The model inside ``torch.compile`` and DataParallel-like wrappers.
+
+    Examples:
+        >>> layer = nn.Linear(2, 3)
+        >>> unwrap(nn.DataParallel(layer)) is layer
+        True
+    """
     while True:
         if isinstance(model, _WRAPPERS):
             model = model.module
@@ -105,6 +111,13 @@ def write_settings(model: nn.Module, checkpoint: Dict[str, dict]) -> None:
         model (nn.Module): The model that is trained.
         checkpoint (dict): With ``state_dict`` and perhaps
             ``ema_state_dict``.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> net = nn.Sequential(SoftMaskLinear(2, 3))
+        >>> checkpoint = dict(state_dict=net.state_dict())
+        >>> net[0].weight_mask.temperature = 5.0
+        >>> write_settings(net, checkpoint)
     """
     modules = unwrap(model).named_modules(remove_duplicate=False)
     for path, module in modules:
@@ -127,6 +140,11 @@ def base_state(model: nn.Module) -> Dict[str, Tensor]:
 
     Returns:
         dict[str, Tensor]: The parameters and buffers themselves.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> list(base_state(SoftMaskLinear(2, 3)))
+        ['weight', 'bias']
     """
     inside = set(mask_keys(model))
     state = unwrap(model).state_dict(keep_vars=True)

@@ -78,6 +78,14 @@ class SubmaskedModel(nn.Module):
             ``'flip'`` is to be scaled, or if a k is none of the criterion.
         TypeError: If a parameter cannot be masked, such as that of a
             ``ParameterList``, which other modules read.
+
+    Examples:
+        >>> model = SubmaskedModel(nn.Linear(4, 2), prune_criterion='topk',
+        ...                        k=lambda ctx: ctx['keep'])
+        >>> model(torch.ones(1, 4), ctx=dict(keep=0.5)).shape
+        torch.Size([1, 2])
+        >>> list(model.scores)
+        ['weight', 'bias']
     """
 
     def __init__(
