@@ -40,7 +40,7 @@ def measure_adapters(
 
     Returns:
         dict: Plain data. ``packed_bytes`` are the masks alone; the file has
-        a header, norm buffers and the head beside them.
+        a header, norm buffers and the head next to them.
     """
     report = mask_report(masked)
     with tempfile.TemporaryDirectory() as folder:

@@ -46,7 +46,7 @@ def add_file_argument(
 def output_file(
     out: str,
     endings: Sequence[str],
-    beside: Sequence[str],
+    companions: Sequence[str],
     inputs: Sequence[str],
 ) -> str:
     """``--out``, checked: what is read must not be overwritten.
@@ -54,7 +54,7 @@ def output_file(
     Args:
         out (str): The file.
         endings (Sequence[str]): How it may end.
-        beside (Sequence[str]): Endings of files that are written beside it.
+        companions (Sequence[str]): Endings of files written next to it.
         inputs (Sequence[str]): What is read.
 
     Returns:
@@ -62,7 +62,7 @@ def output_file(
 
     Raises:
         IsADirectoryError: If it is a folder.
-        ValueError: If the ending is another, or it or a file beside it is
+        ValueError: If the ending is another, or it or a companion is
             one of the inputs.
     """
     stem, ending = osp.splitext(out)
@@ -73,7 +73,7 @@ def output_file(
             f'--out must end in {" or ".join(endings)}, got {out!r}'
         )
     read = {osp.realpath(path) for path in inputs}
-    for path in (out, *(stem + other for other in beside)):
+    for path in (out, *(stem + other for other in companions)):
         if osp.realpath(path) in read:
             raise ValueError(
                 f'--out {out}: {path} would be overwritten, which is read; '

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Bytes of masks, packed and compressed, beside those of float weights."""
+"""Bytes of masks, packed and compressed, next to those of float weights."""
 
 import bz2
 import lzma
@@ -61,7 +61,7 @@ def adapter_report(adapter: Adapter) -> MaskReport:
 def measure_sizes(
     adapter: Adapter, model_bytes: Optional[int] = None
 ) -> List[Dict[str, Any]]:
-    """Bytes of what a task needs, beside those of fine-tuned weights.
+    """Bytes of what a task needs, next to those of fine-tuned weights.
 
     Args:
         adapter (Adapter): The adapter.
@@ -98,6 +98,6 @@ def measure_sizes(
     return rows
 
 
-def _row(name: str, size: int, beside: int) -> Dict[str, Any]:
-    times = beside / size if size else None
+def _row(name: str, size: int, whole: int) -> Dict[str, Any]:
+    times = whole / size if size else None
     return dict(name=name, bytes=size, times_smaller=times)

@@ -221,6 +221,6 @@ def _first(items: Sequence[str], separator: str) -> str:
 
 
 def _of_mask(key: str, weights: Dict[str, Tensor]) -> bool:
-    """Whether ``layer.weight_mask.logits`` stands beside ``layer.weight``."""
+    """Whether ``layer.weight_mask.logits`` stands next to ``layer.weight``."""
     owner, _, rest = key.rpartition('_mask.')
     return bool(owner) and '.' not in rest and owner in weights

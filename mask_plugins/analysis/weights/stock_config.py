@@ -45,7 +45,7 @@ class StockConfig(NamedTuple):
     """A config that names nothing of masks.
 
     Args:
-        cfg (Config): Model, test set and what a test needs beside them.
+        cfg (Config): Model, test set and what a test needs next to them.
         needs (list[str]): What in it is of this package nevertheless, such
             as a data set: ``path: type``. Without it, stock mmpretrain runs
             the config.

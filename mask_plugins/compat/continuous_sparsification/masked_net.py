@@ -57,7 +57,7 @@ class MaskedNet(Rewindable, nn.Module):
 
     @mask_modules.setter
     def mask_modules(self, modules: List[nn.Module]) -> None:
-        """Networks of the original assign the list; it is found anew."""
+        """Ignored: networks of the original assign the list."""
 
     def prune(self) -> None:
         """Between rounds: all logits become min(temp * s, s0), in place.

@@ -80,7 +80,7 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
 
     @property
     def mask(self) -> Tensor:
-        """The mask of the last call, computed anew, with its graph."""
+        """The mask of the last call, computed again, with its graph."""
         mask = self.weight_mask
         return self.compute_mask(mask.temperature, mask.ticket)
 

@@ -44,7 +44,7 @@ class SubmaskedModel(nn.Module):
       loaded checkpoint, ``.to`` and ``.half`` change what is computed.
     - A forward changes no parameter: optimizers may be built after it, two
       forwards may come before a backward, and tied weights stay tied.
-    - Scores lie beside the weights and not in a dict of this module:
+    - Scores lie next to the weights and not in a dict of this module:
       ``model_shell.conv.weight_mask.scores`` in the state dict. Names cannot
       collide. :attr:`scores` finds them by name or by the original's key, and
       checkpoints of the original load.
