@@ -6,7 +6,7 @@ half = dict(
     type='mask_plugins.ScoreMask',
     init='kaiming',
     criterion='topk',
-    k=0.5,
+    keep_ratio=0.5,
 )
 model = dict(
     backbone=dict(

@@ -3,7 +3,7 @@
 _base_ = ['./smn_resnet18_cifar10.py']
 
 model = dict(
-    backbone=dict(mask=dict(init=1e-2, k=5e-3, scale=False)),
+    backbone=dict(mask=dict(init=1e-2, threshold=5e-3, scale=False)),
     head=dict(
         _delete_=True, type='LinearClsHead', num_classes=10, in_channels=512
     ),

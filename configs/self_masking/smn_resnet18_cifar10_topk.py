@@ -2,5 +2,7 @@
 _base_ = ['./smn_resnet18_cifar10.py']
 
 model = dict(
-    backbone=dict(mask=dict(init='kaiming', criterion='topk', k=0.914))
+    backbone=dict(
+        mask=dict(init='kaiming', criterion='topk', keep_ratio=0.914)
+    )
 )

@@ -40,7 +40,7 @@ def measure_adapters(
 
     Returns:
         dict: Plain data. ``packed_bytes`` are the masks alone; the file has
-        a header, norm buffers and the head beside them.
+        a header, norm buffers and the head next to them.
     """
     report = mask_report(masked)
     with tempfile.TemporaryDirectory() as folder:
@@ -55,8 +55,8 @@ def measure_adapters(
         load_masks(base, paths[1], 'b', activate=False)
 
         def prepare_load() -> None:
-            activate_masks(base, None)
             unload_masks(base, 'a')
+            activate_masks(base, None)
 
         def load() -> None:
             load_masks(base, paths[0], 'a')
@@ -74,6 +74,7 @@ def measure_adapters(
         file_bytes = os.path.getsize(paths[0])
     activate_masks(base, None)
     state = base.state_dict().values()
+    model_bytes = sum(t.numel() * t.element_size() for t in state)
     return dict(
         masked=report.size,
         density=report.density,
@@ -81,11 +82,10 @@ def measure_adapters(
         state_bytes=adapter.state_bytes,
         file_bytes=file_bytes,
         fp32_bytes=report.float_bytes,
-        model_bytes=sum(t.numel() * t.element_size() for t in state),
+        model_bytes=model_bytes,
         packed_to_bits=adapter.mask_bytes / (report.size / 8),
         fp32_to_packed=report.float_bytes / adapter.mask_bytes,
-        model_to_file=sum(t.numel() * t.element_size() for t in state)
-        / file_bytes,
+        model_to_file=model_bytes / file_bytes,
         load_ms=spread_ms(times['load']),
         swap_ms=spread_ms(times['swap']),
     )

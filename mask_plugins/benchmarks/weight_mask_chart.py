@@ -39,44 +39,26 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
     time, alone, memory = figure.subplots(1, 3)
     width = 0.8 / len(KINDS)
     for index, (kind, (label, color, hatch)) in enumerate(KINDS.items()):
-        style = dict(
-            color=color if not hatch else 'white',
-            edgecolor=color,
-            hatch=hatch,
-        )
+        fill = 'white' if hatch else color
+        style = dict(color=fill, edgecolor=color, hatch=hatch)
         rows = [row for row in result['steps'] if row['kind'] == kind]
         at = [archs.index(r['arch']) + width * (index - 2.5) for r in rows]
         spreads = [row['to_dense'] for row in rows]
+        heights = [s['median'] - 1 for s in spreads]
         time.bar(
-            at,
-            [s['median'] - 1 for s in spreads],
-            width,
-            bottom=1,
-            yerr=_errors(spreads),
-            label=label,
-            capsize=2,
-            **style,
-        )
-        memory.bar(
-            at,
-            [row['extra_bytes_per_weight'] for row in rows],
-            width,
-            **style,
-        )
+            at, heights, width, bottom=1, yerr=_errors(spreads), label=label,
+            capsize=2, **style,
+        )  # fmt: skip
+        extra = [row['extra_bytes_per_weight'] for row in rows]
+        memory.bar(at, extra, width, **style)
         if kind in ALONE:
-            alone.bar(
-                at,
-                [r['alone_ms']['median'] / r['own_bound_ms'] for r in rows],
-                width,
-                **style,
-            )
+            heights = [
+                r['alone_ms']['median'] / r['own_bound_ms'] for r in rows
+            ]
+            alone.bar(at, heights, width, **style)
         for x, row in zip(at, rows):
-            memory.hlines(
-                row['kept_bytes_per_weight'],
-                x - width / 2,
-                x + width / 2,
-                color='black',
-            )
+            kept, half = row['kept_bytes_per_weight'], width / 2
+            memory.hlines(kept, x - half, x + half, color='black')
     time.axhline(1, color='black', linewidth=0.8)
     alone.axhline(1, color='black', linewidth=0.8)
     time.set(title='training step', ylabel='time relative to dense')

@@ -21,6 +21,7 @@ from mask_plugins.core.weights import (
     named_masks,
 )
 from mask_plugins.models.backbones import CIFARResNet
+from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.timing import Case
 
 from .plain_masks import plain_masks_of, put_plain_masks
@@ -110,10 +111,7 @@ class MaskStepBuilder:
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
-        if dtype not in self.DTYPES:
-            raise ValueError(
-                f'dtype must be one of {tuple(self.DTYPES)}, got {dtype!r}'
-            )
+        check_choice('dtype', dtype, tuple(self.DTYPES))
         self.device = device
         self.dtype = dtype
         self.channels_last = channels_last
@@ -137,8 +135,7 @@ class MaskStepBuilder:
             return self._place(model)
         masked = copy.deepcopy(model)
         if 'soft' in kind:
-            mask = functools.partial(SoftMask, init=0.0)
-            apply_weight_masks(masked, SOFT_RULES, mask)
+            apply_weight_masks(masked, SOFT_RULES, SoftMask)
         else:
             mask = functools.partial(ScoreMask, init=SCORES)
             apply_weight_masks(masked, SCORE_RULES, mask)
@@ -194,33 +191,22 @@ class MaskStepBuilder:
     @staticmethod
     def _forward(model: nn.Module, kind: str) -> Callable:
         """Output and penalty of a batch; None where there is no penalty."""
-        if kind == 'soft_penalty':
+        masks = [mask for mask, _ in plain_masks_of(model)]
 
-            def forward(images: Tensor):
-                # as the penalty of ContinuousSparsificationHook does it
-                with collect_sums(model) as sums, hold_masks(model):
-                    out = model(images)
-                return out, torch.stack(sums).sum()
-
-        elif kind == 'score_held':
-
-            def forward(images: Tensor):
-                with hold_masks(model):
-                    return model(images), None
-
-        elif kind == 'plain_soft_penalty':
-            masks = [mask for mask, _ in plain_masks_of(model)]
-
-            def forward(images: Tensor):
+        def forward(images: Tensor):
+            held = kind in ('soft_penalty', 'score_held')
+            hold = hold_masks(model) if held else contextlib.nullcontext()
+            # as the penalty of ContinuousSparsificationHook does it
+            with collect_sums(model) as sums, hold:
                 out = model(images)
-                return out, torch.stack([m.mask.sum() for m in masks]).sum()
+            if kind == 'plain_soft_penalty':
+                sums = [mask.mask.sum() for mask in masks]
+            penalized = kind.endswith('penalty')
+            return out, torch.stack(sums).sum() if penalized else None
 
-        else:
-
-            def forward(images: Tensor):
-                return model(images), None
-
-        return forward
+        if kind.endswith('penalty') or kind == 'score_held':
+            return forward
+        return lambda images: (model(images), None)
 
     def inference(self, arch: str, batch_size: int, image_size: int) -> Dict:
         """Inference: without masks, with masks, with masks merged.

@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 import torch
 
 from mask_plugins.core.weights import named_masks
+from mask_plugins.utils.checks import check_choice, check_int
 from mask_plugins.utils.timing import Spread, peak_memory, time_interleaved
 
 from .mask_adapters import measure_adapters
@@ -56,7 +57,13 @@ class WeightMaskBenchmark:
         log (Callable): Where progress goes. Defaults to ``print``.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        ValueError: If a network, ``dtype`` or ``clock`` is unknown, or a size
+            too small.
+
+    Examples:
+        >>> benchmark = WeightMaskBenchmark(archs=['resnet20'], batch_size=4)
+        >>> benchmark.sizes
+        {'resnet20': (4, 32)}
     """
 
     ARCHS = MaskStepBuilder.ARCHS
@@ -78,21 +85,12 @@ class WeightMaskBenchmark:
         log: Callable[[str], None] = print,
     ) -> None:
         for arch in archs:
-            if arch not in self.ARCHS:
-                raise ValueError(
-                    f'arch must be one of {tuple(self.ARCHS)}, got {arch!r}'
-                )
+            check_choice('arch', arch, tuple(self.ARCHS))
         if not archs:
             raise ValueError('archs must name at least one network, got none')
         # A norm over one image and one pixel has no variance.
-        for name, value, least in (
-            ('batch_size', batch_size, 2),
-            ('image_size', image_size, 8),
-        ):
-            if value is not None and value < least:
-                raise ValueError(
-                    f'{name} must be at least {least}, got {value}'
-                )
+        check_int('batch_size', batch_size, low=2, optional=True)
+        check_int('image_size', image_size, low=8, optional=True)
         if clock == 'cpu' and torch.device(device).type != 'cpu':
             raise ValueError(
                 f"clock='cpu' says nothing about device={device!r}"
@@ -100,11 +98,9 @@ class WeightMaskBenchmark:
         self.builder = MaskStepBuilder(device, dtype, channels_last, seed)
         self.archs = tuple(archs)
         self.sizes = {
-            arch: (
-                batch_size or self.ARCHS[arch][0],
-                image_size or self.ARCHS[arch][1],
-            )
-            for arch in archs
+            arch: (batch_size or size, image_size or pixels)
+            for arch, (size, pixels) in self.ARCHS.items()
+            if arch in archs
         }
         self.timing = dict(
             rounds=rounds,
@@ -125,16 +121,13 @@ class WeightMaskBenchmark:
             ``inference``, ``adapters`` and ``targets``.
         """
         result = dict(
-            settings=self.settings(),
-            machine=machine(self.builder.device),
-            steps=[],
-            inference=[],
-            adapters=[],
+            settings=self.settings(), machine=machine(self.builder.device)
         )
+        parts = ('steps', 'inference', 'adapters')
+        result.update({part: [] for part in parts})
         for arch in self.archs:
-            result['steps'] += self._measure_steps(arch)
-            result['inference'] += self._measure_inference(arch)
-            result['adapters'].append(self._measure_adapters(arch))
+            for part in parts:
+                result[part] += getattr(self, f'_measure_{part}')(arch)
         result['targets'] = list(self._targets(result))
         return result
 
@@ -235,13 +228,13 @@ class WeightMaskBenchmark:
             for kind, seconds in times.items()
         ]
 
-    def _measure_adapters(self, arch: str) -> dict:
+    def _measure_adapters(self, arch: str) -> List[dict]:
         found = measure_adapters(
             self.builder.network(arch),
             self.builder.network(arch, 'score'),
             lambda cases: self._time(f'{arch}, adapters', cases),
         )
-        return dict(arch=arch, **found)
+        return [dict(arch=arch, **found)]
 
     @staticmethod
     def _targets(result: dict):
@@ -249,39 +242,37 @@ class WeightMaskBenchmark:
             if row['kind'] not in OURS:
                 continue
             name = f'{row["arch"]}, {row["kind"]}'
-            median = row['to_dense']['median']
-            limit = STEP_LIMITS[row['arch']]
-            yield target(f'{name}: training step to dense', median, limit)
             slower = max(row[k]['median'] for k in ('extra_ms', 'alone_ms'))
             moved = MOVED[family(row['kind'])]
-            yield target(
-                f'{name}: extra time (by difference or alone, the longer) '
-                f'to that of copying {moved} bytes per masked weight',
-                slower / row['own_bound_ms'],
-                1.2,
-            )
             kept = row['kept_bytes_per_weight']
-            yield target(
-                f'{name}: extra peak memory to {kept} bytes per masked weight',
-                row['extra_bytes_per_weight'] / kept,
-                1.1,
-            )
+            for what, value, limit in (
+                (
+                    'training step to dense',
+                    row['to_dense']['median'],
+                    STEP_LIMITS[row['arch']],
+                ),
+                (
+                    'extra time (by difference or alone, the longer) to that '
+                    f'of copying {moved} bytes per masked weight',
+                    slower / row['own_bound_ms'],
+                    1.2,
+                ),
+                (
+                    f'extra peak memory to {kept} bytes per masked weight',
+                    row['extra_bytes_per_weight'] / kept,
+                    1.1,
+                ),
+            ):
+                yield target(f'{name}: {what}', value, limit)
         for row in result['inference']:
             if row['kind'] == 'merged':
-                yield target(
-                    f'{row["arch"]}: merged inference to dense, two decimals',
-                    round(row['to_dense']['median'], 2),
-                    1.0,
+                what = (
+                    f'{row["arch"]}: merged inference to dense, two decimals'
                 )
+                yield target(what, round(row['to_dense']['median'], 2), 1.0)
         for row in result['adapters']:
-            yield target(
-                f'{row["arch"]}: packed masks to one bit per weight',
-                row['packed_to_bits'],
-                1.01,
-            )
-            yield target(
-                f'{row["arch"]}: fp32 weights to packed masks',
-                row['fp32_to_packed'],
-                31.0,
-                at_least=True,
-            )
+            name = row['arch']
+            what = f'{name}: packed masks to one bit per weight'
+            yield target(what, row['packed_to_bits'], 1.01)
+            what = f'{name}: fp32 weights to packed masks'
+            yield target(what, row['fp32_to_packed'], 31.0, at_least=True)

@@ -50,9 +50,9 @@ class Composed:
         return state
 
     def __reduce_ex__(self, protocol: int):
-        if '_layers' not in type(self).__dict__:  # a class with a name
-            return super().__reduce_ex__(protocol)
         made = (stock_class(self), layers_of(self))
+        if not made[1]:  # a class with a name
+            return super().__reduce_ex__(protocol)
         return _rebuild, made, self.__getstate__()
 
 
@@ -79,8 +79,8 @@ def compose(module: nn.Module, mixin: type, key: Hashable = ()) -> nn.Module:
         >>> isinstance(layer, nn.Linear), type(decompose(layer, Loud)).__name__
         (True, 'Linear')
     """
-    layers = [layer for layer in layers_of(module) if layer[0] is not mixin]
-    layers.append((mixin, key))
+    decompose(module, mixin)
+    layers = [*layers_of(module), (mixin, key)]
     # Python's sort is stable: of equal orders the last one is outermost.
     layers.sort(key=lambda layer: layer[0].order)
     module.__class__ = composed_class(stock_class(module), tuple(layers))
@@ -99,8 +99,14 @@ def decompose(module: nn.Module, mixin: type) -> nn.Module:
         mixed in.
     """
     layers = tuple(x for x in layers_of(module) if x[0] is not mixin)
-    if layers != layers_of(module):
-        module.__class__ = composed_class(stock_class(module), layers)
+    stock = stock_class(module)
+    for base in stock.__mro__:
+        # A class with a name on top of a composed one: SoftMaskConv2d.
+        if any(x[0] is mixin for x in base.__dict__.get('_layers', ())):
+            stock = base.__dict__['_stock']
+            break
+    if (stock, layers) != (stock_class(module), layers_of(module)):
+        module.__class__ = composed_class(stock, layers)
     return module
 
 

@@ -2,8 +2,10 @@
 """Mask the weights of any registered model."""
 
 import functools
+import logging
 from typing import Any, Dict, Optional, Sequence, Union
 
+from mmengine.logging import MMLogger
 from torch import nn
 
 from mask_plugins.core.rules import RuleLike
@@ -32,7 +34,7 @@ def build_masked_model(
     module=dict(type='ResNet', depth=18), rules=[('*conv*', 'mask'),
     ('*', 'freeze')], mask=dict(type='mask_plugins.ScoreMask'))``. State-dict
     keys of the base stay the stock ones, so ``init_cfg``, ``load_from`` and
-    checkpoints of the stock model work; masks are extra keys beside them.
+    checkpoints of the stock model work; masks are extra keys next to them.
 
     Args:
         module (dict | nn.Module): Config of any model of any OpenMMLab
@@ -49,8 +51,19 @@ def build_masked_model(
         nn.Module: The model itself, not a wrapper around it.
 
     Raises:
-        TypeError, ValueError: If a rule or the mask is wrong.
+        TypeError: If a rule or ``mask`` has another form.
+        ValueError: If a rule matches nothing.
+
+    Examples:
+        >>> from torch import nn
+        >>> net = build_masked_model(
+        ...     nn.Linear(2, 3), dict(type='mask_plugins.ScoreMask'))
+        >>> net.weight_mask
+        ScoreMask(3x2, threshold, 0)
     """
+    logger = MMLogger.get_current_instance()
+    if _expect_masks not in logger.filters:
+        logger.addFilter(_expect_masks)
     if isinstance(module, dict):
         module = dict(module)
         if data_preprocessor is not None:
@@ -69,8 +82,13 @@ def mask_factory(mask: Dict[str, Any]):
         mask (dict): ``type`` and arguments.
 
     Raises:
-        TypeError: If it is no dict with a ``type``.
+        TypeError: If it is not a dict with a ``type``.
         KeyError: If there is no such mask.
+
+    Examples:
+        >>> make = mask_factory(dict(type='mask_plugins.SoftMask', init=0.1))
+        >>> make(nn.Linear(2, 3).weight)
+        SoftMask(3x2, init=0.1, ticket=False)
     """
     if not isinstance(mask, dict) or 'type' not in mask:
         raise TypeError(
@@ -86,6 +104,21 @@ def mask_factory(mask: Dict[str, Any]):
             'mask_plugins.ScoreMask'
         )
     return functools.partial(cls, **options)
+
+
+def _expect_masks(record: logging.LogRecord) -> bool:
+    """Say plainly what mmengine warns of: a stock checkpoint has no masks."""
+    lines = [x for x in record.getMessage().splitlines() if x.strip()]
+    start = 'missing keys in source state_dict: '
+    if len(lines) == 2 and lines[1].startswith(start):
+        keys = lines[1][len(start) :].split(', ')
+        if all('_mask.' in key for key in keys):
+            record.levelno, record.levelname = logging.INFO, 'INFO'
+            record.msg, record.args = (
+                'The checkpoint has no masks: they keep their initial values',
+                (),
+            )
+    return True
 
 
 def _present(module: nn.Module) -> list:

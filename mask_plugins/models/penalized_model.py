@@ -1,24 +1,25 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A penalty on the soft masks of a model, among its losses."""
 
-from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from mask_plugins.core.composed import Composed, compose, decompose
 from mask_plugins.core.weights import (
     SoftMask,
     collect_sums,
     hold_masks,
     named_masks,
 )
+from mask_plugins.utils.checks import check_choice, check_number
 
 REDUCTIONS = ('sum', 'mean')
 LOSS_KEY = 'loss_mask'
 
 
-class PenalizedModel:
+class PenalizedModel(Composed):
     """What :func:`add_mask_penalty` mixes into the class of a model."""
 
     mask_penalty: float
@@ -31,13 +32,13 @@ class PenalizedModel:
         masks = [item.mask for item in named_masks(self)]
         if all(mask.ticket for mask in masks):
             losses = super().forward(*args, **kwargs)
-            losses[LOSS_KEY] = masks[0].temperature.new_zeros(())
+            losses[LOSS_KEY] = masks[0].logits.new_zeros(())
             return losses
         # All masks in one go: a small layer's mask that is computed between
         # two convolutions takes several times as long.
         with collect_sums(self) as sums, hold_masks(self):
             losses = super().forward(*args, **kwargs)
-        total: Tensor = torch.stack(sums).sum()
+        total = torch.stack(sums).sum()
         if self.mask_penalty_reduction == 'mean':
             total = total / sum(mask.logits.numel() for mask in masks)
         losses[LOSS_KEY] = self.mask_penalty * total
@@ -63,32 +64,47 @@ def add_mask_penalty(
         nn.Module: The same model.
 
     Raises:
-        ValueError: If an argument is not one of the allowed, or the model has
-            no soft masks.
+        ValueError: If ``penalty`` is negative, ``reduction`` unknown, or the
+            model has no soft masks, or other masks too.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> class Model(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.fc = SoftMaskLinear(2, 3)
+        ...     def forward(self, x, mode='loss'):
+        ...         return dict(loss=self.fc(x).mean())
+        >>> model = add_mask_penalty(Model(), 0.5)
+        >>> model(torch.ones(1, 2), mode='loss')['loss_mask'].item()
+        3.0
+        >>> type(remove_mask_penalty(model)).__name__
+        'Model'
     """
-    if not penalty >= 0:
-        raise ValueError(f'penalty must be at least 0, got {penalty!r}')
-    if reduction not in REDUCTIONS:
-        raise ValueError(
-            f'reduction must be one of {REDUCTIONS}, got {reduction!r}'
-        )
+    check_number('penalty', penalty, low=0)
+    check_choice('reduction', reduction, REDUCTIONS)
     masks = [item.mask for item in named_masks(model)]
     if not masks or not all(isinstance(mask, SoftMask) for mask in masks):
         raise ValueError(
             f'{type(model).__name__} has no soft masks, or other masks too; '
             'the penalty is on the sum of soft masks'
         )
-    if not isinstance(model, PenalizedModel):
-        model.__class__ = _penalized(type(model))
+    compose(model, PenalizedModel)
     model.mask_penalty = penalty
     model.mask_penalty_reduction = reduction
     return model
 
 
-@lru_cache(maxsize=None)
-def _penalized(stock: type) -> type:
-    return type(
-        stock.__name__,
-        (PenalizedModel, stock),
-        dict(__module__=stock.__module__, __doc__=stock.__doc__),
-    )
+def remove_mask_penalty(model: nn.Module) -> nn.Module:
+    """Undo :func:`add_mask_penalty`, in place.
+
+    Args:
+        model (nn.Module): With a penalty; others are left alone.
+
+    Returns:
+        nn.Module: The same model, of its own class.
+    """
+    decompose(model, PenalizedModel)
+    for name in ('mask_penalty', 'mask_penalty_reduction'):
+        model.__dict__.pop(name, None)
+    return model

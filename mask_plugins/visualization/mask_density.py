@@ -26,6 +26,12 @@ def draw_mask_density(report: Mapping[str, Any], title: str = '') -> Figure:
     Returns:
         Figure: A row per mask, the first layer on top, with the number of
         weights kept and of all at its end; empty masks are marked.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear, mask_report
+        >>> report = mask_report(SoftMaskLinear(2, 3)).to_dict()
+        >>> draw_mask_density(report, 'epoch 1')
+        <Figure size ...>
     """
     masks = report['masks']
     figure = new_figure(7.2, 1.3 + ROW_HEIGHT * max(3, len(masks)))

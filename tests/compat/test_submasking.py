@@ -18,7 +18,7 @@ from mask_plugins.compat.subnetworks.submasking import (
 )
 
 from ..golden import smn_checks as checks
-from ..golden import values
+from ..golden.cases import cases
 
 OPTIONS = dict(k=0, scale=True, criterion='threshold', shell_mode='copy')
 X = checks.fill((4, 2, 5, 5), 0.37, 0.1)
@@ -107,7 +107,7 @@ def test_k_that_means_nothing():
     masked = SubmaskedModel(
         checks.Tiny(), k=lambda ctx: ctx['k'], prune_criterion='topk'
     )
-    with pytest.raises(ValueError, match=r'must be in \[0, 1\], got 3'):
+    with pytest.raises(ValueError, match=r'in \[0, 1\], got 3'):
         masked(X, ctx=dict(k=3))
 
 
@@ -215,7 +215,7 @@ PARTS = ('conv', 'downsample', '.attn.', '.ffn.')
 
 
 def test_masked_linear():
-    for _, case in values.matching(checks.FILE, 'masked_linear'):
+    for case in cases(checks.FILE, 'masked_linear'):
         layer = MaskedLinear(3, 2, 0.5).double()
         assert (layer.scores == 0.5).all()
         assert not layer.linear.weight.requires_grad

@@ -81,7 +81,7 @@ def test_what_is_masked(net, elements, tensors):
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     assert all(name.endswith('_mask.scores') for name in trained)
     assert any(name.startswith('head.') for name in trained)
-    assert {item.mask.k for item in named_masks(model)} == {0.0}
+    assert {item.mask.setting for item in named_masks(model)} == {0.0}
     # the same tensors are trained by the baseline, and no others
     masked = {item.name for item in named_masks(model.backbone)}
     tuned = model_of(f'finetune_{net}_cifar10')
@@ -151,12 +151,12 @@ def test_variants():
         for name in ('cifar10_piggyback', 'cifar10_edge-popup', 'cifar10_topk')
     }
     for mask in masks['cifar10_piggyback']:
-        assert (mask.k, mask.scale, mask.criterion) == (
+        assert (mask.setting, mask.scale, mask.criterion) == (
             5e-3, False, 'threshold'
         )  # fmt: skip
     for mask in masks['cifar10_edge-popup']:
-        assert (mask.k, mask.criterion) == (0.5, 'topk')
-    assert {m.k for m in masks['cifar10_topk']} == {0.914, 0.0}
+        assert (mask.setting, mask.criterion) == (0.5, 'topk')
+    assert {m.setting for m in masks['cifar10_topk']} == {0.914, 0.0}
     groups = groups_of('smn_resnet18_cifar10_edge-popup')
     assert groups['masks']['weight_decay'] == 1e-4
     groups = groups_of('smn_resnet18_cifar10_piggyback')
@@ -263,13 +263,15 @@ def test_digits(kind, pretrained, tmp_path):
 def test_progressive_k_reaches_every_mask(pretrained, tmp_path):
     cfg = small('smn_resnet18_digits', tmp_path)
     cfg.model.backbone.module.init_cfg.checkpoint = str(pretrained)
-    cfg.model.backbone.mask.update(criterion='topk', k=1.0, init='kaiming')
+    cfg.model.backbone.mask.update(
+        criterion='topk', keep_ratio=1.0, init='kaiming'
+    )
     hook = load('smn_resnet18_cifar10_progressive-k').custom_hooks[-1]
     cfg.custom_hooks.append(hook)
     runner = Runner.from_cfg(cfg)
     runner.train()
     masks = list(named_masks(runner.model.backbone))
-    assert {item.mask.k for item in masks} == {0.75}  # the second of two
+    assert {item.mask.setting for item in masks} == {0.75}  # the second of two
     weights = [i for i in masks if i.mask.scores.numel() > 16]
     for item in weights:
         density = item.mask.hard().float().mean().item()

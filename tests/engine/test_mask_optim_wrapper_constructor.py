@@ -184,11 +184,11 @@ def test_the_state_is_plain_and_trains():
 @pytest.mark.parametrize(
     ('paramwise', 'error', 'message'),
     [
-        (dict(mask=dict(lr=1.0)), ValueError, "unknown key 'mask'"),
+        (dict(mask=dict(lr=1.0)), ValueError, "a key of .*, got 'mask'"),
         (dict(masks=50.0), TypeError, 'masks must be a dict'),
-        (dict(masks=dict(lrr=1.0)), ValueError, "has .'lrr'., which SGD"),
+        (dict(masks=dict(lrr=1.0)), ValueError, "for SGD .* got 'lrr'"),
         (dict(head=dict(lr=-1.0)), ValueError, 'head.lr must be a number'),
-        (dict(masked_head='x'), ValueError, "'masks' or 'head', got 'x'"),
+        (dict(masked_head='x'), ValueError, "masked_head must .*got 'x'"),
     ],
 )
 def test_bad_options(paramwise, error, message):
@@ -198,7 +198,7 @@ def test_bad_options(paramwise, error, message):
 
 def test_a_role_without_parameters_is_an_error():
     model = nn.Sequential(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match='options for masks.* weights 2'):
+    with pytest.raises(ValueError, match='options for masks.* 2'):
         groups_of(model, masks=dict(lr=1.0))
     with pytest.raises(ValueError, match='options for head'):
         groups_of(model, head=dict(lr=1.0))

@@ -8,14 +8,19 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MessageHub
+from torch import nn
 
-from mask_plugins.core.weights import mask_report, named_masks
+from mask_plugins.core.weights import (
+    apply_weight_masks,
+    mask_report,
+    named_masks,
+)
 from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
 from mask_plugins.evaluation.metrics import MaskDensity
 
 from ..common.runs import Stop, StopHook
-from .masked_toys import Hidden, Past, Soft
+from .masked_toys import All, Far, Hidden, Past, Soft
 from .processes import launch
 from .toys import ToyDataset, ToyModel, build_runner
 
@@ -207,35 +212,106 @@ def test_a_soft_mask_below_zero_is_not_empty_yet(tmp_path):
     assert 'nothing of' not in log_of(tmp_path)
     assert lines(tmp_path / 'train_log.json')[-1]['mask/empty'] == 1
     item = next(named_masks(runner.model))
-    item.mask.temperature.fill_(200)
+    item.mask.temperature = 200
     assert item.mask.soft_density() < MaskReportHook.NEGLIGIBLE
 
 
-@pytest.mark.parametrize('model', [Hidden, Soft, Past])
-def test_masks_without_a_gradient(tmp_path, model):
+@pytest.mark.parametrize('model', [Hidden, Soft])
+def test_masks_that_are_used(tmp_path, model):
     train(tmp_path, model=model, epochs=1)
-    found = 'masks of linear.1.weight got no gradient' in log_of(tmp_path)
-    assert found == (model is Past)
+    assert 'masks of' not in log_of(tmp_path)
+
+
+class Detached(Past):
+    """Uses a weight that no loss depends on."""
+
+    def second(self):
+        return self.linear[1].weight.detach()
+
+
+class PastInEvaluation(Past):
+    def second(self):
+        return self.linear[1].weight if self.training else super().second()
+
+
+def test_a_mask_that_nothing_reads(tmp_path):
+    """It is an error, in training and in evaluation, or a warning."""
+    message = 'masks of linear.1.weight were not used in the first iteration'
+    for model, where in ((Past, 'training'), (PastInEvaluation, 'evaluation')):
+        with pytest.raises(RuntimeError, match=f'{message} of the {where}'):
+            train(tmp_path / where, model=model, epochs=1)
+        train(
+            tmp_path / f'{where} warned', model=model, epochs=1,
+            report=dict(unused='warning'),
+        )  # fmt: skip
+        assert message in log_of(tmp_path / f'{where} warned')
+
+
+def test_masks_without_a_gradient(tmp_path):
+    train(tmp_path, model=Detached, epochs=1)
+    assert 'masks of linear.1.weight got no gradient' in log_of(tmp_path)
+
+
+class Auxiliary(Hidden):
+    """A part of its own that only the training uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.extra = nn.Linear(1, 1)
+        apply_weight_masks(self, [('extra.weight', 'mask')], self.mask)
+
+    def forward(self, x, y, mode='tensor', **kwargs):
+        out = super().forward(x, y, mode=mode, **kwargs)
+        if mode == 'loss':
+            out['loss'] = out['loss'] + self.extra(torch.ones(1, 1)).sum()
+        return out
+
+
+def test_a_part_that_evaluation_does_not_use(tmp_path):
+    train(tmp_path, model=Auxiliary, epochs=1)
+    assert 'masks of extra.weight are not used in evaluation' in log_of(
+        tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (All, ''),
+        (Far, 'away from the threshold 0, so that in 102 more steps'),
+        (Soft, 'nothing sets its temperature, which stays 1'),
+    ],
+)
+def test_masks_that_cannot_do_anything(tmp_path, model, message):
+    train(tmp_path, model=model, epochs=67, report=dict(picture_interval=0))
+    said = 'masks of linear.0.weight, linear.1.weight will not change'
+    text = log_of(tmp_path)
+    assert text.count(said) == (1 if message else 0)
+    assert message in text
 
 
 def test_a_penalty_is_no_gradient_of_the_network():
     """The logits have one, but the network reads the weight past them."""
-    model = Past()
+    model = Detached()
     watch = MaskWatch(model)
     scores = [item.mask.scores for item in named_masks(model)]
     x, y = torch.arange(4.0), torch.arange(4.0)
     loss = model(x, y, mode='loss')['loss']
     (loss + sum(score.sum() for score in scores)).backward()
-    assert watch.close() == ['linear.1.weight']
+    watch.close()
+    assert watch.without_gradient == ['linear.1.weight']
     assert all(score.grad is not None for score in scores)
     assert not any(i.mask._forward_hooks for i in named_masks(model))
 
 
 def test_frozen_masks_are_not_missed():
-    model = Past()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    assert MaskWatch(model).close() == []
+    model = Detached().requires_grad_(False)
+    watch = MaskWatch(model)
+    x, y = torch.arange(4.0), torch.arange(4.0)
+    model(x, y, mode='loss')
+    watch.close()
+    assert watch.used == ['linear.0.weight', 'linear.1.weight']
+    assert watch.without_gradient == []
 
 
 @pytest.mark.parametrize(

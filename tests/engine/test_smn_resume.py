@@ -14,7 +14,8 @@ SCORES = dict(type='mask_plugins.ScoreMask', init='kaiming')
 
 
 def masked(criterion, start):
-    """What makes a masked run of the base config, with a scheduled k."""
+    """What makes a masked run of the base config, with a schedule."""
+    level = 'keep_ratio' if criterion == 'topk' else 'threshold'
     return dict(
         model=dict(
             backbone=dict(
@@ -27,7 +28,7 @@ def masked(criterion, start):
                     dict(pattern='*.ln1.*', action='train'),
                     dict(pattern='*', action='freeze'),
                 ],
-                mask=dict(SCORES, criterion=criterion, k=start),
+                mask=dict(SCORES, criterion=criterion, **{level: start}),
             ),
             head=dict(
                 _delete_=True,
@@ -57,7 +58,7 @@ def masked(criterion, start):
         default_hooks=dict(
             schedule=dict(
                 type='mask_plugins.ScheduleHook',
-                target='backbone.**.k',
+                target=f'backbone.**.{level}',
                 schedule=dict(
                     type='mask_plugins.LinearSchedule', start=start, end=0.3
                 ),

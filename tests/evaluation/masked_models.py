@@ -35,7 +35,7 @@ model = dict(
         type='mask_plugins.MaskedModel',
         module=dict({backbone}),
         rules=[('*conv*.weight', 'mask'), ('*', 'freeze')],
-        mask=dict(type='mask_plugins.ScoreMask', init='normal', k=0.0),
+        mask=dict(type='mask_plugins.ScoreMask', init='normal', threshold=0.0),
     )
 )
 test_evaluator = [
@@ -83,7 +83,7 @@ CONFIGS = dict(
     hidden=_head('MaskedLinearClsHead', 'hidden_channels=[12]'),
     constant=_head('MaskedConstantClsHead'),
     negative=_head('MaskedConstantClsHead', "sign='negative'"),
-    topk=WHOLE.format(options="criterion='topk', k=0.3"),
+    topk=WHOLE.format(options="criterion='topk', keep_ratio=0.3"),
 )
 
 
@@ -125,7 +125,7 @@ def write_masked(folder, kind='whole', seed=0, temperature=2.0):
             for parameter in item.mask.parameters():
                 parameter.normal_(generator=generator)
             if kind == 'soft':
-                item.mask.temperature.fill_(temperature)
+                item.mask.temperature = temperature
         # What else a training changes.
         trained = {k for k, p in model.named_parameters() if p.requires_grad}
         for name, tensor in model.state_dict().items():

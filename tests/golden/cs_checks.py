@@ -22,10 +22,16 @@ from mask_plugins.core.weights import (
     ticket_mask,
 )
 
-from . import values
+from .cases import of
 from .perturb import bump, changed
 
 FILE = 'continuous_sparsification_hgsl'
+masks = of(FILE, 'compute_mask')
+penalties = of(FILE, 'penalty')
+prunings = of(FILE, 'prune')
+convolutions = of(FILE, 'conv_fwd_bwd')
+rewinds = of(FILE, 'rewind')
+sparsities = of(FILE, 'sparsity_measure')
 LOGITS = (-0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5)
 
 
@@ -65,16 +71,11 @@ def masked_ones(logits, s0, temperature=1.0):
     )
     with torch.no_grad():
         layer.weight_mask.logits.copy_(torch.as_tensor(logits)[None])
-    layer.weight_mask.temperature.fill_(temperature)
+    layer.weight_mask.temperature = temperature
     return layer
 
 
 # --------------------------------------------------------------------- masks
-def masks():
-    for _, cases in values.matching(FILE, 'compute_mask'):
-        yield from cases
-
-
 def check_mask(case):
     logits, s0 = double(case['s']), case['s0']
     scale = soft_scale(s0)
@@ -92,11 +93,6 @@ def check_mask(case):
     close(layer(torch.eye(len(logits)).double()).detach(), found)
 
 
-def penalties():
-    for _, cases in values.matching(FILE, 'penalty'):
-        yield from cases
-
-
 def check_penalty(case):
     """Computed for itself, and on the way of a forward pass."""
     for collected in (False, True):
@@ -111,11 +107,6 @@ def check_penalty(case):
         close(penalty.detach(), case['penalty'])
         penalty.backward()
         close(mask.logits.grad, case['grad_s'])
-
-
-def prunings():
-    for _, cases in values.matching(FILE, 'prune'):
-        yield from cases
 
 
 def check_prune(case):
@@ -135,14 +126,9 @@ def check_prune(case):
 
 
 # ---------------------------------------------------------------- the layer
-def convolutions():
-    for _, cases in values.matching(FILE, 'conv_fwd_bwd'):
-        yield from cases
-
-
 def conv_id(case):
     kind = 'ticket' if case['ticket'] else f'temperature{case["temp"]}'
-    return '{}-s0_{s0}-stride{stride}'.format(kind, **case)
+    return f'{kind}-s0_{case["s0"]}-stride{case["stride"]}'
 
 
 def check_conv(case):
@@ -154,7 +140,7 @@ def check_conv(case):
     theirs = SoftMaskedConv2d(
         2, 3, size, mask_initial_value=case['s0'], **options
     )
-    ours.weight_mask.temperature.fill_(case['temp'])
+    ours.weight_mask.temperature = case['temp']
     ours.weight_mask.ticket = case['ticket']
     for layer, arguments in (
         (ours, ()),
@@ -194,11 +180,6 @@ def check_one_conv(case, layer, arguments):
         )
 
 
-def rewinds():
-    for _, case in values.matching(FILE, 'rewind'):
-        yield case
-
-
 def check_rewind(case):
     count = len(case['w_at_checkpoint'])
     layer = SoftMaskedConv2d(1, count, 1, padding=0, dtype=torch.float64)
@@ -216,11 +197,6 @@ def check_rewind(case):
 
 
 # ----------------------------------------------------------------- sparsity
-def sparsities():
-    for _, case in values.matching(FILE, 'sparsity_measure'):
-        yield case
-
-
 def check_sparsity(case):
     """The original counts what float32 rounds to 0; ours, the ticket."""
     example = case['example']

@@ -27,10 +27,12 @@ from mask_plugins.core.weights import (
     score_mask,
 )
 
-from . import values
+from .cases import cases, of
 from .perturb import bump, changed
 
 FILE = 'self_masking'
+subnets = of(FILE, 'get_subnet')
+score_inits = of(FILE, 'scores_init')
 
 
 def fill(shape, a, b):
@@ -48,11 +50,6 @@ def close(found, expected, tolerance=1e-10):
 
 
 # ----------------------------------------------------------------- functions
-def subnets():
-    for _, cases in values.matching(FILE, 'get_subnet'):
-        yield from cases
-
-
 def check_subnet(case):
     scores = torch.tensor(case['scores'], dtype=torch.float64)
     scores.requires_grad_()
@@ -64,11 +61,6 @@ def check_subnet(case):
     close(mask.detach(), expected, 0)
     mask.backward(torch.arange(1.0, mask.numel() + 1, dtype=torch.float64))
     close(scores.grad, case['grad_scores'], 0)
-
-
-def score_inits():
-    for _, case in values.matching(FILE, 'scores_init'):
-        yield case
 
 
 def seeded(init, shape):
@@ -138,8 +130,13 @@ SELECTION = {
 
 
 def masked_tiny(case):
-    options = dict(k=case['k'], scale=case['scale'])
-    mask = functools.partial(ScoreMask, criterion=case['criterion'], **options)
+    level = 'keep_ratio' if case['criterion'] == 'topk' else 'threshold'
+    mask = functools.partial(
+        ScoreMask,
+        criterion=case['criterion'],
+        scale=case['scale'],
+        **{level: case['k']},
+    )
     return apply_weight_masks(Tiny(), RULES, mask)
 
 
@@ -156,7 +153,7 @@ def submasked_tiny(case, selection=SELECTION):
 
 
 def tiny_runs():
-    for _, case in values.matching(FILE, 'tiny'):
+    for case in cases(FILE, 'tiny'):
         yield from case['runs']
 
 
@@ -203,7 +200,7 @@ def check_tiny(case, compat=False):
 
 # -------------------------------------------------------------------- counts
 def mask_counts():
-    for _, case in values.matching(FILE, 'mask_counts'):
+    for case in cases(FILE, 'mask_counts'):
         for name, expected in case.items():
             yield dict(name=name, expected=expected)
 

@@ -16,7 +16,7 @@ from mask_plugins.core.weights import SoftMaskConv2d, mask_report
 from mask_plugins.models.backbones import CIFARResNet
 
 from . import cs_checks as checks
-from . import values
+from .cases import cases
 
 
 @pytest.mark.parametrize('case', checks.masks(), ids=lambda c: f's0_{c["s0"]}')
@@ -148,7 +148,7 @@ def few_state_keys():
     ).state_dict()
     assert set(dense) <= set(masked)
     added = {key.rpartition('.')[2] for key in set(masked) - set(dense)}
-    assert added == {'logits', 'temperature', 'ticket_flag'}
+    assert added == {'logits', 'setting_bits', 'ticket_flag'}
 
 
 BUGS = {
@@ -166,7 +166,7 @@ BUGS = {
 
 
 def recorded_bugs():
-    for _, case in values.matching(checks.FILE, 'verified_bugs'):
+    for case in cases(checks.FILE, 'verified_bugs'):
         yield from case
 
 

@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Whole runs of Continuous Sparsification against the authors' code."""
 
-import math
-
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
@@ -18,23 +16,19 @@ from mask_plugins.core.weights import SoftMaskConv2d
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.optimizers import StagewiseMultiStepLR
 
+from . import cs_checks as checks
 from . import values
+from .cases import Case, cases, wrap
 
-FILE = 'continuous_sparsification_hgsl'
-
-
-def det(shape, a=0.7, b=0.3, s=0.5):
-    """The inputs of the golden file."""
-    index = torch.arange(math.prod(shape), dtype=torch.float64)
-    return (s * torch.sin(a * index + b)).view(shape)
+FILE, det = checks.FILE, checks.det
 
 
 # ---------------------------------------------------------------- schedules
 def temperature_cases():
-    for _, cases in values.matching(FILE, 'temp_schedule'):
-        for key, case in cases.items():
+    for found in cases(FILE, 'temp_schedule'):
+        for key, case in found.items():
             epochs, final = key[1:].split('_T')
-            yield dict(case, key=key, epochs=int(epochs), final=float(final))
+            yield Case(case, key=key, epochs=int(epochs), final=float(final))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +52,7 @@ def test_lr_schedule():
     for _ in range(340):
         rates.append(wrapper.get_lr()['lr'][0])
         scheduler.step()
-    for _, case in values.matching(FILE, 'lr_schedule'):
+    for case in cases(FILE, 'lr_schedule'):
         for stage in range(4):  # it starts anew in each
             for epoch, rate in case.items():
                 assert rates[85 * stage + int(epoch)] == pytest.approx(
@@ -67,7 +61,7 @@ def test_lr_schedule():
 
 
 def test_resnet20_counts():
-    for _, case in values.matching(FILE, 'resnet'):
+    for case in cases(FILE, 'resnet'):
         model = MODELS.build(
             dict(
                 type='mask_plugins.CIFARResNet',
@@ -222,7 +216,7 @@ def run(cfg, prune_temperature, work_dir):
 
 def tiny_runs():
     for key, case in values.matching(FILE, 'tiny_run_*'):
-        yield dict(case, key=key)
+        yield Case(wrap(case), key=key)
 
 
 def close(found, expected, tolerance):

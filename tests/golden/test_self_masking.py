@@ -17,7 +17,7 @@ from mask_plugins.compat.subnetworks.submasking import (
 from mask_plugins.core.weights import score_mask
 
 from . import smn_checks as checks
-from . import values
+from .cases import cases
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ BEHAVIORS = {
 
 
 def recorded_behaviors():
-    for _, case in values.matching(checks.FILE, 'behaviours'):
+    for case in cases(checks.FILE, 'behaviours'):
         yield from case
 
 

@@ -2,12 +2,10 @@
 """Training of Self-Masking Networks against the authors' code."""
 
 import functools
-import math
 
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
@@ -24,39 +22,18 @@ from mask_plugins.models.heads import (
     MaskedLinearClsHead,
 )
 
+from . import smn_checks as checks
 from . import values
+from .cases import Case, cases, wrap
 
-FILE = 'self_masking'
-
-
-def fill(shape, a, b):
-    """The inputs of the golden file."""
-    index = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin(a * index + b).view(shape)
-
-
-class Tiny(BaseModule):
-    """conv(2,3,3) -> bn -> relu -> mean -> fc, its weights by formula."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(2, 3, 3, padding=1)
-        self.bn = nn.BatchNorm2d(3)
-        self.fc = nn.Linear(3, 2)
-        self.double()
-        for j, (name, p) in enumerate(self.named_parameters()):
-            p.data = fill(p.shape, 0.7 + 0.1 * j, 0.3 * j)
-            if name == 'bn.weight':
-                p.data += 1
-
-    def forward(self, x):
-        return self.fc(torch.relu(self.bn(self.conv(x))).mean((2, 3)))
+FILE = checks.FILE
+fill, close = checks.fill, checks.close
 
 
 def trajectories():
-    for key, cases in values.matching(FILE, 'trajectory_*'):
-        for name, case in cases.items():
-            yield dict(case, key=key, name=name)
+    for key, found in values.matching(FILE, 'trajectory_*'):
+        for name, case in wrap(found).items():
+            yield Case(case, key=key, name=name)
 
 
 @pytest.mark.parametrize('case', trajectories(), ids=lambda c: c['name'])
@@ -66,11 +43,10 @@ def test_trajectory(case):
     )
     kind, decay = case['name'].split('_wd')
     model = apply_weight_masks(
-        Tiny(),
-        [('conv.*', 'mask'), ('fc.weight', 'mask'), ('bn.*', 'freeze'),
-         ('fc.bias', 'train')],
+        checks.Tiny(),
+        checks.RULES,
         functools.partial(ScoreMask, init=score),
-    )  # fmt: skip
+    )
     types = dict(
         sgd='SGD',
         sgdc='mask_plugins.SGDConstantDecay',
@@ -99,13 +75,8 @@ def test_trajectory(case):
         wrapper.update_params(loss)
     assert losses == pytest.approx(case['losses'], rel=1e-10, abs=1e-10)
     for item in named_masks(model):
-        expected = torch.tensor(
-            case['final_scores'][item.name.replace('.', '_')],
-            dtype=torch.float64,
-        )
-        torch.testing.assert_close(
-            item.mask.scores.detach(), expected, rtol=1e-10, atol=1e-10
-        )
+        expected = case['final_scores'][item.name.replace('.', '_')]
+        close(item.mask.scores.detach(), expected)
     assert mask_report(model).density == pytest.approx(case['sparsity'])
 
 
@@ -116,17 +87,14 @@ def test_lr():
         ),
         'cosine lr50 E150': dict(),
     }
-    for _, cases in values.matching(FILE, 'lr'):
-        for name, expected in cases.items():
+    for case in cases(FILE, 'lr'):
+        for name, expected in case.items():
             wrapper = OptimWrapper(
                 torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=50.0)
             )
+            kind = dict(type='mask_plugins.WarmupCosineLR', end=150)
             scheduler = PARAM_SCHEDULERS.build(
-                dict(
-                    type='mask_plugins.WarmupCosineLR',
-                    end=150,
-                    **schedules[name],
-                ),
+                dict(kind, **schedules[name]),
                 default_args=dict(optimizer=wrapper),
             )
             rates = []
@@ -146,7 +114,7 @@ def test_label_subset():
             return [dict(i=i) for i in range(50_000)]
 
     many = Many(serialize_data=False)
-    for _, case in values.matching(FILE, 'subset_10p_of_50000'):
+    for case in cases(FILE, 'subset_10p_of_50000'):
         subset = SubsetByRandperm(many, '10p')
         assert len(subset) == case['n']
         assert subset.indices[:10].tolist() == case['first10']
@@ -162,13 +130,8 @@ def head_gradients(head, x, weights, masks):
     }
 
 
-def close(found, expected):
-    expected = torch.tensor(expected, dtype=torch.float64)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-
-
 def test_masked_linear_head():
-    for _, case in values.matching(FILE, 'masked_linear'):
+    for case in cases(FILE, 'masked_linear'):
         head = MaskedLinearClsHead(num_classes=2, in_channels=3).double()
         head.fc.weight.data = fill((2, 3), 0.9, 0.2)
         head.fc.weight_mask.scores.data = fill((2, 3), 1.7, 0.4)
@@ -178,11 +141,9 @@ def test_masked_linear_head():
         close(grads['fc'], case['grad_S'])
 
 
-@pytest.mark.parametrize('number', range(3))
-def test_masked_constant_head(number):
+@pytest.mark.parametrize('case', cases(FILE, 'masked_constant_layer'))
+def test_masked_constant_head(case):
     """Scores are not in the file; the outputs tell their signs."""
-    (cases,) = [v for _, v in values.matching(FILE, 'masked_constant_layer')]
-    case = cases[number]
     names = [n for n in ('positive', 'negative') if case[n]]
     head = MaskedConstantClsHead(
         num_classes=2,

@@ -6,11 +6,14 @@ import copy
 import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
+from mmengine.runner import load_checkpoint
 from mmpretrain.models import ResNet, VisionTransformer
 from torch import nn
 
+from mask_plugins.core.composed import stock_class
 from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
@@ -19,7 +22,8 @@ from mask_plugins.core.weights import (
     merge_masks,
     named_masks,
 )
-from tests.engine.masked_toys import Soft
+from mask_plugins.engine.hooks import ScheduleHook
+from tests.engine.masked_toys import Hidden, Soft
 from tests.engine.toys import build_runner
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8,
@@ -51,7 +55,8 @@ def test_it_is_the_model_itself():
     model = build(
         rules=[('*conv*', 'mask'), ('*downsample*', 'mask'), ('*', 'freeze')]
     )
-    assert type(model) is ResNet
+    assert isinstance(model, ResNet)
+    assert stock_class(model) is ResNet
     assert weights_of(model).keys() == MODELS.build(RESNET).state_dict().keys()
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert trained
@@ -169,7 +174,7 @@ class Anneal(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         for item in named_masks(runner.model):
-            item.mask.temperature.fill_(1.0 + runner.iter)
+            item.mask.temperature = 1.0 + runner.iter
             item.mask.ticket = runner.iter >= 5
 
 
@@ -197,11 +202,47 @@ def test_ema_hook(tmp_path):
     source = checkpoint['ema_state_dict']
     for key, value in averaged.items():
         other = source[f'module.{key}']
-        if key.endswith(('temperature', 'ticket_flag')):
+        if key.endswith(('setting_bits', 'ticket_flag')):
             assert torch.equal(value, other)
-            assert float(value) in (6.0, 1.0)
+            if key.endswith('bits'):
+                assert value.view(torch.float64) == 6
         elif key.endswith(('weight', 'logits')):
             assert not torch.equal(value, other)
+
+
+@pytest.mark.parametrize('update_buffers', [False, True])
+def test_a_scheduled_value_is_never_averaged(tmp_path, update_buffers):
+    """The checkpoint has the value that was validated, in both models."""
+    schedule = dict(type='mask_plugins.LinearSchedule', start=0.9, end=0.3)
+    hook = ScheduleHook('linear.0.weight_mask.threshold', schedule)
+    ema = EMAHook(momentum=0.3, update_buffers=update_buffers)
+    runner = build_runner(tmp_path, hooks=[ema, hook], model=Hidden)
+    runner.train()
+    value = runner.model.linear[0].weight_mask.threshold
+    assert value != 0.9
+    saved = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    for part, start in (('state_dict', ''), ('ema_state_dict', 'module.')):
+        bits = saved[part][f'{start}linear.0.weight_mask.setting_bits']
+        assert bits.view(torch.float64) == value
+    model = Hidden()
+    model.load_state_dict(saved['state_dict'])
+    assert model.linear[0].weight_mask.threshold == value
+
+
+def test_a_stock_checkpoint_is_no_reason_to_warn(tmp_path):
+    """Its missing keys are all of masks: said plainly, not as a fault."""
+    path = str(tmp_path / 'stock.pth')
+    torch.save(dict(state_dict=MODELS.build(RESNET).state_dict()), path)
+    logger = MMLogger.get_instance('stock', log_file=str(tmp_path / 'log'))
+    model = build()
+    load_checkpoint(model, path, logger=logger)
+    text = (tmp_path / 'log').read_text()
+    assert 'masks: they keep their initial values' in text
+    assert 'missing keys' not in text
+    del model.conv1
+    torch.save(dict(other=torch.ones(1)), path)
+    load_checkpoint(model, path, logger=logger)
+    assert 'missing keys' in (tmp_path / 'log').read_text()
 
 
 @pytest.mark.parametrize('kind', [ScoreMask, SoftMask])

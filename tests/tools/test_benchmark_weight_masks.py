@@ -215,8 +215,8 @@ def test_targets():
         (dict(archs=['vgg']), "arch must be one of .* got 'vgg'"),
         (dict(archs=[]), 'archs must name at least one'),
         (dict(dtype='int8'), "dtype .* got 'int8'"),
-        (dict(batch_size=1), 'batch_size must be at least 2, got 1'),
-        (dict(image_size=4), 'image_size must be at least 8, got 4'),
+        (dict(batch_size=1), 'batch_size must be an int of at least 2'),
+        (dict(image_size=4), 'image_size must be an int of at least 8'),
         (dict(device='cuda', clock='cpu'), "device='cuda'"),
     ],
 )

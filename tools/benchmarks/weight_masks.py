@@ -48,9 +48,9 @@ def parse_args() -> argparse.Namespace:
         'it with --threads 1')  # fmt: skip
     add('--quick', action='store_true',
         help='batch 4, 4 rounds: a minute on 2 cores; options given '
-        'beside it hold')  # fmt: skip
+        'next to it hold')  # fmt: skip
     add('--out', default='work_dirs/benchmarks/weight_masks.json',
-        metavar='FILE.json', help='results; the picture lies beside them '
+        metavar='FILE.json', help='results; the picture lies next to them '
         '(default: %(default)s)')  # fmt: skip
     args = parser.parse_args()
     defaults = dict(rounds=10, warmup=2)
@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def print_steps(console: Console, rows: list) -> None:
-    """Print training steps: time beside dense, bounds, memory."""
+    """Print training steps: time next to dense, bounds, memory."""
     table = Table(
         'network', 'masks', 'step ms', 'to dense', 'extra ms', 'alone ms',
         '24 B ms', 'own bound', 'as defined', 'peak MiB', 'extra B/weight',
@@ -145,20 +145,10 @@ def main() -> None:
     log = Stopwatch()
 
     try:
-        benchmark = WeightMaskBenchmark(
-            archs=args.archs,
-            batch_size=args.batch_size,
-            image_size=args.image_size,
-            rounds=args.rounds,
-            iters=args.iters,
-            warmup=args.warmup,
-            seed=args.seed,
-            clock=args.clock,
-            device=args.device,
-            dtype=args.dtype,
-            channels_last=args.channels_last,
-            log=log,
-        )
+        options = dict(vars(args))
+        for name in ('threads', 'quick', 'out'):
+            del options[name]
+        benchmark = WeightMaskBenchmark(**options, log=log)
         result = benchmark.run()
     except ValueError as error:
         sys.exit(f'error: {error}')

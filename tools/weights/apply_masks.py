@@ -10,7 +10,7 @@ def parse_args(argv=None):
     parser = weights_cli.make_parser(
         'Bake an adapter into the base weights that it belongs to. Writes a '
         'checkpoint of the stock model, which mmpretrain loads and tests '
-        'without this package, and beside it the config to do it with (.py) '
+        'without this package, and next to it the config to do it with (.py) '
         'and a report (.json).',
         'apply_masks',
         'CONFIG base.pth flowers.safetensors --out flowers_merged.pth',
@@ -22,7 +22,7 @@ def parse_args(argv=None):
     parser.add_argument(
         'base',
         help='the base weights, .pth or .safetensors, of the whole model or '
-        'of its backbone; where weights were trained beside their masks, the '
+        'of its backbone; where weights were trained with their masks, the '
         'checkpoint of that training',
     )
     parser.add_argument('adapter', help='what export_masks wrote')
@@ -42,7 +42,7 @@ def parse_args(argv=None):
     weights_cli.add_file_argument(
         parser,
         'the checkpoint, .pth or (which mmengine does not read) .safetensors',
-        'ADAPTER_merged.pth beside the adapter',
+        'ADAPTER_merged.pth next to the adapter',
     )
     return parser.parse_args(argv)
 

@@ -12,7 +12,7 @@ def parse_args(argv=None):
     parser = weights_cli.make_parser(
         'Compare the masks of two or more adapters: share of weights that '
         'both treat alike (agreement), and Jaccard index of what they keep '
-        'and of what they remove, beside those of independent masks of the '
+        'and of what they remove, next to those of independent masks of the '
         'same densities. Writes compare_masks.json and a picture.',
         'compare_masks',
         'flowers.safetensors pets.safetensors dtd.safetensors --out overlap',

@@ -10,7 +10,7 @@ def parse_args(argv=None):
     parser = weights_cli.make_parser(
         'Write the adapter of a masked training: one bit per masked weight, '
         'and what else the task needs (norm buffers, trained head). Soft '
-        'masks are written as their ticket. A report is written beside it, '
+        'masks are written as their ticket. A report is written next to it, '
         'as JSON.',
         'export_masks',
         'CONFIG CHECKPOINT --out flowers.safetensors',
@@ -21,7 +21,7 @@ def parse_args(argv=None):
     weights_cli.add_file_argument(
         parser,
         'the adapter, .safetensors',
-        'CHECKPOINT_masks.safetensors beside the checkpoint',
+        'CHECKPOINT_masks.safetensors next to the checkpoint',
     )
     return parser.parse_args(argv)
 

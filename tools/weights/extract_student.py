@@ -10,7 +10,7 @@ def parse_args(argv=None):
     parser = weights_cli.make_parser(
         'Take the student out of a checkpoint of '
         'mask_plugins.ReferenceClassifier. Writes a checkpoint of the stock '
-        'classifier, without teacher and tokens, and beside it the config to '
+        'classifier, without teacher and tokens, and next to it the config to '
         'test it with (.py) and a report (.json).',
         'extract_student',
         'CONFIG CHECKPOINT --out student.pth',
@@ -28,7 +28,7 @@ def parse_args(argv=None):
     weights_cli.add_file_argument(
         parser,
         'the checkpoint, .pth or (which mmengine does not read) .safetensors',
-        'CHECKPOINT_student.pth beside the checkpoint',
+        'CHECKPOINT_student.pth next to the checkpoint',
     )
     return parser.parse_args(argv)
 

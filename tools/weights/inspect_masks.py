@@ -11,7 +11,7 @@ def parse_args(argv=None):
     """Read the command line."""
     parser = weights_cli.make_parser(
         'Show what each mask keeps, and the bytes of the masks, packed and '
-        'compressed, beside those of fine-tuned weights. Writes '
+        'compressed, next to those of fine-tuned weights. Writes '
         'inspect_masks.json and a picture.',
         'inspect_masks',
         'flowers.safetensors --out masks',
@@ -53,7 +53,7 @@ def run(args):
     if 'soft' in kinds:
         notes = [
             *notes,
-            'soft masks are usually trained beside their weights, which are '
+            'soft masks are usually trained with their weights, which are '
             'not in the adapter: the sizes are those of masks for weights '
             'that are there already',
         ]

@@ -10,7 +10,7 @@ def parse_args(argv=None):
     parser = weights_cli.make_parser(
         'Bake the masks of a masked training into its weights. Writes a '
         'checkpoint of the stock model, which mmpretrain loads and tests '
-        'without this package, and beside it the config to do it with (.py) '
+        'without this package, and next to it the config to do it with (.py) '
         'and a report (.json). Soft masks are baked in as their ticket.',
         'merge_masks',
         'CONFIG CHECKPOINT --out ticket.pth',
@@ -26,7 +26,7 @@ def parse_args(argv=None):
     weights_cli.add_file_argument(
         parser,
         'the checkpoint, .pth or (which mmengine does not read) .safetensors',
-        'CHECKPOINT_merged.pth beside the checkpoint',
+        'CHECKPOINT_merged.pth next to the checkpoint',
     )
     return parser.parse_args(argv)
 

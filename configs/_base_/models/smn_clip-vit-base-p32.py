@@ -2,7 +2,7 @@
 # MLP are masked, biases too. The three parts of the fused weight are scaled
 # each for itself, since the original has them apart.
 pretrained = 'checkpoints/clip-vit-base-p32.pth'
-scores = dict(type='mask_plugins.ScoreMask', init=1.0, k=0.0)
+scores = dict(type='mask_plugins.ScoreMask', init=1.0, threshold=0.0)
 model = dict(
     type='ImageClassifier',
     backbone=dict(

@@ -16,7 +16,7 @@ model = dict(
             ('*downsample*', 'mask'),
             ('*', 'freeze'),
         ],
-        mask=dict(type='mask_plugins.ScoreMask', init=1.0, k=0.0),
+        mask=dict(type='mask_plugins.ScoreMask', init=1.0, threshold=0.0),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(

@@ -46,7 +46,7 @@ def add_file_argument(
 def output_file(
     out: str,
     endings: Sequence[str],
-    beside: Sequence[str],
+    companions: Sequence[str],
     inputs: Sequence[str],
 ) -> str:
     """``--out``, checked: what is read must not be overwritten.
@@ -54,7 +54,7 @@ def output_file(
     Args:
         out (str): The file.
         endings (Sequence[str]): How it may end.
-        beside (Sequence[str]): Endings of files that are written beside it.
+        companions (Sequence[str]): Endings of files written next to it.
         inputs (Sequence[str]): What is read.
 
     Returns:
@@ -62,7 +62,7 @@ def output_file(
 
     Raises:
         IsADirectoryError: If it is a folder.
-        ValueError: If the ending is another, or it or a file beside it is
+        ValueError: If the ending is another, or it or a companion is
             one of the inputs.
     """
     stem, ending = osp.splitext(out)
@@ -73,7 +73,7 @@ def output_file(
             f'--out must end in {" or ".join(endings)}, got {out!r}'
         )
     read = {osp.realpath(path) for path in inputs}
-    for path in (out, *(stem + other for other in beside)):
+    for path in (out, *(stem + other for other in companions)):
         if osp.realpath(path) in read:
             raise ValueError(
                 f'--out {out}: {path} would be overwritten, which is read; '
@@ -89,17 +89,7 @@ def stem_of(path: str) -> str:
 
 def print_report(report: 'MaskReport', title: str) -> None:
     """Print what each mask keeps, as a table."""
-    rows: List[Sequence[Any]] = [
-        [row.name, 'x'.join(map(str, row.shape)), f'{row.kept:,}',
-         f'{row.size:,}', percent(row.density), percent(row.soft_density)]
-        for row in report.rows
-    ]  # fmt: skip
-    rows.append(
-        ['all masks', '', f'{report.kept:,}', f'{report.size:,}',
-         percent(report.density), percent(report.soft_density)]
-    )  # fmt: skip
-    columns = ['parameter', 'shape', 'kept', 'of', 'density [%]', 'soft [%]']
-    cli.print_table(columns, rows, title)
+    print(f'{title}\n{report}')
     if report.parameters > report.size:
         print(
             f'of all {report.parameters:,} parameters '
@@ -109,16 +99,11 @@ def print_report(report: 'MaskReport', title: str) -> None:
 
 def print_sizes(rows: Sequence[Dict[str, Any]]) -> None:
     """Print the rows of ``measure_sizes``."""
-    cells = [
-        [
-            row['name'],
-            f'{row["bytes"]:,}',
-            None
-            if row['times_smaller'] is None
-            else f'{row["times_smaller"]:.1f}',
-        ]
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        times = row['times_smaller']
+        times = None if times is None else f'{times:.1f}'
+        cells.append([row['name'], f'{row["bytes"]:,}', times])
     cli.print_table(['what', 'bytes', 'times smaller'], cells)
 
 
@@ -147,7 +132,8 @@ def print_use(baked: 'Baked', path: str) -> None:
         print('its config still needs mask_plugins, for')
         for need in baked.stock.needs:
             print(f'  {need}')
-    package = 'mask_plugins' if baked.stock.needs else 'mmpretrain'
+    package = baked.stock.cfg.get('default_scope', 'mmpretrain')
+    package = 'mask_plugins' if baked.stock.needs else package
     if path.endswith('.pth'):
         print(f'test it: mim test {package} {config} --checkpoint {path}')
 

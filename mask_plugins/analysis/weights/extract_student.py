@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The deployed part of a run with a teacher."""
 
-import os.path as osp
 from typing import Any, Dict, List, NamedTuple
 
 from mmengine.config import Config
@@ -14,8 +13,7 @@ from mask_plugins.apis.model import (
     load_weights,
     take_trained,
 )
-from mask_plugins.models.converters import write_checkpoint
-from mask_plugins.utils.files import write_json, write_text
+from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.safe_load import read_checkpoint
 
 from .stock_config import StockConfig, stock_config
@@ -69,8 +67,7 @@ def extract_student(
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the model has no teacher, or the weights do not fit.
     """
-    if which not in WHICH:
-        raise ValueError(f'which must be one of {WHICH}, got {which!r}')
+    check_choice('which', which, WHICH)
     kind = (cfg.get('model') or {}).get('type')
     kind = getattr(kind, '__name__', str(kind))
     if kind.rpartition('.')[2] != 'ReferenceClassifier':
@@ -122,7 +119,7 @@ def _teacher(weights: Dict[str, Tensor], path: str) -> Dict[str, Tensor]:
 def write_student(
     student: Student, path: str, source: Dict[str, Any]
 ) -> List[str]:
-    """Write the checkpoint, its config and a report, beside each other.
+    """Write the checkpoint, its config and a report, next to each other.
 
     Args:
         student (Student): What to write.
@@ -132,19 +129,7 @@ def write_student(
     Returns:
         list[str]: What was written.
     """
-    stem = osp.splitext(path)[0]
-    meta = dict(mask_plugins=source)
-    if student.dataset_meta:
-        meta['dataset_meta'] = student.dataset_meta
-    report = dict(
-        source,
-        elements=student.elements,
-        dropped=student.dropped,
-        needs_mask_plugins=student.stock.needs,
+    report = dict(elements=student.elements, dropped=student.dropped)
+    return student.stock.write(
+        path, student.state_dict, student.dataset_meta, source, report
     )
-    write_checkpoint(path, student.state_dict, meta)
-    return [
-        path,
-        write_text(f'{stem}.py', student.stock.text),
-        write_json(f'{stem}.json', report),
-    ]

@@ -12,11 +12,11 @@ from mask_plugins.core.weights import (
     Adapter,
     MaskReport,
     SoftMask,
+    mask_keys,
     mask_report,
     named_masks,
     pack_masks,
 )
-from mask_plugins.core.weights.base_hash import mask_keys
 from mask_plugins.version import __version__
 
 

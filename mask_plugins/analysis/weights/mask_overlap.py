@@ -44,6 +44,13 @@ def compare_adapters(adapters: Mapping[str, Adapter]) -> Dict[str, Any]:
     Raises:
         ValueError: If there are fewer than two, or no layer that all have in
             the same shape.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear, pack_masks
+        >>> adapter = pack_masks(SoftMaskLinear(8, 2, mask_init=1.0))
+        >>> found = compare_adapters(dict(a=adapter, b=adapter))
+        >>> found['pairs'][0]['total']['agreement']
+        1.0
     """
     if len(adapters) < 2:
         raise ValueError('two or more adapters are needed to compare them')

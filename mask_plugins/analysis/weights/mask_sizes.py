@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Bytes of masks, packed and compressed, beside those of float weights."""
+"""Bytes of masks, packed and compressed, next to those of float weights."""
 
 import bz2
 import lzma
@@ -17,7 +17,6 @@ CODECS = dict(
     bz2=lambda data: bz2.compress(data, 9),
     lzma=lambda data: lzma.compress(data, preset=9),
 )
-BITS = np.array([bin(byte).count('1') for byte in range(256)], np.uint8)
 
 
 def count_bits(packed: np.ndarray) -> int:
@@ -25,8 +24,12 @@ def count_bits(packed: np.ndarray) -> int:
 
     Args:
         packed (np.ndarray): uint8.
+
+    Examples:
+        >>> count_bits(np.array([1, 3, 128], np.uint8))
+        4
     """
-    return int(BITS[packed].sum(dtype=np.int64))
+    return int(np.unpackbits(packed).sum(dtype=np.int64))
 
 
 def adapter_report(adapter: Adapter) -> MaskReport:
@@ -38,6 +41,11 @@ def adapter_report(adapter: Adapter) -> MaskReport:
     Returns:
         MaskReport: Its ``parameters`` are those of the whole model where the
         adapter knows them, else the masked ones.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear, pack_masks
+        >>> adapter_report(pack_masks(SoftMaskLinear(8, 2))).size
+        16
     """
     rows = []
     for name, packed in adapter.masks.items():
@@ -53,7 +61,7 @@ def adapter_report(adapter: Adapter) -> MaskReport:
 def measure_sizes(
     adapter: Adapter, model_bytes: Optional[int] = None
 ) -> List[Dict[str, Any]]:
-    """Bytes of what a task needs, beside those of fine-tuned weights.
+    """Bytes of what a task needs, next to those of fine-tuned weights.
 
     Args:
         adapter (Adapter): The adapter.
@@ -76,11 +84,12 @@ def measure_sizes(
         _row('  its masked weights, float32', weights, weights),
         _row('masks, 1 bit per weight', len(data), weights),
     ]
-    smallest = len(data)
-    for name in track(list(CODECS), 'compression, methods'):
-        size = len(CODECS[name](data))
-        smallest = min(smallest, size)
-        rows.append(_row(f'masks, {name}', size, weights))
+    compressed = {
+        name: len(CODECS[name](data))
+        for name in track(list(CODECS), 'compression, methods')
+    }
+    smallest = min(len(data), *compressed.values())
+    rows += [_row(f'masks, {k}', x, weights) for k, x in compressed.items()]
     rows += [
         _row('norm buffers, head, other state', state, model),
         _row('adapter: masks and state', len(data) + state, model),
@@ -89,6 +98,6 @@ def measure_sizes(
     return rows
 
 
-def _row(name: str, size: int, beside: int) -> Dict[str, Any]:
-    times = beside / size if size else None
+def _row(name: str, size: int, whole: int) -> Dict[str, Any]:
+    times = whole / size if size else None
     return dict(name=name, bytes=size, times_smaller=times)

@@ -16,14 +16,13 @@ from mask_plugins.core.weights import (
     SoftMask,
     disable_masks,
     load_masks,
+    mask_keys,
     mask_report,
     merge_masks,
     named_masks,
     read_adapter,
 )
-from mask_plugins.core.weights.base_hash import mask_keys, tensor_hash
-from mask_plugins.models.converters import write_checkpoint
-from mask_plugins.utils.files import write_json, write_text
+from mask_plugins.core.weights.adapter_file import tensor_hash
 
 from .mask_export import empty_notes, load_masked_model, make_tickets
 from .stock_config import StockConfig, stock_config
@@ -111,7 +110,7 @@ def bake_adapter(
 
 
 def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
-    """Write the checkpoint, its config and a report, beside each other.
+    """Write the checkpoint, its config and a report, next to each other.
 
     Args:
         baked (Baked): What to write.
@@ -121,22 +120,10 @@ def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
     Returns:
         list[str]: What was written.
     """
-    stem = osp.splitext(path)[0]
-    report = dict(
-        source,
-        notes=baked.notes,
-        needs_mask_plugins=baked.stock.needs,
-        **baked.report.to_dict(),
+    report = dict(notes=baked.notes, **baked.report.to_dict())
+    return baked.stock.write(
+        path, baked.state_dict, baked.dataset_meta, source, report
     )
-    meta = dict(mask_plugins=source)
-    if baked.dataset_meta:
-        meta['dataset_meta'] = baked.dataset_meta
-    write_checkpoint(path, baked.state_dict, meta)
-    return [
-        path,
-        write_text(f'{stem}.py', baked.stock.text),
-        write_json(f'{stem}.json', report),
-    ]
 
 
 def _bake(
@@ -234,6 +221,6 @@ def _first(items: Sequence[str], separator: str) -> str:
 
 
 def _of_mask(key: str, weights: Dict[str, Tensor]) -> bool:
-    """Whether ``layer.weight_mask.logits`` stands beside ``layer.weight``."""
+    """Whether ``layer.weight_mask.logits`` stands next to ``layer.weight``."""
     owner, _, rest = key.rpartition('_mask.')
     return bool(owner) and '.' not in rest and owner in weights

@@ -1,10 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The config of a masked training without the masks."""
 
-from typing import Any, List, NamedTuple, Tuple
+import os.path as osp
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from mmengine.config import Config, ConfigDict
+from torch import Tensor
 
+from mask_plugins.models.converters import write_checkpoint
+from mask_plugins.utils.files import write_json, write_text
 from mask_plugins.version import __version__
 
 from .stock_heads import MASKED_HEADS, stock_head_config
@@ -24,6 +28,16 @@ TEACHING = (
     'teacher', 'scope', 'kd_loss', 'loss_weight', 'kd_softmax',
     'detach_target',
 )  # fmt: skip
+# Types, arguments that go, and what the type becomes.
+_REPLACED = (
+    (('TextPrototypeClsHead',), ('mask',), {}),
+    (
+        ('ReferenceClassifier',),
+        TEACHING,
+        dict(ReferenceClassifier='ImageClassifier'),
+    ),
+    (tuple(STOCK_LAYERS), MASK_ARGUMENTS, STOCK_LAYERS),
+)
 _REMOVED = object()
 
 
@@ -31,7 +45,7 @@ class StockConfig(NamedTuple):
     """A config that names nothing of masks.
 
     Args:
-        cfg (Config): Model, test set and what a test needs beside them.
+        cfg (Config): Model, test set and what a test needs next to them.
         needs (list[str]): What in it is of this package nevertheless, such
             as a data set: ``path: type``. Without it, stock mmpretrain runs
             the config.
@@ -51,6 +65,38 @@ class StockConfig(NamedTuple):
         lines += [f'#   {need}' for need in self.needs]
         return '\n'.join(lines) + '\n' + self.cfg.pretty_text
 
+    def write(
+        self,
+        path: str,
+        state_dict: Dict[str, Tensor],
+        dataset_meta: Dict[str, Any],
+        source: Dict[str, Any],
+        report: Dict[str, Any],
+    ) -> List[str]:
+        """Write a checkpoint, this config and a report next to each other.
+
+        Args:
+            path (str): The checkpoint, ``.pth`` or ``.safetensors``.
+            state_dict (dict): Of the stock model.
+            dataset_meta (dict): Names of the classes, where they are known.
+            source (dict): Where it comes from, plain values.
+            report (dict): What else the report has.
+
+        Returns:
+            list[str]: What was written.
+        """
+        stem = osp.splitext(path)[0]
+        meta = dict(mask_plugins=source)
+        if dataset_meta:
+            meta['dataset_meta'] = dataset_meta
+        write_checkpoint(path, state_dict, meta)
+        report = dict(source, needs_mask_plugins=self.needs, **report)
+        return [
+            path,
+            write_text(f'{stem}.py', self.text),
+            write_json(f'{stem}.json', report),
+        ]
+
 
 def stock_config(cfg: Config) -> StockConfig:
     """Take the masks, and what trains them, out of a config.
@@ -66,17 +112,21 @@ def stock_config(cfg: Config) -> StockConfig:
 
     Returns:
         StockConfig: For the checkpoints of merged models.
+
+    Examples:
+        >>> cfg = Config(dict(model=dict(
+        ...     type='mask_plugins.MaskedModel', module=dict(type='ResNet'))))
+        >>> stock_config(cfg).cfg.model
+        {'type': 'ResNet'}
     """
     kept = {
         key: cfg[key] for key in KEPT if cfg.get(key, None) is not None
     }  # fmt: skip
-    hooks = kept.get('default_hooks')
-    if hooks is not None:
-        kept['default_hooks'] = {
-            name: hook
-            for name, hook in hooks.items()
-            if _own(hook) in (None, 'SafeCheckpointHook')
-        }
+    kept['default_hooks'] = {
+        name: hook
+        for name, hook in kept.get('default_hooks', {}).items()
+        if _own(hook) in (None, 'SafeCheckpointHook')
+    }
     imports = kept.get('custom_imports')
     if imports is not None:
         names = [
@@ -110,15 +160,12 @@ def _strip(node: Any) -> Any:
     items = {k: v for k, v in items.items() if v is not _REMOVED}
     if kind in MASKED_HEADS:
         return stock_head_config(items)
-    if kind == 'TextPrototypeClsHead':
-        items.pop('mask', None)
-    if kind == 'ReferenceClassifier':
-        items = {k: v for k, v in items.items() if k not in TEACHING}
-        items['type'] = 'ImageClassifier'
-    elif kind in STOCK_LAYERS:
-        items = {k: v for k, v in items.items() if k not in MASK_ARGUMENTS}
-        items['type'] = STOCK_LAYERS[kind]
-    elif kind == 'SafeCheckpointHook':
+    for kinds, dropped, stock in _REPLACED:
+        if kind in kinds:
+            items = {k: v for k, v in items.items() if k not in dropped}
+            items['type'] = stock.get(kind, items['type'])
+            return items
+    if kind == 'SafeCheckpointHook':
         items['type'] = 'CheckpointHook'
     elif 'type' in items:
         items['type'] = _type_name(items['type'])

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
-from mask_plugins.core.weights.masked_module import stock_class
+from mask_plugins.core.composed import stock_class
 
 MASKED_HEADS = ('MaskedLinearClsHead', 'MaskedConstantClsHead')
 _OWN = ('mask', 'seed', 'hidden_channels', 'sign', 'parity')
@@ -25,6 +25,11 @@ def stock_head_config(config: Dict[str, Any]) -> Dict[str, Any]:
 
     Returns:
         dict: The same, with another ``type`` and without masks.
+
+    Examples:
+        >>> head = dict(type='mask_plugins.MaskedLinearClsHead', seed=0)
+        >>> stock_head_config(dict(head, num_classes=3))
+        {'type': 'LinearClsHead', 'num_classes': 3}
     """
     stock = {key: value for key, value in config.items() if key not in _OWN}
     hidden = list(config.get('hidden_channels') or ())

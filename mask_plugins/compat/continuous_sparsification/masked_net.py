@@ -32,6 +32,16 @@ class MaskedNet(Rewindable, nn.Module):
     Attributes:
         temp (float): Inverse temperature.
         ticket (bool): Whether the masks are hard.
+
+    Examples:
+        >>> class Net(MaskedNet):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.conv = SoftMaskedConv2d(3, 4, 3)
+        ...     def forward(self, x):
+        ...         return self.conv(x, self.temp, self.ticket)
+        >>> len(Net().mask_modules)
+        1
     """
 
     def __init__(self) -> None:
@@ -47,7 +57,7 @@ class MaskedNet(Rewindable, nn.Module):
 
     @mask_modules.setter
     def mask_modules(self, modules: List[nn.Module]) -> None:
-        """Networks of the original assign the list; it is found anew."""
+        """Ignored: networks of the original assign the list."""
 
     def prune(self) -> None:
         """Between rounds: all logits become min(temp * s, s0), in place.

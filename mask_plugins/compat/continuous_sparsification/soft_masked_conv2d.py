@@ -38,6 +38,11 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
         mask_initial_value (float): Initial value s0 of the logits. Defaults
             to 0.
         **kwargs: See ``torch.nn.Conv2d``.
+
+    Examples:
+        >>> conv = SoftMaskedConv2d(3, 4, 3, mask_initial_value=0.1)
+        >>> conv(torch.ones(1, 3, 8, 8), temp=50.0, ticket=False).shape
+        torch.Size([1, 4, 8, 8])
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
 
     @property
     def mask(self) -> Tensor:
-        """The mask of the last call, computed anew, with its graph."""
+        """The mask of the last call, computed again, with its graph."""
         mask = self.weight_mask
         return self.compute_mask(mask.temperature, mask.ticket)
 
@@ -121,6 +126,5 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
         mask = self.weight_mask
         if mask.ticket != ticket:
             mask.ticket = ticket
-        # A new tensor: a backward pass may still need the one before.
-        mask.temperature = torch.full_like(mask.temperature, temp)
+        mask.temperature = temp
         return super().forward(x)

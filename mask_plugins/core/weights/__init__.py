@@ -16,7 +16,6 @@ from .adapter_switching import (
     unload_masks,
 )
 from .apply_weight_masks import apply_weight_masks, format_plan
-from .base_hash import mask_keys
 from .binary_mask import BinaryMask
 from .layers import SoftMaskConv2d, SoftMaskLinear
 from .lifecycle import (
@@ -24,8 +23,15 @@ from .lifecycle import (
     disable_masks,
     hold_masks,
     merge_masks,
-    named_masks,
+    remove_weight_masks,
     unmerge_masks,
+)
+from .named_masks import (
+    base_state,
+    mask_keys,
+    named_masks,
+    unwrap,
+    write_settings,
 )
 from .report import MaskReport, mask_report
 from .score_init import SCORE_INITS
@@ -56,6 +62,7 @@ __all__ = [
     'activate_masks',
     'active_masks',
     'apply_weight_masks',
+    'base_state',
     'collect_sums',
     'disable_masks',
     'format_plan',
@@ -71,6 +78,7 @@ __all__ = [
     'pack_masks',
     'prune_logits',
     'read_adapter',
+    'remove_weight_masks',
     'score_mask',
     'score_masked_weight',
     'soft_mask',
@@ -79,5 +87,7 @@ __all__ = [
     'ticket_mask',
     'unload_masks',
     'unmerge_masks',
+    'unwrap',
     'write_adapter',
+    'write_settings',
 ]

@@ -5,27 +5,29 @@ Layout (safetensors): for each masked parameter a tensor ``masks/<name>``,
 uint8, one bit per weight as ``numpy.packbits`` orders them in C order; for
 each buffer (norm statistics) and each trained parameter that has no mask (the
 head) a tensor ``state/<key>``. Metadata, all text: ``format``, ``version``,
-``masks`` (JSON: name -> shape, kind, factor, scale, chunks), ``base_sha256``
-of all that the file does not hold, ``bases`` (JSON: name -> begin of the
-SHA-256 of the masked weight), and ``info`` (JSON: what the writer added).
+``masks`` (JSON: name -> shape, dtype of the weight, kind, factor, scale,
+chunks), ``base_sha256`` of all that the file does not hold, ``bases`` (JSON:
+name -> begin of the SHA-256 of the masked weight), ``info`` (JSON: what the
+writer added), and ``sha256`` of all of these and of the tensors.
 """
 
+import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple, Union
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base_hash import base_hash, mask_keys, tensor_hash
-from .binary_mask import KINDS
-from .bits import pack_bits
-from .lifecycle import named_masks
+from .binary_mask import check_settings
+from .named_masks import base_state, clean_name, named_masks, named_tensors
 
 FORMAT = 'mask_plugins.masks'
 VERSION = '1'
-_SETTINGS = dict(kind=str, factor=float, scale=bool, chunks=int)
+PathLike = Union[str, os.PathLike]
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Adapter:
 
     Args:
         masks (dict[str, Tensor]): Name of the parameter -> packed bits.
-        settings (dict[str, dict]): Name -> ``shape``, ``kind``, ``factor``,
-            ``scale``, ``chunks``: arguments of :class:`BinaryMask`.
+        settings (dict[str, dict]): Name -> ``shape`` and ``dtype`` of the
+            weight, and the arguments ``kind``, ``factor``, ``scale`` and
+            ``chunks`` of :class:`BinaryMask`.
         state (dict[str, Tensor]): Key of the state dict -> value.
         base_sha256 (str): Of the weights that the masks belong to.
         bases (dict[str, str]): Name -> hash of the masked weight alone, for
@@ -60,10 +63,38 @@ class Adapter:
         """Bytes of what else the task needs."""
         return sum(t.numel() * t.element_size() for t in self.state.values())
 
+    def __repr__(self) -> str:
+        return (
+            f'Adapter({len(self.masks)} masks of {self.mask_bytes:,} bytes, '
+            f'{len(self.state)} other tensors of {self.state_bytes:,} bytes)'
+        )
+
+    def check(self) -> 'Adapter':
+        """The adapter itself, if its parts fit each other.
+
+        Raises:
+            ValueError: If names, settings, bits or state make no sense.
+        """
+        if not set(self.masks) == set(self.settings) == set(self.bases):
+            raise ValueError('masks, settings and hashes have other names')
+        for name, packed in self.masks.items():
+            settings = self.settings[name]
+            try:
+                check_settings(settings)
+                _check_packed(packed, settings['shape'])
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ValueError(f'{name}: {error}') from error
+        for key, value in self.state.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise ValueError(f'{key} has NaN or infinite values')
+            if key.endswith('running_var') and (value < 0).any():
+                raise ValueError(f'{key} has negative values')
+        return self
+
 
 def pack_masks(
     model: nn.Module,
-    path: Optional[str] = None,
+    path: Optional[PathLike] = None,
     info: Optional[Dict[str, Any]] = None,
 ) -> Adapter:
     """Make the adapter of a masked model, and write it to a file.
@@ -73,8 +104,8 @@ def pack_masks(
 
     Args:
         model (nn.Module): With masks.
-        path (str, optional): Where to write, ``*.safetensors``. Defaults to
-            None: nowhere.
+        path (str | PathLike, optional): Where to write, ``*.safetensors``.
+            Defaults to None: nowhere.
         info (dict, optional): Plain values to keep. Defaults to None.
 
     Returns:
@@ -83,6 +114,13 @@ def pack_masks(
     Raises:
         ValueError: If the model has no masks, or some logits or scores are
             NaN.
+
+    Examples:
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
+        >>> net = nn.Linear(8, 2)
+        >>> net = apply_weight_masks(net, [('weight', 'mask')], ScoreMask)
+        >>> pack_masks(net)
+        Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
     items = list(named_masks(model))
     if not items:
@@ -93,18 +131,19 @@ def pack_masks(
             f'pack_masks: logits or scores of {broken} are NaN or infinite; '
             'the training has diverged'
         )
-    masks, settings = {}, {}
-    for item in items:
-        hard = item.mask.hard()
-        masks[item.name] = pack_bits(hard)
-        settings[item.name] = dict(
-            shape=list(hard.shape), **item.mask.settings()
-        )
+    state = task_state(model)
     adapter = Adapter(
-        masks,
-        settings,
-        {k: v.detach().cpu().clone() for k, v in task_state(model).items()},
-        base_hash(model, task_state(model)),
+        {item.name: pack_bits(item.mask.hard()) for item in items},
+        {
+            item.name: dict(
+                shape=list(item.parameter.shape),
+                dtype=dtype_name(item.parameter),
+                **item.mask.settings(),
+            )
+            for item in items
+        },
+        {key: value.detach().cpu().clone() for key, value in state.items()},
+        base_hash(base_state(model), state),
         {item.name: tensor_hash(item.parameter) for item in items},
         dict(info or {}),
     )
@@ -122,27 +161,38 @@ def task_state(model: nn.Module) -> Dict[str, Tensor]:
     Returns:
         dict[str, Tensor]: Not copied.
     """
-    inside = mask_keys(model)
     masked = {id(item.parameter) for item in named_masks(model)}
     kept = {
         name
-        for name, parameter in model.named_parameters(remove_duplicate=False)
+        for name, parameter in named_tensors(model).items()
         if id(parameter) in masked or not parameter.requires_grad
     }
-    return {
-        key: value
-        for key, value in model.state_dict(keep_vars=True).items()
-        if isinstance(value, Tensor) and key not in kept and key not in inside
-    }
+    return {k: v for k, v in base_state(model).items() if k not in kept}
 
 
-def write_adapter(adapter: Adapter, path: str) -> None:
+def write_adapter(adapter: Adapter, path: PathLike) -> None:
     """Write an adapter file; it appears whole or not at all.
 
     Args:
         adapter (Adapter): What to write.
-        path (str): The file.
+        path (str | PathLike): The file.
+
+    Raises:
+        TypeError: If ``info`` has something that JSON does not.
+        ValueError: If the parts of the adapter do not fit each other.
+
+    Examples:
+        >>> import os
+        >>> import tempfile
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> adapter = pack_masks(SoftMaskLinear(8, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, 'task.safetensors')
+        ...     write_adapter(adapter, path)
+        ...     read_adapter(path)
+        Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
+    adapter.check()
     save_file = _safetensors().torch.save_file
     tensors = {f'masks/{k}': v for k, v in adapter.masks.items()}
     tensors.update(
@@ -156,6 +206,8 @@ def write_adapter(adapter: Adapter, path: str) -> None:
         bases=json.dumps(adapter.bases),
         info=json.dumps(adapter.info),
     )
+    metadata['sha256'] = content_hash(tensors, metadata)
+    path = os.fspath(path)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     part = f'{path}.part'
     try:
@@ -166,22 +218,34 @@ def write_adapter(adapter: Adapter, path: str) -> None:
             os.remove(part)
 
 
-def read_adapter(path: str) -> Adapter:
-    """Read an adapter file and check that it is whole.
+def read_adapter(path: PathLike) -> Adapter:
+    """Read an adapter file and check that it is whole and unchanged.
 
     Args:
-        path (str): The file.
+        path (str | PathLike): The file.
 
     Returns:
         Adapter: On the CPU.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is truncated, or no adapter file, or of a newer
-            version; the message names the file.
+        ValueError: If it is truncated, damaged, not an adapter file, or of a
+            newer version; the message names the file.
+
+    Examples:
+        >>> import os
+        >>> import tempfile
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> adapter = pack_masks(SoftMaskLinear(8, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, 'task.safetensors')
+        ...     write_adapter(adapter, path)
+        ...     read_adapter(path)
+        Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
+    path = os.fspath(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'there is no adapter file at {path!r}')
+        raise FileNotFoundError(f'Adapter file not found: {path!r}')
     library = _safetensors()
     try:
         with library.safe_open(path, framework='pt') as file:
@@ -189,11 +253,11 @@ def read_adapter(path: str) -> Adapter:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except Exception as error:
         raise ValueError(
-            f'{path!r} is truncated or no safetensors file: {error}'
+            f'{path!r} is truncated or not a safetensors file: {error}'
         ) from error
     if metadata.get('format') != FORMAT:
         raise ValueError(
-            f'{path!r} is no adapter file: its format is '
+            f'{path!r} is not an adapter file: its format is '
             f'{metadata.get("format")!r}, not {FORMAT!r}'
         )
     if metadata.get('version') != VERSION:
@@ -201,46 +265,149 @@ def read_adapter(path: str) -> Adapter:
             f'{path!r} has the version {metadata.get("version")!r}, but this '
             f'mask_plugins reads {VERSION!r}: update it'
         )
-    masks = _under(tensors, 'masks/')
-    try:
-        settings = json.loads(metadata['masks'])
-        bases = json.loads(metadata['bases'])
-        if not set(masks) == set(settings) == set(bases):
-            raise ValueError('their names differ')
-        for name in masks:
-            _check_settings(settings[name], masks[name])
-        return Adapter(
-            masks,
-            settings,
-            _under(tensors, 'state/'),
-            metadata['base_sha256'],
-            bases,
-            json.loads(metadata.get('info', '{}')),
+    if 'sha256' not in metadata:
+        raise ValueError(
+            f'{path!r} has no checksum: it was written before the first '
+            'release of mask_plugins; pack it again with pack_masks'
         )
-    except (KeyError, TypeError, ValueError) as error:
+    if metadata['sha256'] != content_hash(tensors, metadata):
+        raise ValueError(
+            f'{path!r} is damaged: its content has another checksum than the '
+            'file says'
+        )
+    try:
+        return _parse(tensors, metadata).check()
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f'{path!r} is damaged: its masks and their settings do not fit '
             f'({error!r})'
         ) from error
 
 
-def _check_settings(settings: Dict[str, Any], packed: Tensor) -> None:
-    for name, kind in _SETTINGS.items():
-        if not isinstance(settings[name], kind):
-            raise ValueError(f'{name}={settings[name]!r}')
-    if settings['kind'] not in KINDS:
-        raise ValueError(f'kind={settings["kind"]!r}')
-    size = 1
-    for length in settings['shape']:
-        size *= length
-    if packed.numel() != -(-size // 8) or packed.dtype != torch.uint8:
-        raise ValueError(f'{packed.numel()} bytes for {settings["shape"]}')
+def _parse(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> Adapter:
+    settings, bases, info = (
+        json.loads(metadata[key]) for key in ('masks', 'bases', 'info')
+    )
+    parts = dict(masks={}, state={})
+    for key, value in tensors.items():
+        kind, _, name = key.partition('/')
+        parts[kind][name] = value
+    names = [*parts['masks'], *parts['state']]
+    wrapped = all(name.startswith('module.') for name in names)
+
+    def clean(found: Dict[str, Any]) -> Dict[str, Any]:
+        start = len('module.') * wrapped
+        return {clean_name(name)[start:]: x for name, x in found.items()}
+
+    return Adapter(
+        clean(parts['masks']),
+        clean(settings),
+        clean(parts['state']),
+        metadata['base_sha256'],
+        clean(bases),
+        info,
+    )
 
 
-def _under(tensors: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
-    return {
-        k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)
-    }
+# ----------------------------------------------------------------------- bits
+def pack_bits(on: Tensor) -> Tensor:
+    """Pack a bool tensor as ``numpy.packbits`` does.
+
+    Args:
+        on (Tensor): bool, of any shape; read in C order, the first element in
+            the highest bit of the first byte.
+
+    Returns:
+        Tensor: uint8, ceil(n / 8); the last byte is filled up with zeros.
+
+    Examples:
+        >>> pack_bits(torch.tensor([True, False, True]))
+        tensor([160], dtype=torch.uint8)
+    """
+    flat = on.detach().cpu().contiguous().view(-1).numpy()
+    return torch.from_numpy(np.packbits(flat))
+
+
+def unpack_bits(packed: Tensor, shape: Tuple[int, ...]) -> Tensor:
+    """Undo :func:`pack_bits`.
+
+    Args:
+        packed (Tensor): uint8, ceil(n / 8).
+        shape (tuple[int]): Of the result.
+
+    Returns:
+        Tensor: bool.
+
+    Raises:
+        ValueError: If there are more or fewer bytes than the shape needs.
+
+    Examples:
+        >>> unpack_bits(torch.tensor([160], dtype=torch.uint8), (3,))
+        tensor([ True, False,  True])
+    """
+    size = _check_packed(packed, shape)
+    bits = np.unpackbits(packed.cpu().numpy(), count=size)
+    return torch.from_numpy(bits.astype(bool)).view(shape)
+
+
+def _check_packed(packed: Tensor, shape: Tuple[int, ...]) -> int:
+    """Number of bits, if the tensor holds those of the shape."""
+    size = math.prod(shape)
+    if packed.dtype != torch.uint8 or packed.shape != (-(-size // 8),):
+        raise ValueError(
+            f'{packed.numel()} bytes of {packed.dtype} do not hold a mask of '
+            f'shape {tuple(shape)}, which takes {-(-size // 8)} of uint8'
+        )
+    return size
+
+
+# --------------------------------------------------------------------- hashes
+def base_hash(base: Dict[str, Tensor], without: Dict[str, Any]) -> str:
+    """SHA-256 of the weights that an adapter does not hold.
+
+    Args:
+        base (dict[str, Tensor]): What :func:`base_state` returned.
+        without (dict): Keys that the adapter holds itself.
+
+    Returns:
+        str: Hexadecimal. Names, shapes and values count, devices do not.
+    """
+    return _hash({k: v for k, v in base.items() if k not in without})
+
+
+def content_hash(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> str:
+    """SHA-256 of all that an adapter file says.
+
+    Args:
+        tensors (dict[str, Tensor]): All tensors of the file.
+        metadata (dict[str, str]): Its own ``sha256`` does not count.
+    """
+    said = {k: v for k, v in metadata.items() if k != 'sha256'}
+    return _hash(tensors, json.dumps(said, sort_keys=True))
+
+
+def tensor_hash(tensor: Tensor) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of one tensor.
+
+    Args:
+        tensor (Tensor): Dtype, shape and values count.
+    """
+    return _hash({'': tensor})[:16]
+
+
+def dtype_name(tensor: Tensor) -> str:
+    """The name of a dtype, such as ``'float32'``."""
+    return str(tensor.dtype).rpartition('.')[2]
+
+
+def _hash(tensors: Dict[str, Tensor], text: str = '') -> str:
+    digest = hashlib.sha256(text.encode())
+    for key in sorted(tensors):
+        tensor = tensors[key].detach().cpu().contiguous()
+        said = f'{key} {tensor.dtype} {tuple(tensor.shape)};'
+        digest.update(said.encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _safetensors():

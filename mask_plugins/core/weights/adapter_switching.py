@@ -9,28 +9,120 @@ from typing import Dict, List, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from .adapter_file import Adapter, read_adapter
-from .base_hash import base_hash, tensor_hash
+from .adapter_file import (
+    Adapter,
+    base_hash,
+    dtype_name,
+    read_adapter,
+    tensor_hash,
+    unpack_bits,
+)
+from .apply_weight_masks import check_maskable
 from .binary_mask import BinaryMask
-from .bits import unpack_bits
-from .lifecycle import BANK, named_masks
+from .lifecycle import BANK
 from .masked_module import (
-    MaskedModule,
-    ReadingModule,
     attach_mask,
     detach_masks,
-    unmake_reader,
+    masked_names,
+    update_scopes,
 )
-from .weight_readers import attach_readers
+from .named_masks import base_state, named_masks, named_tensors, unwrap
+
+_NOTHING = Adapter({}, {}, {}, '', {})
 
 
-class _Bank:
+class AdapterBank:
     """Adapters of one model, and what the base had in place of their state."""
 
     def __init__(self) -> None:
         self.adapters: Dict[str, Adapter] = {}
         self.active: Optional[str] = None
         self.replaced: Dict[str, Tensor] = {}
+
+    def switch(self, model: nn.Module, name: Optional[str]) -> None:
+        """Switch to an adapter, or to the base; after an error, to nothing.
+
+        Args:
+            model (nn.Module): The model, unwrapped.
+            name (str, optional): Of the adapter. None is the base.
+
+        Raises:
+            KeyError: If there is no such adapter.
+            TypeError: If a parameter cannot be masked.
+        """
+        if name is not None and name not in self.adapters:
+            raise KeyError(
+                f'no adapter {name!r} is loaded, only {sorted(self.adapters)}'
+            )
+        adapter = self.adapters.get(name, _NOTHING)
+        masks = self._build(model, adapter)
+        state = base_state(model)
+        base = {
+            key: self.replaced.get(key, state[key]).detach().clone()
+            for key in {**self.replaced, **adapter.state}
+        }
+        _exchange(state, {**base, **adapter.state})
+        self._place(model, masks)
+        self.replaced = {key: base[key] for key in adapter.state}
+        self.active = name
+
+    @staticmethod
+    def _build(model: nn.Module, adapter: Adapter) -> Dict[str, BinaryMask]:
+        parameters = named_tensors(model)
+        modules = dict(model.named_modules(remove_duplicate=False))
+        masks: Dict[str, BinaryMask] = {}
+        for name, settings in adapter.settings.items():
+            options = dict(settings)
+            shape, _ = options.pop('shape'), options.pop('dtype')
+            on = unpack_bits(adapter.masks[name], tuple(shape))
+            masks[name] = BinaryMask(parameters[name], on, **options)
+        if not {item.name for item in named_masks(model)}:
+            for name in _places(model, masks):
+                check_maskable(name, modules)
+        return masks
+
+    @staticmethod
+    def _place(model: nn.Module, masks: Dict[str, BinaryMask]) -> None:
+        old = {item.name: item.mask for item in named_masks(model)}
+        if old.keys() == masks.keys():
+            for name, mask in old.items():
+                mask.become(masks[name])
+            return
+        for module in list(model.modules()):
+            if masked_names(module):
+                detach_masks(module)
+        for path, mask in _places(model, masks).items():
+            owner, _, leaf = path.rpartition('.')
+            module = model.get_submodule(owner)
+            if leaf not in masked_names(module):  # it may stand twice
+                attach_mask(module, leaf, mask)
+        update_scopes(model)
+
+
+def _places(
+    model: nn.Module, masks: Dict[str, BinaryMask]
+) -> Dict[str, BinaryMask]:
+    """Full name of each parameter, tied ones included -> its mask."""
+    parameters = named_tensors(model)
+    of = {id(parameters[name]): mask for name, mask in masks.items()}
+    return {
+        path: of[id(parameter)]
+        for path, parameter in model.named_parameters(remove_duplicate=False)
+        if id(parameter) in of
+    }
+
+
+@torch.no_grad()
+def _exchange(state: Dict[str, Tensor], values: Dict[str, Tensor]) -> None:
+    """Write values into the state: all of them, or after an error none."""
+    before = {key: state[key].detach().clone() for key in values}
+    try:
+        for key, value in values.items():
+            state[key].copy_(value)
+    except BaseException:
+        for key, value in before.items():
+            state[key].copy_(value)
+        raise
 
 
 def load_masks(
@@ -44,7 +136,7 @@ def load_masks(
     """Load an adapter onto its base model, in place.
 
     Several may be loaded, each under a name; :func:`activate_masks` switches.
-    All is checked first: after an error the model is what it was.
+    Everything is validated first: after an error the model is what it was.
 
     Args:
         model (nn.Module): The base model, without masks of a training.
@@ -62,15 +154,27 @@ def load_masks(
         nn.Module: The same model.
 
     Raises:
-        FileNotFoundError, ValueError: If the file cannot be read, or does not
-            fit the model.
+        FileNotFoundError: If there is no such file.
+        TypeError: If a parameter of the model cannot be masked.
+        ValueError: If the file cannot be read, or does not fit the model.
+
+    Examples:
+        >>> import copy
+        >>> from mask_plugins.core import weights
+        >>> base = nn.Linear(2, 3).requires_grad_(False)
+        >>> net = weights.apply_weight_masks(
+        ...     copy.deepcopy(base), [('weight', 'mask')], weights.ScoreMask)
+        >>> _ = load_masks(base, weights.pack_masks(net), 'task')
+        >>> active_masks(base)
+        'task'
     """
+    root = unwrap(model)
     adapter, where = source, 'the adapter'
     if not isinstance(source, Adapter):
         adapter, where = read_adapter(source), repr(os.fspath(source))
     trained = [
         item.name
-        for item in named_masks(model)
+        for item in named_masks(root)
         if not isinstance(item.mask, BinaryMask)
     ]
     if trained:
@@ -78,17 +182,25 @@ def load_masks(
             f'load_masks: the model has masks in training ({trained[0]}, ...)'
             ': load onto the base model, or merge_masks first'
         )
-    adapter = _take(adapter, only, where)
-    _check_shapes(model, adapter, where)
-    active = active_masks(model)
-    activate_masks(model, None)
     try:
-        _check_base(model, adapter, where, strict, only == '*')
-        bank = model.__dict__.setdefault(BANK, _Bank())
-        bank.adapters[name] = adapter
-        active = name if activate else active
-    finally:
-        activate_masks(model, active)
+        adapter = _take(adapter.check(), only)
+        _check_tensors(root, adapter)
+        bank = root.__dict__.get(BANK) or AdapterBank()
+        _check_base(root, adapter, bank, strict, only == '*')
+    except ValueError as error:
+        raise ValueError(f'{where} {error}') from error
+    before = bank.adapters.get(name)
+    again = activate or bank.active == name
+    bank.adapters[name] = adapter
+    try:
+        if again:
+            bank.switch(root, name)
+    except BaseException:
+        del bank.adapters[name]
+        if before is not None:
+            bank.adapters[name] = before
+        raise
+    root.__dict__[BANK] = bank
     return model
 
 
@@ -101,27 +213,46 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
 
     Raises:
         KeyError: If there is none of that name; it lists those there are.
+
+    Examples:
+        >>> from mask_plugins.core import weights
+        >>> net = weights.SoftMaskLinear(2, 3)
+        >>> adapter = weights.pack_masks(net)
+        >>> base = weights.remove_weight_masks(net).requires_grad_(False)
+        >>> _ = load_masks(base, adapter, 'task', activate=False)
+        >>> activate_masks(base, 'task')
+        >>> active_masks(base)
+        'task'
     """
-    bank = model.__dict__.get(BANK) or _Bank()
-    if name is not None and name not in bank.adapters:
-        raise KeyError(
-            f'no adapter {name!r} is loaded, only {sorted(bank.adapters)}'
-        )
-    if bank.active is not None:
-        _take_off(model, bank)
-    if name is not None:
-        _put_on(model, bank, name)
+    root = unwrap(model)
+    bank = root.__dict__.get(BANK) or AdapterBank()
+    if name != bank.active:
+        bank.switch(root, name)
 
 
 def active_masks(model: nn.Module) -> Optional[str]:
-    """Name of the adapter that is switched to, None for the base."""
-    bank = model.__dict__.get(BANK)
+    """Name of the adapter that is switched to, None for the base.
+
+    Examples:
+        >>> active_masks(nn.Linear(2, 3)) is None
+        True
+    """
+    bank = unwrap(model).__dict__.get(BANK)
     return bank.active if bank else None
 
 
 def loaded_masks(model: nn.Module) -> List[str]:
-    """Names of the adapters that are loaded."""
-    bank = model.__dict__.get(BANK)
+    """Names of the adapters that are loaded.
+
+    Examples:
+        >>> from mask_plugins.core import weights
+        >>> net = weights.SoftMaskLinear(2, 3)
+        >>> adapter = weights.pack_masks(net)
+        >>> base = weights.remove_weight_masks(net).requires_grad_(False)
+        >>> loaded_masks(load_masks(base, adapter, 'task'))
+        ['task']
+    """
+    bank = unwrap(model).__dict__.get(BANK)
     return list(bank.adapters) if bank else []
 
 
@@ -134,6 +265,16 @@ def unload_masks(model: nn.Module, name: str) -> None:
 
     Raises:
         KeyError: If there is none of that name.
+
+    Examples:
+        >>> from mask_plugins.core import weights
+        >>> net = weights.SoftMaskLinear(2, 3)
+        >>> adapter = weights.pack_masks(net)
+        >>> base = weights.remove_weight_masks(net).requires_grad_(False)
+        >>> _ = load_masks(base, adapter, 'task')
+        >>> unload_masks(base, 'task')
+        >>> loaded_masks(base)
+        []
     """
     if name not in loaded_masks(model):
         raise KeyError(
@@ -141,116 +282,102 @@ def unload_masks(model: nn.Module, name: str) -> None:
         )
     if active_masks(model) == name:
         activate_masks(model, None)
-    del model.__dict__[BANK].adapters[name]
+    del unwrap(model).__dict__[BANK].adapters[name]
 
 
-def _take(adapter: Adapter, only: str, where: str) -> Adapter:
+def _take(adapter: Adapter, only: str) -> Adapter:
+    """The adapter, reduced to the names that a pattern matches."""
     if only == '*':
         return adapter
-    masks = {k: v for k, v in adapter.masks.items() if fnmatchcase(k, only)}
+    masks, settings, bases, state = (
+        {k: v for k, v in part.items() if fnmatchcase(k, only)}
+        for part in (
+            adapter.masks, adapter.settings, adapter.bases, adapter.state,
+        )
+    )  # fmt: skip
     if not masks:
         raise ValueError(
-            f'only={only!r} matches no mask of {where}: it has '
+            f'has no mask that only={only!r} matches: it has '
             f'{list(adapter.masks)[:5]}, ...'
         )
-    state = {k: v for k, v in adapter.state.items() if fnmatchcase(k, only)}
-    settings = {k: adapter.settings[k] for k in masks}
-    bases = {k: adapter.bases[k] for k in masks}
     return Adapter(
         masks, settings, state, adapter.base_sha256, bases, adapter.info
     )
 
 
-def _check_shapes(model: nn.Module, adapter: Adapter, where: str) -> None:
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    state = model.state_dict()
-    problems = []
-    for name, settings in adapter.settings.items():
-        if name not in parameters:
-            problems.append(f'the model has no parameter {name}')
-        elif list(parameters[name].shape) != settings['shape']:
-            problems.append(
-                f'{name} has the shape {tuple(parameters[name].shape)} in the '
-                f'model and {tuple(settings["shape"])} in the file'
-            )
+def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
+    """Raise unless the model has all that the adapter names, alike."""
+    there = {**base_state(model), **named_tensors(model)}
+    wanted = {
+        name: (tuple(settings['shape']), 'float', settings['dtype'])
+        for name, settings in adapter.settings.items()
+    }
     for key, value in adapter.state.items():
-        if key not in state:
-            problems.append(f'the model has no {key}')
-        elif state[key].shape != value.shape:
+        wanted[key] = tuple(value.shape), _kind(value), dtype_name(value)
+    problems = []
+    for name, (shape, kind, dtype) in wanted.items():
+        found = there.get(name)
+        if found is None:
+            what = 'parameter ' if name in adapter.settings else ''
+            problems.append(f'the model has no {what}{name}')
+        elif found.shape != shape:
             problems.append(
-                f'{key} has the shape {tuple(state[key].shape)} in the model '
-                f'and {tuple(value.shape)} in the file'
+                f'{name} has the shape {tuple(found.shape)} in the model and '
+                f'{shape} in the file'
+            )
+        elif _kind(found) != kind:
+            problems.append(
+                f'{name} is {dtype_name(found)} in the model and {dtype} in '
+                'the file'
             )
     if problems:
         more = f' and {len(problems) - 4} more' if len(problems) > 4 else ''
         raise ValueError(
-            f'{where} does not fit the model: {"; ".join(problems[:4])}{more}'
+            f'does not fit the model: {"; ".join(problems[:4])}{more}'
         )
 
 
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_floating_point():
+        return 'float'
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        return dtype_name(tensor)
+    return 'int'
+
+
 def _check_base(
-    model: nn.Module, adapter: Adapter, where: str, strict: bool, whole: bool
+    model: nn.Module,
+    adapter: Adapter,
+    bank: AdapterBank,
+    strict: bool,
+    whole: bool,
 ) -> None:
-    if whole and base_hash(model, adapter.state) == adapter.base_sha256:
+    """Raise, or warn, if the base is not the one of the training."""
+    parameters = named_tensors(model)
+    # The base's own values, also while another adapter is active.
+    base = {**base_state(model), **bank.replaced}
+    if whole and base_hash(base, adapter.state) == adapter.base_sha256:
         return
-    parameters = dict(model.named_parameters(remove_duplicate=False))
     wrong = [
         name
         for name, expected in adapter.bases.items()
-        if tensor_hash(parameters[name]) != expected
+        if tensor_hash(base.get(name, parameters[name])) != expected
     ]
     if not wrong and not whole:
         return
-    wrong = wrong or ['weights without a mask']
-    some = f'{", ".join(wrong[:3])}{", ..." if len(wrong) > 3 else ""}'
+    names = wrong or ['weights without a mask']
+    some = f'{", ".join(names[:3])}{", ..." if len(names) > 3 else ""}'
     message = (
-        f'{where} belongs to other base weights than those of the model '
-        f'({some} differ): load the checkpoint that its masks were trained on'
+        f'belongs to other base weights than those of the model ({some} '
+        'differ): load the checkpoint that its masks were trained on'
     )
+    for name in wrong:
+        made, now = adapter.settings[name]['dtype'], dtype_name(base[name])
+        if made != now:
+            message = (
+                f'was made on weights of {made}, and those of the model are '
+                f'{now} ({name}): load it before the model is converted'
+            )
     if strict:
         raise ValueError(f'{message} (strict=False makes this a warning)')
-    warnings.warn(message, stacklevel=3)
-
-
-def _put_on(model: nn.Module, bank: _Bank, name: str) -> None:
-    adapter = bank.adapters[name]
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    masks: Dict[int, BinaryMask] = {}
-    for key, settings in adapter.settings.items():
-        options = {k: v for k, v in settings.items() if k != 'shape'}
-        on = unpack_bits(adapter.masks[key], tuple(settings['shape']))
-        masks[id(parameters[key])] = BinaryMask(parameters[key], on, **options)
-    done = set()
-    for key, parameter in parameters.items():
-        if id(parameter) not in masks:
-            continue
-        owner, _, leaf = key.rpartition('.')
-        module = model.get_submodule(owner)
-        if (id(module), leaf) not in done:
-            done.add((id(module), leaf))
-            attach_mask(module, leaf, masks[id(parameter)])
-    attach_readers(model)
-    bank.replaced = _exchange(model, adapter.state)
-    bank.active = name
-
-
-def _take_off(model: nn.Module, bank: _Bank) -> None:
-    for module in model.modules():
-        if isinstance(module, ReadingModule):
-            unmake_reader(module)
-        if isinstance(module, MaskedModule):
-            detach_masks(module)
-    _exchange(model, bank.replaced)
-    bank.replaced, bank.active = {}, None
-
-
-@torch.no_grad()
-def _exchange(
-    model: nn.Module, values: Dict[str, Tensor]
-) -> Dict[str, Tensor]:
-    """Write values into the state; what they replace."""
-    state = model.state_dict(keep_vars=True)
-    replaced = {key: state[key].detach().clone() for key in values}
-    for key, value in values.items():
-        state[key].copy_(value)
-    return replaced
+    warnings.warn(f'the adapter {message}', stacklevel=3)

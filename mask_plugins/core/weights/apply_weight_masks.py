@@ -1,16 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Mask the parameters of any module."""
+"""Mask the parameters of any module, and take the masks off again."""
 
+import math
 from collections import defaultdict
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from ..composed import stock_class
 from ..rules import Rule, RuleLike, match_rules, parse_rules
-from .masked_module import attach_mask, masked_names, stock_class
+from .lifecycle import TRAINED
+from .masked_module import attach_mask, masked_names, update_scopes
+from .named_masks import unwrap
 from .weight_mask import WeightMask
-from .weight_readers import attach_readers
 
 # Forward runs in kernels that read memory, not through the module.
 _OPAQUE = ('quantized', 'torchao')
@@ -43,9 +46,10 @@ def apply_weight_masks(
     """Mask, train or freeze each parameter of a model, in place.
 
     Masked layers keep their class ancestry, their parameters and the names of
-    these: a mask is a small module beside the parameter, such as
+    these: a mask is a small module next to the parameter, such as
     ``layer1.conv.weight_mask``. Tied weights get one mask. Masks exist when
-    this returns, so build the optimizer afterwards.
+    this returns, so build the optimizer afterwards. Everything is validated
+    before the model is modified.
 
     A parameter whose mask says ``trains_weight = False`` is frozen. What no
     rule matches stays as it is.
@@ -68,37 +72,60 @@ def apply_weight_masks(
         TypeError: If a parameter cannot be masked.
         ValueError: If a rule matches nothing (it lists near names), or if
             something that is to be masked is masked already.
+
+    Examples:
+        >>> from mask_plugins.core.weights import ScoreMask, mask_report
+        >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+        >>> rules = [('type:Conv2d.weight', 'mask'), ('*', 'freeze')]
+        >>> net = apply_weight_masks(net, rules, ScoreMask)
+        >>> [name for name, p in net.named_parameters() if p.requires_grad]
+        ['0.weight_mask.scores']
+        >>> mask_report(net).size
+        36
     """
-    parsed = parse_rules(rules)
-    matched = match_rules(model, parsed)
-    rows = _plan(model, matched)
+    root = unwrap(model)
+    matched = match_rules(root, parse_rules(rules))
+    rows = _plan(root, matched)
     if dry_run:
         print(format_plan(rows))
         return rows
-    modules = dict(model.named_modules(remove_duplicate=False))
-    _check(rows, modules)
-    masks = _build(model, matched, mask)
-    attached = set()
+    modules = dict(root.named_modules(remove_duplicate=False))
+    for row in rows:
+        if row.action == 'mask':
+            check_maskable(row.name, modules)
+    masks = _build(root, matched, mask)
+    trained = root.__dict__.setdefault(TRAINED, {})
     for row in rows:
         owner, _, leaf = row.name.rpartition('.')
         module = modules[owner]
         parameter = module._parameters[leaf]
-        if row.action != 'mask':
-            if row.action != 'keep':
-                parameter.requires_grad_(row.action == 'train')
-            continue
-        if (id(module), leaf) in attached:  # a module that stands twice
-            continue
-        attached.add((id(module), leaf))
-        found = masks[id(parameter)]
-        parameter.requires_grad_(found.trains_weight)
-        attach_mask(module, leaf, found)
-    attach_readers(model)
+        trained.setdefault(row.name, parameter.requires_grad)
+        if row.action in ('train', 'freeze'):
+            parameter.requires_grad_(row.action == 'train')
+        # a module may stand twice
+        if row.action == 'mask' and leaf not in masked_names(module):
+            found = masks[id(parameter)]
+            parameter.requires_grad_(found.trains_weight)
+            attach_mask(module, leaf, found)
+    update_scopes(root)
     return model
 
 
 def format_plan(rows: Sequence[PlanRow]) -> str:
-    """The plan as a text table, with a count of each action."""
+    """The plan as a text table, with a count of each action.
+
+    Args:
+        rows (Sequence[PlanRow]): What a dry run returned.
+
+    Examples:
+        >>> from mask_plugins.core.weights import ScoreMask
+        >>> rules = [('weight', 'mask')]
+        >>> rows = apply_weight_masks(nn.Linear(2, 1), rules, ScoreMask, True)
+        parameter  shape  rule    action
+        weight     1x2    weight  mask
+        bias       1      -       keep
+        elements: keep 1, mask 2
+    """
     header = ('parameter', 'shape', 'rule', 'action')
     lines: List[Sequence[str]] = [header]
     counts: Dict[str, int] = defaultdict(int)
@@ -107,10 +134,7 @@ def format_plan(rows: Sequence[PlanRow]) -> str:
         tied = f' (tied to {row.tied_to})' if row.tied_to else ''
         lines.append((row.name, shape, row.rule or '-', row.action + tied))
         if not row.tied_to:
-            size = 1
-            for length in row.shape:
-                size *= length
-            counts[row.action] += size
+            counts[row.action] += math.prod(row.shape)
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
     text = [
         '  '.join(cell.ljust(width) for cell, width in zip(line, widths))
@@ -146,20 +170,24 @@ def _plan(model: nn.Module, matched: Dict[str, Rule]) -> List[PlanRow]:
     return rows
 
 
-def _check(rows: Sequence[PlanRow], modules: Dict[str, nn.Module]) -> None:
-    """All that can go wrong goes wrong before anything is changed."""
-    for row in rows:
-        if row.action != 'mask':
-            continue
-        owner, _, leaf = row.name.rpartition('.')
-        module = modules[owner]
-        if leaf in masked_names(module):
-            raise ValueError(
-                f'{row.name} is masked already: merge its mask first'
-            )
-        reason = _why_not(module, leaf)
-        if reason:
-            raise TypeError(f'{row.name} cannot be masked: {reason}')
+def check_maskable(name: str, modules: Dict[str, nn.Module]) -> None:
+    """Raise if a mask on this parameter would fail or be ignored.
+
+    Args:
+        name (str): Full name of the parameter.
+        modules (dict[str, nn.Module]): All modules of the model by name.
+
+    Raises:
+        TypeError: If it cannot be masked.
+        ValueError: If it is masked already.
+    """
+    owner, _, leaf = name.rpartition('.')
+    module = modules[owner]
+    if leaf in masked_names(module):
+        raise ValueError(f'{name} is masked already: merge its mask first')
+    reason = _why_not(module, leaf)
+    if reason:
+        raise TypeError(f'{name} cannot be masked: {reason}')
 
 
 def _why_not(module: nn.Module, leaf: str) -> str:
@@ -174,6 +202,8 @@ def _why_not(module: nn.Module, leaf: str) -> str:
             f'{kind.__name__} has no forward of its own, others read its '
             'parameters'
         )
+    if leaf + '_mask' in module._buffers:
+        return f'{kind.__name__} is pruned by torch.nn.utils.prune'
     if isinstance(module, nn.RNNBase):
         return f'{kind.__name__} reads a flat copy of its weights'
     for hook in module._forward_pre_hooks.values():
@@ -206,5 +236,6 @@ def _build(
                 'mask must make a WeightMask, such as SoftMask or ScoreMask, '
                 f'got {type(built).__name__}'
             )
+        built.name = name
         masks[id(parameter)] = built
     return masks

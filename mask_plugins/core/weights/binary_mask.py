@@ -6,10 +6,19 @@ from typing import Any, Dict
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+    check_type,
+)
+
 from .scores import binary_masked_weight
 from .weight_mask import WeightMask
 
 KINDS = ('score', 'soft', 'flip')
+_KEYS = {'shape', 'dtype', 'kind', 'factor', 'scale', 'chunks'}
 
 
 class BinaryMask(WeightMask):
@@ -23,6 +32,14 @@ class BinaryMask(WeightMask):
         factor (float): Constant factor of what is on. Defaults to 1.
         scale (bool): Multiply by sqrt(N / n). Defaults to False.
         chunks (int): Parts with a scale of their own. Defaults to 1.
+
+    Raises:
+        ValueError: If ``on`` has another shape than the weight.
+
+    Examples:
+        >>> weight = torch.ones(3)
+        >>> BinaryMask(weight, torch.tensor([True, False, True]))(weight)
+        tensor([1., 0., 1.])
     """
 
     def __init__(
@@ -40,20 +57,30 @@ class BinaryMask(WeightMask):
                 f'on has the shape {tuple(on.shape)}, but the weight has '
                 f'{tuple(weight.shape)}'
             )
-        self.kind = kind
-        self.factor = factor
-        self.scale = scale
-        self.chunks = chunks
+        self._options = dict(
+            kind=kind, factor=factor, scale=scale, chunks=chunks
+        )
         on = on.to(weight.device, torch.bool)
         # Restored from its adapter, not from a checkpoint of the base.
         self.register_buffer('on', on, persistent=False)
 
+    @torch.no_grad()
+    def become(self, other: 'BinaryMask') -> None:
+        """Take over what another mask of the same weight says, in place."""
+        self.on.copy_(other.on)
+        self._options = other._options
+
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
-        if self.kind == 'flip':
+        options = self._options
+        if options['kind'] == 'flip':
             return torch.where(self.on, weight, -weight)
         return binary_masked_weight(
-            weight, self.on, self.scale, self.chunks, self.factor
+            weight,
+            self.on,
+            options['scale'],
+            options['chunks'],
+            options['factor'],
         )
 
     def hard(self) -> Tensor:
@@ -62,9 +89,31 @@ class BinaryMask(WeightMask):
 
     def settings(self) -> Dict[str, Any]:
         """See :class:`WeightMask`."""
-        return dict(
-            kind=self.kind,
-            factor=self.factor,
-            scale=self.scale,
-            chunks=self.chunks,
-        )
+        return dict(self._options)
+
+
+def check_settings(settings: Dict[str, Any]) -> None:
+    """Raise unless the settings of a mask, as a file has them, make sense.
+
+    Args:
+        settings (dict): ``shape`` and ``dtype`` of the weight, and the
+            arguments of :class:`BinaryMask`.
+
+    Raises:
+        TypeError: If a value is of another type.
+        ValueError: If keys are missing or unknown, or a value is out of range
+            or does not fit the shape.
+    """
+    check_type('settings', settings, dict, 'a dict')
+    if set(settings) != _KEYS:
+        raise ValueError(f'settings are {sorted(settings)}, not {_KEYS}')
+    shape = check_type('shape', settings['shape'], list, 'a list')
+    for length in shape:
+        check_int('a length of the shape', length, 0, 2**40)
+    check_type('dtype', settings['dtype'], str, 'a name')
+    check_choice('kind', settings['kind'], KINDS)
+    check_number('factor', settings['factor'], 0, 1e30, '(]')
+    check_bool('scale', settings['scale'])
+    chunks = check_int('chunks', settings['chunks'], low=1)
+    if (shape[0] if shape else 1) % chunks:
+        raise ValueError(f'chunks={chunks} does not divide {shape}')

@@ -3,22 +3,34 @@
 
 from torch import nn
 
-from .masked_module import composed_class, place_mask
+from ..composed import composed_class
+from .masked_module import MaskedModule
 from .soft_mask import SoftMask
+
+_MASKED_WEIGHT = ((MaskedModule, ('weight',)),)
 
 
 # The torch parent stands as a direct base too: mmengine's initializers
 # match layers by the names of those.
-class SoftMaskConv2d(composed_class(nn.Conv2d, ('weight',), False), nn.Conv2d):
+class SoftMaskConv2d(composed_class(nn.Conv2d, _MASKED_WEIGHT), nn.Conv2d):
     """``torch.nn.Conv2d`` whose weight has a :class:`SoftMask`.
 
-    The bias is not masked.
+    The bias is not masked. Anneal the mask with
+    ``mask_plugins.ContinuousSparsificationHook`` or by setting
+    ``weight_mask.temperature``.
 
     Args:
         *args: See ``torch.nn.Conv2d``.
         mask_init (float): Initial value of the logits. Defaults to 0.
         ticket_scale (str): See :class:`SoftMask`. Defaults to ``'keep'``.
         **kwargs: See ``torch.nn.Conv2d``.
+
+    Examples:
+        >>> import torch
+        >>> conv = SoftMaskConv2d(2, 3, 1, mask_init=-0.1)
+        >>> conv.weight_mask.temperature = 50.
+        >>> conv(torch.ones(1, 2, 4, 4)).shape
+        torch.Size([1, 3, 4, 4])
     """
 
     def __init__(
@@ -29,11 +41,10 @@ class SoftMaskConv2d(composed_class(nn.Conv2d, ('weight',), False), nn.Conv2d):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        mask = SoftMask(self._parameters['weight'], mask_init, ticket_scale)
-        place_mask(self, ('weight',), mask)
+        self.weight_mask = SoftMask(self.weight, mask_init, ticket_scale)
 
 
-class SoftMaskLinear(composed_class(nn.Linear, ('weight',), False), nn.Linear):
+class SoftMaskLinear(composed_class(nn.Linear, _MASKED_WEIGHT), nn.Linear):
     """``torch.nn.Linear`` whose weight has a :class:`SoftMask`.
 
     The bias is not masked. Without a normalization after it, the constant
@@ -45,6 +56,10 @@ class SoftMaskLinear(composed_class(nn.Linear, ('weight',), False), nn.Linear):
         mask_init (float): Initial value of the logits. Defaults to 0.
         ticket_scale (str): See :class:`SoftMask`. Defaults to ``'keep'``.
         **kwargs: See ``torch.nn.Linear``.
+
+    Examples:
+        >>> SoftMaskLinear(4, 3, ticket_scale='one').weight_mask
+        SoftMask(3x4, init=0.0, ticket=False)
     """
 
     def __init__(
@@ -55,5 +70,4 @@ class SoftMaskLinear(composed_class(nn.Linear, ('weight',), False), nn.Linear):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        mask = SoftMask(self._parameters['weight'], mask_init, ticket_scale)
-        place_mask(self, ('weight',), mask)
+        self.weight_mask = SoftMask(self.weight, mask_init, ticket_scale)

@@ -1,62 +1,27 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Switch masks off, bake them in, take them out again."""
+"""Switch masks off, hold them, bake them in, take them off."""
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List
 
 import torch
 from torch import Tensor, nn
 
 from .masked_module import (
-    MaskedModule,
-    ReadingModule,
+    SUFFIX,
     attach_mask,
     detach_masks,
-    effective_parameters,
-    held,
-    make_reader,
     masked_names,
-    unheld,
-    unmake_reader,
+    update_scopes,
 )
-from .weight_mask import WeightMask
+from .named_masks import named_masks, unwrap
+from .scope import Scope, current_scope, entered
 
 _RECORD = '_merged_masks'
 # Where adapters keep what is loaded; what is merged cannot be switched.
 BANK = '_mask_adapters'
-
-
-class NamedMask(NamedTuple):
-    """A mask and the parameter that it masks.
-
-    Args:
-        name (str): Full name of the parameter.
-        parameter (Parameter): The parameter.
-        mask (WeightMask): Its mask.
-    """
-
-    name: str
-    parameter: nn.Parameter
-    mask: WeightMask
-
-
-def named_masks(model: nn.Module) -> Iterator[NamedMask]:
-    """All masks of a model; that of a tied weight once.
-
-    Args:
-        model (nn.Module): Any module.
-
-    Yields:
-        NamedMask: In the order of the modules.
-    """
-    seen = set()
-    for path, module in model.named_modules():
-        for name in masked_names(module):
-            mask = module._modules[f'{name}_mask']
-            if id(mask) not in seen:
-                seen.add(id(mask))
-                full = f'{path}.{name}' if path else name
-                yield NamedMask(full, module._parameters[name], mask)
+# What was trained before rules froze it: name -> requires_grad.
+TRAINED = '_trained_before_masks'
 
 
 @contextmanager
@@ -65,12 +30,18 @@ def disable_masks(model: nn.Module) -> Iterator[None]:
 
     Args:
         model (nn.Module): Any module.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> layer, x = SoftMaskLinear(2, 3), torch.ones(1, 2)
+        >>> with disable_masks(layer):
+        ...     base = layer(x)
     """
     states = [(item.mask, item.mask.enabled) for item in named_masks(model)]
     try:
         for mask, _ in states:
             mask.enabled = False
-        with unheld(*model.modules()):
+        with entered(None):
             yield
     finally:
         for mask, enabled in states:
@@ -86,23 +57,39 @@ def hold_masks(model: nn.Module) -> Iterator[None]:
 
     Args:
         model (nn.Module): Any module.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> layer = SoftMaskLinear(2, 3)
+        >>> with hold_masks(layer):
+        ...     outputs = [layer(torch.ones(1, 2)) for _ in range(5)]
     """
-    with held(*model.modules()):
+    scope = Scope(None, current_scope(), held=True)
+    for _, parameter, mask in named_masks(model):
+        scope.values[mask] = (parameter, mask(parameter))
+    with entered(scope):
         yield
 
 
 @contextmanager
 def collect_sums(model: nn.Module) -> Iterator[List[Tensor]]:
-    """The sum of each soft mask, taken on the way of the forward inside.
+    """The sum of each soft mask, as a by-product of the forward inside.
 
-    It is a by-product of the masked weight; masks that the forward inside did
-    not use are computed at the end.
+    Masks that the forward inside did not use are computed at the end.
 
     Args:
         model (nn.Module): With masks that are :class:`SoftMask`.
 
     Yields:
         list[Tensor]: Filled when the context ends: one scalar per mask.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> layer = SoftMaskLinear(2, 3)
+        >>> with collect_sums(layer) as sums:
+        ...     out = layer(torch.ones(1, 2))
+        >>> sums[0].item()
+        6.0
     """
     masks = [item.mask for item in named_masks(model)]
     masks = [mask for mask in masks if hasattr(mask, '_sums')]
@@ -127,8 +114,8 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
 
     Args:
         model (nn.Module): Any module.
-        keep (bool): Keep the base weights and the masks aside, outside the
-            state dict, so that :func:`unmerge_masks` can bring them back.
+        keep (bool): Keep the base weights and the masks outside the state
+            dict, so that :func:`unmerge_masks` can bring them back.
             Defaults to False.
 
     Returns:
@@ -136,29 +123,29 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
 
     Raises:
         ValueError: If it has no masks.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> type(merge_masks(SoftMaskLinear(2, 3))).__name__
+        'Linear'
     """
-    if next(named_masks(model), None) is None:
-        raise ValueError('merge_masks: the model has no masks')
-    # All first: tied weights are read by several modules.
-    paths = [
-        (path, module, effective_parameters(module))
-        for path, module in model.named_modules()
-        if isinstance(module, MaskedModule)
-    ]
-    readers = []
-    for path, module in model.named_modules():
-        if isinstance(module, ReadingModule):
-            readers.append((path, module._reads))
-            unmake_reader(module)
-    records: List[Tuple[str, str, Tensor, WeightMask]] = []
-    for path, module, effective in paths:
-        for name, mask in detach_masks(module).items():
+    root = _with_masks(model, 'merge_masks')
+    records, merged = [], {}
+    for path, module in root.named_modules():
+        for name in masked_names(module):
             parameter = module._parameters[name]
+            mask = module._modules[name + SUFFIX]
             records.append((path, name, parameter.data, mask))
-            parameter.data = effective[name].detach().clone()
-    bank = model.__dict__.pop(BANK, None)
+            # A tied weight is read by several modules: all first.
+            merged[id(parameter)] = parameter, mask(parameter).detach().clone()
+    _detach_all(root)
+    for parameter, value in merged.values():
+        parameter.data = value
+    bank = root.__dict__.pop(BANK, None)
     if keep:
-        model.__dict__[_RECORD] = (records, readers, bank)
+        root.__dict__[_RECORD] = (records, bank)
+    else:
+        _forget_trained(root)
     return model
 
 
@@ -177,23 +164,82 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
 
     Raises:
         ValueError: If nothing was kept.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> layer = merge_masks(SoftMaskLinear(2, 3), keep=True)
+        >>> len(list(named_masks(unmerge_masks(layer))))
+        1
     """
-    if _RECORD not in model.__dict__:
+    root = unwrap(model)
+    if _RECORD not in root.__dict__:
         raise ValueError(
             'unmerge_masks: nothing was kept; call merge_masks(model, '
             'keep=True) to be able to undo it'
         )
-    records, readers, bank = model.__dict__.pop(_RECORD)
-    restored: Dict[int, Tensor] = {}
+    records, bank = root.__dict__.pop(_RECORD)
     for path, name, base, mask in records:
-        module = model.get_submodule(path)
+        module = root.get_submodule(path)
         parameter = module._parameters[name]
-        # A tied parameter is recorded once per owner, the base first.
-        restored.setdefault(id(parameter), base)
-        parameter.data = restored[id(parameter)].to(parameter)
+        parameter.data = base.to(parameter)
         attach_mask(module, name, mask.to(parameter.device))
-    for path, children in readers:
-        make_reader(model.get_submodule(path), children)
+    update_scopes(root)
     if bank is not None:
-        model.__dict__[BANK] = bank
+        root.__dict__[BANK] = bank
     return model
+
+
+def remove_weight_masks(model: nn.Module) -> nn.Module:
+    """Take all masks off and forget them, in place.
+
+    The base weights are what they are, all modules are of their stock class,
+    and what was trained before :func:`apply_weight_masks` is trained again.
+    Adapters are unloaded. See :func:`merge_masks` to bake the masks in.
+
+    Args:
+        model (nn.Module): With masks.
+
+    Returns:
+        nn.Module: The same model.
+
+    Raises:
+        ValueError: If it has no masks.
+
+    Examples:
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
+        >>> net = nn.Linear(2, 3)
+        >>> net = apply_weight_masks(net, [('weight', 'mask')], ScoreMask)
+        >>> remove_weight_masks(net), net.weight.requires_grad
+        (Linear(in_features=2, out_features=3, bias=True), True)
+    """
+    root = unwrap(model)
+    bank = root.__dict__.pop(BANK, None)
+    if bank is not None:
+        bank.switch(root, None)
+    else:
+        _with_masks(model, 'remove_weight_masks')
+    _detach_all(root)
+    _forget_trained(root, restore=True)
+    return model
+
+
+def _with_masks(model: nn.Module, what: str) -> nn.Module:
+    root = unwrap(model)
+    if next(named_masks(root), None) is None:
+        raise ValueError(f'{what}: the model has no masks')
+    return root
+
+
+def _detach_all(root: nn.Module) -> None:
+    for module in list(root.modules()):
+        if masked_names(module):
+            detach_masks(module)
+    update_scopes(root)
+
+
+def _forget_trained(root: nn.Module, restore: bool = False) -> None:
+    for module in root.modules():
+        trained: Dict[str, bool] = module.__dict__.pop(TRAINED, {})
+        for name, parameter in module.named_parameters():
+            if restore and name in trained:
+                parameter.requires_grad_(trained[name])

@@ -1,133 +1,49 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Modules whose parameters count through a mask.
 
-The instance changes its class to a subclass of its own: parameters keep their
-names and objects, ``isinstance`` and the layer's own forward stay what they
-are, and state-dict keys of the base are those of the stock layer. Only while a
-forward pass reads it is ``module.weight`` the effective weight; at any other
-time it is the parameter, so that initializers, loaders and optimizers see what
-they expect.
+An instance changes its class (:mod:`mask_plugins.core.composed`): parameters
+keep their names and objects, ``isinstance`` and the layer's own forward stay
+what they are, and state-dict keys of the base are those of the stock layer.
+What reads the weight, and when, is the matter of :mod:`.scope`.
 """
 
-from contextlib import contextmanager
-from functools import lru_cache
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 from torch import Tensor, nn
 
+from ..composed import compose, decompose, stock_class
+from .scope import ScopedModule, public_methods, read_parameter
 from .weight_mask import WeightMask
 
 SUFFIX = '_mask'
 
 
-class _Composed:
-    """A class that is made at run time: pickle has to make it again."""
-
-    def __reduce_ex__(self, protocol):
-        if '_composed' not in type(self).__dict__:  # a class with a name
-            return super().__reduce_ex__(protocol)
-        names = masked_names(self)
-        reading = isinstance(self, ReadingModule)
-        made = (stock_class(self), names, reading)
-        return _rebuild, made, self.__getstate__()
-
-    def __getstate__(self):
-        stock = getattr(super(), '__getstate__', None)  # Python >= 3.11
-        state = dict(stock() if stock else self.__dict__)
-        if '_effective' in state:  # of a forward pass, with its graph
-            state['_effective'] = None
-        return state
-
-
-class MaskedModule(_Composed):
-    """What is mixed into the class of a module that owns masked parameters."""
+class MaskedModule(ScopedModule):
+    """Mixed into the class of a module that owns masked parameters."""
 
     _masked: Tuple[str, ...] = ()
-    _effective: Optional[Dict[str, Tensor]] = None
 
-    def forward(self, *args, **kwargs):
-        """As the stock class, over the effective parameters."""
-        if self._effective is not None:  # a reader of the weights opened it
-            return super().forward(*args, **kwargs)
-        self._effective = effective_parameters(self)
-        try:
-            return super().forward(*args, **kwargs)
-        finally:
-            self._effective = None
+    @classmethod
+    def class_body(cls, key: Tuple[str, ...]) -> Dict[str, Any]:
+        """A property for each masked parameter.
 
-
-class ReadingModule(_Composed):
-    """Mixed into a module that reads the weights of its children itself.
-
-    Attention often does: ``F.linear(x, self.qkv.weight)``. The children's own
-    forward, which would apply the mask, is then never called.
-    """
-
-    _reads: Tuple[str, ...]
-
-    def forward(self, *args, **kwargs):
-        """As the stock class, over the effective parameters of children."""
-        children = [self.get_submodule(path) for path in self._reads]
-        with held(*children):
-            return super().forward(*args, **kwargs)
+        Args:
+            key (tuple[str]): Names of the masked parameters.
+        """
+        body: Dict[str, Any] = {name: _property(name) for name in key}
+        return dict(body, _masked=key)
 
 
-@contextmanager
-def held(*modules: nn.Module) -> Iterator[None]:
-    """Compute the effective parameters once for all that is done inside.
+def _property(name: str) -> property:
+    def read(self) -> Tensor:
+        return read_parameter(self, name, name + SUFFIX)
 
-    Args:
-        *modules (nn.Module): Masked modules; others are left alone.
-    """
-    opened = []
-    try:
-        for module in modules:
-            if isinstance(module, MaskedModule) and module._effective is None:
-                module._effective = effective_parameters(module)
-                opened.append(module)
-        yield
-    finally:
-        for module in opened:
-            module._effective = None
-
-
-@contextmanager
-def unheld(*modules: nn.Module) -> Iterator[None]:
-    """The opposite of :func:`held`: each forward computes for itself.
-
-    Args:
-        *modules (nn.Module): Masked modules; others are left alone.
-    """
-    closed = [
-        (module, module._effective)
-        for module in modules
-        if isinstance(module, MaskedModule) and module._effective is not None
-    ]
-    try:
-        for module, _ in closed:
-            module._effective = None
-        yield
-    finally:
-        for module, effective in closed:
-            module._effective = effective
-
-
-def effective_parameters(module: nn.Module) -> Dict[str, Tensor]:
-    """Name of each masked parameter -> what it counts as now."""
-    return {
-        name: module._modules[name + SUFFIX](module._parameters[name])
-        for name in module._masked
-    }
+    return property(read)
 
 
 def masked_names(module: nn.Module) -> Tuple[str, ...]:
     """Names of the masked parameters that this very module owns."""
-    return getattr(module, '_masked', ())
-
-
-def stock_class(module: nn.Module) -> type:
-    """The class without the masking, however often it was mixed."""
-    return getattr(type(module), '_stock', type(module))
+    return getattr(type(module), '_masked', ())
 
 
 def attach_mask(module: nn.Module, name: str, mask: WeightMask) -> None:
@@ -139,39 +55,30 @@ def attach_mask(module: nn.Module, name: str, mask: WeightMask) -> None:
         mask (WeightMask): Its mask; may be that of a tied weight elsewhere.
 
     Raises:
-        TypeError: If the module was changed by another tool, so that its
-            weight is no plain parameter any more.
+        TypeError: If the weight is not a plain parameter, because another
+            tool has changed the module.
         ValueError: If the parameter is masked already.
     """
-    if name in masked_names(module):
+    names = masked_names(module)
+    kind = type(module).__name__
+    if name in names:
         raise ValueError(
-            f'{name} of {type(module).__name__} is masked already: merge or '
-            'remove its mask first'
+            f'{name} of {kind} is masked already: merge or remove its mask '
+            'first'
         )
     if not isinstance(module._parameters.get(name), nn.Parameter):
         raise TypeError(
-            f'{name} of {type(module).__name__} is no plain parameter '
-            '(parametrized, pruned, quantized or lazy?) and cannot be masked'
+            f'{name} of {kind} is not a plain parameter (parametrized, '
+            'pruned, quantized or lazy?) and cannot be masked'
         )
     if name + SUFFIX in module._buffers or hasattr(module, name + SUFFIX):
         raise TypeError(
-            f'{type(module).__name__} has an attribute {name}{SUFFIX}, of '
-            'torch.nn.utils.prune perhaps: make its pruning permanent first'
+            f'{kind} has an attribute {name}{SUFFIX}, of torch.nn.utils.prune '
+            'perhaps: make its pruning permanent first'
         )
-    names = (*masked_names(module), name)
-    reading = isinstance(module, ReadingModule)
-    module.__class__ = composed_class(stock_class(module), names, reading)
-    place_mask(module, names, mask)
-
-
-def place_mask(
-    module: nn.Module, names: Tuple[str, ...], mask: WeightMask
-) -> None:
-    """Put the mask of the last of ``names`` beside its parameter."""
-    module._masked = names
-    # Present from the start: a compiled graph is guarded by that.
-    module._effective = None
-    module.add_module(names[-1] + SUFFIX, mask)
+    decompose(module, ScopedModule)
+    compose(module, MaskedModule, (*names, name))
+    module.add_module(name + SUFFIX, mask)
 
 
 def detach_masks(module: nn.Module) -> Dict[str, WeightMask]:
@@ -180,75 +87,33 @@ def detach_masks(module: nn.Module) -> Dict[str, WeightMask]:
     Returns:
         dict[str, WeightMask]: Name of the parameter -> its mask.
     """
-    masks = {name: module._modules[name + SUFFIX] for name in module._masked}
-    for name in masks:
-        del module._modules[name + SUFFIX]
-    reading = isinstance(module, ReadingModule)
-    module.__class__ = composed_class(stock_class(module), (), reading)
-    for name in ('_masked', '_effective'):
-        module.__dict__.pop(name, None)
+    names = masked_names(module)
+    masks = {name: module._modules.pop(name + SUFFIX) for name in names}
+    decompose(module, MaskedModule)
     return masks
 
 
-def make_reader(module: nn.Module, paths: Tuple[str, ...]) -> None:
-    """Have a module see the effective weights of its children, in place.
+def update_scopes(model: nn.Module) -> None:
+    """Have exactly the modules that contain masked ones open scopes.
+
+    To be called on the root after masks were attached or detached.
 
     Args:
-        module (nn.Module): Reads weights of its children.
-        paths (tuple[str]): Dotted paths of these children.
+        model (nn.Module): The model; changed in place.
     """
-    names = masked_names(module)
-    module.__class__ = composed_class(stock_class(module), names, True)
-    module._reads = paths
+    masked: Dict[nn.Module, bool] = {}
 
+    def visit(module: nn.Module) -> bool:
+        if module not in masked:
+            masked[module] = False  # a module may contain itself
+            inside = [visit(child) for child in module.children()]
+            masked[module] = any(inside) or bool(masked_names(module))
+            if not masked[module]:
+                decompose(module, ScopedModule)
+            elif not isinstance(module, ScopedModule) and public_methods(
+                stock_class(module)
+            ):
+                compose(module, ScopedModule)
+        return masked[module]
 
-def unmake_reader(module: nn.Module) -> None:
-    """Undo :func:`make_reader`."""
-    names = masked_names(module)
-    module.__class__ = composed_class(stock_class(module), names, False)
-    del module._reads
-
-
-@lru_cache(maxsize=None)
-def composed_class(stock: type, names: Tuple[str, ...], reading: bool) -> type:
-    """``stock`` with masked parameters, and as a reader of its children.
-
-    Args:
-        stock (type): The class of the layer.
-        names (tuple[str]): Its masked parameters.
-        reading (bool): Whether it reads weights of its children.
-
-    Returns:
-        type: A subclass, or ``stock`` itself if there is nothing to add.
-    """
-    mixins = (ReadingModule,) * reading + (MaskedModule,) * bool(names)
-    if not mixins:
-        return stock
-    # mmengine's initializers match names of the direct bases: those of the
-    # stock class are repeated, so that they match what they did.
-    bases = tuple(base for base in stock.__bases__ if base is not object)
-    body = {name: property(_reader(name)) for name in names}
-    body.update(
-        _stock=stock,
-        _composed=True,
-        __module__=__name__,
-        __doc__=stock.__doc__,
-    )
-    kind = 'Masked' if names else 'Reading'
-    return type(f'{kind}{stock.__name__}', (*mixins, stock, *bases), body)
-
-
-def _reader(name: str):
-    def read(self) -> Tensor:
-        if self._effective is not None:
-            return self._effective[name]
-        if name not in self._parameters:  # not yet, or deleted
-            raise AttributeError(name)
-        return self._parameters[name]
-
-    return read
-
-
-def _rebuild(stock: type, names: Tuple[str, ...], reading: bool) -> nn.Module:
-    cls = composed_class(stock, names, reading)
-    return cls.__new__(cls)
+    visit(model)

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 
 from torch import nn
 
-from .lifecycle import named_masks
+from .named_masks import named_masks
 
 
 @dataclass(frozen=True)
@@ -101,34 +101,40 @@ class MaskReport:
         """Bytes of the masked weights in float32."""
         return 4 * self.size
 
+    def summary(self) -> Dict[str, float]:
+        """The numbers that are logged: shares, and how many are empty."""
+        return dict(
+            density=self.density,
+            sparsity=self.sparsity,
+            soft_density=self.soft_density,
+            density_of_model=self.density_of_model,
+            empty=len(self.empty),
+        )
+
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, as JSON has them."""
         rows = [dict(asdict(row), density=row.density) for row in self.rows]
         names = (
-            'size', 'kept', 'density', 'sparsity', 'soft_density',
-            'density_of_model', 'parameters', 'packed_bytes', 'float_bytes',
+            'size', 'kept', 'parameters', 'packed_bytes', 'float_bytes',
             'empty', 'not_finite',
         )  # fmt: skip
-        return dict({n: getattr(self, n) for n in names}, masks=rows)
+        values = {name: getattr(self, name) for name in names}
+        return {**self.summary(), **values, 'masks': rows}
 
     def __str__(self) -> str:
+        total = MaskRow(
+            'all masks', (), self.size, self.kept, self.soft_density, True
+        )
         lines = [('parameter', 'shape', 'kept', 'of', 'density', 'soft')]
-        for row in self.rows:
-            shape = 'x'.join(map(str, row.shape))
-            lines.append(
-                (row.name, shape, f'{row.kept:,}', f'{row.size:,}',
-                 f'{row.density:.4f}', f'{row.soft_density:.4f}')
-            )  # fmt: skip
-        lines.append(
-            ('all masks', '', f'{self.kept:,}', f'{self.size:,}',
-             f'{self.density:.4f}', f'{self.soft_density:.4f}')
-        )  # fmt: skip
-        widths = [max(len(line[i]) for line in lines) for i in range(6)]
+        lines += [
+            (row.name, 'x'.join(map(str, row.shape)), f'{row.kept:,}',
+             f'{row.size:,}', f'{row.density:.4f}', f'{row.soft_density:.4f}')
+            for row in (*self.rows, total)
+        ]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        align = (str.ljust, str.ljust, *[str.rjust] * 4)
         return '\n'.join(
-            '  '.join(
-                cell.ljust(width) if i < 2 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths))
-            ).rstrip()
+            '  '.join(f(x, w) for f, x, w in zip(align, line, widths)).rstrip()
             for line in lines
         )
 
@@ -145,6 +151,14 @@ def mask_report(model: nn.Module) -> MaskReport:
 
     Returns:
         MaskReport: Without rows if the model has no masks.
+
+    Examples:
+        >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
+        >>> net = nn.Linear(4, 2)
+        >>> net = apply_weight_masks(net, [('weight', 'mask')], ScoreMask)
+        >>> report = mask_report(net)
+        >>> report.density, report.size, report.parameters
+        (1.0, 8, 10)
     """
     rows, own = [], set()
     for item in named_masks(model):

@@ -6,14 +6,23 @@ from typing import Any, Dict, Optional
 import torch
 from torch import Tensor, nn
 
-from . import mask_keys
+from .named_masks import base_state
 
 
 class RewindPoint:
-    """All parameters and buffers of a model but its masks, at one time.
+    """All parameters and buffers of a model at one time, without its masks.
 
     Norm statistics and their counters are in it. A second :meth:`take` is
     ignored, so that nothing that comes later replaces the point.
+
+    Examples:
+        >>> layer, point = nn.Linear(2, 1), RewindPoint()
+        >>> point.take(layer)
+        True
+        >>> _ = layer.weight.data.zero_()
+        >>> point.rewind(layer)
+        >>> bool(layer.weight.any())
+        True
     """
 
     def __init__(self) -> None:
@@ -30,7 +39,7 @@ class RewindPoint:
             return False
         self._state = {
             key: value.detach().cpu().clone()
-            for key, value in _without_masks(model).items()
+            for key, value in base_state(model).items()
         }
         return True
 
@@ -49,14 +58,14 @@ class RewindPoint:
                 'there is nothing to rewind to: the weights were not kept at '
                 'the rewind epoch'
             )
-        state = _without_masks(model)
+        state = base_state(model)
         if set(state) != set(self._state):
             wrong = sorted(set(state) ^ set(self._state))[:5]
             raise RuntimeError(
                 f'the model has changed since its weights were kept: {wrong}'
             )
         for key, value in state.items():
-            value.copy_(self._state[key])
+            value.data.copy_(self._state[key])
 
     def state_dict(self) -> Dict[str, Any]:
         """What a checkpoint has to hold."""
@@ -65,13 +74,3 @@ class RewindPoint:
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave; an empty one is none."""
         self._state = dict(state) or None
-
-
-def _without_masks(model: nn.Module) -> Dict[str, Tensor]:
-    inside = set(mask_keys(model))
-    state = model.state_dict(keep_vars=True)
-    return {
-        key: value.data
-        for key, value in state.items()
-        if key not in inside and isinstance(value, Tensor)
-    }

@@ -12,7 +12,12 @@ from torch import Generator, Tensor
 
 
 def constant_scores(weight: Tensor, value: float = 1.0) -> Tensor:
-    """Equal scores: with 1 and a threshold below it everything is on."""
+    """Equal scores: with 1 and a threshold below it everything is on.
+
+    Examples:
+        >>> constant_scores(torch.zeros(2))
+        tensor([1., 1.])
+    """
     return torch.full_like(
         weight, value, memory_format=torch.contiguous_format
     )
@@ -24,7 +29,12 @@ def normal_scores(
     std: float = 0.0,
     generator: Optional[Generator] = None,
 ) -> Tensor:
-    """Normally distributed scores."""
+    """Normally distributed scores.
+
+    Examples:
+        >>> normal_scores(torch.zeros(2), mean=3.0, std=0.0)
+        tensor([3., 3.])
+    """
     scores = constant_scores(weight)
     return scores.normal_(mean, std, generator=generator)
 
@@ -35,6 +45,11 @@ def kaiming_scores(
     r"""Uniform in :math:`\pm 1/\sqrt{\text{fan in}}`; vectors are sqrt(5).
 
     So a threshold of 0 turns half of a matrix off, and nothing of a vector.
+
+    Examples:
+        >>> scores = kaiming_scores(torch.zeros(64, 64))
+        >>> 0.4 < (scores > 0).float().mean().item() < 0.6
+        True
     """
     scores = constant_scores(weight, math.sqrt(5))
     if weight.dim() < 2:
@@ -62,6 +77,10 @@ def magnitude_scores(
 
     Returns:
         Tensor: The scores.
+
+    Examples:
+        >>> magnitude_scores(torch.tensor([-1.0, 2.0]), std=0.0)
+        tensor([1., 2.])
     """
     scores = weight.detach().abs().contiguous()
     if shuffle:

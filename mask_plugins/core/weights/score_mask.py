@@ -1,20 +1,37 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The mask of Self-Masking Networks, as a module."""
 
-from typing import Any, Callable, Dict, Union
+from typing import Any, Callable, Dict, Optional, Union
 
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_bool
+
 from .score_init import SCORE_INITS
 from .scores import (
+    ScoreMaskedWeight,
     check_chunks,
-    check_criterion,
+    check_level,
     check_scaling,
     score_is_on,
-    score_masked_weight,
 )
 from .weight_mask import WeightMask, mask_dtype
+
+
+def _level(name: str, doc: str) -> property:
+    """The setting, under the name that it has for the criterion."""
+
+    def get(self) -> float:
+        if (name == 'keep_ratio') != (self.criterion == 'topk'):
+            raise AttributeError(f'{self.criterion!r} has no {name}')
+        return self.setting
+
+    def set_(self, value: float) -> None:
+        get(self)
+        self.setting = value
+
+    return property(get, set_, doc=doc)
 
 
 class ScoreMask(WeightMask):
@@ -29,7 +46,10 @@ class ScoreMask(WeightMask):
             function of the weight. Defaults to 1, all on.
         criterion (str): ``'threshold'``, ``'topk'`` or ``'flip'``.
             Defaults to ``'threshold'``.
-        k (float): Threshold, or share kept for ``'topk'``. Defaults to 0.
+        threshold (float): Scores above it are on. Not for ``'topk'``.
+            Defaults to 0.
+        keep_ratio (float): Share of highest scores that are on, for
+            ``'topk'`` only. Defaults to 1.
         scale (bool): Multiply by sqrt(N / n) within the graph. Defaults to
             True.
         chunks (int): Parts along the first dimension that are ranked and
@@ -38,10 +58,24 @@ class ScoreMask(WeightMask):
 
     Attributes:
         scores (Parameter): Of the shape of ``weight``, at least float32.
-        k (float): May be set, for instance by a schedule.
+        threshold, keep_ratio (float): The one that the criterion has may be
+            set, for instance by a schedule.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError: If a number is not one.
+        ValueError: If ``criterion`` or ``init`` is unknown, ``threshold`` or
+            ``keep_ratio`` does not belong to the criterion or is out of
+            range, ``chunks`` does not divide the weight, or ``'flip'`` is to
+            be scaled.
+
+    Examples:
+        >>> weight = torch.arange(4.)
+        >>> mask = ScoreMask(weight, 'magnitude', 'topk', keep_ratio=0.5)
+        >>> int(mask.hard().sum())
+        2
+        >>> mask.keep_ratio = 0.25
+        >>> int(mask.hard().sum())
+        1
     """
 
     def __init__(
@@ -49,36 +83,41 @@ class ScoreMask(WeightMask):
         weight: Tensor,
         init: Union[float, str, dict, Callable] = 1.0,
         criterion: str = 'threshold',
-        k: float = 0.0,
+        threshold: float = 0.0,
+        keep_ratio: float = 1.0,
         scale: bool = True,
         chunks: int = 1,
     ) -> None:
         super().__init__()
-        check_criterion(criterion, k)
-        check_scaling(criterion, scale)
+        check_level(criterion, 0)
+        check_scaling(criterion, check_bool('scale', scale))
         check_chunks(weight, chunks)
+        if criterion == 'topk' and threshold != 0:
+            raise ValueError(
+                "criterion='topk' has a keep_ratio and no threshold, got "
+                f'threshold={threshold!r}'
+            )
+        if criterion != 'topk' and keep_ratio != 1:
+            raise ValueError(
+                f"keep_ratio is for criterion='topk', got {keep_ratio!r} with "
+                f'criterion={criterion!r}'
+            )
         self.criterion = criterion
         self.scale = scale
         self.chunks = chunks
         dtype = mask_dtype(weight)
         scores = _initial(init, weight.detach().to(dtype))
         self.scores = nn.Parameter(scores)
-        self._k = float(k)
-        self.register_buffer(
-            'k_value',
-            torch.tensor(self._k, dtype=torch.float64, device=weight.device),
-        )
+        self._start: Optional[Tensor] = None
+        level = keep_ratio if criterion == 'topk' else threshold
+        self.register_setting(check_level(criterion, level), weight.device)
 
-    @property
-    def k(self) -> float:
-        """Threshold, or share kept."""
-        return self._k
+    threshold = _level('threshold', 'Scores above it are on.')
+    keep_ratio = _level('keep_ratio', 'Share that is on, for topk.')
 
-    @k.setter
-    def k(self, value: float) -> None:
-        check_criterion(self.criterion, value)
-        self._k = float(value)
-        self.k_value.fill_(self._k)
+    def check_setting(self, value: float) -> float:
+        """See :class:`WeightMask`."""
+        return check_level(self.criterion, value)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -87,15 +126,16 @@ class ScoreMask(WeightMask):
 
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
-        return score_masked_weight(
-            weight, self.scores, self.criterion, self._k, self.scale,
+        # Checked when it was set: checks would break a compiled graph.
+        return ScoreMaskedWeight.apply(
+            weight, self.scores, self.criterion, self.setting, self.scale,
             self.chunks,
         )  # fmt: skip
 
     def hard(self) -> Tensor:
         """See :class:`WeightMask`; with ``'flip'``, what is not flipped."""
         scores = self.scores.detach()
-        return score_is_on(scores, self.criterion, self._k, self.chunks)
+        return score_is_on(scores, self.criterion, self.setting, self.chunks)
 
     def settings(self) -> Dict[str, Any]:
         """See :class:`WeightMask`."""
@@ -104,15 +144,45 @@ class ScoreMask(WeightMask):
             kind=kind, factor=1.0, scale=self.scale, chunks=self.chunks
         )
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._k = float(self.k_value)
+    def why_stuck(self, steps: int) -> str:
+        """See :class:`WeightMask`: scores too slow for the threshold.
+
+        Of a sample of the scores it compares how far they have moved with
+        how far they are from the threshold.
+        """
+        if self._start is None or self.criterion == 'topk':
+            return ''
+        now = self._sample()
+        rate = (now - self._start.to(now)).abs() / max(1, self._steps - 1)
+        distance = (now - self.setting).abs()
+        if bool((now <= self.setting).any()) or not self.scores.requires_grad:
+            return ''
+        share = float((rate * steps >= distance).double().mean())
+        if self._scheduled or share > 1e-3:
+            return ''
+        return (
+            f'its scores move by {float(rate.median()):.1e} a step and are '
+            f'{float(distance.median()):.3g} away from the threshold '
+            f'{self.setting:g}, so that in {steps:,} more steps it would '
+            'remove nothing: raise the learning rate of the masks (often 50 '
+            'with scores of 1; mask_plugins.MaskOptimWrapperConstructor gives '
+            'them one of their own), or start closer to the threshold'
+        )
+
+    def _count_step(self) -> None:
+        if self._steps == 0:
+            self._start = self._sample()
+        super()._count_step()
+
+    def _sample(self) -> Tensor:
+        flat = self.scores.detach().flatten()
+        return flat[:: -(-flat.numel() // 4096) or 1].clone()
 
     def extra_repr(self) -> str:
         """What ``print(model)`` says."""
         shape = 'x'.join(map(str, self.scores.shape))
         chunks = f', chunks={self.chunks}' if self.chunks > 1 else ''
-        return f'{shape}, {self.criterion}, k={self._k:g}{chunks}'
+        return f'{shape}, {self.criterion}, {self.setting:g}{chunks}'
 
 
 def _initial(

@@ -13,52 +13,57 @@ with N elements of which n are on. The scale is part of the graph, so that with
     = c \, (G \odot W) - \frac{c}{2 n} \sum_j G_j W_j M_j .
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mask_plugins.utils.checks import (
+    check_choice,
+    check_int,
+    check_number,
+    check_ratio,
+)
+
 CRITERIA = ('threshold', 'topk', 'flip')
 
 
-def check_criterion(criterion: str, k: float) -> None:
-    """Raise for a criterion or a k that has no meaning.
+def check_level(criterion: str, level: float) -> float:
+    """The level, if it has a meaning for the criterion.
 
     Args:
         criterion (str): One of :data:`CRITERIA`.
-        k (float): Threshold of the scores, or the share kept for ``'topk'``.
+        level (float): Threshold of the scores, or the share kept.
 
     Raises:
-        ValueError: If the criterion is unknown, ``k`` is NaN, or ``k`` is
-            outside [0, 1] for ``'topk'``.
+        TypeError: If the level is not a number.
+        ValueError: If the criterion is unknown, the level is NaN, or for
+            ``'topk'`` outside [0, 1].
     """
-    if criterion not in CRITERIA:
-        raise ValueError(
-            f'criterion must be one of {CRITERIA}, got {criterion!r}'
-        )
-    if k != k:
-        raise ValueError(f'k must be a number, got {k!r}')
-    if criterion == 'topk' and not 0 <= k <= 1:
-        raise ValueError(
-            "k of criterion='topk' is the share of weights that is kept and "
-            f'must be in [0, 1], got {k!r}'
-        )
+    check_choice('criterion', criterion, CRITERIA)
+    if criterion == 'topk':
+        return check_ratio('keep_ratio', level)
+    if isinstance(level, float) and math.isinf(level):
+        return level  # nothing is on, or all is
+    return check_number('threshold', level)
 
 
 def score_mask(
     scores: Tensor,
     criterion: str = 'threshold',
-    k: float = 0.0,
+    level: float = 0.0,
     chunks: int = 1,
 ) -> Tensor:
     """The mask of a tensor of scores; its gradient passes straight through.
 
     Args:
         scores (Tensor): Of any shape and memory format.
-        criterion (str): ``'threshold'`` keeps scores above ``k`` (equal is
-            off); ``'topk'`` keeps the share ``k`` of the highest, of equal
-            scores the later ones; ``'flip'`` gives -1 up to ``k`` and +1
+        criterion (str): ``'threshold'`` keeps scores above the level (equal
+            is off); ``'topk'`` keeps that share of the highest, of equal
+            scores the later ones; ``'flip'`` gives -1 up to the level and +1
             above. NaN is off, or -1. Defaults to ``'threshold'``.
-        k (float): See above. Defaults to 0.
+        level (float): Threshold, or share kept. Defaults to 0.
         chunks (int): Parts of equal size along the first dimension, each
             ranked for itself: 3 for a fused query-key-value weight.
             Defaults to 1.
@@ -67,12 +72,16 @@ def score_mask(
         Tensor: 0 and 1, or -1 and +1, of the dtype of ``scores``.
 
     Raises:
-        ValueError: See :func:`check_criterion`; or if the first dimension
-            is no multiple of ``chunks``.
+        ValueError: See :func:`check_level`; or if the first dimension is not
+            a multiple of ``chunks``.
+
+    Examples:
+        >>> score_mask(torch.tensor([0.1, 0.7, 0.4]), 'topk', 2 / 3)
+        tensor([0., 1., 1.])
     """
-    check_criterion(criterion, k)
+    check_level(criterion, level)
     check_chunks(scores, chunks)
-    on = score_is_on(scores.detach(), criterion, k, chunks)
+    on = score_is_on(scores.detach(), criterion, level, chunks)
     mask = on.to(scores.dtype)
     if criterion == 'flip':
         mask = 2 * mask - 1
@@ -82,7 +91,7 @@ def score_mask(
 
 
 def score_is_on(
-    scores: Tensor, criterion: str, k: float, chunks: int = 1
+    scores: Tensor, criterion: str, level: float, chunks: int = 1
 ) -> Tensor:
     """Which scores are on, as bool and without a graph.
 
@@ -92,9 +101,9 @@ def score_is_on(
         Tensor: bool, of the shape of ``scores``.
     """
     if criterion != 'topk':
-        return scores > k
+        return scores > level
     rows = scores.reshape(chunks, -1)
-    on = torch.stack([_highest(row, k) for row in rows])
+    on = torch.stack([_highest(row, level) for row in rows])
     return on.view(scores.shape)
 
 
@@ -118,21 +127,9 @@ def _highest(row: Tensor, share: float) -> Tensor:
 
 
 def check_chunks(tensor: Tensor, chunks: int) -> None:
-    """Raise unless the first dimension divides into ``chunks``.
-
-    Args:
-        tensor (Tensor): The tensor to divide.
-        chunks (int): Into how many parts.
-
-    Raises:
-        ValueError: If it does not.
-    """
+    """Raise unless the first dimension divides into ``chunks``."""
     size = tensor.shape[0] if tensor.dim() else 1
-    if isinstance(chunks, bool) or not isinstance(chunks, int) or chunks < 1:
-        raise ValueError(
-            f'chunks must be an int of at least 1, got {chunks!r}'
-        )
-    if size % chunks:
+    if size % check_int('chunks', chunks, low=1):
         raise ValueError(
             f'chunks={chunks} does not divide the first dimension of a '
             f'tensor of shape {tuple(tensor.shape)}'
@@ -143,7 +140,7 @@ def score_masked_weight(
     weight: Tensor,
     scores: Tensor,
     criterion: str = 'threshold',
-    k: float = 0.0,
+    level: float = 0.0,
     scale: bool = True,
     chunks: int = 1,
 ) -> Tensor:
@@ -158,7 +155,7 @@ def score_masked_weight(
         scores (Tensor): Of the same shape and dtype.
         criterion (str): See :func:`score_mask`. Defaults to
             ``'threshold'``.
-        k (float): See :func:`score_mask`. Defaults to 0.
+        level (float): See :func:`score_mask`. Defaults to 0.
         scale (bool): Multiply by sqrt(N / n). Defaults to True.
         chunks (int): Parts along the first dimension with a scale of their
             own. Defaults to 1.
@@ -168,12 +165,17 @@ def score_masked_weight(
 
     Raises:
         ValueError: See :func:`check_scaling` and :func:`score_mask`.
+
+    Examples:
+        >>> scores = torch.tensor([0.5, -0.5])
+        >>> score_masked_weight(torch.ones(2), scores, scale=False)
+        tensor([1., 0.])
     """
-    check_criterion(criterion, k)
+    check_level(criterion, level)
     check_scaling(criterion, scale)
     check_chunks(scores, chunks)
-    return _ScoreMaskedWeight.apply(
-        weight, scores, criterion, k, scale, chunks
+    return ScoreMaskedWeight.apply(
+        weight, scores, criterion, level, scale, chunks
     )
 
 
@@ -246,22 +248,24 @@ def _inner(a: Tensor, b: Tensor, chunks: int) -> Tensor:
     return (a * b).sum()
 
 
-class _ScoreMaskedWeight(torch.autograd.Function):
+class ScoreMaskedWeight(torch.autograd.Function):
     """Straight-through for the mask, exact for the scale."""
 
     @staticmethod
-    def forward(ctx, weight, scores, criterion, k, scale, chunks):
+    def forward(  # noqa: D102
+        ctx, weight, scores, criterion, level, scale, chunks
+    ):
         ctx.scale, ctx.chunks, ctx.flip = scale, chunks, criterion == 'flip'
         on = None
         if ctx.needs_input_grad[0] or criterion != 'threshold':
-            on = score_is_on(scores, criterion, k, chunks)
+            on = score_is_on(scores, criterion, level, chunks)
         needed = on if ctx.needs_input_grad[0] else None
         if ctx.flip:
             ctx.save_for_backward(weight, needed)
             return torch.where(on, weight, -weight)
         product = torch.empty_like(weight)  # first the mask, as 0 and 1
         if on is None:
-            torch.gt(scores, k, out=product)
+            torch.gt(scores, level, out=product)
         else:
             product.copy_(on)
         if scale:
@@ -278,7 +282,7 @@ class _ScoreMaskedWeight(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx, grad):  # noqa: D102
         weight, on, *rest = ctx.saved_tensors
         grad_weight = grad_scores = None
         if rest:

@@ -29,6 +29,10 @@ def soft_scale(init: float) -> float:
 
     Returns:
         float: 1 / sigmoid(init), which is 2 for 0.
+
+    Examples:
+        >>> soft_scale(0.0)
+        2.0
     """
     return 1.0 + math.exp(-init)
 
@@ -47,6 +51,10 @@ def soft_mask(
 
     Returns:
         Tensor: In (0, scale), of the shape of ``logits``.
+
+    Examples:
+        >>> soft_mask(torch.tensor([-1.0, 0.0, 1.0]), 200.0)
+        tensor([0., 1., 2.])
     """
     return scale * torch.sigmoid(temperature * logits)
 
@@ -62,6 +70,10 @@ def ticket_mask(logits: Tensor, scale: float = 2.0) -> Tensor:
 
     Returns:
         Tensor: 0 or ``scale``, of the shape and dtype of ``logits``.
+
+    Examples:
+        >>> ticket_mask(torch.tensor([-1.0, 0.0, 1.0]))
+        tensor([0., 0., 2.])
     """
     return (logits > 0).to(logits.dtype) * scale
 
@@ -81,6 +93,10 @@ def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
 
     Returns:
         Tensor: Of the shape of ``logits``.
+
+    Examples:
+        >>> prune_logits(torch.tensor([-0.1, 0.1]), 200.0, init=0.0)
+        tensor([-20.,   0.])
     """
     return torch.clamp(temperature * logits, max=init)
 
@@ -106,6 +122,11 @@ def soft_masked_weight(
     Returns:
         tuple[Tensor, Tensor]: ``weight * soft_mask(...)``, and the sum of
         that mask, a scalar.
+
+    Examples:
+        >>> w, s, b = torch.ones(3), torch.zeros(3), torch.ones(())
+        >>> soft_masked_weight(w, s, b, 2.0)
+        (tensor([1., 1., 1.]), tensor(3.))
     """
     return _SoftMaskedWeight.apply(weight, logits, temperature, scale)
 

@@ -6,9 +6,11 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_choice, check_number
+
 from .scores import binary_masked_weight
 from .soft import prune_logits, soft_mask, soft_masked_weight, soft_scale
-from .weight_mask import WeightMask, mask_dtype
+from .weight_mask import WeightMask, keep_precision, mask_dtype
 
 
 class SoftMask(WeightMask):
@@ -29,12 +31,22 @@ class SoftMask(WeightMask):
 
     Attributes:
         logits (Parameter): Of the shape of ``weight``.
-        temperature (Tensor): Inverse temperature, one element; a buffer, so
-            that a compiled graph sees a new value. Set by a schedule.
+        temperature (float): Inverse temperature. Set by a schedule.
         ticket (bool): Whether the mask is hard.
 
     Raises:
-        ValueError: If ``ticket_scale`` is unknown or ``init`` not finite.
+        ValueError: If ``ticket_scale`` is unknown, or ``init`` is not finite
+            or beyond 50, where sigmoid underflows.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.ones(2, 2)
+        >>> mask = SoftMask(weight, init=-0.1)
+        >>> torch.allclose(mask(weight), weight)  # begins as the dense layer
+        True
+        >>> mask.ticket = True
+        >>> mask.hard().any().item()
+        False
     """
 
     trains_weight = True
@@ -44,32 +56,41 @@ class SoftMask(WeightMask):
         self, weight: Tensor, init: float = 0.0, ticket_scale: str = 'keep'
     ) -> None:
         super().__init__()
-        if not abs(init) < 50:
-            raise ValueError(
-                'init must be a finite number (usually in [-0.3, 0.3]; '
-                f'sigmoid underflows beyond 50), got {init!r}'
-            )
-        if ticket_scale not in self.TICKET_SCALES:
-            raise ValueError(
-                f'ticket_scale must be one of {self.TICKET_SCALES}, got '
-                f'{ticket_scale!r}'
-            )
+        self.init = check_number('init', init, -50, 50)
+        self.ticket_scale = check_choice(
+            'ticket_scale', ticket_scale, self.TICKET_SCALES
+        )
         dtype = mask_dtype(weight)
-        self.init = float(init)
-        self.ticket_scale = ticket_scale
         self.logits = nn.Parameter(
             torch.full_like(weight, init, dtype=dtype, requires_grad=False)
         )
         place = dict(device=weight.device)
-        self.register_buffer(
-            'temperature', torch.ones((), dtype=dtype, **place)
-        )
+        self.register_setting(1.0, **place)
         self.register_buffer(
             'ticket_flag', torch.zeros((), dtype=torch.bool, **place)
         )
+        # Not a buffer, so that nothing averages or exchanges it; a tensor, so
+        # that a compiled graph sees a new value.
+        self._beta = torch.ones((), dtype=dtype, **place)
         self._ticket = False
         # Sums of the mask, while somebody collects them for a penalty.
         self._sums: Optional[List[Tensor]] = None
+
+    @property
+    def temperature(self) -> float:
+        """Inverse temperature, at least 0."""
+        return self.setting
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self.setting = value
+
+    def check_setting(self, value: float) -> float:
+        """See :class:`WeightMask`; also what a forward reads."""
+        value = check_number('temperature', value, low=0)
+        # A new tensor: a backward pass may still need the one before.
+        self._beta = torch.full_like(self._beta, value)
+        return value
 
     @property
     def ticket(self) -> bool:
@@ -99,7 +120,7 @@ class SoftMask(WeightMask):
         if self._ticket:
             return binary_masked_weight(weight, self.hard(), factor=self.scale)
         product, total = soft_masked_weight(
-            weight, self.logits, self.temperature, self.scale
+            weight, self.logits, self._beta, self.scale
         )
         if self._sums is not None:
             self._sums.append(total)
@@ -109,7 +130,7 @@ class SoftMask(WeightMask):
         """The sum of the mask, with its graph: what the penalty counts."""
         if self._ticket:
             return self.scale * self.hard().sum(dtype=self.dtype)
-        return self.scale * soft_mask(self.logits, self.temperature, 1).sum()
+        return self.scale * soft_mask(self.logits, self._beta, 1).sum()
 
     def hard(self) -> Tensor:
         """See :class:`WeightMask`: logits above 0."""
@@ -120,7 +141,7 @@ class SoftMask(WeightMask):
         if self._ticket:
             return super().soft_density()
         logits = self.logits.detach().double()
-        return float(torch.sigmoid(self.temperature.double() * logits).mean())
+        return float(torch.sigmoid(self.temperature * logits).mean())
 
     @torch.no_grad()
     def prune(self, temperature: Optional[float] = None) -> None:
@@ -128,7 +149,7 @@ class SoftMask(WeightMask):
 
         Args:
             temperature (float, optional): The b. Defaults to None, the
-                temperature as it is.
+                present one.
         """
         b = self.temperature if temperature is None else temperature
         self.logits.copy_(prune_logits(self.logits, b, self.init))
@@ -150,10 +171,29 @@ class SoftMask(WeightMask):
         scale = soft_scale(self.init) if self.ticket_scale == 'keep' else 1.0
         return dict(kind='soft', factor=scale, scale=False, chunks=1)
 
+    def saved_settings(self) -> Dict[str, Tensor]:
+        """See :class:`WeightMask`."""
+        flag = torch.tensor(self._ticket)
+        return dict(super().saved_settings(), ticket_flag=flag)
+
+    def why_stuck(self, steps: int) -> str:
+        """See :class:`WeightMask`: nothing sets the temperature."""
+        if self._scheduled or self._ticket:
+            return ''
+        return (
+            f'nothing sets its temperature, which stays {self.temperature:g}, '
+            'so that it never becomes hard: use mask_plugins.'
+            'ContinuousSparsificationHook, or set mask.temperature'
+        )
+
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         if bool(self.ticket_flag) != self._ticket:
             self.ticket = bool(self.ticket_flag)
+
+    def _apply(self, fn, recurse=True):
+        self._beta = keep_precision(fn, self._beta)
+        return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:
         """What ``print(model)`` says."""

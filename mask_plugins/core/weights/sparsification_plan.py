@@ -3,6 +3,8 @@
 
 from typing import NamedTuple
 
+from mask_plugins.utils.checks import check_int, check_number
+
 
 class Position(NamedTuple):
     """Where an epoch lies.
@@ -33,7 +35,16 @@ class SparsificationPlan:
         final_temperature (float): T, at least 1. Defaults to 200.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an argument is not a number.
+        ValueError: If ``rounds`` or ``epochs_per_round`` is below 1,
+            ``ticket_epochs`` below 0, or ``final_temperature`` below 1.
+
+    Examples:
+        >>> plan = SparsificationPlan(rounds=2, epochs_per_round=3)
+        >>> plan.position(4)
+        Position(stage=1, epoch=1, ticket=False)
+        >>> [round(plan.temperature(step, 3), 1) for step in range(3)]
+        [1.0, 14.1, 200.0]
     """
 
     def __init__(
@@ -43,26 +54,14 @@ class SparsificationPlan:
         ticket_epochs: int = 85,
         final_temperature: float = 200.0,
     ) -> None:
-        for name, value, least in (
-            ('rounds', rounds, 1),
-            ('epochs_per_round', epochs_per_round, 1),
-            ('ticket_epochs', ticket_epochs, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f'{name} must be an int, got {value!r}')
-            if value < least:
-                raise ValueError(
-                    f'{name} must be at least {least}, got {value}'
-                )
-        if not 1 <= final_temperature < float('inf'):
-            raise ValueError(
-                'final_temperature must be finite and at least 1, got '
-                f'{final_temperature!r}'
-            )
-        self.rounds = rounds
-        self.epochs_per_round = epochs_per_round
-        self.ticket_epochs = ticket_epochs
-        self.final_temperature = float(final_temperature)
+        self.rounds = check_int('rounds', rounds, low=1)
+        self.epochs_per_round = check_int(
+            'epochs_per_round', epochs_per_round, low=1
+        )
+        self.ticket_epochs = check_int('ticket_epochs', ticket_epochs, low=0)
+        self.final_temperature = check_number(
+            'final_temperature', final_temperature, low=1
+        )
 
     @property
     def max_epochs(self) -> int:

@@ -6,7 +6,9 @@ from typing import List, Optional, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from .lifecycle import named_masks
+from mask_plugins.utils.checks import check_choice, check_number
+
+from .named_masks import named_masks
 from .soft_mask import SoftMask
 
 SCOPES = ('global', 'layer')
@@ -36,11 +38,17 @@ def make_ticket(
             Defaults to None.
 
     Raises:
-        ValueError: If an argument is not one of the allowed, or the model has
-            no soft masks.
+        ValueError: If ``sparsity`` is not in [0, 1), ``scope`` or ``by`` is
+            unknown, or the model has no soft masks.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> layer = SoftMaskLinear(4, 4)
+        >>> make_ticket(layer, sparsity=0.75)
+        >>> int(layer.weight_mask.hard().sum())
+        4
     """
-    if by not in CRITERIA:
-        raise ValueError(f'by must be one of {CRITERIA}, got {by!r}')
+    check_choice('by', by, CRITERIA)
     items = [i for i in named_masks(model) if isinstance(i.mask, SoftMask)]
     if not items:
         raise ValueError('make_ticket: the model has no soft masks')
@@ -75,12 +83,14 @@ def keep_highest(
         off; of equal values the later ones go first.
 
     Raises:
-        ValueError: If ``sparsity`` or ``scope`` is not one of the allowed.
+        ValueError: If ``sparsity`` is not in [0, 1) or ``scope`` is unknown.
+
+    Examples:
+        >>> keep_highest([torch.tensor([3.0, 1.0, 2.0])], sparsity=1 / 3)
+        [tensor([ True, False,  True])]
     """
-    if not 0 <= sparsity < 1:
-        raise ValueError(f'sparsity must be in [0, 1), got {sparsity!r}')
-    if scope not in SCOPES:
-        raise ValueError(f'scope must be one of {SCOPES}, got {scope!r}')
+    check_number('sparsity', sparsity, 0, 1, '[)')
+    check_choice('scope', scope, SCOPES)
     if scope == 'layer':
         return [_keep(v.flatten(), sparsity).view(v.shape) for v in values]
     on = _keep(torch.cat([v.flatten() for v in values]), sparsity)

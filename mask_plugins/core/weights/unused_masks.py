@@ -1,16 +1,17 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""See whether a loss depends on the masked weights."""
+"""See which masks a forward pass asks for, and which a loss depends on."""
 
 from functools import partial
-from typing import List, Set
+from typing import Dict, List, Set
 
 from torch import Tensor, nn
 
-from . import named_masks
+from .named_masks import named_masks
+from .scope import WATCHES
 
 
 class MaskWatch:
-    """Note which masked weights get a gradient, until it is closed.
+    """Note which masked weights are read and get a gradient.
 
     It is the weight after its mask that is watched: a penalty gives the
     logits a gradient too, although the network may read the weight past its
@@ -18,29 +19,65 @@ class MaskWatch:
 
     Args:
         model (nn.Module): With masks; hooks are put on them.
+
+    Examples:
+        >>> import torch
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> net = nn.Sequential(SoftMaskLinear(2, 2), SoftMaskLinear(2, 2))
+        >>> watch = MaskWatch(net)
+        >>> out = net[0](torch.ones(1, 2))
+        >>> watch.close()
+        >>> watch.unused
+        ['1.weight']
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self._masks: Dict[str, nn.Module] = {
+            item.name: item.mask
+            for item in named_masks(model)
+            if item.mask.enabled
+        }
+        self._trained = {
+            item.name
+            for item in named_masks(model)
+            if any(
+                p.requires_grad
+                for p in (item.parameter, *item.mask.parameters())
+            )
+        }
+        self._read: Set[int] = set()
         self._reached: Set[str] = set()
-        self._names: List[str] = []
-        self._handles = []
-        for item in named_masks(model):
-            trained = [item.parameter, *item.mask.parameters()]
-            if item.mask.enabled and any(p.requires_grad for p in trained):
-                self._names.append(item.name)
-                hook = partial(self._watch, item.name)
-                self._handles.append(item.mask.register_forward_hook(hook))
+        self._handles = [
+            mask.register_forward_hook(partial(self._watch, name))
+            for name, mask in self._masks.items()
+        ]
+        WATCHES.append(self._read)
 
-    def close(self) -> List[str]:
-        """Take the hooks off.
-
-        Returns:
-            list[str]: Names of the parameters that got no gradient, though
-            they or their masks are trained.
-        """
+    def close(self) -> None:
+        """Take the hooks off."""
         for handle in self._handles:
             handle.remove()
-        return [name for name in self._names if name not in self._reached]
+        WATCHES[:] = [seen for seen in WATCHES if seen is not self._read]
+
+    @property
+    def used(self) -> List[str]:
+        """Names of the masked weights that were read."""
+        return [n for n, mask in self._masks.items() if id(mask) in self._read]
+
+    @property
+    def unused(self) -> List[str]:
+        """Names of the masked weights that nothing has read."""
+        used = set(self.used)
+        return [name for name in self._masks if name not in used]
+
+    @property
+    def without_gradient(self) -> List[str]:
+        """Names of those that are trained, were read and got no gradient."""
+        return [
+            name
+            for name in self.used
+            if name in self._trained and name not in self._reached
+        ]
 
     def _watch(self, name: str, mask: nn.Module, args, output: Tensor) -> None:
         if output.requires_grad:

@@ -1,6 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What every mask of a weight has in common."""
 
+import struct
+import warnings
 from typing import Any, Dict, Optional
 
 import torch
@@ -11,22 +13,37 @@ _MASK_DTYPES = (torch.float32, torch.float64)
 
 
 class WeightMask(nn.Module):
-    """The mask of one parameter: a small module beside it.
+    """The mask of one parameter: a small module next to it.
 
     It is called with the parameter and returns what the layer computes with.
-    A subclass defines :meth:`masked`, :meth:`hard` and :meth:`settings`.
+    A subclass defines :meth:`masked`, :meth:`hard` and :meth:`settings`; what
+    a schedule sets is kept by :meth:`register_setting`.
 
     Attributes:
         enabled (bool): Off means the parameter itself, bit for bit.
-        trains_weight (bool): Whether the parameter is trained beside its
-            mask; otherwise it is frozen while it is masked.
+        trains_weight (bool): Whether the parameter is trained too; otherwise
+            it is frozen while it is masked.
+        name (str): Full name of the parameter, if known.
+
+    Examples:
+        >>> import torch
+        >>> from mask_plugins.core.weights import ScoreMask
+        >>> mask = ScoreMask(torch.ones(2, 2), init=-1.)
+        >>> mask(torch.ones(2, 2)).sum().item()
+        0.0
     """
 
     trains_weight = False
+    # Training steps after which a mask that does nothing is reported.
+    PATIENCE = 100
+    # Masks would warn one by one: the first of a process does.
+    _has_warned = False
 
     def __init__(self) -> None:
         super().__init__()
         self.enabled = True
+        self.name = ''
+        self._steps = 0
 
     def forward(self, weight: Tensor) -> Tensor:
         """The effective weight, in the dtype of ``weight``.
@@ -42,6 +59,8 @@ class WeightMask(nn.Module):
         """
         if not self.enabled:
             return weight
+        if self.training and not is_compiling() and torch.is_grad_enabled():
+            self._count_step()
         dtype = self.dtype or mask_dtype(weight)
         return self.masked(weight.to(dtype)).to(weight.dtype)
 
@@ -58,7 +77,7 @@ class WeightMask(nn.Module):
         return float(self.hard().double().mean())
 
     def settings(self) -> Dict[str, Any]:
-        """What an adapter file needs beside the bits: plain values."""
+        """Arguments of :class:`BinaryMask` for the finished mask."""
         raise NotImplementedError
 
     def finite(self) -> bool:
@@ -70,9 +89,91 @@ class WeightMask(nn.Module):
         """The dtype of the mask's arithmetic; None for that of the weight."""
         return None
 
+    # -------------------------------------------------- what a schedule sets
+    def register_setting(self, value: float, device: torch.device) -> None:
+        """Keep a number in the state dict that averages never touch.
+
+        Averaged models average float buffers, also those that are settings.
+        This one is saved as the bits of a float64 in an int64.
+
+        Args:
+            value (float): Initial value.
+            device (torch.device): Of the buffer.
+        """
+        self.register_buffer(
+            'setting_bits',
+            torch.tensor(_to_bits(value), dtype=torch.int64, device=device),
+        )
+        self._setting = float(value)
+        self._scheduled = False
+
+    @property
+    def setting(self) -> float:
+        """The number that :meth:`register_setting` keeps."""
+        return self._setting
+
+    @setting.setter
+    def setting(self, value: float) -> None:
+        self._setting = self.check_setting(value)
+        self._scheduled = True
+        self.setting_bits.fill_(_to_bits(self._setting))
+
+    def saved_settings(self) -> Dict[str, Tensor]:
+        """Buffers of the state dict that a schedule sets, as they should be.
+
+        Averaged models keep older values in theirs.
+        """
+        if 'setting_bits' not in self._buffers:
+            return {}
+        return dict(setting_bits=torch.tensor(_to_bits(self._setting)))
+
+    def check_setting(self, value: float) -> float:
+        """The number, or an error that says what is allowed."""
+        return float(value)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        bits = self._buffers.get('setting_bits')
+        if bits is not None and bits.device.type != 'meta':
+            scheduled = self._scheduled
+            self.setting = _from_bits(int(bits))
+            self._scheduled = scheduled
+
+    # ------------------------------------------------- masks that do nothing
+    def why_stuck(self, steps: int) -> str:
+        """Why this mask will not change anything; '' if it may.
+
+        Args:
+            steps (int): Training steps that are left.
+        """
+        return ''
+
+    def _count_step(self) -> None:
+        if self._steps >= self.PATIENCE:
+            return
+        self._steps += 1
+        if self._steps == self.PATIENCE and not WeightMask._has_warned:
+            reason = self.why_stuck(100 * self.PATIENCE)
+            if reason:
+                WeightMask._has_warned = True
+                what = (
+                    self.name or f'{type(self).__name__}({self.extra_repr()})'
+                )
+                warnings.warn(
+                    f'the mask of {what}: {reason} (other masks may have the '
+                    'same fault; mask_plugins.MaskReportHook names them)',
+                    stacklevel=2,
+                )
+
     def _apply(self, fn, recurse=True):
         # model.half() is meant for the weights.
-        return super()._apply(lambda t: _keep_precision(fn, t), recurse)
+        return super()._apply(lambda t: keep_precision(fn, t), recurse)
+
+
+def is_compiling() -> bool:
+    """Whether torch.compile is tracing."""
+    compiler = getattr(torch, 'compiler', None)
+    return bool(getattr(compiler, 'is_compiling', bool)())
 
 
 def mask_dtype(weight: Tensor) -> torch.dtype:
@@ -80,9 +181,18 @@ def mask_dtype(weight: Tensor) -> torch.dtype:
     return torch.promote_types(weight.dtype, torch.float32)
 
 
-def _keep_precision(fn, tensor: Tensor) -> Tensor:
+def keep_precision(fn, tensor: Tensor) -> Tensor:
+    """``fn(tensor)``, of at least float32 if the tensor is."""
     out = fn(tensor)
     lowered = out.is_floating_point() and out.dtype not in _MASK_DTYPES
     if not lowered or tensor.dtype not in _MASK_DTYPES:
         return out
     return tensor.to(out.device)
+
+
+def _to_bits(value: float) -> int:
+    return struct.unpack('<q', struct.pack('<d', value))[0]
+
+
+def _from_bits(bits: int) -> float:
+    return struct.unpack('<d', struct.pack('<q', bits))[0]

@@ -1,21 +1,31 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Continuous Sparsification: rounds of search, then a rewound ticket."""
 
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Union
 
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mask_plugins.core.weights import SoftMask, mask_report, named_masks
+from mask_plugins.core.weights import (
+    SoftMask,
+    mask_report,
+    named_masks,
+    unwrap,
+    write_settings,
+)
 from mask_plugins.core.weights.rewind_point import RewindPoint
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.core.weights.ticket import CRITERIA, SCOPES, make_ticket
 from mask_plugins.models.penalized_model import add_mask_penalty
 from mask_plugins.registry import HOOKS
-
-from .attribute_target import unwrap
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+)
 
 STATE = 'continuous_sparsification'
 
@@ -31,12 +41,12 @@ class ContinuousSparsificationHook(Hook):
     - in each round the temperature grows from 1 to ``final_temperature``;
       between rounds logits become min(b * s, s0), with b the final
       temperature, so that what is off stays off;
-    - before epoch ``rewind_epoch`` of the first round all that is no mask is
-      kept (it is in the checkpoints), and the ticket phase begins with it;
+    - before epoch ``rewind_epoch`` of the first round everything but the masks
+      is kept (in the checkpoints too), and the ticket phase starts from it;
     - the ticket is 1[s > 0] (or has an exact sparsity), its logits are frozen.
 
-    Rates that start anew per stage are
-    :class:`mask_plugins.engine.optimizers.StagewiseMultiStepLR`'s business.
+    See :class:`mask_plugins.engine.optimizers.StagewiseMultiStepLR` for
+    learning rates that restart in each stage.
 
     Args:
         rounds (int): R. Defaults to 3.
@@ -70,7 +80,16 @@ class ContinuousSparsificationHook(Hook):
             ``'ticket'``. Defaults to ``'as_saved'``.
 
     Raises:
-        TypeError, ValueError: If an argument is not one of the allowed.
+        TypeError: If a number or a flag is not one.
+        ValueError: If a number is out of range, ``reset_momentum``,
+            ``target_scope``, ``ticket_by`` or ``test_masks`` is unknown, or
+            ``ticket_by`` is given without a ``target_sparsity``.
+
+    Examples:
+        >>> hook = ContinuousSparsificationHook(
+        ...     rounds=2, epochs_per_round=5, ticket_epochs=5)
+        >>> hook.plan.max_epochs
+        15
     """
 
     # After EMAHook (50), whose swap comes first; before LoggerHook (60).
@@ -104,27 +123,14 @@ class ContinuousSparsificationHook(Hook):
         self.plan = SparsificationPlan(
             rounds, epochs_per_round, ticket_epochs, final_temperature
         )
-        if not 0 <= rewind_epoch < epochs_per_round:
-            raise ValueError(
-                'rewind_epoch must be in [0, epochs_per_round) = '
-                f'[0, {epochs_per_round}), got {rewind_epoch!r}'
-            )
-        if prune_temperature != 'end' and not (
-            isinstance(prune_temperature, (int, float))
-            and prune_temperature >= 1
-        ):
-            raise ValueError(
-                "prune_temperature must be 'end' or a number of at least 1, "
-                f'got {prune_temperature!r}'
-            )
-        if target_sparsity >= 1:
-            raise ValueError(
-                'target_sparsity must be in [0, 1), or below 0 for none, got '
-                f'{target_sparsity!r}'
-            )
+        check_int('rewind_epoch', rewind_epoch, 0, epochs_per_round - 1)
+        if prune_temperature != 'end':
+            check_number('prune_temperature', prune_temperature, low=1)
+        check_number('target_sparsity', target_sparsity, None, 1, '[)')
         if ticket_by != 'logit' and target_sparsity < 0:
             raise ValueError(
-                f'ticket_by={ticket_by!r} needs a target_sparsity'
+                f'ticket_by={ticket_by!r} needs a target_sparsity of at least '
+                f'0, got {target_sparsity!r}'
             )
         given = dict(
             reset_momentum=reset_momentum,
@@ -133,25 +139,20 @@ class ContinuousSparsificationHook(Hook):
             test_masks=test_masks,
         )
         for name, value in given.items():
-            if value not in self.CHOICES[name]:
-                raise ValueError(
-                    f'{name} must be one of {self.CHOICES[name]}, got '
-                    f'{value!r}'
-                )
-            setattr(self, name, value)
-        self.by_epoch = by_epoch
+            setattr(self, name, check_choice(name, value, self.CHOICES[name]))
+        self.by_epoch = check_bool('by_epoch', by_epoch)
         self.rewind_epoch = rewind_epoch
-        self.penalty = penalty
+        self.penalty = check_number('penalty', penalty, low=0)
         self.penalty_reduction = penalty_reduction
         self.prune_temperature = prune_temperature
-        self.rewind_each_round = rewind_each_round
+        self.rewind_each_round = check_bool(
+            'rewind_each_round', rewind_each_round
+        )
         self.target_sparsity = target_sparsity
         self._point = RewindPoint()
         # Stages whose beginning is done: what is done there is done once.
         self._begun = 0
-        self._temperature: Optional[float] = None
 
-    # ------------------------------------------------------------- training
     def before_train(self, runner: Runner) -> None:
         """Check the run, and put the penalty among the losses."""
         masks = self._masks(runner)
@@ -169,7 +170,13 @@ class ContinuousSparsificationHook(Hook):
                 f'{self.plan.epochs_per_round} + {self.plan.ticket_epochs} = '
                 f'{self.plan.max_epochs}, got {found}'
             )
-        self._check_ddp(runner)
+        wrapper_finds = getattr(runner.model, 'find_unused_parameters', True)
+        if self.plan.ticket_epochs and not wrapper_finds:
+            raise ValueError(
+                'in the ticket phase the logits get no gradient, which '
+                'DistributedDataParallel has to be told: set '
+                'find_unused_parameters=True in the config'
+            )
         if self.penalty:
             add_mask_penalty(
                 unwrap(runner.model), self.penalty, self.penalty_reduction
@@ -189,7 +196,7 @@ class ContinuousSparsificationHook(Hook):
             self._begin_stage(runner, stage)
             self._begun = stage
         if stage == 0 and epoch == self.rewind_epoch:
-            if self._point.take(unwrap(runner.model)):
+            if self._point.take(runner.model):
                 runner.logger.info(
                     f'The weights after {epoch} epochs are kept to rewind to'
                 )
@@ -205,14 +212,14 @@ class ContinuousSparsificationHook(Hook):
                 length = len(runner.train_dataloader)
                 step = runner.iter - stage * steps * length
                 steps *= length
-            self._temperature = self.plan.temperature(step, steps)
-            self._set(runner)
+            for mask in self._masks(runner):
+                mask.temperature = self.plan.temperature(step, steps)
         hub = runner.message_hub
-        mask = self._masks(runner)[0]
-        hub.update_scalar('train/temperature', float(mask.temperature))
+        temperature = self._masks(runner)[0].temperature
+        hub.update_scalar('train/temperature', temperature)
         hub.update_scalar('train/stage', stage)
         if batch_idx == 0:
-            report = mask_report(unwrap(runner.model))
+            report = mask_report(runner.model)
             hub.update_scalar('train/density', report.density)
             hub.update_scalar('train/soft_density', report.soft_density)
 
@@ -220,16 +227,15 @@ class ContinuousSparsificationHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Say how much is kept."""
         stage, epoch, ticket = self.plan.position(runner.epoch)
-        report = mask_report(unwrap(runner.model))
+        report = mask_report(runner.model)
         name = 'ticket' if ticket else f'round {stage + 1}/{self.plan.rounds}'
         runner.logger.info(
             f'{name}, epoch {epoch + 1}: kept {report.density:.2%} of the '
             f'masked weights (mean of the masks {report.soft_density:.2%})'
         )
 
-    # --------------------------------------------------------------- stages
     def _begin_stage(self, runner: Runner, stage: int) -> None:
-        model = unwrap(runner.model)
+        model = runner.model
         masks = self._masks(runner)
         ticket = stage == self.plan.rounds
         if ticket:
@@ -246,15 +252,15 @@ class ContinuousSparsificationHook(Hook):
         ):
             _forget(runner.optim_wrapper)
         self._restart_average(runner)
-        name = 'the ticket phase' if ticket else f'round {stage + 1}'
-        runner.logger.info(
-            f'{name} begins at epoch {runner.epoch + 1}: '
-            f'{mask_report(model).sparsity:.2%} of the masked weights have '
-            'logits that a ticket would remove'
-        )
+        what = f'round {stage + 1} begins: logits restart at their initial'
+        what += ' value at most; the ticket is taken after the last round'
+        if ticket:
+            share = mask_report(model).sparsity
+            what = f'the ticket removes {share:.2%} of the masked weights'
+        runner.logger.info(f'Epoch {runner.epoch + 1}: {what}')
 
     def _make_ticket(self, runner: Runner) -> None:
-        model = unwrap(runner.model)
+        model = runner.model
         make_ticket(
             model,
             self.target_sparsity if self.target_sparsity >= 0 else None,
@@ -270,31 +276,13 @@ class ContinuousSparsificationHook(Hook):
                 "target_sparsity with target_scope='layer'"
             )
 
-    def _restart_average(self, runner: Runner) -> None:
+    @staticmethod
+    def _restart_average(runner: Runner) -> None:
         """An average over two stages would be of neither."""
         for hook in runner.hooks:
             average = getattr(hook, 'ema_model', None)
             if average is not None and hasattr(average, 'steps'):
                 average.steps.zero_()  # the next update copies all
-
-    def _check_ddp(self, runner: Runner) -> None:
-        model = runner.model
-        unused = getattr(model, 'find_unused_parameters', True)
-        if not unused and self.plan.ticket_epochs:
-            raise ValueError(
-                'in the ticket phase the logits get no gradient, which '
-                'DistributedDataParallel has to be told: set '
-                'find_unused_parameters=True in the config'
-            )
-
-    # ----------------------------------------------------------- evaluation
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Undo what a swap of averaged buffers has done."""
-        self._set(runner)
-
-    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
-        """And once more, as buffers are swapped back."""
-        self._set(runner)
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Use what ``test_masks`` says, and say so."""
@@ -302,35 +290,23 @@ class ContinuousSparsificationHook(Hook):
         if self.test_masks != 'as_saved':
             for mask in masks:
                 mask.ticket = self.test_masks == 'ticket'
-        b = float(masks[0].temperature)
-        kind = f'soft masks at temperature {b:g}'
+        kind = f'soft masks at temperature {masks[0].temperature:g}'
         if masks[0].ticket:
             kind = 'the ticket'
-        report = mask_report(unwrap(runner.model))
+        report = mask_report(runner.model)
         runner.logger.info(
             f'{type(self).__name__} tests {kind}; a ticket of these masks '
             f'removes {report.sparsity:.2%} of the masked weights'
         )
 
-    # ------------------------------------------------------- save and resume
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: Dict[str, Any]
     ) -> None:
-        """Add the rewind point; averaged masks are set right."""
+        """Add the rewind point; averaged masks get their settings."""
+        write_settings(runner.model, checkpoint)
         checkpoint[STATE] = dict(
             begun=self._begun, rewind_point=self._point.state_dict()
         )
-        # EMAHook exchanges the two sets of weights, scheduled values too.
-        for prefix, mask in self._named(runner):
-            for key in ('temperature', 'ticket_flag'):
-                value = getattr(mask, key)
-                for part, start in (
-                    ('state_dict', ''),
-                    ('ema_state_dict', 'module.'),
-                ):
-                    name = f'{start}{prefix}.{key}'
-                    if name in checkpoint.get(part, ()):
-                        checkpoint[part][name] = value.detach().clone()
 
     def after_load_checkpoint(
         self, runner: Runner, checkpoint: Dict[str, Any]
@@ -348,20 +324,10 @@ class ContinuousSparsificationHook(Hook):
         self._begun = int(state['begun'])
         self._point.load_state_dict(state['rewind_point'])
 
-    # ---------------------------------------------------------------- parts
-    def _named(self, runner: Runner) -> List[Tuple[str, SoftMask]]:
-        """State-dict prefix and mask, tied weights under each name."""
-        model = unwrap(runner.model)
-        return [
-            (path, module)
-            for path, module in model.named_modules(remove_duplicate=False)
-            if isinstance(module, SoftMask)
-        ]
-
     def _masks(self, runner: Runner) -> List[SoftMask]:
         masks = [
             item.mask
-            for item in named_masks(unwrap(runner.model))
+            for item in named_masks(runner.model)
             if isinstance(item.mask, SoftMask)
         ]
         if not masks:
@@ -371,13 +337,6 @@ class ContinuousSparsificationHook(Hook):
                 'mask_plugins.MaskedModel with mask_plugins.SoftMask'
             )
         return masks
-
-    def _set(self, runner: Runner) -> None:
-        if self._temperature is None:
-            return
-        for mask in self._masks(runner):
-            mask.temperature.fill_(self._temperature)
-            mask.ticket_flag.fill_(mask.ticket)
 
 
 def _forget(optim_wrapper) -> None:

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.core.schedules import Schedule
+from mask_plugins.core.weights import write_settings
 from mask_plugins.registry import HOOKS, SCHEDULES
 from mask_plugins.utils.checks import (
     check_bool,
@@ -200,6 +201,10 @@ class ScheduleHook(Hook):
 
     before_test_epoch = before_val_epoch
     after_test_epoch = after_val_epoch
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Averaged masks get what a schedule has set."""
+        write_settings(runner.model, checkpoint)
 
     # ---------------------------------------------------------------- parts
     def _find(self, runner: Runner) -> List[Target]:

@@ -3,6 +3,7 @@
 
 import inspect
 import logging
+from collections import Counter
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
@@ -14,8 +15,10 @@ from torch import nn
 
 from mask_plugins.core.weights import WeightMask
 from mask_plugins.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mask_plugins.utils.checks import check_choice, check_number, check_type
 
 ROLES = ('masks', 'weights', 'head')
+_SCALED = ('lr', 'weight_decay')
 _STOCK = (
     'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
     'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
@@ -27,7 +30,7 @@ _STOCK = (
 class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Give masks, trained weights and head rates and decays of their own.
 
-    A parameter's role is a matter of the module that owns it, not of its name:
+    The module that owns a parameter decides its role, not its name:
 
     - ``masks``: it is inside a :class:`mask_plugins.core.weights.WeightMask`
       (scores or logits);
@@ -63,10 +66,21 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
               decay.
 
     Raises:
-        TypeError: If a role's options are no dict.
+        TypeError: If the options of a role are not a dict.
         ValueError: If a key, an option or a value is unknown, a pattern of
             ``head_modules`` matches no module, a role with options has no
             parameters, or nothing is trained at all.
+
+    Examples:
+        >>> import torch
+        >>> from mmengine.optim import build_optim_wrapper
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> wrapper = build_optim_wrapper(SoftMaskLinear(2, 3), dict(
+        ...     constructor='mask_plugins.MaskOptimWrapperConstructor',
+        ...     optimizer=dict(type='SGD', lr=0.1),
+        ...     paramwise_cfg=dict(masks=dict(lr=50.))))
+        >>> [(g['role'], g['lr']) for g in wrapper.param_groups]
+        [('masks', 50.0), ('weights', 0.1)]
     """
 
     def __init__(
@@ -84,43 +98,24 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _validate_cfg(self) -> None:
         """Refuse what would be ignored or fail later."""
-        cfg = self.paramwise_cfg
-        if not isinstance(cfg, dict):
-            raise TypeError(f'paramwise_cfg must be a dict, got {cfg!r}')
-        allowed = (*ROLES, 'head_modules', 'masked_head', *_STOCK)
+        cfg = check_type('paramwise_cfg', self.paramwise_cfg, dict, 'a dict')
         for key in cfg:
-            if key not in allowed:
-                raise ValueError(
-                    f'paramwise_cfg has an unknown key {key!r}; it may have '
-                    f'{", ".join(allowed)}'
-                )
-        if cfg.get('masked_head', 'masks') not in ('masks', 'head'):
-            raise ValueError(
-                "paramwise_cfg.masked_head must be 'masks' or 'head', got "
-                f'{cfg["masked_head"]!r}'
+            check_choice(
+                'a key of paramwise_cfg',
+                key,
+                (*ROLES, 'head_modules', 'masked_head', *_STOCK),
             )
+        role = cfg.get('masked_head', 'masks')
+        check_choice('paramwise_cfg.masked_head', role, ('masks', 'head'))
         known = self._known_options()
         for role in ROLES:
-            options = cfg.get(role, {})
-            if not isinstance(options, dict):
-                raise TypeError(
-                    f'paramwise_cfg.{role} must be a dict of options of the '
-                    f'optimizer, got {options!r}'
-                )
-            unknown = set(options) - known if known else ()
-            if unknown:
-                raise ValueError(
-                    f'paramwise_cfg.{role} has {sorted(unknown)}, which '
-                    f'{self.optimizer_cfg["type"]} does not take; it takes '
-                    f'{", ".join(sorted(known))}'
-                )
-            for name in ('lr', 'weight_decay'):
-                value = options.get(name, 0)
-                if not isinstance(value, (int, float)) or value < 0:
-                    raise ValueError(
-                        f'paramwise_cfg.{role}.{name} must be a number of at '
-                        f'least 0, got {value!r}'
-                    )
+            name = f'paramwise_cfg.{role}'
+            options = check_type(name, cfg.get(role, {}), dict, 'a dict')
+            for key in options if known else ():
+                what = f'an option of {name} for {self.optimizer_cfg["type"]}'
+                check_choice(what, key, sorted(known))
+            for key in _SCALED:
+                check_number(f'{name}.{key}', options.get(key, 0), low=0)
         if cfg.get('custom_keys') and self.base_lr is None:
             raise ValueError(
                 'paramwise_cfg.custom_keys needs a rate to multiply: give '
@@ -162,26 +157,20 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 self._add(params, module, prefix, is_dcn_module)
             params[:] = self._merge(params)
             self._log(params)
-            return
-        self._add(params, module, prefix, is_dcn_module)
+        else:
+            self._add(params, module, prefix, is_dcn_module)
 
     def _add(self, params, module, prefix, is_dcn_module) -> None:
         role = self._role(module, prefix)
-        options = self.options[role]
+        stock = {k: self.optimizer_cfg.get(k) for k in _SCALED}
+        options = {**stock, **self.options[role]}
         base, start = (self.base_lr, self.base_wd), len(params)
-        self.base_lr = options.get('lr', self._optimizer('lr'))
-        self.base_wd = options.get(
-            'weight_decay', self._optimizer('weight_decay')
-        )
+        self.base_lr, self.base_wd = options['lr'], options['weight_decay']
         super().add_params(params, module, prefix, is_dcn_module)
         self.base_lr, self.base_wd = base
         for group in params[start:]:
             if 'role' not in group:  # not one of the children's
-                group['role'] = role
-                group.update({**options, **group})
-
-    def _optimizer(self, name: str) -> Any:
-        return self.optimizer_cfg.get(name)
+                group.update({**self.options[role], **group, 'role': role})
 
     def _role(self, module: nn.Module, prefix: str) -> str:
         in_head = any(self._matches(prefix, p) for p in self.head_modules)
@@ -229,10 +218,11 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 else:
                     merged.append((group, [parameter]))
             if not merged and role in self.paramwise_cfg:
+                found = Counter(group['role'] for group in params)
                 raise ValueError(
                     f'paramwise_cfg has options for {role}, but the model '
-                    f'trains no parameter of this role; it trains '
-                    f'{_counts(params)}'
+                    'trains no parameter of this role; it trains '
+                    f'{dict(found) or "none at all"} (tensors)'
                 )
             groups += [dict(params=ps, **options) for options, ps in merged]
         if not groups:
@@ -241,28 +231,23 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _log(self, groups: List[dict]) -> None:
         for group in groups:
-            tensors, role = group['params'], group['role']
-            told = {'lr': self._optimizer('lr')}
-            told['weight_decay'] = self._optimizer('weight_decay')
+            told = {
+                k: self.optimizer_cfg.get(k) for k in ('lr', 'weight_decay')
+            }
             told.update(group)
+            tensors, role = told.pop('params'), told.pop('role')
             said = ', '.join(
                 f'{key} {value:g}'
                 if type(value) is float
                 else f'{key} {value}'
                 for key, value in told.items()
-                if key not in ('params', 'role') and value is not None
+                if value is not None
             )
             print_log(
                 f'{role}: {len(tensors)} tensors, '
                 f'{sum(p.numel() for p in tensors):,} elements, {said}',
                 logger='current',
             )
-
-
-def _counts(params: List[dict]) -> str:
-    roles = [group['role'] for group in params]
-    found = [f'{r} {roles.count(r)}' for r in ROLES if r in roles]
-    return f'{", ".join(found)} (tensors)' if found else 'none at all'
 
 
 @contextmanager

@@ -35,6 +35,12 @@ class MaskDensity(BaseMetric):
     Args:
         prefix (str, optional): Replaces ``mask``. Defaults to None.
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+
+    Examples:
+        >>> val_evaluator = [dict(type='mask_plugins.MaskDensity')]
+        >>> custom_hooks = [dict(type='mask_plugins.MaskReportHook')]
+        >>> MaskDensity(prefix='ema').prefix
+        'ema'
     """
 
     default_prefix = 'mask'
@@ -47,14 +53,7 @@ class MaskDensity(BaseMetric):
 
     def compute_metrics(self, results: Sequence[Any]) -> Dict[str, float]:
         """The numbers, without the prefix."""
-        report = self._report()
-        return dict(
-            density=report.density,
-            sparsity=report.sparsity,
-            soft_density=report.soft_density,
-            density_of_model=report.density_of_model,
-            empty=len(report.empty),
-        )
+        return self._report().summary()
 
     def evaluate(self, size: int) -> Dict[str, float]:
         """The numbers: the same on all ranks, so there is nothing to gather.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mask_plugins.models.layers.masked_linear import masked_linear
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_choice
 
 SIGNS = ('positive', 'negative', 'dual')
 
@@ -35,6 +36,12 @@ class MaskedConstantClsHead(LinearClsHead):
 
     Raises:
         ValueError: If ``sign`` is none of these.
+
+    Examples:
+        >>> import torch
+        >>> head = MaskedConstantClsHead(num_classes=3, in_channels=4)
+        >>> head((torch.ones(2, 4),)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -47,23 +54,17 @@ class MaskedConstantClsHead(LinearClsHead):
         init_cfg: Optional[dict] = None,
         **kwargs,
     ) -> None:
-        if sign not in SIGNS:
-            raise ValueError(f'sign must be one of {SIGNS}, got {sign!r}')
+        check_choice('sign', sign, SIGNS)
         super().__init__(num_classes, in_channels, init_cfg, **kwargs)
         del self.fc
         self.sign = sign
         value = 1 / math.sqrt(in_channels)
-        if sign != 'negative':
-            self.positive = masked_linear(
-                in_channels, num_classes, mask, constant=value
+        values = dict(positive=value, negative=value if parity else -value)
+        for name in values if sign == 'dual' else [sign]:
+            layer = masked_linear(
+                in_channels, num_classes, mask, constant=values[name]
             )
-        if sign != 'positive':
-            self.negative = masked_linear(
-                in_channels,
-                num_classes,
-                mask,
-                constant=value if parity else -value,
-            )
+            self.add_module(name, layer)
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
         """Class scores, (B, num_classes)."""

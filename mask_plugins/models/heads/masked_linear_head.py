@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A classifier that learns bits."""
+"""A linear head that is trained by its mask."""
 
 from typing import Optional, Sequence, Tuple
 
@@ -33,6 +33,11 @@ class MaskedLinearClsHead(LinearClsHead):
             Defaults to 0.
         init_cfg (dict, optional): Defaults to None: weights stay as drawn.
         **kwargs: Other arguments of ``LinearClsHead``, such as ``loss``.
+
+    Examples:
+        >>> head = MaskedLinearClsHead(3, 4, hidden_channels=[8])
+        >>> head((torch.ones(2, 4),)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class MaskedLinearClsHead(LinearClsHead):
         self.fc = layers[-1]
 
     def pre_logits(self, feats: Tuple[Tensor]) -> Tensor:
-        """What the last layer sees, (B, C)."""
+        """The input of the last layer, (B, C)."""
         x = super().pre_logits(feats)
         for layer in self.hidden:
             x = torch.relu(layer(x))

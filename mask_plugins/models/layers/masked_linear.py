@@ -36,7 +36,12 @@ def masked_linear(
         constant (float, optional): Value of the weight. Defaults to None.
 
     Returns:
-        nn.Linear: Also an instance of its subclass with a mask.
+        nn.Linear: Of a subclass, with a ``weight_mask``.
+
+    Examples:
+        >>> layer = masked_linear(4, 3, seed=0)
+        >>> layer.weight_mask, layer.weight.requires_grad
+        (ScoreMask(3x4, threshold, 0), False)
     """
     layer = nn.Linear(in_features, out_features, bias=False)
     with torch.no_grad():

@@ -25,7 +25,7 @@ normal = partial(torch.randn_like, memory_format=torch.contiguous_format)
 KINDS = dict(
     soft=partial(SoftMask, init=-0.1),
     score=partial(ScoreMask, init=normal),
-    topk=partial(ScoreMask, init=normal, criterion='topk', k=0.4),
+    topk=partial(ScoreMask, init=normal, criterion='topk', keep_ratio=0.4),
     flip=partial(ScoreMask, init=normal, criterion='flip', scale=False),
 )
 
@@ -79,7 +79,7 @@ def randomize(model):
     for item in named_masks(model):
         if isinstance(item.mask, SoftMask):
             item.mask.logits.normal_()
-            item.mask.temperature.fill_(3.0)
+            item.mask.temperature = 3.0
 
 
 def train(model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0):

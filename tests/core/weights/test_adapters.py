@@ -8,7 +8,6 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from mask_plugins.core.weights import (
@@ -23,11 +22,15 @@ from mask_plugins.core.weights import (
     named_masks,
     pack_masks,
     read_adapter,
+    remove_weight_masks,
     unload_masks,
     unmerge_masks,
     write_adapter,
 )
-from mask_plugins.core.weights.bits import pack_bits, unpack_bits
+from mask_plugins.core.weights.adapter_file import (
+    pack_bits,
+    unpack_bits,
+)
 
 from . import nets
 
@@ -110,8 +113,9 @@ def test_what_is_in_the_file(tmp_path):
     }
     assert metadata['format'] == 'mask_plugins.masks'
     assert json.loads(metadata['masks'])['conv1.weight'] == dict(
-        shape=[4, 2, 3, 3], kind='score', factor=1.0, scale=True, chunks=1
-    )
+        shape=[4, 2, 3, 3], dtype='float32', kind='score', factor=1.0,
+        scale=True, chunks=1,
+    )  # fmt: skip
 
 
 def test_several_adapters_are_swapped(tmp_path):
@@ -166,7 +170,7 @@ def test_a_part_of_an_adapter():
         'conv1.weight',
         'conv2.weight',
     ]
-    with pytest.raises(ValueError, match="only='neck.*' matches no mask"):
+    with pytest.raises(ValueError, match="no mask that only='neck.*' matches"):
         load_masks(base, pack_masks(model), only='neck.*')
 
 
@@ -193,163 +197,6 @@ def test_fused_and_tied_weights():
     assert torch.equal(base(torch.arange(6)), tied(torch.arange(6)))
 
 
-# ---------------------------------------------------------------- wrong files
-def cut(path):
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) - 40])
-
-
-def no_file(path):
-    path.unlink()
-
-
-def no_safetensors(path):
-    path.write_bytes(b'PK' + bytes(200))
-
-
-def foreign(path):
-    save_file({'weight': torch.zeros(2)}, path)
-
-
-def rewritten(change):
-    """The adapter, its tensors and metadata changed."""
-
-    def damage(path):
-        with safe_open(path, 'pt') as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-            metadata = file.metadata()
-        change(tensors, metadata)
-        save_file(tensors, path, metadata)
-
-    return damage
-
-
-@rewritten
-def newer(tensors, metadata):
-    metadata['version'] = '9'
-
-
-@rewritten
-def short_mask(tensors, metadata):
-    tensors['masks/conv1.weight'] = tensors['masks/conv1.weight'][:-1]
-
-
-@rewritten
-def lost_mask(tensors, metadata):
-    del tensors['masks/conv1.weight']
-
-
-@rewritten
-def unknown_kind(tensors, metadata):
-    metadata['masks'] = metadata['masks'].replace('"score"', '"fuzzy"')
-
-
-@rewritten
-def other_state(tensors, metadata):
-    tensors['state/head.weight'] = torch.zeros(3, 5)
-
-
-@rewritten
-def more_state(tensors, metadata):
-    tensors['state/neck.weight'] = torch.zeros(3)
-
-
-DAMAGES = {
-    cut: 'is truncated or no safetensors file',
-    no_file: 'there is no adapter file at',
-    no_safetensors: 'is truncated or no safetensors file',
-    foreign: 'is no adapter file: its format is None',
-    newer: "has the version '9'.*update it",
-    short_mask: 'is damaged',
-    lost_mask: 'is damaged',
-    unknown_kind: 'is damaged.*fuzzy',
-    other_state: r'head.weight has the shape \(3, 4\) in the model',
-    more_state: 'the model has no neck.weight',
-}
-
-
-@pytest.mark.parametrize('damage', DAMAGES, ids=lambda d: DAMAGES[d][:20])
-def test_a_wrong_file(damage, tmp_path):
-    """A clear error, and the model is what it was, another adapter active."""
-    model = trained('score')
-    base = base_of(model)
-    load_masks(base, pack_masks(trained('score', 2)), name='other')
-    before, out = snapshot(base), base(X)
-    path = tmp_path / 'task.safetensors'
-    pack_masks(model, path)
-    damage(path)
-    with pytest.raises((ValueError, OSError), match=DAMAGES[damage]) as info:
-        load_masks(base, path, name='task')
-    assert 'task.safetensors' in str(info.value)
-    assert loaded_masks(base) == ['other']
-    assert active_masks(base) == 'other'
-    assert torch.equal(base(X), out)
-    assert_unchanged(base, before)
-
-
-@pytest.mark.parametrize('only', ['*', '*conv*'])
-def test_wrong_base(only):
-    model = trained('score')
-    base = nets.small_base(seed=7)
-    before = snapshot(base)
-    message = r'other base weights.*\(conv1.weight, conv2.weight differ\)'
-    with pytest.raises(ValueError, match=message):
-        load_masks(base, pack_masks(model), only=only)
-    assert_unchanged(base, before)
-    with pytest.warns(UserWarning, match=message):
-        load_masks(base, pack_masks(model), only=only, strict=False)
-    assert active_masks(base) == 'default'
-
-
-def test_wrong_unmasked_base():
-    model = trained('score')
-    base = base_of(model)
-    with torch.no_grad():
-        base.bn.weight += 1
-    with pytest.raises(ValueError, match='weights without a mask differ'):
-        load_masks(base, pack_masks(model))
-    load_masks(base, pack_masks(model), only='*conv*')
-
-
-def test_another_architecture():
-    adapter = pack_masks(trained('score'))
-    wide = nets.Small()
-    wide.conv1 = nn.Conv2d(2, 8, 3)
-    with pytest.raises(ValueError, match=r'conv1.weight has the shape \(8, 2'):
-        load_masks(wide, adapter)
-    with pytest.raises(ValueError, match='the model has no parameter conv1'):
-        load_masks(nn.Linear(2, 2), adapter)
-
-
-def test_masks_in_training_are_not_replaced():
-    model = trained('score')
-    with pytest.raises(ValueError, match='has masks in training'):
-        load_masks(model, pack_masks(model))
-
-
-def test_what_cannot_be_packed(tmp_path):
-    with pytest.raises(ValueError, match='has no masks'):
-        pack_masks(nets.Small())
-    model = trained('score')
-    with torch.no_grad():
-        model.conv2.weight_mask.scores[0] = torch.nan
-    path = tmp_path / 'task.safetensors'
-    with pytest.raises(ValueError, match=r"\['conv2.weight'\] are NaN"):
-        pack_masks(model, path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / 'task.safetensors'
-    adapter = pack_masks(trained('score'), path)
-    before = path.read_bytes()
-    wrong = dataclasses.replace(adapter, info=dict(x=object()))
-    with pytest.raises(TypeError):
-        write_adapter(wrong, path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ['task.safetensors']
-
-
 @pytest.mark.parametrize('shape', [(), (1,), (8,), (3, 5), (0, 4), (2, 3, 3)])
 def test_bits(shape):
     on = torch.rand(shape) > 0.5
@@ -361,3 +208,61 @@ def test_bits(shape):
         unpack_bits(
             torch.cat([packed, packed[:1], packed.new_zeros(1)]), shape
         )
+
+
+def test_swapping_is_done_in_place():
+    """Of adapters with the same masks: no class and no module changes."""
+    base = base_of(trained('score', 1))
+    for seed in (1, 2):
+        load_masks(base, pack_masks(trained('score', seed)), f'task{seed}')
+    before = [id(module) for module in base.modules()]
+    activate_masks(base, 'task1')
+    assert [id(module) for module in base.modules()] == before
+    assert torch.equal(base(X), trained('score', 1)(X))
+
+
+def test_the_names_of_wrappers_are_left_out(tmp_path):
+    """Neither written nor needed: a compiled model and a plain one."""
+    path = tmp_path / 'task.safetensors'
+    model = trained('score')
+    expected = model(X)
+    compiled = torch.compile(model, backend='eager')
+    adapter = pack_masks(compiled, path)
+    assert list(adapter.masks) == ['conv1.weight', 'conv2.weight']
+    assert all(key.startswith(('bn.', 'head.')) for key in adapter.state)
+    assert mask_report(compiled).rows == mask_report(model).rows
+    base = base_of(model)
+    load_masks(torch.compile(base, backend='eager'), path)
+    assert torch.equal(base(X), expected)
+    # a part of the model alone is compiled
+    base = base_of(model)
+    base.conv1 = torch.compile(base.conv1, backend='eager')
+    load_masks(base, path)
+    assert torch.equal(base(X), expected)
+    assert (
+        pack_masks(base, tmp_path / 'b').masks.keys() == adapter.masks.keys()
+    )
+    net = torch.compile(nets.small_base(), backend='eager')
+    apply_weight_masks(net, nets.SMALL_RULES, nets.KINDS['score'])
+    assert [i.name for i in named_masks(net)] == list(adapter.masks)
+    assert remove_weight_masks(net) is net
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.'])
+def test_files_with_the_names_of_wrappers_are_read(prefix, tmp_path):
+    adapter = pack_masks(trained('score'))
+    named = {
+        part: {f'{prefix}{k}': v for k, v in getattr(adapter, part).items()}
+        for part in ('masks', 'settings', 'state', 'bases')
+    }
+    path = tmp_path / 'task.safetensors'
+    write_adapter(dataclasses.replace(adapter, **named), path)
+    base = base_of(trained('score'))
+    load_masks(base, path)
+    assert torch.equal(base(X), trained('score')(X))
+
+
+def test_an_adapter_has_a_short_name():
+    assert repr(pack_masks(trained('score'))) == (
+        'Adapter(2 masks of 27 bytes, 5 other tensors of 100 bytes)'
+    )

@@ -190,8 +190,8 @@ def test_all_on_is_the_weight_itself():
 
 def test_threshold_is_strict_and_may_be_negative():
     scores = torch.tensor([-1.0, -0.5, 0.0, 0.5])
-    assert score_mask(scores, k=0).tolist() == [0, 0, 0, 1]
-    assert score_mask(scores, k=-0.5).tolist() == [0, 0, 1, 1]
+    assert score_mask(scores, level=0).tolist() == [0, 0, 0, 1]
+    assert score_mask(scores, level=-0.5).tolist() == [0, 0, 1, 1]
     flipped = score_mask(scores, 'flip', -0.5)
     assert flipped.tolist() == [-1, -1, 1, 1]
 
@@ -231,9 +231,15 @@ def test_nan_and_infinity():
     ('arguments', 'message'),
     [
         (dict(criterion='top'), r"criterion must be one of .*, got 'top'"),
-        (dict(k=math.nan), 'k must be a number, got nan'),
-        (dict(criterion='topk', k=1.5), r'must be in \[0, 1\], got 1.5'),
-        (dict(criterion='topk', k=-0.1), r'must be in \[0, 1\], got -0.1'),
+        (dict(level=math.nan), 'threshold must be a number.*got nan'),
+        (
+            dict(criterion='topk', level=1.5),
+            r'must be a number in \[0, 1\], got 1.5',
+        ),
+        (
+            dict(criterion='topk', level=-0.1),
+            r'must be a number in \[0, 1\], got -0.1',
+        ),
         (dict(chunks=4), r'chunks=4 does not divide .* \(6, 4\)'),
         (dict(chunks=0), 'chunks must be an int of at least 1, got 0'),
         (dict(criterion='flip'), 'needs scale=False'),

@@ -144,7 +144,7 @@ def test_registered_layers():
     assert set(conv.state_dict()) == {
         'weight',
         'weight_mask.logits',
-        'weight_mask.temperature',
+        'weight_mask.setting_bits',
         'weight_mask.ticket_flag',
     }
     stock = nn.Conv2d(4, 6, (3, 5), 2, (1, 2), 1, 2, False, 'circular')
@@ -199,15 +199,15 @@ def test_report():
 
 
 def test_state_of_a_score_mask():
-    mask = ScoreMask(torch.zeros(4), criterion='topk', k=0.5)
-    mask.k = 0.25
-    other = ScoreMask(torch.zeros(4), criterion='topk', k=0.9)
+    mask = ScoreMask(torch.zeros(4), criterion='topk', keep_ratio=0.5)
+    mask.keep_ratio = 0.25
+    other = ScoreMask(torch.zeros(4), criterion='topk', keep_ratio=0.9)
     other.load_state_dict(mask.state_dict())
-    assert other.k == 0.25
+    assert other.keep_ratio == 0.25
     assert int(other.hard().sum()) == 1
     with pytest.raises(ValueError, match='got 1.5'):
-        mask.k = 1.5
-    assert mask.k == 0.25
+        mask.keep_ratio = 1.5
+    assert mask.keep_ratio == 0.25
 
 
 def test_no_ticket_without_soft_masks():

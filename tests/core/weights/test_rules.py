@@ -171,7 +171,7 @@ def test_rules_of_tied_names_must_agree(rules):
     [
         (dict(init='uniform'), "init must be a number.*got 'uniform'"),
         (dict(init=lambda w: torch.zeros(1)), r'scores of shape \(1,\)'),
-        (dict(k=2.0, criterion='topk'), 'got 2.0'),
+        (dict(keep_ratio=2.0, criterion='topk'), 'got 2.0'),
         (dict(chunks=3), 'chunks=3 does not divide'),
         (dict(criterion='flip'), 'needs scale=False'),
     ],
@@ -184,7 +184,7 @@ def test_wrong_arguments_of_a_score_mask(arguments, message):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(init=float('nan')), 'init must be a finite number.*got nan'),
+        (dict(init=float('nan')), 'init must be a number.*got nan'),
         (dict(ticket_scale='two'), "ticket_scale must be .*got 'two'"),
     ],
 )

@@ -63,7 +63,7 @@ def invariant_run(score, k, lr, decay=0.0, momentum=0.9):
     model = apply_weight_masks(
         nets.Small().double(),
         [('conv*.weight', 'mask'), ('*', 'freeze')],
-        lambda w: ScoreMask(w, init=score, k=k),
+        lambda w: ScoreMask(w, init=score, threshold=k),
     )
     losses = nets.train(model, 8, lr, momentum, X.double(), decay)
     return losses, [item.mask.hard() for item in named_masks(model)]
@@ -163,13 +163,13 @@ def test_moving_average():
     """What a schedule sets is copied, not averaged; logits are averaged."""
     model = nets.masked_small('soft')
     mask = model.conv1.weight_mask
-    mask.temperature.fill_(1.0)
+    mask.temperature = 1.0
     ema = ExponentialMovingAverage(model, momentum=0.1)
     ema.update_parameters(model)  # the first one copies
     start = mask.logits.detach().clone()
     with torch.no_grad():
         mask.logits += 1
-    mask.temperature.fill_(200.0)
+    mask.temperature = 200.0
     mask.ticket = True
     ema.update_parameters(model)
     shadow = ema.module.conv1.weight_mask
@@ -193,7 +193,7 @@ def test_k_and_ticket_in_a_swapped_model(update_buffers):
             if kind == 'soft':
                 item.mask.ticket = True
             else:
-                item.mask.k = 0.8
+                item.mask.keep_ratio = 0.8
         ema.update_parameters(model)
         for ours, theirs in zip(
             (*model.parameters(), *model.buffers()),
@@ -308,9 +308,9 @@ def test_a_schedule_does_not_recompile(quantity):
     for value in (0.1, 0.2, 0.3, 0.4, 0.5):
         for item in named_masks(model):
             if quantity == 'k':
-                item.mask.k = value
+                item.mask.threshold = value
             else:
-                item.mask.temperature.fill_(value)
+                item.mask.temperature = value
         found = compiled(X)
         torch.testing.assert_close(found, model(X))
     # A plain number becomes a variable of the graph once it has changed.

@@ -22,6 +22,12 @@ def default_scores_init(scores: Tensors, base_weights: Tensors) -> None:
     Args:
         scores (Tensor | Iterable[Tensor]): Written.
         base_weights (Tensor | Iterable[Tensor]): Of the same shapes.
+
+    Examples:
+        >>> scores = torch.zeros(2, 2)
+        >>> default_scores_init(scores, torch.ones(2, 2))
+        >>> bool(scores.any())
+        True
     """
     _write('kaiming', scores, base_weights)
 
@@ -32,6 +38,12 @@ def positive_scores_init(scores: Tensors, base_weights: Tensors) -> None:
     Args:
         scores (Tensor | Iterable[Tensor]): Written.
         base_weights (Tensor | Iterable[Tensor]): Of the same shapes.
+
+    Examples:
+        >>> scores = torch.zeros(2, 2)
+        >>> positive_scores_init(scores, torch.ones(2, 2))
+        >>> scores.sum().item()
+        4.0
     """
     _write('constant', scores, base_weights, value=1.0)
 
@@ -45,6 +57,12 @@ def normal_scores_init(mean: float = 0.0, std: float = 0.01) -> Init:
 
     Returns:
         Callable: The function that writes them.
+
+    Examples:
+        >>> scores = torch.zeros(2, 2)
+        >>> normal_scores_init(1.0, 0.0)(scores, torch.ones(2, 2))
+        >>> scores.sum().item()
+        4.0
     """
 
     def init(scores: Tensors, base_weights: Tensors) -> None:
@@ -66,6 +84,12 @@ def magnitude_scores_init(
 
     Returns:
         Callable: The function that writes them.
+
+    Examples:
+        >>> scores = torch.zeros(2, 2)
+        >>> magnitude_scores_init(std=0.0)(scores, torch.ones(2, 2))
+        >>> scores.sum().item()
+        4.0
     """
 
     def init(scores: Tensors, base_weights: Tensors) -> None:

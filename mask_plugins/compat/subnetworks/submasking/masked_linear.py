@@ -19,6 +19,11 @@ class MaskedLinear(nn.Module):
         in_features (int): Channels of the input.
         out_features (int): Channels of the output.
         score_init (float): Initial value of all scores. Defaults to 1.
+
+    Examples:
+        >>> import torch
+        >>> MaskedLinear(4, 3)(torch.ones(2, 4)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(

@@ -42,6 +42,6 @@ def translate_state(
             )
         ours = f'{prefix}model_shell.{name}'
         state[f'{ours}_mask.scores'] = state.pop(old)
-        state[f'{ours}_mask.k_value'] = mask.k_value
+        state[f'{ours}_mask.setting_bits'] = mask.setting_bits
         if f'{prefix}data.{key}' in state:
             state[ours] = state.pop(f'{prefix}data.{key}')

@@ -10,7 +10,7 @@ class Scores(dict):
     """Name of the masked parameter -> its scores.
 
     Stands for the ``ParameterDict`` of the original, whose keys have ``_``
-    for ``.``: ``scores['layer1_conv_weight']`` works beside
+    for ``.``: ``scores['layer1_conv_weight']`` works next to
     ``scores['layer1.conv.weight']``. There, two names of the same key share
     one entry and the output is NaN; here such a key is an error and the names
     are to be used.

@@ -44,7 +44,7 @@ class SubmaskedModel(nn.Module):
       loaded checkpoint, ``.to`` and ``.half`` change what is computed.
     - A forward changes no parameter: optimizers may be built after it, two
       forwards may come before a backward, and tied weights stay tied.
-    - Scores lie beside the weights and not in a dict of this module:
+    - Scores lie next to the weights and not in a dict of this module:
       ``model_shell.conv.weight_mask.scores`` in the state dict. Names cannot
       collide. :attr:`scores` finds them by name or by the original's key, and
       checkpoints of the original load.
@@ -78,6 +78,14 @@ class SubmaskedModel(nn.Module):
             ``'flip'`` is to be scaled, or if a k is none of the criterion.
         TypeError: If a parameter cannot be masked, such as that of a
             ``ParameterList``, which other modules read.
+
+    Examples:
+        >>> model = SubmaskedModel(nn.Linear(4, 2), prune_criterion='topk',
+        ...                        k=lambda ctx: ctx['keep'])
+        >>> model(torch.ones(1, 4), ctx=dict(keep=0.5)).shape
+        torch.Size([1, 2])
+        >>> list(model.scores)
+        ['weight', 'bias']
     """
 
     def __init__(
@@ -116,8 +124,6 @@ class SubmaskedModel(nn.Module):
             ScoreMask,
             init=torch.zeros_like,
             criterion=prune_criterion,
-            # k may be anything as yet; each call sets it
-            k=0.0,
             scale=scale,
         )
         self.model_shell = apply_weight_masks(model, rules, mask)
@@ -163,7 +169,9 @@ class SubmaskedModel(nn.Module):
         """
         self._prune_k(ctx)
         return [
-            score_mask(item.mask.scores, item.mask.criterion, item.mask.k)
+            score_mask(
+                item.mask.scores, item.mask.criterion, item.mask.setting
+            )
             for item in named_masks(self.model_shell)
         ]
 
@@ -217,8 +225,8 @@ class SubmaskedModel(nn.Module):
     def _prune_k(self, ctx: Optional[Dict[str, Any]]) -> float:
         k = self.k({} if ctx is None else ctx)
         for item in named_masks(self.model_shell):
-            if item.mask.k != k:
-                item.mask.k = k
+            if item.mask.setting != k:
+                item.mask.setting = k
         return k
 
 
