@@ -1,31 +1,23 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Ordered rules that say what becomes of each parameter."""
+"""Ordered rules: the first whose pattern matches decides."""
 
 import difflib
 import re
 from fnmatch import fnmatchcase
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    NamedTuple,
-    Sequence,
-    Union,
-)
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
 
 from torch import Tensor, nn
 
-from .weights.weight_mask import WeightMask
+from mask_plugins.utils.checks import check_choice
 
 ACTIONS = ('mask', 'train', 'freeze')
 
-Pattern = Union[str, Callable[[str, Tensor], bool]]
+Pattern = Union[str, Callable[[str, Any], bool]]
 RuleLike = Union['Rule', dict, Sequence]
 
 
 class Rule(NamedTuple):
-    """What becomes of the parameters that a pattern matches.
+    """What becomes of whatever a pattern matches.
 
     Args:
         pattern (str | Callable): A shell pattern of the full name such as
@@ -34,8 +26,8 @@ class Rule(NamedTuple):
             ``'type:Conv*.weight'``, a shell pattern of a class (or one of
             its bases) and of the name that its parameter has there; or a
             function of name and parameter.
-        action (str): ``'mask'``, ``'train'`` or ``'freeze'``.
-        options (dict): For ``'mask'``, arguments of this mask that differ.
+        action (str): For weights ``'mask'``, ``'train'`` or ``'freeze'``.
+        options (dict): Arguments of this mask that differ from the others.
     """
 
     pattern: Pattern
@@ -47,15 +39,29 @@ class Rule(NamedTuple):
         return name or str(self.pattern)
 
 
-def parse_rules(rules: Sequence[RuleLike]) -> List[Rule]:
+def parse_rules(
+    rules: Sequence[RuleLike], actions: Sequence[str] = ACTIONS
+) -> List[Rule]:
     """Rules from tuples ``(pattern, action[, options])`` or dicts.
 
     Args:
         rules (Sequence): A dict has ``pattern``, ``action`` and any options.
+        actions (Sequence[str]): What is allowed; the first may have options.
+            Defaults to those of weights.
+
+    Returns:
+        list[Rule]: In order.
 
     Raises:
-        TypeError: If a rule is none of these.
-        ValueError: If the action is unknown, or options do not belong there.
+        TypeError: If ``rules`` is not a list, or a rule is neither a tuple
+            nor a dict, or its pattern neither a str nor a function.
+        ValueError: If there is no rule, an action is unknown, or one that is
+            not the first has options.
+
+    Examples:
+        >>> rules = [('conv*', 'mask'), dict(pattern='*', action='freeze')]
+        >>> [str(rule) for rule in parse_rules(rules)]
+        ['conv*', '*']
     """
     if isinstance(rules, (str, dict)) or not isinstance(rules, Sequence):
         raise TypeError(
@@ -66,18 +72,15 @@ def parse_rules(rules: Sequence[RuleLike]) -> List[Rule]:
         raise ValueError(
             'rules must have at least one rule, got an empty list'
         )
-    return [_parse(rule) for rule in rules]
+    return [_parse(rule, actions) for rule in rules]
 
 
-def _parse(rule: RuleLike) -> Rule:
+def _parse(rule: RuleLike, actions: Sequence[str]) -> Rule:
     if isinstance(rule, dict):
         options = dict(rule)
-        pattern, action = (
-            options.pop('pattern', None),
-            options.pop('action', None),
-        )
+        pattern, action = (options.pop(k, None) for k in ('pattern', 'action'))
     elif isinstance(rule, (tuple, list)) and len(rule) in (2, 3):
-        pattern, action = rule[0], rule[1]
+        pattern, action = rule[:2]
         options = dict(rule[2]) if len(rule) == 3 else {}
     else:
         raise TypeError(
@@ -88,15 +91,11 @@ def _parse(rule: RuleLike) -> Rule:
         raise TypeError(
             f'the pattern of a rule must be a str or a function, got {rule!r}'
         )
-    if action not in ACTIONS:
+    check_choice(f'the action of the rule {rule!r}', action, actions)
+    if options and action != actions[0]:
         raise ValueError(
-            f'the action of a rule must be one of {ACTIONS}, got {action!r} '
-            f'in {rule!r}'
-        )
-    if options and action != 'mask':
-        raise ValueError(
-            f"only a rule with action 'mask' has options, got {options} in "
-            f'{rule!r}'
+            f'only a rule with action {actions[0]!r} has options, got '
+            f'{options} in {rule!r}'
         )
     return Rule(pattern, action, options)
 
@@ -115,7 +114,15 @@ def match_rules(model: nn.Module, rules: Sequence[Rule]) -> Dict[str, Rule]:
     Raises:
         ValueError: If a rule matches nothing, or tied names have different
             rules.
+
+    Examples:
+        >>> rules = parse_rules([('*bias', 'train'), ('*', 'mask')])
+        >>> found = match_rules(nn.Linear(2, 3), rules)
+        >>> found['weight'].action, found['bias'].action
+        ('mask', 'train')
     """
+    from .weights.weight_mask import WeightMask  # which imports these rules
+
     modules = dict(model.named_modules(remove_duplicate=False))
     parameters = {
         name: parameter
