@@ -28,10 +28,17 @@ from mask_plugins.analysis.streams.stream_model import (
     random_head,
     random_resnet,
 )
+from mask_plugins.utils.checks import (
+    check_choice,
+    check_int,
+    check_number,
+    check_ratio,
+)
 
 from .pass_layer import GATE, LAYER_LIMITS, measure_layer
 from .statistics import machine, target
 
+PLACES = ('block', 'conv')
 PARTS = ('layer', 'frontier', 'exact', 'memory')
 SPEED_LIMITS = {0.1: 1.8, 0.25: 2.4}
 EXACT_LIMIT = 1e-5
@@ -74,7 +81,13 @@ class PassStreamBenchmark:
         log (Callable): Where progress goes. Defaults to ``print``.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError: If a number is of another type.
+        ValueError: If a part or place is unknown, or a number is out of its
+            range.
+
+    Examples:
+        >>> PassStreamBenchmark(parts=['layer']).settings()['video']
+        'synthetic scene'
     """
 
     def __init__(
@@ -98,42 +111,31 @@ class PassStreamBenchmark:
         clock: str = 'wall',
         calibration_clips: int = 2,
     ) -> None:
-        unknown = set(parts) - set(PARTS)
-        if unknown or not parts:
-            raise ValueError(f'parts must be of {PARTS}, got {list(parts)}')
-        for name, value in (
-            ('calibration_frames', calibration_frames),
-            ('judged_frames', judged_frames),
-            ('exact_frames', exact_frames),
-        ):
-            if value < 2:
-                raise ValueError(f'{name} must be at least 2, got {value}')
+        if not parts:
+            raise ValueError(f'parts must be of {PARTS}, got none')
+        for part in parts:
+            check_choice('parts', part, PARTS)
+        self.frames = dict(
+            calibration=check_int('calibration_frames', calibration_frames, 2),
+            clips=check_int('calibration_clips', calibration_clips, 1),
+            judged=check_int('judged_frames', judged_frames, 2),
+            exact=check_int('exact_frames', exact_frames, 2),
+            check=check_int('check_frames', check_frames, 0),
+        )
+        self.refresh_every = check_int('refresh_every', refresh_every, 0)
         for name, value in (
             ('check_frames', check_frames),
             ('refresh_every', refresh_every),
         ):
-            if value < 0 or value == 1:
-                raise ValueError(f'{name} must be 0 or >= 2, got {value}')
-        if calibration_clips < 1:
-            raise ValueError(
-                f'calibration_clips must be at least 1, got '
-                f'{calibration_clips}'
-            )
-        if not 0 < margin <= 1:
-            raise ValueError(f'margin must be in (0, 1], got {margin}')
-        if not errors or min(errors) <= 0:
-            raise ValueError(f'errors must be above 0, got {list(errors)}')
+            if value == 1:
+                raise ValueError(f'{name} must be 0 or at least 2, got 1')
+        self.margin = check_ratio('margin', margin, '(]')
+        if not errors:
+            raise ValueError('errors must have at least one, got none')
+        self.errors = [check_number('errors', e, 0, ends='(]') for e in errors]
         self.video, self.parts, self.depth = video, tuple(parts), depth
         self.size, self.patch_sizes = size, tuple(patch_sizes)
-        self.place, self.errors, self.margin = place, tuple(errors), margin
-        self.frames = dict(
-            calibration=calibration_frames,
-            clips=calibration_clips,
-            judged=judged_frames,
-            exact=exact_frames,
-            check=check_frames,
-        )
-        self.refresh_every, self.clock = refresh_every, clock
+        self.place, self.clock = check_choice('place', place, PLACES), clock
         self.rounds, self.seed, self.log = rounds, seed, log
 
     # ------------------------------------------------------------------ run
@@ -170,7 +172,7 @@ class PassStreamBenchmark:
             size=self.size,
             patch_sizes=list(self.patch_sizes),
             place=self.place,
-            errors=list(self.errors),
+            errors=self.errors,
             margin=self.margin,
             frames=self.frames,
             refresh_every=self.refresh_every,
@@ -285,11 +287,10 @@ class PassStreamBenchmark:
 
     @torch.no_grad()
     def _measure_memory(self, dense: nn.Module, images) -> dict:
-        """Of references as they are, in half, and of sampled channels."""
+        """Of references as they are, and of sampled channels."""
         found = {}
         for name, gate in (
             ('full', 'exact'),
-            ('half', dict(type='threshold', half_reference=True)),
             ('sampled', GATE),
         ):
             stream = GatedStream(
@@ -330,7 +331,7 @@ class PassStreamBenchmark:
                 EXACT_LIMIT,
             )
         if 'memory' in result:
-            for name in ('full', 'half', 'sampled'):
+            for name in ('full', 'sampled'):
                 yield target(
                     f'memory, {name} references: state to cached outputs',
                     result['memory'][f'{name}_to_outputs'],

@@ -66,18 +66,18 @@ class GatedStemMixin(GatedLayer):
         return super().stock()
 
     def dense(self, x: Tensor) -> Tensor:
-        """The stock layers: all of them if bound, else the first."""
+        """The stock layers, all of them."""
         out = super().dense(x)
-        if self.bound:
-            for member in self._members:
-                out = member(out)
+        for member in self._members:
+            out = member(out)
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output of the pooling where bound, else as the stock layer."""
-        out = super().forward(x)
-        if self.bound:
-            self._handover.out, self._handover.passed = out, 0
+        """The output of the pooling where bound, else of the convolution."""
+        if not self.bound:
+            return super().dense(x)
+        out = self._binding.run(self, x)
+        self._handover.out, self._handover.passed = out, 0
         return out
 
     def check_done(self) -> None:
