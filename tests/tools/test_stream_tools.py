@@ -172,7 +172,7 @@ def test_benchmark(video, tmp_path, monkeypatch, capsys):
     (row,) = result['frontier']
     assert row['calibration_error'] <= 0.25 * 0.9
     assert row['frames'] == 2
-    assert result['settings']['frames']['check'] == 3
+    assert result['settings']['check_frames'] == 3
     memory = result['memory']
     assert 1 < memory['sampled_to_outputs'] < memory['full_to_outputs'] < 3
     assert memory['sampled_to_outputs'] <= 2

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations, weight_norm
 from mask_plugins.core.composed import Composed, compose, decompose
 from mask_plugins.core.patches import (
     StreamState,
+    apply_patch_gates,
     gate_module,
     remove_patch_gates,
 )
@@ -112,3 +113,28 @@ def test_copies_pickles_and_files(place):
         for ours, theirs in zip(twin.modules(), stock.modules()):
             assert type(ours) is type(theirs)
             assert ours.__dict__.keys() == theirs.__dict__.keys()
+
+
+@pytest.mark.parametrize('first', ['mask', 'gate'])
+def test_masks_of_weights_and_gates_in_either_order(first):
+    pytest.importorskip('mask_plugins.core.weights.scope')
+    from mask_plugins.core.weights import ScoreMask, apply_weight_masks
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)).eval()
+    steps = [
+        lambda: apply_weight_masks(net, [('*weight', 'mask')], ScoreMask),
+        lambda: apply_patch_gates(net, 'exact', 'conv', patch_size=4),
+    ]
+    for step in steps if first == 'mask' else reversed(steps):
+        step()
+    for name, parameter in net.named_parameters():
+        if 'scores' in name:
+            nn.init.normal_(parameter)
+    state, frame = StreamState(scene_cut=0), torch.randn(1, 3, 16, 16)
+    for _ in range(3):
+        frame = frame.clone()
+        frame[..., :3, :3] += 1
+        assert error(run(net, state, frame, 'sparse'), net(frame)) < EXACT
+    assert state.stats()['0'].dense_frames == 1
+    assert state.stats()['0'].skipped_patches > 0
