@@ -41,7 +41,7 @@ def greedy_path(
     among those that keep to the limit. Errors of layers are near to
     independent, so squares add up. Trials are of the whole network, hence
     what a layer's truncation saves those behind it counts. A layer's gain is
-    tried anew only when it comes out on top of the others' last known gains
+    tried again only when it comes out on top of the others' last known gains
     (lazy greedy), which takes two to three trials a step instead of one per
     layer. A layer so active that its dense form is still faster gains nothing
     by one step, so steps of 2, 4, ... values are tried until one does.
@@ -166,7 +166,7 @@ def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
         trial (Trial): Where to start.
 
     Returns:
-        Trial: No dearer than ``trial``, nor with a larger error.
+        Trial: With no higher cost or error than ``trial``.
     """
     for name in reversed(list(trial.thresholds)):  # the last skip least
         if trial.thresholds[name] is None:

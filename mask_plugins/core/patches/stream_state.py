@@ -20,8 +20,8 @@ class StreamState:
     state is refreshed at scene cuts and every so many frames.
 
     Args:
-        refresh_every (int): Frames after which all is computed anew; 0 for
-            never. Defaults to 0.
+        refresh_every (int): Frames after which all is computed again; 0
+            for never. Defaults to 0.
         scene_cut (float): Mean absolute change of a frame, as a fraction of
             its mean absolute deviation, above which it counts as a new
             scene; 0 for never. Defaults to 1.0.
