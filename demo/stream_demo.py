@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         summarize_stream,
     )
     from mask_plugins.analysis.streams.stream_model import last_feature
-    from mask_plugins.analysis.streams.video_writer import VideoWriter
+    from mask_plugins.datasets.video import VideoWriter
     from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import save_figure
     from mask_plugins.visualization.stream_charts import (

@@ -13,9 +13,10 @@ from mask_plugins.core.patches import (
     StreamBinder,
     StreamState,
     apply_patch_gates,
+    gated_layers,
     remove_patch_gates,
 )
-from mask_plugins.models.classifiers.stream_classifier import timed
+from mask_plugins.utils.timing import timed
 
 
 def dense_and_gated(
@@ -29,27 +30,27 @@ def dense_and_gated(
         model (nn.Module): With a gated ``backbone``.
         threshold (float): Of all gates, relative to the map.
     """
-    layers = StreamBinder(model.backbone).layers
+    layers = gated_layers(model.backbone)
     convs = all(isinstance(layer, nn.Conv2d) for layer in layers.values())
-    # The layers that the model leaves dense stay so.
-    rules = [dict(pattern='*', enabled=False)] + [
-        dict(
-            pattern=name,
-            enabled=True,
-            patch_size=layer.gate.patch_size,
-            reuse=layer.reuse,
-            break_even=layer.break_even,
-            hidden=layer.hidden,
+    rules = [
+        (
+            name,
+            'gate',
+            dict(
+                patch_size=layer.gate.patch_size,
+                reuse=layer.reuse,
+                break_even=layer.break_even,
+                hidden=layer.hidden,
+            ),
         )
         for name, layer in layers.items()
     ]
     dense = best_dense(remove_patch_gates(copy.deepcopy(model.backbone)))
-    gated = copy.deepcopy(dense)
-    apply_patch_gates(
-        gated,
+    gated = apply_patch_gates(
+        copy.deepcopy(dense),
         dict(type='threshold', threshold=threshold),
         place='conv' if convs else 'block',
-        rules=rules,
+        rules=[*rules, ('*', 'skip')],
     )
     gated.eval()
     return dense, gated
@@ -93,14 +94,11 @@ def measure_labeled(
             with binder.bind(state):
                 return _scores(model, gated(x))
 
+        runs = dict(dense=lambda x: _scores(model, dense(x)), gated=run_gated)
         for t, frame in enumerate(clips[number]):
             x = frame[None].contiguous(memory_format=torch.channels_last)
-            runs = dict(
-                dense=lambda x: _scores(model, dense(x)), gated=run_gated
-            )
-            order = list(runs)[:: 1 if t % 2 else -1]
             took, top = {}, {}
-            for name in order:
+            for name in list(runs)[:: 1 if t % 2 else -1]:
                 seconds, scores = timed(runs[name], x)
                 took[name] = 1000 * seconds
                 top[name] = int(scores.argmax(1))
@@ -111,23 +109,25 @@ def measure_labeled(
             )  # fmt: skip
         skips.append(state.skip_ratio())
         patches += [s.skip_ratio for s in state.stats().values()]
-    t, dense_ms, gated_ms, right, dense_right, agree = np.array(rows).T
+    t, dense_ms, gated_ms, *hits = np.array(rows).T
     later = t > 0
+    top1, dense_top1, agreement = (100 * hit.mean() for hit in hits)
     return dict(
         threshold=threshold,
         frames=len(rows),
-        top1=100 * right.mean(),
-        dense_top1=100 * dense_right.mean(),
-        agreement=100 * agree.mean(),
+        top1=top1,
+        dense_top1=dense_top1,
+        agreement=agreement,
         speed_up=dense_ms.sum() / gated_ms.sum(),
         speed_up_p50=np.median(dense_ms) / np.median(gated_ms),
         speed_up_later=dense_ms[later].sum() / gated_ms[later].sum(),
         skip_ratio=float(np.mean(skips)),
         skipped_patches=float(np.mean(patches)),
-        dense_p50=np.percentile(dense_ms, 50),
-        gated_p50=np.percentile(gated_ms, 50),
-        dense_p95=np.percentile(dense_ms, 95),
-        gated_p95=np.percentile(gated_ms, 95),
+        **{
+            f'{name}_p{percent}': np.percentile(values, percent)
+            for percent in (50, 95)
+            for name, values in (('dense', dense_ms), ('gated', gated_ms))
+        },
     )
 
 

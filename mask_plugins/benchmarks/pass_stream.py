@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What skipping patches gains: a layer, a video, exactness, memory."""
 
+from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence
 
 import torch
@@ -28,16 +29,24 @@ from mask_plugins.analysis.streams.stream_model import (
     random_head,
     random_resnet,
 )
+from mask_plugins.utils.checks import (
+    check_choice,
+    check_int,
+    check_number,
+    check_ratio,
+)
 
 from .pass_layer import GATE, LAYER_LIMITS, measure_layer
 from .statistics import machine, target
 
+PLACES = ('block', 'conv')
 PARTS = ('layer', 'frontier', 'exact', 'memory')
 SPEED_LIMITS = {0.1: 1.8, 0.25: 2.4}
 EXACT_LIMIT = 1e-5
 MEMORY_LIMIT = 2.0
 
 
+@dataclass
 class PassStreamBenchmark:
     """Gated layers and networks against the best dense ones, interleaved.
 
@@ -74,67 +83,51 @@ class PassStreamBenchmark:
         log (Callable): Where progress goes. Defaults to ``print``.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError: If a number is of another type.
+        ValueError: If a part or place is unknown, or a number is out of its
+            range.
+
+    Examples:
+        >>> PassStreamBenchmark(parts=['layer']).settings()['video']
+        'synthetic scene'
     """
 
-    def __init__(
-        self,
-        video: Optional[str] = None,
-        parts: Sequence[str] = PARTS,
-        depth: int = 18,
-        size: int = 512,
-        patch_sizes: Sequence[int] = PATCH_SIZES,
-        place: str = 'block',
-        errors: Sequence[float] = tuple(SPEED_LIMITS),
-        margin: float = 0.9,
-        calibration_frames: int = 11,
-        judged_frames: int = 150,
-        exact_frames: int = 500,
-        rounds: int = 30,
-        seed: int = 0,
-        log: Callable[[str], None] = print,
-        check_frames: int = 0,
-        refresh_every: int = 0,
-        clock: str = 'wall',
-        calibration_clips: int = 2,
-    ) -> None:
-        unknown = set(parts) - set(PARTS)
-        if unknown or not parts:
-            raise ValueError(f'parts must be of {PARTS}, got {list(parts)}')
-        for name, value in (
-            ('calibration_frames', calibration_frames),
-            ('judged_frames', judged_frames),
-            ('exact_frames', exact_frames),
+    video: Optional[str] = None
+    parts: Sequence[str] = PARTS
+    depth: int = 18
+    size: int = 512
+    patch_sizes: Sequence[int] = PATCH_SIZES
+    place: str = 'block'
+    errors: Sequence[float] = tuple(SPEED_LIMITS)
+    margin: float = 0.9
+    calibration_frames: int = 11
+    calibration_clips: int = 2
+    check_frames: int = 0
+    refresh_every: int = 0
+    clock: str = 'wall'
+    judged_frames: int = 150
+    exact_frames: int = 500
+    rounds: int = 30
+    seed: int = 0
+    log: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        for part in self.parts or [None]:
+            check_choice('parts', part, PARTS)
+        for name, low in (
+            ('calibration_frames', 2),
+            ('calibration_clips', 1),
+            ('judged_frames', 2),
+            ('exact_frames', 2),
         ):
-            if value < 2:
-                raise ValueError(f'{name} must be at least 2, got {value}')
-        for name, value in (
-            ('check_frames', check_frames),
-            ('refresh_every', refresh_every),
-        ):
-            if value < 0 or value == 1:
-                raise ValueError(f'{name} must be 0 or >= 2, got {value}')
-        if calibration_clips < 1:
-            raise ValueError(
-                f'calibration_clips must be at least 1, got '
-                f'{calibration_clips}'
-            )
-        if not 0 < margin <= 1:
-            raise ValueError(f'margin must be in (0, 1], got {margin}')
-        if not errors or min(errors) <= 0:
-            raise ValueError(f'errors must be above 0, got {list(errors)}')
-        self.video, self.parts, self.depth = video, tuple(parts), depth
-        self.size, self.patch_sizes = size, tuple(patch_sizes)
-        self.place, self.errors, self.margin = place, tuple(errors), margin
-        self.frames = dict(
-            calibration=calibration_frames,
-            clips=calibration_clips,
-            judged=judged_frames,
-            exact=exact_frames,
-            check=check_frames,
-        )
-        self.refresh_every, self.clock = refresh_every, clock
-        self.rounds, self.seed, self.log = rounds, seed, log
+            check_int(name, getattr(self, name), low)
+        for name in ('check_frames', 'refresh_every'):
+            if getattr(self, name) != 0:  # none at all
+                check_int(name, getattr(self, name), 2)
+        check_ratio('margin', self.margin, '(]')
+        for error in self.errors or [None]:
+            check_number('errors', error, 0, ends='(]')
+        check_choice('place', self.place, PLACES)
 
     # ------------------------------------------------------------------ run
     def run(self) -> dict:
@@ -163,21 +156,8 @@ class PassStreamBenchmark:
 
     def settings(self) -> dict:
         """What was asked for; the video by its name alone."""
-        return dict(
-            video=FrameSource(self.video).name,
-            parts=list(self.parts),
-            depth=self.depth,
-            size=self.size,
-            patch_sizes=list(self.patch_sizes),
-            place=self.place,
-            errors=list(self.errors),
-            margin=self.margin,
-            frames=self.frames,
-            refresh_every=self.refresh_every,
-            clock=self.clock,
-            rounds=self.rounds,
-            seed=self.seed,
-        )
+        given = {k: v for k, v in vars(self).items() if k != 'log'}
+        return dict(given, video=FrameSource(self.video).name)
 
     # -------------------------------------------------------------- measure
     def _images(self, count: int, skip: int = 0) -> List[torch.Tensor]:
@@ -189,15 +169,15 @@ class PassStreamBenchmark:
     def _half(self) -> int:
         """Number of the first frame of the second half."""
         if self.video is None:
-            calibration = self.frames['calibration'] * self.frames['clips']
-            return max(calibration, self.frames['check'])
+            calibration = self.calibration_frames * self.calibration_clips
+            return max(calibration, self.check_frames)
         return sum(1 for _ in FrameSource(self.video, size=16)) // 2
 
     @torch.no_grad()
     def _measure_frontier(self, dense: nn.Module) -> List[dict]:
         half = self._half()
-        count, number = self.frames['calibration'], self.frames['clips']
-        long = max(count * number, self.frames['check'])
+        count, number = self.calibration_frames, self.calibration_clips
+        long = max(count * number, self.check_frames)
         if half < long:
             raise ValueError(
                 f'calibration and check need {long} frames, the first half '
@@ -216,7 +196,7 @@ class PassStreamBenchmark:
             stream, clips[0][0], log=self.log, clock=self.clock
         )
         trials = ClipTrials(stream, clips, last_feature(dense), costs)
-        check, long = None, self.frames['check']
+        check, long = None, self.check_frames
         if long:
             clip = self._images(long, skip=(half - long) // 2)
             check = ClipTrials(stream, [clip], last_feature(dense), costs)
@@ -239,7 +219,7 @@ class PassStreamBenchmark:
             judged = FrameSource(
                 self.video,
                 size=self.size,
-                limit=self.frames['judged'],
+                limit=self.judged_frames,
                 skip=half,
                 seed=self.seed,
             )
@@ -272,7 +252,7 @@ class PassStreamBenchmark:
         source = FrameSource(
             self.video,
             size=self.size,
-            limit=self.frames['exact'],
+            limit=self.exact_frames,
             seed=self.seed,
         )
         records = []
@@ -285,11 +265,10 @@ class PassStreamBenchmark:
 
     @torch.no_grad()
     def _measure_memory(self, dense: nn.Module, images) -> dict:
-        """Of references as they are, in half, and of sampled channels."""
+        """Of references as they are, and of sampled channels."""
         found = {}
         for name, gate in (
             ('full', 'exact'),
-            ('half', dict(type='threshold', half_reference=True)),
             ('sampled', GATE),
         ):
             stream = GatedStream(
@@ -325,12 +304,12 @@ class PassStreamBenchmark:
                 )
         if 'exact' in result:
             yield target(
-                f'exact gate, {self.frames["exact"]} frames: largest error',
+                f'exact gate, {self.exact_frames} frames: largest error',
                 result['exact']['error_max'],
                 EXACT_LIMIT,
             )
         if 'memory' in result:
-            for name in ('full', 'half', 'sampled'):
+            for name in ('full', 'sampled'):
                 yield target(
                     f'memory, {name} references: state to cached outputs',
                     result['memory'][f'{name}_to_outputs'],

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from mask_plugins.utils.checks import check_choice
 
-from .weights.weight_mask import WeightMask
-
 ACTIONS = ('mask', 'train', 'freeze')
 
 Pattern = Union[str, Callable[[str, Any], bool]]
@@ -123,6 +121,8 @@ def match_rules(model: nn.Module, rules: Sequence[Rule]) -> Dict[str, Rule]:
         >>> found['weight'].action, found['bias'].action
         ('mask', 'train')
     """
+    from .weights.weight_mask import WeightMask  # which imports these rules
+
     modules = dict(model.named_modules(remove_duplicate=False))
     parameters = {
         name: parameter

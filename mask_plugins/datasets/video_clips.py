@@ -9,15 +9,16 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_int, check_pair
-
-from .video_reader import (
-    VIDEOS,
-    count_frames,
-    frame_files,
-    natural_key,
-    read_clip,
+from mask_plugins.utils.checks import (
+    PathLike,
+    check_bool,
+    check_choice,
+    check_int,
+    check_pair,
+    check_path,
 )
+
+from .video import VIDEOS, count_frames, find_videos, read_clip
 
 
 @DATASETS.register_module()
@@ -45,7 +46,7 @@ class VideoClips(BaseDataset):
     - a frame that cannot be decoded is an error that names it.
 
     Args:
-        data_root (str): See above.
+        data_root (str | Path): See above.
         clip_len (int): T, frames per clip. Defaults to 8.
         clip_step (int, optional): Frames from the beginning of a clip to that
             of the next; None is their length, so that they do not overlap
@@ -55,6 +56,10 @@ class VideoClips(BaseDataset):
             resize to. Defaults to None.
         label_from_folder (bool): The folder below ``data_root`` that a video
             lies in is its class. Defaults to False.
+        class_root (str | Path, optional): Whose folders are numbered as
+            classes, in sorted order: that of the training videos, also for
+            validation, so that a class without validation videos does not
+            move the labels of others. Defaults to None, ``data_root``.
         on_bad (str): 'raise' or 'skip', see above. Defaults to 'raise'.
         **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`,
             such as ``pipeline``.
@@ -62,18 +67,32 @@ class VideoClips(BaseDataset):
     Raises:
         FileNotFoundError: If there is no such file or folder.
         OSError: If a video cannot be read.
-        TypeError, ValueError: If an argument is not one of the allowed, or
-            there is no clip.
+        TypeError: If an argument is of another type.
+        ValueError: If a number is below 1, there is no clip, or a folder is
+            not a class of ``class_root``.
+
+    Examples:
+        >>> import numpy as np, tempfile
+        >>> from mask_plugins.datasets.video import VideoWriter
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f'{folder}/video.avi'
+        ...     with VideoWriter(path) as video:
+        ...         for _ in range(8):
+        ...             video.write(np.zeros((32, 48, 3), np.uint8))
+        ...     clips = VideoClips(path, clip_len=4)
+        ...     len(clips), clips[1]['img'].shape, clips[1]['frame']
+        (2, (4, 32, 48, 3), 4)
     """
 
     def __init__(
         self,
-        data_root: str,
+        data_root: PathLike,
         clip_len: int = 8,
         clip_step: Optional[int] = None,
         frame_step: int = 1,
         image_size: Optional[Union[int, Tuple[int, int]]] = None,
         label_from_folder: bool = False,
+        class_root: Optional[PathLike] = None,
         on_bad: str = 'raise',
         **kwargs,
     ) -> None:
@@ -82,26 +101,32 @@ class VideoClips(BaseDataset):
         if clip_step is None:
             clip_step = clip_len * frame_step
         self.clip_step = check_int('clip_step', clip_step, 1)
-        if isinstance(image_size, int):
-            image_size = (image_size, image_size)
         if image_size is not None:
-            image_size = check_pair('image_size', image_size, int, 1)
+            image_size = check_pair(
+                'image_size', image_size, low=1, single=True
+            )
         self.image_size = image_size
-        if on_bad not in ('raise', 'skip'):
-            raise ValueError(
-                f"on_bad must be 'raise' or 'skip', got {on_bad!r}"
-            )
-        self.on_bad = on_bad
-        self.label_from_folder = bool(label_from_folder)
-        if not os.path.exists(data_root):
-            raise FileNotFoundError(
-                f'data_root: there is no {os.path.abspath(data_root)}'
-            )
+        self.on_bad = check_choice('on_bad', on_bad, ('raise', 'skip'))
+        self.label_from_folder = check_bool(
+            'label_from_folder', label_from_folder
+        )
+        data_root = check_path('data_root', data_root)
+        if class_root is None:
+            class_root = data_root
+        self.class_root = check_path('class_root', class_root)
+        for name, path in (
+            ('data_root', data_root),
+            ('class_root', self.class_root),
+        ):
+            if not os.path.exists(path):
+                raise FileNotFoundError(
+                    f'{name} not found: {os.path.abspath(path)}'
+                )
         super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Find the videos, count their frames, cut them into clips."""
-        videos = find_videos(self.data_root)
+        videos = find_videos(self.data_root, self._warn)
         if not videos:
             raise ValueError(
                 f'data_root: no video ({", ".join(VIDEOS)}) and no folder of '
@@ -163,10 +188,20 @@ class VideoClips(BaseDataset):
             if len(parts) < 2:
                 raise ValueError(
                     'label_from_folder=True needs <data_root>/<class>/'
-                    f'<video>, but {path} lies in no folder of a class'
+                    f'<video>, but {path} is not in the folder of a class'
                 )
             classes[path] = parts[0]
-        names = sorted(set(classes.values()))
+        names = sorted(
+            entry.name
+            for entry in os.scandir(self.class_root)
+            if entry.is_dir() and not entry.name.startswith('.')
+        )
+        unknown = sorted(set(classes.values()) - set(names))
+        if unknown:
+            raise ValueError(
+                f'class_root {self.class_root} has no folders for the '
+                f'classes {unknown} of {self.data_root}'
+            )
         self._metainfo['classes'] = tuple(names)
         return {path: names.index(name) for path, name in classes.items()}
 
@@ -189,20 +224,3 @@ class VideoClips(BaseDataset):
     def get_cat_ids(self, idx: int) -> List[int]:
         """The class of clip ``idx``, as class-balancing wrappers ask."""
         return [int(super().get_data_info(idx)['gt_label'])]
-
-
-def find_videos(root: str) -> List[str]:
-    """Video files, and folders of frames, at or below a path, sorted."""
-    if os.path.isfile(root):
-        return [root]
-    found = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith('.')]
-        found += [
-            os.path.join(folder, name)
-            for name in files
-            if name.lower().endswith(VIDEOS) and not name.startswith('.')
-        ]
-        if frame_files(folder):
-            found.append(folder)
-    return sorted(found, key=natural_key)

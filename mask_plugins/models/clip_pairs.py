@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def frame_pairs(clips: Tensor) -> Tuple[Tensor, Tensor]:
-    """Every frame but the first, and what came before each.
+    """Pair every frame but the first with the one before it.
 
     Args:
         clips (Tensor): :math:`(B, T, C, H, W)`.
@@ -17,7 +17,13 @@ def frame_pairs(clips: Tensor) -> Tuple[Tensor, Tensor]:
         :math:`(B (T - 1), C, H, W)` each, all of one clip in a row.
 
     Raises:
-        ValueError: If these are no clips of at least two frames.
+        ValueError: If these are not clips of at least two frames.
+
+    Examples:
+        >>> import torch
+        >>> before, now = frame_pairs(torch.zeros(2, 4, 3, 8, 8))
+        >>> now.shape
+        torch.Size([6, 3, 8, 8])
     """
     if clips.ndim != 5 or clips.shape[1] < 2:
         raise ValueError(
@@ -28,10 +34,13 @@ def frame_pairs(clips: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def check_rgb(data_preprocessor: nn.Module) -> None:
-    """Refuse a preprocessor that turns the channels of clips around.
+    """Refuse a preprocessor that reverses the channels of clips.
 
     Raises:
         ValueError: If it has ``to_rgb=True``.
+
+    Examples:
+        >>> check_rgb(nn.Identity())
     """
     if getattr(data_preprocessor, 'to_rgb', False):
         raise ValueError(

@@ -1,20 +1,22 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Put gates on any registered model."""
 
-import json
 import os
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 from torch import nn
 
 from mask_plugins.core.patches import apply_patch_gates
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.files import read_json
 
 
 @MODELS.register_module(name='GatedModel')
 def build_gated_model(
     module: Union[dict, nn.Module],
     data_preprocessor: Optional[dict] = None,
+    rules: Union[PathLike, Sequence] = (),
     **options: Any,
 ) -> nn.Module:
     """Build a backbone or whole model with gated layers.
@@ -29,8 +31,8 @@ def build_gated_model(
             project.
         data_preprocessor (dict, optional): The runner adds it for a whole
             model; passed on.
-        **options: See :func:`mask_plugins.core.patches.apply_patch_gates`;
-            ``rules`` may be a file, see :func:`read_rules`.
+        rules (str | Sequence): See :func:`read_rules`. Defaults to ().
+        **options: See :func:`mask_plugins.core.patches.apply_patch_gates`.
 
     Returns:
         nn.Module: The model itself, not a wrapper around it.
@@ -38,52 +40,56 @@ def build_gated_model(
     Raises:
         TypeError, ValueError: If a layer cannot be gated, or an option is not
             allowed.
+
+    Examples:
+        >>> model = build_gated_model(nn.Sequential(nn.Conv2d(3, 8, 3)),
+        ...                           place='conv', gate='exact')
+        >>> model[0].gate
+        ExactGate(patch_size=(8, 8), threshold=0.0)
     """
     if isinstance(module, dict):
         module = dict(module)
         if data_preprocessor is not None:
             module.setdefault('data_preprocessor', data_preprocessor)
         module = MODELS.build(module)
-    options = {key: plain(value) for key, value in options.items()}
-    if 'rules' in options:
-        options['rules'] = read_rules(options['rules'])
-    apply_patch_gates(module, **options)
-    return module
+    return apply_patch_gates(module, rules=read_rules(rules), **options)
 
 
-def read_rules(rules: Union[str, Sequence[dict]]) -> List[dict]:
+def read_rules(rules: Union[PathLike, Sequence]) -> Sequence:
     """Rules of ``apply_patch_gates``, or those of a file.
 
     Args:
-        rules (str | Sequence[dict]): A JSON file with the key ``rules``, as
+        rules (str | Path | Sequence): A JSON file with the key ``rules``, as
             ``tools/analysis/calibrate_gate.py`` writes it, or the rules.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no rules.
+        ValueError: If it holds no rules, or those of an earlier version.
+
+    Examples:
+        >>> read_rules([('layer4.*', 'skip')])
+        [('layer4.*', 'skip')]
     """
-    if not isinstance(rules, str):
-        return plain(list(rules))
-    if not os.path.isfile(rules):
-        raise FileNotFoundError(f'rules: there is no file {rules}')
-    with open(rules, encoding='utf-8') as file:
-        try:
-            found = json.load(file)
-        except ValueError as error:
-            raise ValueError(f'rules: {rules} is not JSON: {error}') from error
+    if not isinstance(rules, (str, os.PathLike)):
+        return rules
+    path = check_path('rules', rules)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'rules: file not found: {path}')
+    try:
+        found = read_json(path)
+    except RecursionError as error:
+        raise ValueError(f'rules: {path} is nested too deeply') from error
     listed = found.get('rules') if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise ValueError(
-            f'rules: {rules} must hold a list "rules", as '
+            f'rules: {path} must hold a list "rules", as '
             'tools/analysis/calibrate_gate.py writes it'
         )
+    for rule in listed:
+        if isinstance(rule, dict) and 'action' not in rule:
+            raise ValueError(
+                f'rules: {path} has a rule without "action" ("gate" or '
+                f'"skip"): {rule}; write it again with '
+                'tools/analysis/calibrate_gate.py'
+            )
     return listed
-
-
-def plain(value: Any) -> Any:
-    """A value of a config without its ConfigDicts."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(plain(item) for item in value)
-    return value

@@ -7,7 +7,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mask_plugins.models.stream_session import Macs, StreamSession
+from mask_plugins.models.stream_session import StreamSession
 from mask_plugins.registry import MODELS
 
 Features = Union[Tensor, Tuple[Tensor, ...]]
@@ -16,13 +16,6 @@ Features = Union[Tensor, Tuple[Tensor, ...]]
 @MODELS.register_module()
 class StreamFeatureExtractor(BaseModel):
     """Run a gated backbone of any project over streams of frames.
-
-    .. code-block:: python
-
-        extractor = StreamFeatureExtractor(backbone).eval()
-        for frame in camera:                       # 1 x C x H x W
-            feats = extractor.step(frame, ['camera 0'])
-        extractor.reset(['camera 0'])
 
     Needs mmengine only, so that the backbone may be one of mmdet or mmseg, or
     any module with gated layers.
@@ -40,6 +33,14 @@ class StreamFeatureExtractor(BaseModel):
 
     Raises:
         ValueError: If the backbone has no gated layers.
+
+    Examples:
+        >>> from mask_plugins.core.patches import GatedConv2d
+        >>> extractor = StreamFeatureExtractor(GatedConv2d(3, 4, 3)).eval()
+        >>> for frame in torch.zeros(2, 1, 3, 16, 16):  # of a camera
+        ...     feats = extractor.step(frame, ['camera 0'])
+        >>> extractor.session.states['camera 0'].frame
+        2
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class StreamFeatureExtractor(BaseModel):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        build = MODELS.build
-        self.backbone = build(backbone) if _is_cfg(backbone) else backbone
-        self.neck = build(neck) if _is_cfg(neck) else neck
+        parts = [
+            MODELS.build(part) if isinstance(part, dict) else part
+            for part in (backbone, neck)
+        ]
+        self.backbone, self.neck = parts
         self.session = StreamSession(self.backbone, stream, execution)
 
     @torch.no_grad()
@@ -92,7 +95,7 @@ class StreamFeatureExtractor(BaseModel):
             Tensor | tuple[Tensor]: :math:`(B, T, *)` of each feature.
 
         Raises:
-            ValueError: If the inputs are no clips, or of another mode.
+            ValueError: If the inputs are not clips, or the mode is another.
         """
         if mode != 'tensor' or inputs.ndim != 5:
             raise ValueError(
@@ -113,11 +116,3 @@ class StreamFeatureExtractor(BaseModel):
     def reset(self, streams: Optional[Iterable[str]] = None) -> None:
         """Forget streams, all by default."""
         self.session.reset(streams)
-
-    def macs(self, stream: str) -> Macs:
-        """Multiply-adds of a stream so far: see :class:`StreamSession`."""
-        return self.session.macs(stream)
-
-
-def _is_cfg(part) -> bool:
-    return isinstance(part, dict)

@@ -2,7 +2,7 @@
 """Streams by name, and the network that they are run through."""
 
 from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
 from torch import nn
 
@@ -26,8 +26,19 @@ class StreamSession:
             ``'auto'``.
 
     Raises:
-        ValueError: If the network has no gated layers, or an option is not
-            one of the allowed.
+        TypeError: If an option of the states is unknown.
+        ValueError: If the network has no gated layers, or an option of the
+            states is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from mask_plugins.core.patches import GatedConv2d
+        >>> conv = GatedConv2d(3, 4, 3).eval()
+        >>> session = StreamSession(conv)
+        >>> with torch.no_grad(), session.bound(['left', 'right']):
+        ...     out = conv(torch.zeros(2, 3, 16, 16))
+        >>> list(session.states)
+        ['left', 'right']
     """
 
     def __init__(
@@ -57,14 +68,12 @@ class StreamSession:
             raise ValueError(
                 f'streams must be different names, got {list(streams)}'
             )
-        states = [self._state(name) for name in streams]
+        for name in streams:
+            if name not in self.states:
+                self.states[name] = StreamState(**self.options)
+        states = [self.states[name] for name in streams]
         with self.binder.bind(states, self.execution):
             yield
-
-    def _state(self, name: str) -> StreamState:
-        if name not in self.states:
-            self.states[name] = StreamState(**self.options)
-        return self.states[name]
 
     def macs(self, stream: str) -> Macs:
         """Multiply-adds so far, by layer: dense, computed, of the gate.
@@ -73,11 +82,10 @@ class StreamSession:
             stream (str): Its name; unknown ones have none.
         """
         state = self.states.get(stream)
-        found = {}
-        for name, s in (state.stats() if state else {}).items():
-            computed = s.macs - s.skipped_macs - s.gate_macs
-            found[name] = (s.macs, computed, s.gate_macs)
-        return found
+        return {
+            name: (s.macs, s.computed_macs, s.gate_macs)
+            for name, s in (state.stats() if state else {}).items()
+        }
 
     def reset(self, streams: Optional[Iterable[str]] = None) -> None:
         """Forget streams: their next frame is computed in full.
@@ -88,13 +96,14 @@ class StreamSession:
         for name in list(self.states if streams is None else streams):
             self.states.pop(name, None)
 
-    def names(self) -> List[str]:
-        """Streams that have a state."""
-        return list(self.states)
-
 
 def macs_since(now: Macs, before: Macs) -> Macs:
-    """The difference of two counts of :meth:`StreamSession.macs`."""
+    """The difference of two counts of :meth:`StreamSession.macs`.
+
+    Examples:
+        >>> macs_since({'conv': (9, 5, 1)}, {'conv': (3, 3, 0)})
+        {'conv': (6, 2, 1)}
+    """
     nothing = (0, 0, 0)
     return {
         name: tuple(a - b for a, b in zip(row, before.get(name, nothing)))

@@ -4,7 +4,16 @@
 import random
 import time
 import warnings
-from typing import Callable, Dict, Hashable, List, NamedTuple, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Hashable,
+    List,
+    NamedTuple,
+    Sequence,
+    Tuple,
+)
 
 import torch
 
@@ -102,6 +111,24 @@ def time_interleaved(
                 times[name].append((now() - start) / iters)
         progress(number + 1, warmup + rounds)
     return times
+
+
+def timed(
+    step: Callable[[torch.Tensor], Any], x: torch.Tensor, clock: str = 'wall'
+) -> Tuple[float, Any]:
+    """Seconds and result of a call, waiting for a GPU.
+
+    Examples:
+        >>> seconds, result = timed(torch.neg, torch.ones(1))
+        >>> result
+        tensor([-1.])
+    """
+    now = CLOCKS[clock]
+    synchronize(x.device)
+    begin = now()
+    result = step(x)
+    synchronize(x.device)
+    return now() - begin, result
 
 
 def synchronize(device: str) -> None:

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Frames in, frames out, and two networks beside each other."""
+"""Frames in, frames out, and two networks on the same frames."""
 
 import os
 
@@ -14,7 +14,7 @@ from mask_plugins.analysis.streams.stream_comparison import (
     relative_error,
     summarize_stream,
 )
-from mask_plugins.analysis.streams.video_writer import VideoWriter
+from mask_plugins.datasets.video import VideoWriter
 
 
 def write_video(path, count=6, size=(48, 64), fps=10):
@@ -74,16 +74,16 @@ def test_the_synthetic_scene_moves_and_is_seeded():
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no video or folder'):
+    with pytest.raises(FileNotFoundError, match='not found'):
         FrameSource(str(tmp_path / 'none.avi'))
     (tmp_path / 'bad.avi').write_bytes(b'no video at all')
     for source in (str(tmp_path / 'bad.avi'), str(tmp_path)):
         with pytest.raises(OSError, match='open|no frame'):
             list(FrameSource(source))
-    with pytest.raises(ValueError, match='size must be at least 16'):
-        FrameSource(size=8)
-    with pytest.raises(ValueError, match='limit must be at least 1, got 0'):
-        FrameSource(limit=0)
+    for bad in (dict(size=8), dict(limit=0), dict(skip=-1), dict(camera=-1)):
+        (name,) = bad
+        with pytest.raises(ValueError, match=f'{name} must be an int of at'):
+            FrameSource(**bad)
     with pytest.raises(ValueError, match='a source or a camera'):
         FrameSource(str(tmp_path), camera=0)
 

@@ -46,12 +46,6 @@ def test_greedy_is_near_the_best_of_all(limit):
     assert found.error <= limit
     assert found.cost <= 1.1 * best
     assert len(trials) < 3 * len(path) + 3
-    # The path to a larger error passes near, and is completed from there.
-    longer = greedy_path(evaluate, list(WORTH), GRID, 0.3)
-    start = within(longer, limit)
-    assert start.cost >= found.cost
-    completed = greedy_path(evaluate, list(WORTH), GRID, limit, start)
-    assert within(completed, limit).cost <= 1.1 * best
 
 
 def test_what_saves_most_for_its_error_is_raised_first():
@@ -94,9 +88,11 @@ def test_bad_arguments():
         greedy_path(evaluate, [], GRID, 0.1)
     with pytest.raises(ValueError, match='grid must rise'):
         greedy_path(evaluate, list(WORTH), [0.2, 0.1], 0.1)
-    with pytest.raises(ValueError, match='max_error must be above 0, got 0'):
+    with pytest.raises(
+        ValueError, match='max_error must be .* above 0, got 0'
+    ):
         greedy_path(evaluate, list(WORTH), GRID, 0)
-    with pytest.raises(ValueError, match=r'skip_ratio must be in \(0, 1\)'):
+    with pytest.raises(ValueError, match=r'skip_ratio must be .*\(0, 1\)'):
         match_skip_ratio(evaluate, list(WORTH), GRID, 1.0)
     path = greedy_path(evaluate, list(WORTH), GRID, 0.1)
     with pytest.raises(ValueError, match='no thresholds keep the error'):

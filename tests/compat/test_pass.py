@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""The three samples of the original's README, with their mistakes mended."""
+"""The three samples of the original's README, with their mistakes fixed."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -19,21 +20,19 @@ class YourMaskedConv(nn.Module):
             output_channel=8,
             running_mode=RunningMode.FineTuning,
         )
-        # Mended: one name for the convolution.
+        # Fixed: one name for the convolution.
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
         self.previous_x = None
 
     def set_running_mode(self, mode):
-        for p in self.parameters():
-            p.requires_grad_(mode is not RunningMode.GatePreTrain)
-        self.gate.set_running_mode(mode)
+        """As printed: the convolution is frozen, and never freed again."""
         if mode is RunningMode.GatePreTrain:
-            # Mended: switching back and forth; the gate was frozen before.
-            for p in self.gate.parameters():
-                p.requires_grad_(True)
+            for p in self.parameters():
+                p.requires_grad = False
+        self.gate.set_running_mode(mode)
 
     def begin(self, x):
-        """Mended: the reference is set on purpose, and detached."""
+        """Fixed: the reference is set on purpose, and detached."""
         self.previous_x = x.detach()
 
     def forward(self, x, mask_mode):
@@ -63,7 +62,7 @@ def test_pre_train_the_gate():
     optimizer = torch.optim.Adam(
         [p for p in net.parameters() if p.requires_grad], 1e-3
     )
-    # Mended: an optimizer step, two frames, maps flattened for the distance.
+    # Fixed: an optimizer step, two frames, maps flattened for the distance.
     first, second = clip()
     net.begin(first)
     before = [p.clone() for p in net.gate.parameters()]
@@ -83,16 +82,34 @@ def test_pre_train_the_gate():
 
 
 def test_fine_tune_then_test():
+    torch.manual_seed(0)
     net = YourMaskedConv().train()
     net.set_running_mode(RunningMode.GatePreTrain)
     net.set_running_mode(RunningMode.FineTuning)
+    optimizer = torch.optim.SGD(
+        [p for p in net.parameters() if p.requires_grad], 0.1
+    )
     first, second = clip()
     net.begin(first)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
     net(second, MaskMode.Positive).square().mean().backward()
-    assert net.conv.weight.grad is not None
-    assert all(p.grad is None for p in net.gate.parameters())
+    optimizer.step()
+    moved = {k for k, v in net.state_dict().items() if not v.equal(before[k])}
+    assert moved == {'conv.weight', 'conv.bias'}
     net.eval()
     net.set_running_mode(RunningMode.Test)
     with torch.no_grad():
         out = net(second, MaskMode.Positive)
         assert torch.equal(out, net(second, MaskMode.Positive))
+
+
+def test_the_number_of_patches_is_checked():
+    gate = MaskGate(4, 1024, 3, 8, RunningMode.Test)
+    x = torch.randn(1, 3, 128, 128)
+    assert gate(x, x, MaskMode.Positive).shape == x.shape
+    assert gate(x, None, MaskMode.Negative) is x
+    small = torch.randn(1, 3, 64, 64)
+    with pytest.raises(ValueError, match=r'1024.*64x64 has 256'):
+        gate(small, small, MaskMode.Positive)
+    with pytest.raises(ValueError, match='previous_x must have the shape'):
+        gate(x, small, MaskMode.Positive)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mask_plugins.datasets import SyntheticClips, VideoClips
 from mask_plugins.datasets.transforms import EachFrame, PackClip
+from mask_plugins.datasets.video import find_videos, natural_key
 
 SMALL = dict(num_clips=4, clip_len=6, image_size=32, object_size=(8, 10))
 
@@ -247,8 +248,51 @@ def test_corrupt_and_short_videos(tmp_path):
 def test_a_damaged_frame_is_named(tmp_path):
     write_frames(tmp_path / 'v', 4)
     (tmp_path / 'v' / 'frame_2.png').write_bytes(b'broken')
-    with pytest.raises(OSError, match='frame 2 cannot be read'):
+    with pytest.raises(OSError, match=r'frame_2\.png: frame 2 of .*cannot be'):
         VideoClips(str(tmp_path), clip_len=4)[0]
+
+
+def test_what_is_not_a_number_is_not_read_as_one():
+    names = ['10.png', '²3.png', '2.png', '²', '٣.png']
+    assert sorted(names, key=natural_key)[:2] == ['2.png', '٣.png']
+
+
+def test_links_in_circles_are_left_out_and_named(tmp_path):
+    write_frames(tmp_path / 'root' / 'a' / 'v', 4)
+    write_frames(tmp_path / 'elsewhere', 4)
+    (tmp_path / 'root' / 'a' / 'latest').symlink_to('.')
+    (tmp_path / 'root' / 'a' / 'v' / 'up').symlink_to(tmp_path / 'root')
+    (tmp_path / 'root' / 'b').symlink_to(tmp_path / 'elsewhere')
+    warned = []
+    root = str(tmp_path / 'root')
+    found = [
+        path[len(root) + 1 :] for path in find_videos(root, warned.append)
+    ]
+    assert found == ['a/v', 'b']
+    assert len(warned) == 2
+    assert all('link to a folder above it' in message for message in warned)
+
+
+def test_a_picture_next_to_videos_is_not_a_frame(tmp_path, monkeypatch):
+    write_video(tmp_path / 'v.avi', 8)
+    cv2.imwrite(str(tmp_path / 'poster.jpg'), np.zeros((8, 8, 3), np.uint8))
+    warned = []
+    monkeypatch.setattr(VideoClips, '_warn', staticmethod(warned.append))
+    assert len(VideoClips(tmp_path, clip_len=4)) == 2
+    assert 'poster.jpg' in warned[0]
+
+
+def test_classes_are_numbered_alike_in_all_splits(tmp_path):
+    for split, classes in (('train', 'abc'), ('val', 'bc'), ('odd', 'bd')):
+        for name in classes:
+            write_frames(tmp_path / split / name / 'v', 4)
+    options = dict(clip_len=4, label_from_folder=True)
+    options['class_root'] = tmp_path / 'train'
+    val = VideoClips(tmp_path / 'val', **options)
+    assert [clip['gt_label'] for clip in val] == [1, 2]
+    assert val.metainfo['classes'] == ('a', 'b', 'c')
+    with pytest.raises(ValueError, match=r"class_root .*\['d'\]"):
+        VideoClips(tmp_path / 'odd', **options)
 
 
 def test_a_changing_size(tmp_path):
@@ -271,6 +315,7 @@ def test_a_changing_size(tmp_path):
         (dict(image_size=(3, 4, 5)), ValueError),
         (dict(on_bad='ignore'), ValueError),
         (dict(label_from_folder=True), ValueError),
+        (dict(label_from_folder='no'), TypeError),
     ],
 )
 def test_a_wrong_option_of_videos_is_named(option, error, tmp_path):

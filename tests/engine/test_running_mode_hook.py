@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mask_plugins.core.patches import MaskGate, RunningMode
+from mask_plugins.core.patches import RunningMode, build_gate
 from mask_plugins.engine.hooks import RunningModeHook
 from tests.engine.toys import ToyModel, build_runner
 
@@ -15,13 +15,13 @@ class GatedToy(ToyModel):
 
     def __init__(self):
         super().__init__()
-        self.gate = MaskGate(patch_size=2, input_channel=1)
+        self.gate = build_gate('pooled', channels=1, patch_size=2)
         self.norm = nn.BatchNorm1d(1)
         self.frozen = nn.Parameter(torch.zeros(1), requires_grad=False)
         self.seen = []
 
     def forward(self, x, y, mode='tensor', **kwargs):
-        gate = self.gate.gate
+        gate = self.gate
         self.seen.append(
             (
                 mode,
@@ -35,7 +35,9 @@ class GatedToy(ToyModel):
         out = super().forward(x, y, mode, **kwargs)
         if mode == 'loss':
             image = torch.ones(1, 1, 4, 4)
-            out['loss'] = out['loss'] + self.gate(image, 0 * image).mean()
+            out['loss'] = (
+                out['loss'] + self.gate(image, 0 * image).float().mean()
+            )
         return out
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Gates at equal skip ratios, and accuracy beside speed."""
+"""Gates at equal skip ratios, and accuracy with speed."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 
 from mask_plugins.apis.model import build_model
 from mask_plugins.benchmarks.pass_labeled import dense_and_gated
-from mask_plugins.core.patches import StreamBinder
+from mask_plugins.core.patches import gated_layers
 from mask_plugins.engine.launching.run_config import load_config
 from mask_plugins.registry import MODELS
 
@@ -88,12 +88,11 @@ def test_labeled_benchmark(trained, tmp_path, repo_root):
 @pytest.mark.parametrize('place', ['block', 'conv'])
 def test_the_labeled_benchmark_keeps_the_gates_of_the_model(place):
     options = dict(type='mask_plugins.GatedResNet', depth=18, place=place)
-    rules = [dict(pattern='layer4.*', enabled=False)]
+    rules = [('layer4.*', 'skip')]
     backbone = MODELS.build(dict(options, rules=rules, reuse='input'))
-    wanted = StreamBinder(backbone).layers
+    wanted = gated_layers(backbone)
     dense, gated = dense_and_gated(SimpleNamespace(backbone=backbone), 0.1)
-    found = StreamBinder(gated).layers
+    found = gated_layers(gated)
     assert list(found) == list(wanted)
     assert {layer.reuse for layer in found.values()} == {'input'}
-    with pytest.raises(ValueError, match='no gated layers'):
-        StreamBinder(dense)
+    assert not gated_layers(dense)

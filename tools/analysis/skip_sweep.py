@@ -13,7 +13,7 @@ def parse_args(argv=None):
     """Read the command line."""
     parser = cli.make_parser(
         'Run a video at several thresholds, one for all gates at a time, '
-        'frame by frame beside the dense network; with --gates also at those '
+        'frame by frame next to the dense network; with --gates also at those '
         'of the file. Writes skip_sweep.json and a picture of the error '
         'against the speed-up.',
         'skip_sweep',

@@ -62,10 +62,10 @@ def parse_args() -> argparse.Namespace:
     add('--seed', type=int, default=0)
     add('--threads', type=int, help='CPU threads (default: all)')
     add('--quick', action='store_true',
-        help='128 px, 12 frames: half a minute; options given beside it '
+        help='128 px, 12 frames: half a minute; options that are given '
         'hold')  # fmt: skip
     add('--out', default='work_dirs/benchmarks/pass_stream.json',
-        metavar='FILE.json', help='results; the picture lies beside them '
+        metavar='FILE.json', help='results; the picture is next to them '
         '(default: %(default)s)')  # fmt: skip
     args = parser.parse_args()
     for name, value in (QUICK if args.quick else FULL).items():

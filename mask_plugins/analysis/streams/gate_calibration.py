@@ -89,21 +89,13 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
     ref = x + 0.01 * x.abs().mean()
     ref = gate.reference_of(ref).clone(memory_format=torch.channels_last)
     target = ref.clone(memory_format=torch.channels_last)
-    # A stem's convolution does the work of all its members where bound.
-    members = layer.members() if hasattr(layer, 'members') else []
-
-    def dense() -> Tensor:
-        if layer.caches_hidden:
-            return chain.dense(x)[0]
-        out = layer(x)
-        for member in members:
-            out = member(out)
-        return out
-
-    out = dense().clone(memory_format=torch.channels_last)
-    hidden = chain.dense(x)[1] if layer.caches_hidden else ()
+    out = layer.whole(x)[0].clone(memory_format=torch.channels_last)
+    hidden = layer.whole(x)[1]
     window = plan.window if layer.reuse == 'output' else plan.plain_window
-    cases = dict(dense=Case(dense), gate=Case(lambda: gate(x, ref, window)))
+    cases = dict(
+        dense=Case(lambda: layer.whole(x)[0]),
+        gate=Case(lambda: gate(x, ref, window)),
+    )
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(plan.patches, generator=generator)
     real = []
@@ -221,18 +213,18 @@ def gate_rules(
     rules: List[dict] = []
     for name, threshold in trial.thresholds.items():
         if threshold is None:
-            rules.append(dict(pattern=name, enabled=False))
+            rules.append(dict(pattern=name, action='skip'))
             continue
         gate = stream.gates[name]
         rules.append(
             dict(
                 pattern=name,
+                action='gate',
                 gate=dict(
                     type='threshold',
                     threshold=threshold,
                     reduction=gate.reduction,
                     relative=gate.relative,
-                    half_reference=gate.half_reference,
                     sample_channels=gate.sample_channels,
                 ),
                 patch_size=list(gate.patch_size),

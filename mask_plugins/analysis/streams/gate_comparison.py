@@ -12,9 +12,11 @@ from mask_plugins.core.patches import (
     StreamBinder,
     StreamState,
     build_gate,
+    gated_layers,
     set_running_mode,
 )
 from mask_plugins.functional.relative_error import relative_l2
+from mask_plugins.utils.checks import check_choice
 
 KINDS = ('learned', 'threshold', 'random')
 #: Least and greatest value of what moves the skip ratio of each kind.
@@ -50,10 +52,9 @@ def with_gates(model: nn.Module, kind: str, seed: int = 0) -> nn.Module:
     Raises:
         ValueError: If the kind is unknown, or the model's gates do not learn.
     """
-    if kind not in KINDS:
-        raise ValueError(f'kind must be one of {KINDS}, got {kind!r}')
+    check_choice('kind', kind, KINDS)
     model = copy.deepcopy(model)
-    for i, (name, layer) in enumerate(_layers(model)):
+    for i, (name, layer) in enumerate(gated_layers(model.backbone).items()):
         if kind == 'learned':
             if not list(layer.gate.parameters()):
                 raise ValueError(
@@ -73,7 +74,7 @@ def with_gates(model: nn.Module, kind: str, seed: int = 0) -> nn.Module:
 def set_level(model: nn.Module, kind: str, level: float) -> None:
     """Set what moves the skip ratio of all gates, the same in all layers."""
     name = 'skip_ratio' if kind == 'random' else 'threshold'
-    for _, layer in _layers(model):
+    for _, layer in gated_layers(model.backbone).items():
         setattr(layer.gate, name, level)
 
 
@@ -187,10 +188,6 @@ def compare_gates(
                 )
             )
     return records
-
-
-def _layers(model: nn.Module):
-    return StreamBinder(model.backbone).layers.items()
 
 
 def _percent(hits: Tensor) -> float:

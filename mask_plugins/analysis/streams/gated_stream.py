@@ -16,6 +16,8 @@ from mask_plugins.core.patches import (
     apply_patch_gates,
 )
 
+from .stream_model import last_feature
+
 # As small as tiles can be before their convolutions become slower than those
 # of whole maps: halos cost nothing where hidden maps are cached.
 PATCH_SIZES = (4, 4, 2, 2)
@@ -27,7 +29,7 @@ def gate_network(
     place: str = 'block',
     patch_sizes: Sequence[int] = PATCH_SIZES,
     reuse: str = 'output',
-    rules: Sequence[dict] = (),
+    rules: Sequence = (),
 ) -> nn.Module:
     """A copy of a network with gates on its blocks or convolutions.
 
@@ -41,30 +43,33 @@ def gate_network(
             the map read twice as large ones. The first serves all others.
             Defaults to PATCH_SIZES.
         reuse (str): As of ``apply_patch_gates``. Defaults to 'output'.
-        rules (Sequence[dict]): After those of the patch sizes.
-            Defaults to ().
+        rules (Sequence): As of ``apply_patch_gates``. Defaults to ().
 
     Returns:
         nn.Module: In eval mode.
+
+    Examples:
+        >>> from mask_plugins.core.patches import gated_layers
+        >>> net = gate_network(nn.Sequential(nn.Conv2d(3, 4, 3)), place='conv')
+        >>> list(gated_layers(net))
+        ['0']
     """
-    network = copy.deepcopy(dense)
-    by_stage = []
-    for number, size in enumerate(patch_sizes, 1):
-        if hasattr(network, f'layer{number}'):
-            by_stage.append(dict(pattern=f'layer{number}.*', patch_size=size))
-            if number > 1:
-                by_stage.append(
-                    dict(pattern=f'layer{number}.0*', patch_size=2 * size)
-                )
-    apply_patch_gates(
-        network,
+    stages = {f'layer{n}': size for n, size in enumerate(patch_sizes, 1)}
+
+    def patch_size(name: str) -> int:
+        stage, _, block = name.partition('.')
+        size = stages.get(stage, patch_sizes[0])
+        halves = block.split('.')[0] == '0' and stage != 'layer1'
+        return 2 * size if halves and stage in stages else size
+
+    return apply_patch_gates(
+        copy.deepcopy(dense),
         gate=gate,
         place=place,
-        patch_size=patch_sizes[0],
+        patch_size=patch_size,
         reuse=reuse,
-        rules=by_stage + list(rules),
+        rules=rules,
     )
-    return network
 
 
 class GatedStream:
@@ -73,10 +78,19 @@ class GatedStream:
     Args:
         network (nn.Module): With gated layers; its gates may be replaced.
         **options: Of :class:`mask_plugins.core.patches.StreamState`.
+
+    Examples:
+        >>> net = gate_network(nn.Sequential(nn.Conv2d(3, 4, 3)), place='conv')
+        >>> stream = GatedStream(net.eval())
+        >>> for _ in range(2):
+        ...     feature = stream(torch.ones(1, 3, 16, 16))
+        >>> stream.shares()
+        {'0': 0.0}
     """
 
     def __init__(self, network: nn.Module, **options) -> None:
         self.network = network
+        self.feature = last_feature(network)
         self.binder = StreamBinder(network)
         self.layers = self.binder.layers
         self.gates: Dict[str, Gate] = {
@@ -88,8 +102,7 @@ class GatedStream:
     def reset(self) -> None:
         """Forget the stream: the next frame is computed in full."""
         self.state = StreamState(**self.options)
-        self._before: Dict[str, tuple] = {}
-        self._frame: Dict[str, tuple] = {}
+        self._before = (0, 0)
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -102,8 +115,7 @@ class GatedStream:
             Tensor: A cache that the next frame overwrites.
         """
         with self.binder.bind(self.state):
-            output = self.network(image)
-        return output[-1] if isinstance(output, (tuple, list)) else output
+            return self.feature(image)
 
     def shares(self) -> Dict[str, float]:
         """Share of active patches in the last frame, by layer.
@@ -113,7 +125,7 @@ class GatedStream:
         stats = self.state.stats()
         return {
             name: float(stats[name].active.float().mean())
-            if name in stats and stats[name].active is not None
+            if name in stats
             else 1.0
             for name in self.layers
         }
@@ -124,27 +136,20 @@ class GatedStream:
         Of all gated layers, halos and gates counted against it. To be called
         once per frame.
         """
-        macs = skipped = 0
-        for name, stats in self.state.stats().items():
-            before = self._before.get(name, (0, 0))
-            now = (stats.macs, stats.skipped_macs)
-            self._before[name] = now
-            macs += now[0] - before[0]
-            skipped += now[1] - before[1]
+        stats = self.state.stats().values()
+        now = (sum(s.macs for s in stats), sum(s.skipped_macs for s in stats))
+        macs, skipped = (new - old for new, old in zip(now, self._before))
+        self._before = now
         return skipped / macs if macs else 0.0
 
-    def active(self, layer: Optional[str] = None) -> Optional[np.ndarray]:
-        """Patches computed in the last frame, bool, :math:`(h, w)`.
-
-        Args:
-            layer (str, optional): Defaults to None, the first with a record.
+    def active(self) -> Optional[np.ndarray]:
+        """Patches of the first layer that were computed in the last frame.
 
         Returns:
-            np.ndarray: None if there is no record of it.
+            np.ndarray: bool, :math:`(h, w)`; None if there is no record.
         """
-        for name, stats in self.state.stats().items():
-            if layer in (None, name) and stats.active is not None:
-                return stats.active.view(stats.active.shape[-2:]).numpy()
+        for stats in self.state.stats().values():
+            return stats.active.numpy()
         return None
 
     def set_thresholds(
@@ -160,7 +165,7 @@ class GatedStream:
                 which a layer is dense. Defaults to None: left as they are.
 
         Raises:
-            ValueError: If a name is of no gated layer.
+            ValueError: If a name is not that of a gated layer.
         """
         unknown = (set(thresholds) | set(break_even or ())) - set(self.layers)
         if unknown:

@@ -14,6 +14,11 @@ class LayerCost(NamedTuple):
         gate (float): Of deciding.
         fixed (float): Of the sparse layer with no active patch.
         slope (float): More per share of active patches.
+
+    Examples:
+        >>> cost = LayerCost(dense=1.0, gate=0.1, fixed=0.2, slope=1.6)
+        >>> cost.break_even, round(cost.seconds(0.25), 3)
+        (0.5, 0.7)
     """
 
     dense: float

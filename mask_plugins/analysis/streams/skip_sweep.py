@@ -14,7 +14,7 @@ from .stream_model import last_feature
 def sweep_thresholds(
     setup: Setup, thresholds: Sequence[float], given: bool = False
 ) -> List[Dict[str, Any]]:
-    """Run the video once per threshold, beside the dense network.
+    """Run the video once per threshold, next to the dense network.
 
     Args:
         setup (Setup): Frames and networks.

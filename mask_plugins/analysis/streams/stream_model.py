@@ -8,6 +8,9 @@ import torch
 from mmcv.cnn import fuse_conv_bn
 from mmpretrain.models.backbones import ResNet
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from mask_plugins.utils.checks import check_choice
 
 
 @torch.no_grad()
@@ -31,11 +34,13 @@ def random_resnet(
 
     Raises:
         ValueError: If there is no such depth, or no image.
+
+    Examples:
+        >>> backbone = random_resnet([torch.rand(2, 3, 32, 32)])
+        >>> backbone(torch.rand(1, 3, 32, 32))[-1].shape
+        torch.Size([1, 512, 1, 1])
     """
-    if depth not in ResNet.arch_settings:
-        raise ValueError(
-            f'depth must be one of {tuple(ResNet.arch_settings)}, got {depth}'
-        )
+    check_choice('depth', depth, ResNet.arch_settings)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         backbone = ResNet(depth, out_indices=(3,), zero_init_residual=False)
@@ -45,19 +50,12 @@ def random_resnet(
                 nn.init.kaiming_normal_(
                     module.weight, mode='fan_out', nonlinearity='relu'
                 )
-    norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all images
-    backbone.train()
-    count = 0
-    for image in images:
-        backbone(image)
-        count += 1
-    if not count:
+    images = list(images)
+    if not images:
         raise ValueError('images must hold at least one, got none')
-    for norm in norms:
-        norm.momentum = 0.1
+    backbone.train()
+    # The mean over all images.
+    update_bn(images, backbone)
     backbone.eval()
     return backbone
 
@@ -71,6 +69,11 @@ def best_dense(network: nn.Module) -> nn.Module:
     Returns:
         nn.Module: A copy in eval mode, norms folded into convolutions,
         channels_last.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        >>> best_dense(net)[1]
+        Identity()
     """
     network = copy.deepcopy(network)
     network.eval()  # not chained: backbones of mmpretrain return None
@@ -83,6 +86,10 @@ def last_feature(network: nn.Module):
 
     Args:
         network (nn.Module): Gives a tensor or a tuple of them.
+
+    Examples:
+        >>> last_feature(nn.Identity())((torch.zeros(1), torch.ones(1)))
+        tensor([1.])
     """
 
     def forward(image: Tensor) -> Tensor:
@@ -99,6 +106,10 @@ def random_head(channels: int, classes: int = 100, seed: int = 0):
         channels (int): Of the feature.
         classes (int): Defaults to 100.
         seed (int): Defaults to 0.
+
+    Examples:
+        >>> random_head(8)(torch.ones(1, 8, 4, 4)).shape
+        torch.Size([1, 100])
     """
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(classes, channels, generator=generator)

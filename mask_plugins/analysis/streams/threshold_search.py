@@ -3,11 +3,13 @@
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
+from mask_plugins.utils.checks import check_number, check_ratio
+
 Thresholds = Dict[str, Optional[float]]
 
 
 class Trial(NamedTuple):
-    """What a setting of the thresholds costs and errs.
+    """Cost and error of a setting of the thresholds.
 
     Args:
         thresholds (dict): By layer; None: the layer is dense.
@@ -30,7 +32,6 @@ def greedy_path(
     layers: Sequence[str],
     grid: Sequence[float],
     max_error: float,
-    start: Optional[Trial] = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> List[Trial]:
     """Raise one threshold at a time where it buys most.
@@ -39,8 +40,8 @@ def greedy_path(
     of that layer which saves the most time per squared error that it adds,
     among those that keep to the limit. Errors of layers are near to
     independent, so squares add up. Trials are of the whole network, hence
-    what a layer's truncation spares those behind it counts. A layer's gain is
-    tried anew only when it comes out on top of the others' last known gains
+    what a layer's truncation saves those behind it counts. A layer's gain is
+    tried again only when it comes out on top of the others' last known gains
     (lazy greedy), which takes two to three trials a step instead of one per
     layer. A layer so active that its dense form is still faster gains nothing
     by one step, so steps of 2, 4, ... values are tried until one does.
@@ -50,12 +51,11 @@ def greedy_path(
         layers (Sequence[str]): Names of the layers.
         grid (Sequence[float]): Rising thresholds to choose from.
         max_error (float): What no trial but the first may exceed.
-        start (Trial, optional): Where to begin; its thresholds are of the
-            grid. Defaults to None: the lowest threshold everywhere.
         on_trial (Callable): Called with each trial. Defaults to nothing.
 
     Returns:
-        list[Trial]: From the start, each with one threshold raised.
+        list[Trial]: From the lowest threshold everywhere, each with one
+        threshold raised.
 
     Raises:
         ValueError: If there is no layer, the grid does not rise, or
@@ -65,8 +65,7 @@ def greedy_path(
         raise ValueError('layers must name at least one layer, got none')
     if not grid or any(b <= a for a, b in zip(grid, grid[1:])):
         raise ValueError(f'grid must rise, got {list(grid)}')
-    if not max_error > 0:
-        raise ValueError(f'max_error must be above 0, got {max_error}')
+    check_number('max_error', max_error, 0, ends='(]')
 
     def measure(levels: Dict[str, int]) -> Trial:
         trial = evaluate({name: grid[at] for name, at in levels.items()})
@@ -74,11 +73,7 @@ def greedy_path(
         return trial
 
     levels = dict.fromkeys(layers, 0)
-    if start is None:
-        path = [measure(levels)]
-    else:
-        path = [start]
-        levels = {name: grid.index(start.thresholds[name]) for name in layers}
+    path = [measure(levels)]
     # Unknown is best, so that each layer is tried once at the beginning.
     gains = dict.fromkeys(layers, float('inf'))
     fresh: Dict[str, Trial] = {}  # tried from where the path is now
@@ -89,29 +84,24 @@ def greedy_path(
             for name in layers
             if name not in closed and levels[name] + 1 < len(grid)
         ]
-        if not free:
-            break
-        best = max(free, key=lambda name: gains[name])
-        if best not in fresh:
-            step = 1
-            while True:
-                level = min(levels[best] + step, len(grid) - 1)
-                trial = measure({**levels, best: level})
-                gains[best] = _gain(path[-1], trial)
-                if trial.error > max_error:
-                    closed.add(best)
-                elif gains[best] <= 0 and level + 1 < len(grid):
-                    step *= 2
-                    continue
-                else:
-                    fresh[best] = trial
-                break
+        best = max(free, key=lambda name: gains[name], default=None)
+        if best in fresh and gains[best] > 0:
+            path.append(fresh[best])
+            levels[best] = grid.index(fresh[best].thresholds[best])
+            fresh = {}
             continue
-        if gains[best] <= 0:  # nor does any other layer save time
+        if best is None or best in fresh:  # no layer saves time
             break
-        path.append(fresh[best])
-        levels[best] = grid.index(fresh[best].thresholds[best])
-        fresh = {}
+        step, level = 1, levels[best]
+        while level + 1 < len(grid):
+            level = min(levels[best] + step, len(grid) - 1)
+            fresh[best] = measure({**levels, best: level})
+            gains[best] = _gain(path[-1], fresh[best])
+            if fresh[best].error > max_error:
+                closed.add(best)
+            if best in closed or gains[best] > 0:
+                break
+            step *= 2
     return path
 
 
@@ -176,7 +166,7 @@ def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
         trial (Trial): Where to start.
 
     Returns:
-        Trial: No dearer than ``trial``, nor with a larger error.
+        Trial: With no higher cost or error than ``trial``.
     """
     for name in reversed(list(trial.thresholds)):  # the last skip least
         if trial.thresholds[name] is None:
@@ -208,8 +198,7 @@ def match_skip_ratio(
     Raises:
         ValueError: If the ratio is out of its range.
     """
-    if not 0 < skip_ratio < 1:
-        raise ValueError(f'skip_ratio must be in (0, 1), got {skip_ratio}')
+    check_ratio('skip_ratio', skip_ratio, '()')
     thresholds: Thresholds = dict.fromkeys(layers, grid[0])
     for name in layers:
         low, high = 0, len(grid) - 1

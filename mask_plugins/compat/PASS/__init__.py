@@ -2,10 +2,12 @@
 """The API of the authors' code for PASS.
 
 Its three parts, over those of :mod:`mask_plugins.core.patches`. The sample in
-the README of the original does not run as it is printed; what had to be
-mended is listed in ``configs/pass/README.md``.
+the README of the original does not run as it is printed; what had to be fixed
+is listed in ``configs/pass/README.md``.
 """
 
-from mask_plugins.core.patches import MaskGate, MaskMode, RunningMode
+from mask_plugins.core.patches import MaskMode, RunningMode
+
+from .mask_gate import MaskGate
 
 __all__ = ['MaskGate', 'MaskMode', 'RunningMode']

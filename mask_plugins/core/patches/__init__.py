@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Patches of feature maps: which to compute anew, and doing only that.
+"""Patches of feature maps: which to compute again, and doing only that.
 
 For PASS (Zhou et al., "PASS: Patch Automatic Skip Scheme for Efficient
 Real-Time Video Perception on Edge Devices", AAAI 2023). Throughout, a patch
@@ -12,15 +12,16 @@ Three parts:
    active patches, bool, or float with a straight-through gradient while a
    learned gate trains. ``ref`` is the reference: what the cached output of
    each patch was computed from. Gates keep nothing between calls.
-2. **A gated layer** (``GatedConv2d``, ``GatedBlock``) computes what is
-   active. Unbound it is the plain dense layer, bit for bit.
+2. **A gated layer** (``GatedConv2d``, or any convolution, residual block or
+   stem of a model after ``apply_patch_gates``) computes what is active.
+   Unbound it is the plain dense layer, bit for bit.
 3. **A ``StreamState``** per video stream holds references and cached
    outputs; ``StreamBinder(model).bind(states)`` binds one state per sample
    to the gated layers of a model for one call. ``ClipState`` does so for
    the masked, differentiable passes of training.
 
 Shapes: B frames (one per stream), C channels, H and W of a map,
-:math:`G_h, G_w` of its grid of patches.
+:math:`G_h, G_w` of its grid of patches, P patches, n active ones.
 """
 
 from .apply_patch_gates import (
@@ -28,87 +29,52 @@ from .apply_patch_gates import (
     gate_module,
     remove_patch_gates,
 )
-from .binder import StreamBinder, bind_streams, gated_layers
+from .binder import StreamBinder, gated_layers
 from .chain import Chain
 from .clip_state import ClipState
-from .gated_block import GatedBlockMixin, is_residual_block
-from .gated_conv import GatedConv2d, GatedConvMixin
+from .gated_conv import GatedConv2d
 from .gated_layer import GatedLayer
-from .gates import (
-    GATES,
-    ConstantGate,
-    ConvMixerGate,
-    ExactGate,
-    Gate,
-    LearnedGate,
-    PooledDifferenceGate,
-    RandomGate,
-    ThresholdGate,
-    TopKGate,
-    build_gate,
-)
-from .layer_stats import LayerStats
-from .mask_gate import MaskGate
-from .mask_mode import MaskMode, compose, upsample_patches
-from .patch_difference import map_scale, patch_change, pool_windows
+from .gates import GATES, ConstantGate, Gate, RandomGate, build_gate
+from .geometry import Geometry
+from .mask_mode import MaskMode, compose_frames, upsample_patches
 from .running_mode import (
     RunningMode,
     check_running_mode,
     gates_of,
     set_running_mode,
 )
-from .sparse_conv import sparse_conv2d
 from .step import Step
 from .stream_state import StreamState
-from .tile_plan import TilePlan, tile_plan
-from .tiles import TileIndex, copy_patches, gather_tiles, scatter_tiles
-from .window import PatchWindow
+from .tile_plan import tile_plan
+from .tiles import TileIndex, copy_patches, scatter_tiles
 
 __all__ = [
     'GATES',
     'Chain',
     'ClipState',
     'ConstantGate',
-    'ConvMixerGate',
-    'ExactGate',
     'Gate',
-    'GatedBlockMixin',
     'GatedConv2d',
-    'GatedConvMixin',
     'GatedLayer',
-    'LayerStats',
-    'LearnedGate',
-    'MaskGate',
+    'Geometry',
     'MaskMode',
-    'PatchWindow',
-    'PooledDifferenceGate',
     'RandomGate',
     'RunningMode',
     'Step',
     'StreamBinder',
     'StreamState',
-    'ThresholdGate',
     'TileIndex',
-    'TilePlan',
-    'TopKGate',
     'apply_patch_gates',
-    'bind_streams',
     'build_gate',
     'check_running_mode',
-    'compose',
+    'compose_frames',
     'copy_patches',
     'gate_module',
     'gated_layers',
     'gates_of',
-    'gather_tiles',
-    'is_residual_block',
-    'map_scale',
-    'patch_change',
-    'pool_windows',
     'remove_patch_gates',
     'scatter_tiles',
     'set_running_mode',
-    'sparse_conv2d',
     'tile_plan',
     'upsample_patches',
 ]

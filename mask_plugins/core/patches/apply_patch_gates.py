@@ -1,25 +1,24 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Put gates on the layers of a model that exists."""
+"""Put gates on the layers of an existing model."""
 
+import re
 from fnmatch import fnmatchcase
-from typing import List, Sequence, Union
+from typing import Callable, List, Sequence, Tuple, Union
 
 from torch import nn
 
+from mask_plugins.utils.checks import check_choice
+
+from ..composed import compose
+from ..rules import Rule, parse_rules
 from .gated_block import GatedBlockMixin, is_residual_block
-from .gated_conv import GatedConvMixin
-from .gated_layer import GatedLayer, composed_class, stock_class
-from .gated_stem import StemMember, add_stem, is_stem, remove_stem
+from .gated_conv import GatedConv2d, GatedConvMixin
+from .gated_layer import OPTIONS, GatedLayer
+from .gated_stem import add_stem, is_stem
 
 PLACES = ('block', 'conv')
-_OPTIONS = (
-    'gate',
-    'patch_size',
-    'reuse',
-    'break_even',
-    'hidden',
-    'enabled',
-)
+#: What a rule may say of a layer; only the first has options.
+ACTIONS = ('gate', 'skip')
 
 
 def gate_module(
@@ -36,7 +35,8 @@ def gate_module(
             ``conv2`` and ``downsample``.
         gate (str | dict | Gate): See :func:`build_gate`.
             Defaults to ``'threshold'``.
-        reuse (str): See :class:`GatedLayer`. Defaults to ``'output'``.
+        reuse (str): See :meth:`GatedLayer.init_gate`. Defaults to
+            ``'output'``.
         break_even (str | float): See there. Defaults to ``'auto'``.
         hidden (str): See there. Defaults to ``'cache'``.
 
@@ -44,8 +44,14 @@ def gate_module(
         nn.Module: The same module; its class is one composed of its own.
 
     Raises:
-        TypeError: If it is neither, or has a part that cannot be gated.
+        TypeError: If it is neither, has a part that cannot be gated, or a
+            forward that does more than its parts.
         ValueError: If it is gated already, or an option does not suit.
+
+    Examples:
+        >>> conv = gate_module(nn.Conv2d(3, 8, 3), 'exact')
+        >>> conv.gate
+        ExactGate(patch_size=(8, 8), threshold=0.0)
     """
     if isinstance(module, GatedLayer):
         raise ValueError(
@@ -61,12 +67,17 @@ def gate_module(
             'a gate goes on a Conv2d or a residual block with conv1, conv2 '
             f'and downsample, got {type(module).__name__}'
         )
-    mixin.make_chain(module)  # an error before anything has changed
-    module.__class__ = composed_class(mixin, type(module))
+    taken = [name for name in OPTIONS if hasattr(module, name)]
+    if taken:
+        raise TypeError(
+            f'{type(module).__name__} has attributes {taken} of its own, '
+            'which a gate would replace'
+        )
+    compose(module, mixin)
     try:
         module.init_gate(gate, channels, reuse, break_even, hidden)
     except (TypeError, ValueError):
-        module.__class__ = stock_class(module)
+        module.stock()
         raise
     return module
 
@@ -75,16 +86,16 @@ def apply_patch_gates(
     model: nn.Module,
     gate='threshold',
     place: str = 'block',
-    patch_size=8,
+    patch_size: Union[int, Tuple[int, int], Callable] = 8,
     reuse: str = 'output',
     break_even: Union[str, float] = 'auto',
     stem: bool = True,
-    rules: Sequence[dict] = (),
-) -> List[str]:
+    rules: Sequence = (),
+) -> nn.Module:
     """Put gates on the residual blocks or on all convolutions, in place.
 
     Names and values of the model's parameters stay; gates with parameters
-    add theirs.
+    add theirs. :func:`gated_layers` names what was gated.
 
     Args:
         model (nn.Module): The model, before its optimizer is made.
@@ -92,68 +103,84 @@ def apply_patch_gates(
             layer. Defaults to ``'threshold'``.
         place (str): ``'block'`` puts each residual block behind one gate;
             ``'conv'`` puts one on every convolution. Defaults to ``'block'``.
-        patch_size (int | tuple[int, int]): Of the input of a layer, in
-            pixels of that input. Defaults to 8.
-        reuse (str): See :class:`GatedLayer`. Defaults to ``'output'``.
+        patch_size (int | tuple[int, int] | Callable): Of the input of a
+            layer, in pixels of that input; or a function that returns it for
+            the name of a layer. Defaults to 8.
+        reuse (str): See :meth:`GatedLayer.init_gate`. Defaults to
+            ``'output'``.
         break_even (str | float): See there. Defaults to ``'auto'``.
         stem (bool): With ``'block'``, whether the first convolution of a
             ResNet is fused with its norm, activation and pooling; its patch
             is four times ``patch_size``. Defaults to True.
-        rules (Sequence[dict]): Each has a ``pattern``, a shell pattern of
-            names of layers, and any of ``gate``, ``patch_size``, ``reuse``,
-            ``break_even``, ``hidden``, ``enabled``; of the rules that match,
-            the last one to name an option decides. Defaults to ().
+        rules (Sequence): Of layers that differ: ``(pattern, 'skip')`` leaves
+            a layer dense, ``(pattern, 'gate', options)`` changes any of
+            ``gate``, ``patch_size``, ``reuse``, ``break_even`` and
+            ``hidden``. Dicts ``dict(pattern=..., action=..., **options)``
+            do, too. A pattern is a shell pattern of the name of a layer,
+            ``'re:...'``, ``'type:...'`` (its class or a base) or a function
+            of name and module; the first rule that matches decides. Layers
+            without a rule are gated. Defaults to ().
 
     Returns:
-        list[str]: Names of the gated layers.
+        nn.Module: The same model.
 
     Raises:
-        TypeError: If a layer cannot be gated; switch it off by a rule.
+        TypeError: If a layer cannot be gated; skip it by a rule.
         ValueError: If nothing was gated, a rule matches no layer, or an
             option is not allowed. The model is then as it was.
+
+    Examples:
+        >>> from mask_plugins.core.patches import gated_layers
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+        >>> model = apply_patch_gates(
+        ...     model, 'exact', place='conv', rules=[('0', 'skip')]
+        ... )
+        >>> list(gated_layers(model))
+        ['1']
+        >>> type(remove_patch_gates(model)[1]).__name__
+        'Conv2d'
     """
-    if place not in PLACES:
-        raise ValueError(f'place must be one of {PLACES}, got {place!r}')
-    for rule in rules:
-        unknown = set(rule) - {'pattern', *_OPTIONS}
-        if unknown or 'pattern' not in rule:
+    check_choice('place', place, PLACES)
+    parsed = parse_rules(rules, ACTIONS) if len(rules) else []
+    for rule in parsed:
+        unknown = set(rule.options) - {*OPTIONS, 'patch_size'}
+        if unknown:
             raise ValueError(
-                f'a rule must have a pattern and any of {_OPTIONS}, got '
-                f'{rule!r}'
+                f'the options of a rule must be of {OPTIONS} and patch_size, '
+                f'got {sorted(unknown)} in the rule {rule}'
             )
-    base = dict(gate=gate, reuse=reuse, break_even=break_even)
     targets = _targets(model, place, stem)
-    for rule in rules:
-        if not any(fnmatchcase(n, rule['pattern']) for n, _ in targets):
+    for rule in parsed:
+        if not any(_matches(rule, *target) for target in targets):
             raise ValueError(
-                f'the pattern {rule["pattern"]!r} of rules matches none of '
+                f'the rule {rule} matches none of '
                 f'{[name for name, _ in targets]}'
             )
-    done: List[str] = []
+    count = 0
     try:
         for name, module in targets:
-            is_root = is_stem(module)
-            options = dict(base, patch_size=patch_size, enabled=True)
-            if is_root:
-                options['patch_size'] = _times_four(patch_size)
-            for rule in rules:
-                if fnmatchcase(name, rule['pattern']):
-                    options.update(rule)
-            options.pop('pattern', None)
-            if not options.pop('enabled'):
+            rule = next((r for r in parsed if _matches(r, name, module)), None)
+            if rule is not None and rule.action == 'skip':
                 continue
-            size = options.pop('patch_size')
-            one = options['gate']
+            root = is_stem(module)
+            size = patch_size(name) if callable(patch_size) else patch_size
+            options = dict(
+                gate=gate,
+                reuse=reuse,
+                break_even=break_even,
+                patch_size=_times_four(size) if root else size,
+            )
+            options.update(rule.options if rule is not None else {})
+            size, one = options.pop('patch_size'), options['gate']
             one = dict(type=one) if isinstance(one, str) else one
             if isinstance(one, dict):
                 options['gate'] = {'patch_size': size, **one}
-            put = add_stem if is_root else gate_module
             try:
-                put(module, **options)
+                (add_stem if root else gate_module)(module, **options)
             except (TypeError, ValueError) as error:
                 raise type(error)(f'{name}: {error}') from error
-            done.append(name)
-        if not done:
+            count += 1
+        if not count:
             raise ValueError(
                 f'{type(model).__name__} has no layer to gate with place='
                 f"{place!r}: try place='conv', or check the rules"
@@ -161,10 +188,12 @@ def apply_patch_gates(
     except (TypeError, ValueError):
         remove_patch_gates(model)
         raise
-    return done
+    return model
 
 
-def _targets(model: nn.Module, place: str, stem: bool):
+def _targets(
+    model: nn.Module, place: str, stem: bool
+) -> List[Tuple[str, nn.Module]]:
     """Names and modules that could get a gate; a stem as its network."""
     found = []
     for name, module in model.named_modules():
@@ -180,37 +209,41 @@ def _targets(model: nn.Module, place: str, stem: bool):
     return found
 
 
-def _times_four(patch_size):
-    if isinstance(patch_size, (tuple, list)):
-        return tuple(4 * side for side in patch_size)
-    return 4 * patch_size
+def _matches(rule: Rule, name: str, module: nn.Module) -> bool:
+    pattern = rule.pattern
+    if callable(pattern):
+        return bool(pattern(name, module))
+    if pattern.startswith('re:'):
+        return re.fullmatch(pattern[3:], name) is not None
+    if pattern.startswith('type:'):
+        kinds = [base.__name__ for base in type(module).__mro__]
+        return any(fnmatchcase(kind, pattern[5:]) for kind in kinds)
+    return fnmatchcase(name, pattern)
+
+
+def _times_four(size):
+    if isinstance(size, (tuple, list)):
+        return tuple(4 * side for side in size)
+    return 4 * size
 
 
 def remove_patch_gates(model: nn.Module) -> nn.Module:
     """Take all gates off again, in place: classes are the stock ones.
 
     Args:
-        model (nn.Module): With or without gates made by
-            :func:`apply_patch_gates` or :func:`gate_module`.
+        model (nn.Module): With or without gates.
 
     Returns:
         nn.Module: The same model.
+
+    Examples:
+        >>> conv = gate_module(nn.Conv2d(3, 8, 3))
+        >>> type(remove_patch_gates(conv)) is nn.Conv2d
+        True
     """
     for module in list(model.modules()):
-        if isinstance(module, StemMember):
-            remove_stem(module)
-        if isinstance(module, GatedLayer) and hasattr(
-            type(module), '_composed'
-        ):
-            module.__class__ = stock_class(module)
-            module._modules.pop('gate', None)
-            for name in (
-                'reuse',
-                'break_even',
-                'hidden',
-                '_chain',
-                '_binding',
-            ):
-                module.__dict__.pop(name, None)
-            module.__dict__.pop('_name', None)
+        if isinstance(module, GatedLayer):
+            module.stock()
+        if type(module) is GatedConv2d:
+            module.__class__ = nn.Conv2d
     return model

@@ -2,44 +2,20 @@
 """Bind what is remembered to the gated layers of a model, for one call."""
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Union
+from typing import Dict, Iterator, Optional, Sequence, Union
 
 from torch import nn
 
+from mask_plugins.utils.checks import check_choice
+
+from .clip_binding import ClipBinding
 from .clip_state import ClipState
 from .gated_layer import GatedLayer
 from .mask_mode import MaskMode
+from .stream_binding import StreamBinding
 from .stream_state import StreamState
 
 EXECUTIONS = ('auto', 'sparse', 'dense')
-
-
-class StreamBinding(NamedTuple):
-    """One call of a model on one frame of each stream.
-
-    Args:
-        states (Sequence[StreamState]): One per sample of the batch.
-        execution (str): See :meth:`StreamBinder.bind`.
-        begun (list): Whether the frame has been looked at.
-    """
-
-    states: Sequence[StreamState]
-    execution: str
-    begun: list
-
-
-class ClipBinding(NamedTuple):
-    """One pass of training over one frame of a batch of clips.
-
-    Args:
-        state (ClipState): References.
-        mask_mode (MaskMode): What the layers compose.
-        commit (bool): Whether inputs become the references.
-    """
-
-    state: ClipState
-    mask_mode: MaskMode
-    commit: bool
 
 
 class StreamBinder:
@@ -50,11 +26,22 @@ class StreamBinder:
 
     Raises:
         ValueError: If it has none.
+
+    Examples:
+        >>> import torch
+        >>> from mask_plugins.core.patches import apply_patch_gates
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)).eval()
+        >>> model = apply_patch_gates(model, 'exact', place='conv')
+        >>> binder, state = StreamBinder(model), StreamState()
+        >>> with torch.no_grad(), binder.bind(state):
+        ...     output = model(torch.zeros(1, 3, 32, 32))
+        >>> state.frame, list(binder.layers)
+        (1, ['0'])
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.layers: Dict[str, GatedLayer] = dict(gated_layers(model))
+        self.layers = gated_layers(model)
         if not self.layers:
             raise ValueError(
                 f'{type(model).__name__} has no gated layers: call '
@@ -83,14 +70,12 @@ class StreamBinder:
 
         Raises:
             RuntimeError: If the model is in training mode or bound already.
+            TypeError: If a part has changed so that it cannot run on tiles.
             ValueError: If a state comes twice or the execution is unknown.
         """
         if isinstance(states, StreamState):
             states = [states]
-        if execution not in EXECUTIONS:
-            raise ValueError(
-                f'execution must be one of {EXECUTIONS}, got {execution!r}'
-            )
+        check_choice('execution', execution, EXECUTIONS)
         if len({id(state) for state in states}) != len(states):
             raise ValueError('states must be different ones, got one twice')
         if self.model.training:
@@ -99,16 +84,16 @@ class StreamBinder:
                 'eval() first, or bind_clip() to train'
             )
         done = False
-        with self._bound(StreamBinding(states, execution, [])):
-            try:
+        try:
+            with self._bound(StreamBinding(states, execution)):
                 yield
-                done = True
-            finally:
-                for state in states:
-                    if done:
-                        state.end()
-                    else:  # half a frame: layers disagree about the last
-                        state.reset()
+            done = True
+        finally:
+            for state in states:
+                if done:
+                    state.end()
+                else:  # half a frame: layers disagree about the last
+                    state.reset()
 
     @contextmanager
     def bind_clip(
@@ -138,41 +123,37 @@ class StreamBinder:
                 )
         try:
             for name, layer in self.layers.items():
-                layer._binding = binding
-                layer._name = name
+                layer._binding, layer._name = binding, name
             yield
+            for layer in self.layers.values():
+                layer.check_done()
         finally:
             for layer in self.layers.values():
-                layer._binding = None
+                layer.unbind()
 
 
-def gated_layers(model: nn.Module) -> Iterator:
-    """Name and module of each gated layer, those inside gated blocks not.
+def gated_layers(model: nn.Module) -> Dict[str, GatedLayer]:
+    """The gated layers of a model by name, those inside gated blocks not.
 
     Args:
         model (nn.Module): Any.
 
-    Yields:
-        tuple[str, GatedLayer]: In the order of the modules.
+    Returns:
+        dict[str, GatedLayer]: In the order of the modules.
+
+    Examples:
+        >>> from torch import nn
+        >>> from mask_plugins.core.patches import apply_patch_gates
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        >>> list(gated_layers(apply_patch_gates(model, place='conv')))
+        ['0']
     """
+    found: Dict[str, GatedLayer] = {}
     inside: Optional[str] = None
     for name, module in model.named_modules():
         if inside is not None and name.startswith(inside):
             continue
         if isinstance(module, GatedLayer):
             inside = f'{name}.' if name else ''
-            yield name, module
-
-
-@contextmanager
-def bind_streams(
-    model: nn.Module,
-    states: Union[StreamState, Sequence[StreamState]],
-    execution: str = 'auto',
-) -> Iterator[None]:
-    """Bind for one call: see :meth:`StreamBinder.bind`.
-
-    A :class:`StreamBinder` that is kept looks for the layers only once.
-    """
-    with StreamBinder(model).bind(states, execution):
-        yield
+            found[name] = module
+    return found

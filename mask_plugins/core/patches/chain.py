@@ -1,31 +1,24 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A chain of operations, with a shortcut perhaps, that runs on tiles."""
+"""A chain of operations, with or without a shortcut, that runs on tiles."""
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
-from .geometry import IDENTITY, Geometry
+from .geometry import Geometry, Pair
 from .step import Folded, Step, activate_
 from .tile_plan import TilePlan, tile_plan
-from .tiles import (
-    TileIndex,
-    as_rows,
-    gather_tiles,
-    scatter_tiles,
-    zero_outside,
-)
-from .window import Pair
+from .tiles import TileIndex, gather_tiles, scatter_tiles, zero_outside
 
 
 class Chain:
     """Operations on tiles: one gather, all of them, one scatter; or each.
 
     The maps between the operations may exist on tiles alone, where each tile
-    computes what its neighbors need of them, too; or they are cached like
-    the output: no pixel is computed twice, so that small tiles are hardly
-    dearer than large ones.
+    also computes what its neighbors need of them; or they are cached like
+    the output: no pixel is computed twice, so that small tiles cost hardly
+    more than large ones.
 
     A residual block is a chain with a shortcut; one convolution is a chain of
     one. Normalizations are folded into weights, which are folded again when
@@ -51,47 +44,73 @@ class Chain:
     ) -> None:
         self.steps = list(steps)
         self.shortcut = None if shortcut is None else list(shortcut)
-        self.act = act
-        nonnegative = False
-        for step in (*self.steps, *(shortcut or ())):
-            step.check(nonnegative)
-            nonnegative = isinstance(step.act, (nn.ReLU, nn.ReLU6))
+        self.act = Step(steps[0].op, act=act).act  # checked
+        #: Whether maps between the operations are cached.
+        self.cached = False
         if self.shortcut and len(self.shortcut) > 1:
             raise ValueError(
                 'the shortcut of a gated block must be one convolution, got '
                 f'{len(self.shortcut)} steps'
             )
+        for before, step in zip([None, *self.steps], self.steps):
+            # Tiles are zero outside of the map where a pool has -inf.
+            after_relu = before and isinstance(before.act, nn.ReLU)
+            if step.pools and max(step.geometry.before) and not after_relu:
+                raise ValueError(
+                    'a gated MaxPool2d with padding must follow a ReLU'
+                )
         self.geometries: Tuple[Geometry, ...] = tuple(
             step.geometry for step in self.steps
         )
         self._folded: List[Folded] = []
-        self._key: Tuple = ()
-        self._crops: Dict[TilePlan, Tuple[int, int, int, int]] = {}
+        self._seen: List[Tuple[Tensor, Tuple]] = []
+        self._version = 0
         self._levels: Dict[TilePlan, List[TilePlan]] = {}
-        self._macs: Dict[Tuple[TilePlan, bool], Tuple[int, int]] = {}
+
+    @property
+    def all_steps(self) -> List[Step]:
+        """Those of the main path, then that of the shortcut."""
+        return [*self.steps, *(self.shortcut or ())]
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
         plan = tile_plan(tuple(size), self.geometries, patch, device)
-        if self.shortcut is not None and plan not in self._crops:
-            self._crops[plan] = self._crop(plan)
+        if plan not in self._levels:
+            last = self.shortcut[0].geometry if self.shortcut else Geometry()
+            levels = [*enumerate(self.geometries), (0, last)]
+            self._levels[plan] = plans = [
+                tile_plan(
+                    *(plan.maps[level], (geometry,), plan.steps[level]),
+                    *(plan.device, plan.grid),
+                )
+                for level, geometry in levels
+            ]
+            if self.shortcut and not plan.window.covers(plans[-1].window):
+                raise ValueError(
+                    'the shortcut of a gated block must not read more of the '
+                    'input than its main path'
+                )
         return plan
 
-    def version(self) -> Tuple:
-        """Differs from an earlier one if any weight has changed since."""
-        key = tuple(
-            (
-                tensor.data_ptr(),
-                0 if tensor.is_inference() else tensor._version,
-            )
-            for step in (*self.steps, *(self.shortcut or ()))
-            for tensor in step.tensors()
-        )
-        if key != self._key:
-            steps = (*self.steps, *(self.shortcut or ()))
-            self._folded = [step.folded() for step in steps]
-            self._key = key
-        return key
+    def tensors(self) -> List[Tensor]:
+        """Weights and statistics that the output depends on."""
+        return [t for step in self.all_steps for t in step.tensors()]
+
+    def version(self) -> int:
+        """A number that changes when a weight does; folds what has changed.
+
+        A weight that is computed for each call, such as a masked one, is
+        compared by value.
+        """
+        now = [(tensor, _state(tensor)) for tensor in self.tensors()]
+        if len(now) != len(self._seen) or any(
+            state != old_state and not _recomputed(old, tensor)
+            for (old, old_state), (tensor, state) in zip(self._seen, now)
+        ):
+            self._folded = [step.folded() for step in self.all_steps]
+            self._version += 1
+        self._seen = now
+        return self._version
 
     def run(
         self,
@@ -107,48 +126,32 @@ class Chain:
             plan (TilePlan): Of this chain and size.
             index (TileIndex): The n patches.
             hidden (Sequence[Tensor]): The maps between the operations, see
-                :meth:`dense`; what the patches own is computed anew, in
+                :meth:`dense`; what the patches own is computed again, in
                 place, what they need beyond that is read. Defaults to ():
                 there are none, and halos are computed.
 
         Returns:
             Tensor: :math:`(n, C_{out}, h, w)`.
         """
-        if hidden:
-            return self._run_cached(x, plan, index, hidden)
-        window = tiles = gather_tiles(x, plan, index)
+        *levels, short = self._levels[plan]
+        tiles = gather_tiles(x, levels[0] if hidden else plan, index)
         last = len(self.steps) - 1
         for level, step in enumerate(self.steps):
-            tiles = step.on_tiles(tiles, self._folded[level])
-            if level < last and plan.between[level] is not None:
+            tiles = step.on_tiles(tiles, self._folded[level])  # n, C, h, w
+            if level == last:
+                break
+            if hidden:
+                scatter_tiles(hidden[level], tiles, levels[level], index)
+                tiles = gather_tiles(hidden[level], levels[level + 1], index)
+            else:
                 # A later operation pads with zeros, not with what the
                 # earlier ones make of zeros.
                 tiles = tiles.contiguous(memory_format=torch.channels_last)
-                zero_outside(as_rows(tiles), index, plan.between[level])
-        if self.shortcut is not None:
-            tiles += self._shortcut(window, plan)
-        return activate_(tiles, self.act)
-
-    def _run_cached(
-        self,
-        x: Tensor,
-        plan: TilePlan,
-        index: TileIndex,
-        hidden: Sequence[Tensor],
-    ) -> Tensor:
-        *levels, short = self._levels_of(plan)
-        source = x
-        for number, (step, level) in enumerate(zip(self.steps, levels)):
-            tiles = gather_tiles(source, level, index)
-            tiles = step.on_tiles(tiles, self._folded[number])
-            if number < len(hidden):
-                source = hidden[number]
-                scatter_tiles(source, tiles, level, index)
+                zero_outside(tiles, plan.tables[level + 1], index)
         if self.shortcut is not None:
             read = gather_tiles(x, short, index)
-            if self.shortcut:
-                step = self.shortcut[0]
-                read = step.on_tiles(read, self._folded[len(self.steps)])
+            for step in self.shortcut:
+                read = step.on_tiles(read, self._folded[-1])
             tiles += read
         return activate_(tiles, self.act)
 
@@ -168,73 +171,45 @@ class Chain:
             maps.append(out.contiguous(memory_format=torch.channels_last))
         out = maps.pop()
         if self.shortcut is not None:
-            if self.shortcut:
-                step = self.shortcut[0]
-                x = step.on_map(x, self._folded[len(self.steps)])
+            for step in self.shortcut:
+                x = step.on_map(x, self._folded[-1])
             out += x
         return activate_(out, self.act), maps[1:]
 
-    def _levels_of(self, plan: TilePlan) -> List[TilePlan]:
-        """A plan of its own for each operation, and for the shortcut."""
-        if plan not in self._levels:
-            last = self.shortcut[0].geometry if self.shortcut else IDENTITY
-            levels = [*enumerate(self.geometries), (0, last)]
-            self._levels[plan] = [
-                tile_plan(
-                    *(plan.maps[level], (geometry,), plan.steps[level]),
-                    *(plan.device, plan.grid),
-                )
-                for level, geometry in levels
-            ]
-        return self._levels[plan]
+    def macs(self, plan: TilePlan) -> Tuple[int, int]:
+        """Multiply-adds of the dense layer, and of one patch with its halo.
 
-    def _shortcut(self, window: Tensor, plan: TilePlan) -> Tensor:
-        top, left, height, width = self._crops[plan]
-        crop = window[:, :, top : top + height, left : left + width]
-        if not self.shortcut:
-            return crop
-        step = self.shortcut[0]
-        return step.on_tiles(crop, self._folded[len(self.steps)])
-
-    def _crop(self, plan: TilePlan) -> Tuple[int, int, int, int]:
-        """What the shortcut reads of a window: top, left, height, width."""
-        first, length = [], []
-        for axis in (0, 1):
-            start, size = 0, plan.out_patch[axis]
-            if self.shortcut:
-                geometry = self.shortcut[0].geometry
-                start = -geometry.before[axis]
-                size = (size - 1) * geometry.stride[axis]
-                size += geometry.reach(axis)
-            first.append(start - plan.starts[0][axis])
-            length.append(size)
-            if not 0 <= first[axis] <= plan.tiles[0][axis] - size:
-                raise ValueError(
-                    'the shortcut of a gated block must not read more of the '
-                    'input than its main path'
-                )
-        return (*first, *length)
-
-    def macs(self, plan: TilePlan, cached: bool = False) -> Tuple[int, int]:
-        """Multiply-adds of the dense layer, and of one patch.
+        Where maps are cached, a patch computes no halo.
 
         Args:
             plan (TilePlan): Of this chain and size.
-            cached (bool): Whether a patch computes no more than it owns.
-                Defaults to False: it computes its halo, too.
         """
-        key = (plan, cached)
-        if key not in self._macs:
-            self._macs[key] = self._count(plan, cached)
-        return self._macs[key]
+        sizes = plan.steps if self.cached else plan.tiles
+        counted = [
+            (step, plan.maps[level], sizes[level])
+            for level, step in enumerate(self.steps, 1)
+        ]
+        counted += [
+            (step, plan.maps[-1], plan.out_patch)
+            for step in self.shortcut or ()
+        ]
+        return tuple(
+            sum(entry[0].macs(entry[i][0] * entry[i][1]) for entry in counted)
+            for i in (1, 2)
+        )
 
-    def _count(self, plan: TilePlan, cached: bool) -> Tuple[int, int]:
-        dense = tile = 0
-        sizes = plan.steps if cached else plan.tiles
-        for level, step in enumerate(self.steps, 1):
-            dense += step.macs(plan.maps[level][0] * plan.maps[level][1])
-            tile += step.macs(sizes[level][0] * sizes[level][1])
-        for step in self.shortcut or ():
-            dense += step.macs(plan.maps[-1][0] * plan.maps[-1][1])
-            tile += step.macs(plan.out_patch[0] * plan.out_patch[1])
-        return dense, tile
+
+def _state(tensor: Tensor) -> Tuple[int, int]:
+    """Changes when a tensor is written to or its storage replaced."""
+    return tensor.data_ptr(), (0 if tensor.is_inference() else tensor._version)
+
+
+def _recomputed(old: Tensor, new: Tensor) -> bool:
+    """Whether this is another tensor, made for one call, of equal values."""
+    return (
+        not isinstance(new, nn.Parameter)
+        and new is not old
+        and new.dtype is old.dtype
+        and new.device == old.device
+        and torch.equal(new, old)
+    )

@@ -35,6 +35,18 @@ class GatedConv2d(GatedConvMixin, nn.Conv2d):
         break_even (str | float): ``'auto'`` or a share of active patches.
             Defaults to ``'auto'``.
         **kwargs: As of ``nn.Conv2d``.
+
+    Examples:
+        >>> import torch
+        >>> from mask_plugins.core.patches import StreamBinder, StreamState
+        >>> conv = GatedConv2d(3, 4, 3, padding=1, gate='exact').eval()
+        >>> binder, state = StreamBinder(conv), StreamState()
+        >>> frame = torch.zeros(1, 3, 16, 16)
+        >>> for _ in range(2):
+        ...     with torch.no_grad(), binder.bind(state):
+        ...         out = conv(frame)
+        >>> state.stats()[''].skip_ratio  # all of the second frame
+        0.5
     """
 
     def __init__(

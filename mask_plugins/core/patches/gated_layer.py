@@ -1,33 +1,37 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A layer that computes active patches, in sparse inference and training."""
 
-from functools import lru_cache
-from typing import Any, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_choice, check_ratio
+
+from ..composed import Composed, decompose, layers_of
 from .chain import Chain
-from .execution import run_streams
+from .chain_check import check_chain
 from .gates import Gate, build_gate
-from .mask_mode import MaskMode, compose, upsample_patches
 from .tile_plan import TilePlan
 
 REUSES = ('output', 'input')
 HIDDEN = ('cache', 'recompute')
+OPTIONS = ('gate', 'reuse', 'break_even', 'hidden')
 
 
-class GatedLayer(nn.Module):
+class GatedLayer(Composed):
     """A mix-in: with a state bound, compute active patches, else all.
 
-    A class is composed of it and of the stock class, so that names of
-    parameters stay what they were; the gate's are added. Unbound, or in a
-    running mode that bypasses gates, it is the stock layer, bit for bit.
+    Names of parameters stay what they were; the gate's are added. Unbound, or
+    in a running mode that bypasses gates, it is the stock layer, bit for bit.
+    Of several mix-ins gates are the innermost, so that a gated convolution
+    reads its effective weight whether masks came before or after.
     """
 
     gate: Gate
+    transient = ('_binding', '_chain')
     _binding: Any = None
     _name: str = ''
-    _chain: Optional[Tuple[Tuple[int, ...], Chain]] = None
+    _chain: Optional[Tuple[Tuple, Chain]] = None
 
     def init_gate(
         self,
@@ -58,22 +62,15 @@ class GatedLayer(nn.Module):
                 exact whatever their neighbors are. Defaults to ``'cache'``.
 
         Raises:
-            ValueError: If an argument is not allowed.
+            TypeError: If the gate or the break-even is of another type.
+            ValueError: If the layer cannot run on tiles, or an argument is
+                not one of those above.
         """
-        if hidden not in HIDDEN:
-            raise ValueError(f'hidden must be one of {HIDDEN}, got {hidden!r}')
-        if reuse not in REUSES:
-            raise ValueError(f'reuse must be one of {REUSES}, got {reuse!r}')
-        number = isinstance(break_even, (int, float))
-        if break_even != 'auto' and not (number and 0 <= break_even <= 1):
-            raise ValueError(
-                f"break_even must be 'auto' or in [0, 1], got {break_even!r}"
-            )
+        check_choice('hidden', hidden, HIDDEN)
+        check_choice('reuse', reuse, REUSES)
+        if break_even != 'auto':
+            break_even = check_ratio("break_even (if not 'auto')", break_even)
         gate = build_gate(gate, channels)
-        if reuse == 'input' and gate.half_reference:
-            raise ValueError(
-                "half_reference must be False with reuse='input', got True"
-            )
         if reuse == 'input' and gate.sample_channels is not None:
             raise ValueError(
                 "sample_channels must be None with reuse='input', got "
@@ -83,10 +80,27 @@ class GatedLayer(nn.Module):
         self.reuse = reuse
         self.break_even = break_even
         self.hidden = hidden
+        self.chain  # noqa: B018 (an error now, not in the first frame)
 
     def make_chain(self) -> Chain:
         """What the layer computes, as a chain that runs on tiles."""
         raise NotImplementedError
+
+    def parts(self) -> List[nn.Module]:
+        """The modules whose work the chain does."""
+        gate = set(self.gate.modules())
+        return [m for m in self.modules() if m is not self and m not in gate]
+
+    def stock(self) -> nn.Module:
+        """Take the gate off, in place."""
+        names = (*OPTIONS, *GatedLayer.transient, '_name')
+        for mixin, _ in layers_of(self):
+            if issubclass(mixin, GatedLayer):
+                decompose(self, mixin)
+        for name in names:
+            self._modules.pop(name, None)
+            self.__dict__.pop(name, None)
+        return self
 
     def dense(self, x: Tensor) -> Tensor:
         """The stock layer."""
@@ -94,28 +108,46 @@ class GatedLayer(nn.Module):
 
     @property
     def chain(self) -> Chain:
-        """The chain, made when first needed or when a part was replaced."""
-        parts = tuple(map(id, self._modules.values()))
-        if self._chain is None or self._chain[0] != parts:
-            self.__dict__['_chain'] = (parts, self.make_chain())
+        """The chain, made and checked when first needed."""
+        if self._chain is None:
+            self.update_chain()
         return self._chain[1]
 
-    @property
-    def caches_hidden(self) -> bool:
-        """Whether maps between its operations are cached."""
-        return self.hidden == 'cache' and len(self.chain.steps) > 1
+    def update_chain(self) -> None:
+        """Make the chain again, and check it, if a part has changed."""
+        key = tuple(
+            (id(m), type(m), len(m._forward_hooks), len(m._forward_pre_hooks))
+            for m in self.parts()
+        )
+        if self._chain is None or self._chain[0] != key:
+            chain = self.make_chain()
+            check_chain(self, chain)
+            chain.cached = self.hidden == 'cache' and len(chain.steps) > 1
+            self._chain = (key, chain)
 
     def plan(self, x: Tensor) -> TilePlan:
         """Where patches of an input lie: see :class:`TilePlan`."""
         return self.chain.plan(x.shape[-2:], self.gate.patch_size, x.device)
 
+    def whole(self, x: Tensor) -> Tuple[Tensor, List[Tensor]]:
+        """The whole output, and the maps on the way that are cached."""
+        chain = self.chain
+        return chain.dense(x) if chain.cached else (self.dense(x), [])
+
     def break_even_of(self, plan: TilePlan) -> float:
         """Share of active patches above which the dense layer is faster."""
         if self.break_even != 'auto':
             return self.break_even
-        dense, tile = self.chain.macs(plan, self.caches_hidden)
+        dense, tile = self.chain.macs(plan)
         # Copies of tiles cost about a tenth of what they are gathered for.
         return 0.9 * dense / max(tile * plan.patches, 1)
+
+    @property
+    def bound(self) -> bool:
+        """Whether calls compute active patches only."""
+        return self._binding is not None and (
+            not self.gate.running_mode.bypasses_gates
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """As the stock layer; over active patches if a state is bound.
@@ -123,86 +155,25 @@ class GatedLayer(nn.Module):
         Args:
             x (Tensor): :math:`(B, C, H, W)`.
         """
-        binding = self._binding
-        if binding is None or self.gate.running_mode.bypasses_gates:
-            return self.dense(x)
-        if hasattr(binding, 'states'):
-            return run_streams(self, x, binding)
-        return self._run_clip(x, binding)
+        return self._binding.run(self, x) if self.bound else self.dense(x)
 
     def decide(self, x: Tensor, ref: Tensor, plan: TilePlan) -> Tensor:
         """Active patches by the gate, over the windows that this reuse has.
 
         Args:
-            x (Tensor): Current input.
+            x (Tensor): Current input, :math:`(B, C, H, W)`.
             ref (Tensor): Reference input.
             plan (TilePlan): Of this size.
+
+        Returns:
+            Tensor: :math:`(B, G_h, G_w)`, see :class:`Gate`.
         """
         held = self.reuse == 'input'
         return self.gate(x, ref, plan.plain_window if held else plan.window)
 
-    def _run_clip(self, x: Tensor, binding) -> Tensor:
-        state, name = binding.state, self._name
-        plan = self.plan(x)
-        state.macs[name] = self.chain.macs(plan)[0]
-        if binding.commit:
-            out = self.dense(x)
-            state.refs[name], state.outs[name] = x.detach(), out.detach()
-            state.active.pop(name, None)
-            return out
-        ref = state.refs.get(name)
-        if ref is None or ref.shape != x.shape:
-            return self.dense(x)
-        if name not in state.active:
-            state.active[name] = self.decide(x, ref, plan)
-        if binding.mask_mode is MaskMode.Anchor:
-            return self.dense(x)
-        active = state.active[name]
-        if self.reuse == 'input':
-            pixels = upsample_patches(active, plan.patch, x.shape[-2:])
-            return self.dense(compose(x, ref, pixels, binding.mask_mode))
-        out = self.dense(x)
-        pixels = upsample_patches(active, plan.out_patch, out.shape[-2:])
-        return compose(out, state.outs[name], pixels, binding.mask_mode)
+    def check_done(self) -> None:
+        """Called when the network has seen a frame."""
 
-    def __getstate__(self) -> dict:
-        state = dict(self.__dict__)
-        for key in ('_binding', '_chain'):
-            state.pop(key, None)
-        return state
-
-    def __reduce_ex__(self, protocol: int) -> Tuple:
-        made = type(self).__dict__.get('_composed')
-        if made is None:
-            return super().__reduce_ex__(protocol)
-        return _rebuild, made, self.__getstate__()
-
-
-@lru_cache(maxsize=None)
-def composed_class(mixin: type, stock: type) -> type:
-    """The class of a stock layer that has become a gated one.
-
-    Args:
-        mixin (type): A :class:`GatedLayer`.
-        stock (type): The class of the layer.
-    """
-    # mmengine's initializers match names of the direct bases: those of the
-    # stock class are repeated, so that they match what they did.
-    bases = tuple(base for base in stock.__bases__ if base is not object)
-    body = dict(
-        _composed=(mixin, stock),
-        __module__=__name__,
-        __doc__=stock.__doc__,
-    )
-    return type(f'Gated{stock.__name__}', (mixin, stock, *bases), body)
-
-
-def stock_class(module: nn.Module) -> type:
-    """The class of a layer without its gate."""
-    composed = type(module).__dict__.get('_composed')
-    return composed[1] if composed else type(module)
-
-
-def _rebuild(mixin: type, stock: type) -> nn.Module:
-    cls = composed_class(mixin, stock)
-    return cls.__new__(cls)
+    def unbind(self) -> None:
+        """Forget what a call was bound to."""
+        self._binding = None

@@ -1,78 +1,118 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The first layers of a ResNet, fused behind one gate.
 
-They are no module of their own: the network calls its convolution, norm,
+They are not a module of their own: the network calls its convolution, norm,
 activation and pooling one after the other. So the convolution, gated, does
 the work of all four while it is bound, and hands the others its result to
 pass on; names of parameters and the network's own forward stay as they are.
 """
 
-from typing import Any, List
+from dataclasses import dataclass
+from typing import Any, List, Optional
 
 from torch import Tensor, nn
 
+from ..composed import Composed, compose, decompose
 from .chain import Chain
-from .gated_layer import GatedLayer, composed_class, stock_class
+from .gated_layer import GatedLayer
 from .step import Step
+
+
+@dataclass
+class Handover:
+    """A result on its way through the layers whose work it contains.
+
+    Args:
+        out (Tensor, optional): The result; None if nothing is on its way.
+        passed (int): Layers that it has passed.
+    """
+
+    out: Optional[Tensor] = None
+    passed: int = 0
+
+    def stop(self, reason: str) -> None:
+        """Refuse a network that does not call the four in order."""
+        self.out = None
+        raise TypeError(
+            'a gated stem must be a convolution, norm, activation and pooling '
+            f'that the network calls one after the other, but {reason}: use '
+            "stem=False, or place='conv'"
+        )
 
 
 class GatedStemMixin(GatedLayer):
     """What makes the convolution of a stem gated, together with the rest."""
 
     _members: Any = ()
+    _handover: Any = None
 
-    def members(self) -> List[nn.Module]:
+    def parts(self) -> List[nn.Module]:
         """Norm, activation and pooling, in order."""
-        return list(self._members)
+        return [*super().parts(), *self._members]
 
     def make_chain(self) -> Chain:
         """All of the stem."""
         norm, act, pool = self._members
         return Chain([Step(self, norm, act), Step(pool)])
 
-    def dense(self, x: Tensor) -> Tensor:
-        """The stock layers: all of them if bound, else the first."""
-        out = super().dense(x)
-        if self._binding is None or self.gate.running_mode.bypasses_gates:
-            return out
+    def stock(self) -> nn.Module:
+        """Take the gate off, in place, and make the members stock ones."""
         for member in self._members:
-            out = stock_class(member).forward(member, out)
+            decompose(member, StemMember)
+            for name in ('_handover', '_place'):
+                member.__dict__.pop(name, None)
+        for name in ('_members', '_handover'):
+            self.__dict__.pop(name, None)
+        return super().stock()
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The stock layers, all of them."""
+        out = super().dense(x)
+        for member in self._members:
+            out = member(out)
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output of the pooling where bound, else as the stock layer."""
-        out = super().forward(x)
-        if not (
-            self._binding is None or self.gate.running_mode.bypasses_gates
-        ):
-            for member in self._members:
-                member._passes += 1
+        """The output of the pooling where bound, else of the convolution."""
+        if not self.bound:
+            return super().dense(x)
+        out = self._binding.run(self, x)
+        self._handover.out, self._handover.passed = out, 0
         return out
 
+    def check_done(self) -> None:
+        """Refuse a network that did not call all of the stem."""
+        if self._handover.out is not None:
+            self._handover.stop('it did not call all of them')
 
-class StemMember(nn.Module):
+    def unbind(self) -> None:
+        """Forget what a call was bound to."""
+        self._handover.out = None
+        super().unbind()
+
+
+class StemMember(Composed):
     """A layer whose work the gated convolution before it may have done."""
 
-    _passes = 0
+    #: Alone, it computes what its stock class does.
+    transparent = True
+    _handover: Any = None
+    _place: int = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """As the stock layer, or nothing if its work is done."""
-        if self._passes:
-            self._passes -= 1
-            return x
-        return super().forward(x)
-
-    def __reduce_ex__(self, protocol: int):
-        made = type(self).__dict__['_composed']
-        return _rebuild, made, self.__getstate__()
-
-
-def _rebuild(mixin: type, stock: type) -> nn.Module:
-    cls = composed_class(mixin, stock)
-    return cls.__new__(cls)
+        handover = self._handover
+        if handover.out is None:
+            return super().forward(x)
+        if x is not handover.out or handover.passed != self._place:
+            handover.stop('it does something else between them')
+        handover.passed += 1
+        if handover.passed == 3:
+            handover.out = None
+        return x
 
 
-def _parts(network: nn.Module) -> List[nn.Module]:
+def _members(network: nn.Module) -> List[Optional[nn.Module]]:
     norm = getattr(network, 'norm1', getattr(network, 'bn1', None))
     act = getattr(network, 'relu', getattr(network, 'act1', None))
     return [norm, act, getattr(network, 'maxpool', None)]
@@ -84,44 +124,35 @@ def is_stem(network: nn.Module) -> bool:
     Args:
         network (nn.Module): Such as those of torchvision and mmpretrain.
     """
-    if not isinstance(getattr(network, 'conv1', None), nn.Conv2d):
-        return False
-    norm, act, pool = _parts(network)
-    return (
-        isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Identity))
-        and isinstance(act, nn.ReLU)
-        and isinstance(pool, nn.MaxPool2d)
+    kinds = (
+        (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Identity),
+        nn.ReLU,
+        nn.MaxPool2d,
+    )
+    return isinstance(getattr(network, 'conv1', None), nn.Conv2d) and all(
+        isinstance(member, kind)
+        for member, kind in zip(_members(network), kinds)
     )
 
 
-def add_stem(
-    network: nn.Module,
-    gate,
-    reuse: str,
-    break_even,
-    hidden: str = 'recompute',
-) -> None:
+def add_stem(network: nn.Module, hidden: str = 'recompute', **options) -> None:
     """Gate the stem of a network, in place.
 
     Args:
         network (nn.Module): See :func:`is_stem`.
-        gate (str | dict | Gate): See :func:`build_gate`.
-        reuse (str): See :class:`GatedLayer`.
-        break_even (str | float): See there.
-        hidden (str): See there. Defaults to ``'recompute'``, as the map
-            before the pooling is the largest of all.
+        hidden (str): See :meth:`GatedLayer.init_gate`. Defaults to
+            ``'recompute'``, as the map before the pooling is the largest.
+        **options: See there.
     """
-    conv, members = network.conv1, _parts(network)
-    Chain([Step(conv, *members[:2]), Step(members[2])])  # an error first
-    conv.__class__ = composed_class(GatedStemMixin, type(conv))
-    for member in members:
-        member.__class__ = composed_class(StemMember, type(member))
-    # In a tuple: no child of the convolution, so that no name changes.
-    conv._members = tuple(members)
-    conv.init_gate(gate, conv.in_channels, reuse, break_even, hidden)
-
-
-def remove_stem(member: nn.Module) -> None:
-    """Make a member the stock layer again."""
-    member.__class__ = stock_class(member)
-    member.__dict__.pop('_passes', None)
+    conv = compose(network.conv1, GatedStemMixin)
+    # In a tuple: not children of the convolution, so that no name changes.
+    conv._members = tuple(_members(network))
+    conv._handover = Handover()
+    for place, member in enumerate(conv._members):
+        compose(member, StemMember)
+        member._handover, member._place = conv._handover, place
+    try:
+        conv.init_gate(channels=conv.in_channels, hidden=hidden, **options)
+    except (TypeError, ValueError):
+        conv.stock()
+        raise

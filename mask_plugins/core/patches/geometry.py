@@ -1,11 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What outputs of a convolution or a pooling depend on."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 from torch import nn
 
-from .window import Pair
+from mask_plugins.utils.checks import check_type
+
+Pair = Tuple[int, int]
 
 
 class Geometry(NamedTuple):
@@ -19,11 +21,11 @@ class Geometry(NamedTuple):
         after (tuple[int, int]): Padding below and to the right.
     """
 
-    kernel: Pair
-    stride: Pair
-    dilation: Pair
-    before: Pair
-    after: Pair
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    before: Pair = (0, 0)
+    after: Pair = (0, 0)
 
     def reach(self, axis: int) -> int:
         """Input pixels that one output pixel spans on an axis."""
@@ -31,21 +33,11 @@ class Geometry(NamedTuple):
 
     def out_size(self, size: Pair) -> Pair:
         """Height and width of the output for those of the input."""
+        padded = [s + b + a for s, b, a in zip(size, self.before, self.after)]
         return tuple(
-            (
-                size[axis]
-                + self.before[axis]
-                + self.after[axis]
-                - self.reach(axis)
-            )
-            // self.stride[axis]
-            + 1
+            (padded[axis] - self.reach(axis)) // self.stride[axis] + 1
             for axis in (0, 1)
         )
-
-
-#: Of an operation that leaves the map as it is.
-IDENTITY = Geometry((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
 
 
 def _both(value) -> Pair:
@@ -53,7 +45,7 @@ def _both(value) -> Pair:
 
 
 def geometry_of(module: nn.Module) -> Geometry:
-    """The geometry of a convolution or a maximum pooling.
+    """Geometry of a convolution or a maximum pooling.
 
     Args:
         module (nn.Module): ``nn.Conv2d`` or ``nn.MaxPool2d``.
@@ -62,27 +54,26 @@ def geometry_of(module: nn.Module) -> Geometry:
         ValueError: If it pads with anything but zeros, or rounds sizes up.
         TypeError: If it is neither.
     """
-    if isinstance(module, nn.MaxPool2d):
-        if module.ceil_mode or module.return_indices:
-            raise ValueError(
-                'ceil_mode and return_indices of a gated MaxPool2d must be '
-                f'False, got {module}'
-            )
-        padding = _both(module.padding)
-    elif isinstance(module, nn.Conv2d):
-        if module.padding_mode != 'zeros':
-            raise ValueError(
-                "padding_mode of a gated convolution must be 'zeros', got "
-                f'{module.padding_mode!r}'
-            )
-        padding = module.padding
-    else:
-        raise TypeError(
-            f'must be a Conv2d or a MaxPool2d, got {type(module).__name__}'
+    check_type(
+        'a gated operation',
+        module,
+        (nn.Conv2d, nn.MaxPool2d),
+        'a Conv2d or a MaxPool2d',
+    )
+    if getattr(module, 'padding_mode', 'zeros') != 'zeros':
+        raise ValueError(
+            "padding_mode of a gated convolution must be 'zeros', got "
+            f'{module.padding_mode!r}'
+        )
+    if isinstance(module, nn.MaxPool2d) and (
+        module.ceil_mode or module.return_indices
+    ):
+        raise ValueError(
+            'ceil_mode and return_indices of a gated MaxPool2d must be '
+            f'False, got {module}'
         )
     kernel, dilation = _both(module.kernel_size), _both(module.dilation)
-    if padding == 'valid':
-        padding = (0, 0)
+    padding = (0, 0) if module.padding == 'valid' else module.padding
     if padding == 'same':
         total = [d * (k - 1) for d, k in zip(dilation, kernel)]
         before = tuple(t // 2 for t in total)

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What one gated layer remembers of the streams of a batch."""
 
+from dataclasses import dataclass, field, replace
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
@@ -16,151 +17,155 @@ class LayerMemory:
     """References and cached outputs of several streams, one row each.
 
     Args:
-        ref (Tensor, optional): :math:`(B, C, H, W)`, channels-last.
-        out (Tensor, optional): :math:`(B, C_{out}, H_{out}, W_{out})`,
-            channels-last.
-        hidden (Sequence[Tensor]): Maps between the operations of the layer,
-            if they are cached. Defaults to ().
+        ref (Tensor): What is kept of the inputs, :math:`(B, C, H, W)`; it is
+            copied, channels-last.
     """
 
-    def __init__(
-        self,
-        ref: Optional[Tensor] = None,
-        out: Optional[Tensor] = None,
-        hidden: Sequence[Tensor] = (),
-    ) -> None:
-        self.ref = ref
-        self.out = out
-        self.hidden = list(hidden)
-        self.version = 0
+    def __init__(self, ref: Tensor) -> None:
+        self.ref = ref.clone(memory_format=torch.channels_last)
+        #: The output, and the maps between the operations if they are cached.
+        self.cached: List[Tensor] = []
+        self._version = 0
 
     @property
-    def cached(self) -> List[Tensor]:
-        """What was computed, and is kept."""
-        return [] if self.out is None else [self.out, *self.hidden]
+    def out(self) -> Tensor:
+        """The output, :math:`(B, C_{out}, H_{out}, W_{out})`."""
+        return self.cached[0]
 
-    def hand_out(self) -> Tensor:
-        """The output itself: who changes it is found out next time."""
-        self.version = self.out._version
+    @property
+    def hidden(self) -> List[Tensor]:
+        """Maps between the operations, if they are cached."""
+        return self.cached[1:]
+
+    def remember(self, rows: Sequence[int], ref: Tensor) -> None:
+        """Replace the references of some rows."""
+        if len(rows) == len(self.ref):
+            self.ref.copy_(ref)
+        else:
+            self.ref[rows] = ref[rows]
+
+    def store(self, rows: Sequence[int], computed: Sequence[Tensor]) -> None:
+        """Replace what is cached of some rows."""
+        if len(rows) == len(self.ref):
+            self.cached = [
+                tensor.contiguous(memory_format=torch.channels_last)
+                for tensor in computed
+            ]
+        else:
+            for target, source in zip(self.cached, computed):
+                target[rows] = source.to(target)
+
+    def share(self) -> Tensor:
+        """Return the cached output without a copy.
+
+        In-place changes by the caller are detected on the next frame.
+        """
+        self._version = self.out._version
         return self.out
 
     @property
-    def spoilt(self) -> bool:
-        """Whether somebody has changed the output since."""
-        return self.out is not None and self.out._version != self.version
+    def modified(self) -> bool:
+        """Whether the output was modified in place by a consumer."""
+        return bool(self.cached) and self.out._version != self._version
+
+    def suits(self, ref: Tensor, rows: bool = False) -> bool:
+        """Whether what is remembered can be of use for this input."""
+        axis = 0 if rows else 1
+        return (
+            bool(self.cached)
+            and not self.modified
+            and self.ref.shape[axis:] == ref.shape[axis:]
+            and self.ref.dtype is ref.dtype
+            and self.ref.device == ref.device
+        )
+
+    def rows(self, row: int) -> List[Tensor]:
+        """Views of the reference and of all that is cached of one stream."""
+        return [t[row : row + 1] for t in (self.ref, *self.cached)]
 
 
+@dataclass(eq=False)
 class Slot:
     """The place of one stream in the memory of one layer.
 
     Args:
-        memory (LayerMemory): Shared with the streams of the same batch.
+        memory (LayerMemory, optional): Shared with the streams of the same
+            batch.
         row (int): Of this stream.
+        key (tuple): Input and weights that the cache belongs to.
+        stats (LayerStats): Totals.
+        streak (int): Frames in a row that were dense.
+        wait (int): Frames until the gate is asked again.
+        copies (bool): Whether consumers change outputs, which then are
+            copied.
     """
 
-    def __init__(self, memory: LayerMemory, row: int) -> None:
-        self.memory = memory
-        self.row = row
-        #: Input and weights that the cache belongs to.
-        self.key: Tuple[Any, ...] = ()
-        self.stats = LayerStats()
-        #: Frames in a row that were dense, and those until the next look.
-        self.streak = 0
-        self.wait = 0
-        #: Whether consumers change outputs, which then are copied.
-        self.copies = False
+    memory: Optional[LayerMemory] = None
+    row: int = 0
+    key: Tuple[Any, ...] = ()
+    stats: LayerStats = field(default_factory=LayerStats)
+    streak: int = 0
+    wait: int = 0
+    copies: bool = False
 
     def delay(self) -> None:
         """After a dense frame: how long not to ask the gate."""
         self.wait = min(self.streak, LONGEST_WAIT)
         self.streak += 1
 
+    def tensors(self) -> List[Tensor]:
+        """The reference and all that is cached of this stream."""
+        return [] if self.memory is None else self.memory.rows(self.row)
+
     def copy(self) -> 'Slot':
         """With tensors of its own."""
-        ref, out, *hidden = (
-            None if t is None else t[self.row : self.row + 1].clone()
-            for t in (self.memory.ref, self.memory.out, *self.memory.hidden)
-        )
-        slot = Slot(LayerMemory(ref, out, hidden), 0)
-        if out is not None:
-            slot.memory.hand_out()
-        slot.key, slot.copies = self.key, self.copies
-        slot.streak, slot.wait = self.streak, self.wait
-        slot.stats = LayerStats(**vars(self.stats))
-        return slot
+        twin = replace(self, stats=replace(self.stats), row=0)
+        if self.memory is not None:
+            ref, *cached = self.tensors()
+            twin.memory = LayerMemory(ref)
+            twin.memory.store([0], [tensor.clone() for tensor in cached])
+            if cached:
+                twin.memory.share()
+        return twin
 
 
-def join_slots(
-    slots: Sequence[Optional[Slot]], x: Tensor, dtype: torch.dtype
-) -> Tuple[LayerMemory, List[Slot], List[bool]]:
-    """One memory for the streams of a batch, in its order.
+def join_slots(slots: Sequence[Slot], ref: Tensor) -> List[bool]:
+    """Give the streams of a batch one memory, in its order.
 
     Nothing is copied while the batch stays as it is.
 
     Args:
-        slots (Sequence[Slot | None]): One per stream; None for a new one.
-        x (Tensor): Input of the layer, :math:`(B, C, H, W)`.
-        dtype (torch.dtype): Of references.
+        slots (Sequence[Slot]): One per stream; changed.
+        ref (Tensor): What would be kept of the input, :math:`(B, C, H, W)`.
 
     Returns:
-        tuple[LayerMemory, list[Slot], list[bool]]: The memory, the slot of
-        each stream, and whether what it remembers is of use.
+        list[bool]: Whether what is remembered of each stream is of use.
     """
-    known = [slot for slot in slots if slot is not None]
-    if len(known) == len(slots):
-        memory = known[0].memory
-        if _same(memory.ref, x, dtype) and all(
-            slot.memory is memory and slot.row == row
-            for row, slot in enumerate(known)
-        ):
-            return memory, known, [not memory.spoilt] * len(known)
-    # Someone has joined, left or moved: rows are copied together.
-    fits = [
-        slot is not None
-        and _same(slot.memory.ref, x, dtype, batch=False)
-        and not slot.memory.spoilt
-        for slot in slots
-    ]
-    kept = [s.memory.cached for s, fit in zip(slots, fits) if fit]
-    ref, cached = None, [None]
-    shapes = [[tensor.shape[1:] for tensor in tensors] for tensors in kept]
-    if kept and all(found == shapes[0] for found in shapes):
-        ref = torch.empty_like(
-            x, dtype=dtype, memory_format=torch.channels_last
-        )
-        cached = [
+    memory = slots[0].memory
+    if (
+        memory is not None
+        and memory.suits(ref, rows=True)
+        and all(s.memory is memory and s.row == n for n, s in enumerate(slots))
+    ):
+        return [True] * len(slots)
+    # A stream has joined, left or moved: rows are copied together.
+    fits = [s.memory is not None and s.memory.suits(ref) for s in slots]
+    kept = [slot.tensors()[1:] for slot, fit in zip(slots, fits) if fit]
+    if len({tuple(tensor.shape for tensor in row) for row in kept}) > 1:
+        fits, kept = [False] * len(slots), []
+    memory = LayerMemory(ref)
+    if kept:
+        memory.cached = [
             t.new_zeros(len(slots), *t.shape[1:]).contiguous(
                 memory_format=torch.channels_last
             )
             for t in kept[0]
         ]
-        for row, (slot, fit) in enumerate(zip(slots, fits)):
-            if fit:
-                ref[row] = slot.memory.ref[slot.row]
-                for target, source in zip(cached, slot.memory.cached):
-                    target[row] = source[slot.row]
-            else:
-                ref[row] = x[row]
-    else:
-        fits = [False] * len(slots)
-    memory = LayerMemory(ref, cached[0], cached[1:])
-    joined = []
-    for row, slot in enumerate(slots):
-        slot = slot or Slot(memory, row)
+    for row, (slot, fit) in enumerate(zip(slots, fits)):
+        if fit:
+            for target, source in zip(memory.rows(row), slot.tensors()):
+                target.copy_(source)
         slot.memory, slot.row = memory, row
-        joined.append(slot)
-    if memory.out is not None:
-        memory.hand_out()
-    return memory, joined, fits
-
-
-def _same(
-    ref: Optional[Tensor], x: Tensor, dtype: torch.dtype, batch: bool = True
-) -> bool:
-    """Whether a reference could be one of this input."""
-    return (
-        ref is not None
-        and ref.shape[1 - batch :] == x.shape[1 - batch :]
-        and ref.dtype == dtype
-        and ref.device == x.device
-    )
+    if kept:
+        memory.share()
+    return fits

@@ -11,7 +11,7 @@ class MaskMode(Enum):
     """How the current and the reference input of a layer are composed.
 
     With skip 1 where the gate would reuse the reference and 0 where it
-    would compute anew (PASS, Zhou et al., AAAI 2023):
+    would compute (PASS, Zhou et al., AAAI 2023):
 
     - ``Anchor``: x, the gate is an identity.
     - ``Positive``: skip * ref + (1 - skip) * x, what inference sees.
@@ -23,7 +23,7 @@ class MaskMode(Enum):
     Negative = 2
 
 
-def compose(
+def compose_frames(
     x: Tensor,
     ref: Tensor,
     active: Tensor,
@@ -43,6 +43,12 @@ def compose(
     Returns:
         Tensor: Of the shape of ``x``. Values are selected, never summed,
         where ``active`` is bool, so that a NaN stays where it is.
+
+    Examples:
+        >>> import torch
+        >>> new, old = torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
+        >>> compose_frames(new, old, torch.tensor([[[True, False]]]))
+        tensor([[[[1., 0.]]]])
     """
     if mask_mode is MaskMode.Anchor:
         return x
@@ -66,6 +72,12 @@ def upsample_patches(active: Tensor, patch_size, size) -> Tensor:
 
     Returns:
         Tensor: :math:`(B, H, W)`.
+
+    Examples:
+        >>> import torch
+        >>> upsample_patches(torch.tensor([[[0, 1]]]), (2, 2), (2, 3))
+        tensor([[[0, 0, 1],
+                 [0, 0, 1]]])
     """
     rows, cols = patch_size
     pixels = active.repeat_interleave(rows, 1).repeat_interleave(cols, 2)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def pack_weight(conv: nn.Conv2d, weight: Tensor) -> Optional[Tensor]:
-    """The weight in the order of oneDNN, or None where there is no use.
+    """The weight in the order of oneDNN, or None where it is not of use.
 
     Args:
         conv (nn.Conv2d): Says stride, dilation and groups.

@@ -4,7 +4,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from .window import PatchWindow
+from .patch_window import PatchWindow
 
 REDUCTIONS = ('mean', 'max')
 

@@ -6,6 +6,8 @@ from typing import Iterator
 
 from torch import nn
 
+from mask_plugins.utils.checks import check_choice
+
 _BEFORE = '_requires_grad_before'
 
 
@@ -47,19 +49,25 @@ def check_running_mode(mode) -> RunningMode:
 
     Raises:
         ValueError: If there is none of this name.
+
+    Examples:
+        >>> check_running_mode('FineTuning')
+        <RunningMode.FineTuning: 3>
     """
     if isinstance(mode, RunningMode):
         return mode
-    if isinstance(mode, str) and mode in RunningMode.__members__:
-        return RunningMode[mode]
-    raise ValueError(
-        f'running_mode must be one of {list(RunningMode.__members__)}, got '
-        f'{mode!r}'
-    )
+    names = list(RunningMode.__members__)
+    return RunningMode[check_choice('running_mode', mode, names)]
 
 
 def gates_of(model: nn.Module) -> Iterator[nn.Module]:
-    """Every gate of a model: modules that have a running mode of their own."""
+    """Yield every gate of a model.
+
+    Examples:
+        >>> from mask_plugins.core.patches import GatedConv2d
+        >>> len(list(gates_of(nn.Sequential(GatedConv2d(3, 4, 3)))))
+        1
+    """
     for module in model.modules():
         if hasattr(module, 'set_own_running_mode'):
             yield module
@@ -78,6 +86,13 @@ def set_running_mode(model: nn.Module, mode) -> None:
 
     Raises:
         ValueError: If the mode is unknown.
+
+    Examples:
+        >>> from mask_plugins.core.patches import GatedConv2d
+        >>> conv = GatedConv2d(3, 4, 3, gate='pooled')
+        >>> set_running_mode(conv, 'GatePreTrain')
+        >>> conv.weight.requires_grad, conv.gate.logit.weight.requires_grad
+        (False, True)
     """
     mode = check_running_mode(mode)
     before = model.__dict__.setdefault(_BEFORE, {})

@@ -1,16 +1,16 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One operation of a chain: a convolution with its neighbors, or a pool."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .geometry import Geometry, geometry_of
+from .geometry import geometry_of
 from .mkldnn_conv import pack_weight, packed_conv2d
 
-#: Activations that work on each value alone and keep zero at zero or not.
+#: Activations that work on each value alone.
 ELEMENTWISE = (
     nn.ReLU,
     nn.ReLU6,
@@ -23,8 +23,8 @@ ELEMENTWISE = (
     nn.Hardsigmoid,
     nn.Sigmoid,
     nn.Tanh,
-    nn.Identity,
 )
+NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class Folded(NamedTuple):
@@ -41,82 +41,68 @@ class Folded(NamedTuple):
     packed: Optional[Tensor] = None
 
 
-class Step(NamedTuple):
+class Step:
     """A convolution, its normalization and its activation; or a pooling.
+
+    A kernel of its own for tiles (one that gathers and multiplies at once,
+    say) belongs into :meth:`on_tiles`.
 
     Args:
         op (nn.Module): ``nn.Conv2d`` or ``nn.MaxPool2d``.
         norm (nn.Module, optional): ``BatchNorm2d`` with running statistics.
         act (nn.Module, optional): One of ``ELEMENTWISE``.
+
+    Raises:
+        TypeError: If a part is of a kind that does not work on tiles.
+        ValueError: If its options do not.
     """
 
-    op: nn.Module
-    norm: Optional[nn.Module] = None
-    act: Optional[nn.Module] = None
-
-    @property
-    def geometry(self) -> Geometry:
-        """Of the operation."""
-        return geometry_of(self.op)
-
-    def check(self, nonnegative: bool) -> None:
-        """Refuse what cannot run on tiles.
-
-        Args:
-            nonnegative (bool): Whether the input is known to be >= 0.
-
-        Raises:
-            TypeError: If a part is of a kind that does not work on tiles.
-            ValueError: If its options do not.
-        """
-        self.geometry  # noqa: B018 (raises)
-        if isinstance(self.op, nn.MaxPool2d):
-            # Tiles are zero outside of the map where a pool has -inf.
-            if not nonnegative and max(self.geometry.before) > 0:
-                raise ValueError(
-                    'a gated MaxPool2d with padding must follow a ReLU'
-                )
-        elif type(self.op).forward is not nn.Conv2d.forward:
-            bases = [c.__name__ for c in type(self.op).__mro__]
-            if '_masked' in self.op.__dict__ or 'Conv2d' not in bases:
-                raise TypeError(
-                    f'{type(self.op).__name__} cannot be gated: merge or '
-                    'remove its masks first'
-                )
-        norm = self.norm
-        if norm is not None and not isinstance(norm, nn.Identity):
-            batch_norm = isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm))
-            if not batch_norm or norm.running_mean is None:
-                raise TypeError(
-                    'the norm of a gated layer must be a BatchNorm2d with '
-                    f'running statistics, got {norm}'
-                )
-        if self.act is not None and not isinstance(self.act, ELEMENTWISE):
-            names = [kind.__name__ for kind in ELEMENTWISE]
+    def __init__(
+        self,
+        op: nn.Module,
+        norm: Optional[nn.Module] = None,
+        act: Optional[nn.Module] = None,
+    ) -> None:
+        self.op = op
+        self.norm = None if isinstance(norm, nn.Identity) else norm
+        self.act = None if isinstance(act, nn.Identity) else act
+        self.geometry = geometry_of(op)
+        if self.norm is not None and (
+            not _is_just(self.norm, NORMS) or self.norm.running_mean is None
+        ):
             raise TypeError(
-                f'the activation of a gated layer must be one of {names}, '
-                f'got {type(self.act).__name__}'
+                'the norm of a gated layer must be a BatchNorm2d with '
+                f'running statistics and without masks, got {norm}'
+            )
+        if self.act is not None and not _is_just(self.act, ELEMENTWISE):
+            raise TypeError(
+                'the activation of a gated layer must be one of '
+                f'{[kind.__name__ for kind in ELEMENTWISE]}, got '
+                f'{type(act).__name__}'
             )
 
-    def tensors(self) -> Tuple[Tensor, ...]:
-        """Parameters and statistics that the output depends on."""
-        if isinstance(self.op, nn.MaxPool2d):
-            return ()
-        found = [self.op.weight, self.op.bias]
-        if self.norm is not None and not isinstance(self.norm, nn.Identity):
+    @property
+    def pools(self) -> bool:
+        """Whether the operation is a pooling."""
+        return isinstance(self.op, nn.MaxPool2d)
+
+    def tensors(self) -> List[Tensor]:
+        """Weights and statistics that the output depends on."""
+        found = [] if self.pools else [self.op.weight, self.op.bias]
+        if self.norm is not None:
             norm = self.norm
             found += [norm.weight, norm.bias]
             found += [norm.running_mean, norm.running_var]
-        return tuple(t for t in found if t is not None)
+        return [tensor for tensor in found if tensor is not None]
 
     @torch.no_grad()
     def folded(self) -> Folded:
         """Weight and bias with the normalization folded in."""
-        if isinstance(self.op, nn.MaxPool2d):
+        if self.pools:
             return Folded()
         weight, bias = self.op.weight.detach(), self.op.bias
-        norm = self.norm
-        if norm is not None and not isinstance(norm, nn.Identity):
+        if self.norm is not None:
+            norm = self.norm
             scale = torch.rsqrt(norm.running_var.double() + norm.eps)
             if norm.weight is not None:
                 scale = scale * norm.weight.double()
@@ -177,15 +163,23 @@ class Step(NamedTuple):
 
     def macs(self, out_pixels: int) -> int:
         """Multiply-adds for a number of output pixels."""
-        if isinstance(self.op, nn.MaxPool2d):
-            return 0
-        return out_pixels * self.op.weight.numel()
+        return 0 if self.pools else out_pixels * self.op.weight.numel()
+
+
+def _is_just(module: nn.Module, kinds) -> bool:
+    """Whether it computes what one of these classes does."""
+    forward = next(
+        base.__dict__['forward']
+        for base in type(module).__mro__
+        if 'forward' in base.__dict__ and 'transparent' not in base.__dict__
+    )
+    return any(
+        isinstance(module, kind) and forward is kind.forward for kind in kinds
+    )
 
 
 def activate_(x: Tensor, act: Optional[nn.Module]) -> Tensor:
-    """Apply an activation to a tensor that nobody else has."""
-    if act is None or isinstance(act, nn.Identity):
+    """Apply an activation to a tensor that nobody else holds."""
+    if act is None:
         return x
-    if isinstance(act, nn.ReLU):
-        return x.relu_()
-    return act(x)
+    return x.relu_() if isinstance(act, nn.ReLU) else act(x)

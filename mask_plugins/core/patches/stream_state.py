@@ -1,10 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What is remembered of one video stream."""
 
-from typing import Dict, Optional
+from typing import Dict, Iterable, Optional
 
 import torch
 from torch import Tensor
+
+from mask_plugins.utils.checks import check_int, check_number
 
 from .layer_memory import Slot
 from .layer_stats import LayerStats
@@ -18,42 +20,38 @@ class StreamState:
     state is refreshed at scene cuts and every so many frames.
 
     Args:
-        refresh_every (int): Frames after which all is computed anew; 0 for
-            never. Defaults to 0.
+        refresh_every (int): Frames after which all is computed again; 0
+            for never. Defaults to 0.
         scene_cut (float): Mean absolute change of a frame, as a fraction of
             its mean absolute deviation, above which it counts as a new
             scene; 0 for never. Defaults to 1.0.
 
     Raises:
-        ValueError: If one is negative.
+        TypeError: If one is not a number of its kind.
+        ValueError: If one is negative or not finite.
+
+    Examples:
+        >>> state = StreamState(refresh_every=10)
+        >>> state.frame, state.skip_ratio(), state.memory_bytes()
+        (0, 0.0, 0)
     """
 
     #: One pixel in so many, each way, is looked at for scene cuts.
     STRIDE = 8
 
     def __init__(self, refresh_every: int = 0, scene_cut: float = 1.0) -> None:
-        if not (isinstance(refresh_every, int) and refresh_every >= 0):
-            raise ValueError(
-                f'refresh_every must be an int >= 0, got {refresh_every!r}'
-            )
-        if not scene_cut >= 0:
-            raise ValueError(f'scene_cut must be >= 0, got {scene_cut!r}')
-        self.refresh_every = refresh_every
-        self.scene_cut = scene_cut
+        self.refresh_every = check_int('refresh_every', refresh_every, 0)
+        self.scene_cut = check_number('scene_cut', scene_cut, 0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream; the next frame is computed in full."""
         self.slots: Dict[str, Slot] = {}
         self.frame = 0
         #: Scene cuts seen since the state was made or reset.
         self.scene_cuts = 0
         self.refreshing = False
         self._thumbnail: Optional[Tensor] = None
-
-    def reset(self) -> None:
-        """Forget the stream; the next frame is computed in full."""
-        self.slots = {}
-        self.frame = 0
-        self.scene_cuts = 0
-        self.refreshing = False
-        self._thumbnail = None
 
     def begin(self, image: Tensor) -> None:
         """Look at the input of the network before its layers do.
@@ -70,7 +68,7 @@ class StreamState:
             if last is not None and last.shape == seen.shape:
                 change = (seen - last.to(seen.device)).abs().mean()
                 spread = (seen - seen.mean()).abs().mean()
-                # ~(<=): a frame that is not finite is no old scene.
+                # ~(<=): a frame that is not finite is a new scene.
                 if not bool(change <= self.scene_cut * spread + 1e-12):
                     self.refreshing = True
                     self.scene_cuts += 1
@@ -92,20 +90,11 @@ class StreamState:
 
     def memory_bytes(self) -> int:
         """Bytes of references and cached outputs of this stream."""
-        return sum(
-            tensor[0].numel() * tensor.element_size()
-            for slot in self.slots.values()
-            for tensor in (slot.memory.ref, *slot.memory.cached)
-            if tensor is not None
-        )
+        return _bytes(t for s in self.slots.values() for t in s.tensors())
 
     def cached_bytes(self) -> int:
         """Bytes of the cached activations, references not included."""
-        return sum(
-            tensor[0].numel() * tensor.element_size()
-            for slot in self.slots.values()
-            for tensor in slot.memory.cached
-        )
+        return _bytes(t for s in self.slots.values() for t in s.tensors()[1:])
 
     def __deepcopy__(self, memo: dict) -> 'StreamState':
         state = type(self)(self.refresh_every, self.scene_cut)
@@ -116,10 +105,14 @@ class StreamState:
         return state
 
 
-def normal_tensors():
-    """Caches are normal tensors, also where inference mode is on.
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
 
-    Those of inference mode count no versions, by which a change of a cache
-    from outside is found out.
+
+def normal_tensors():
+    """Make caches normal tensors, also where inference mode is on.
+
+    Those of inference mode have no version counter, by which a change of a
+    cache from outside is detected.
     """
     return torch.inference_mode(False)

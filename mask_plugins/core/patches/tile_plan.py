@@ -1,14 +1,35 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Tables of which pixels the tiles of a chain of operations read and write."""
 
-from functools import lru_cache
-from typing import List, Optional, Tuple
+from functools import cached_property, lru_cache
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .geometry import Geometry
-from .window import Pair, PatchWindow
+from .geometry import Geometry, Pair
+from .patch_window import PatchWindow
+
+
+class PixelTable(NamedTuple):
+    """Pixels of each tile on one map, as row numbers of the map's pixels.
+
+    Args:
+        rows (Tensor): int64, :math:`(P, h w)`; pixels outside of the map have
+            the number of the nearest one inside.
+        outside (Tensor, optional): bool, of the same shape; None if no pixel
+            is outside.
+        entries (int): Rows of the table of one map.
+        run (int): Neighboring pixels that a row stands for. Defaults to 1.
+        runs (PixelTable, optional): The same in runs as wide as a tile, which
+            are fewer copies; None if tiles overlap or stick out.
+    """
+
+    rows: Tensor
+    outside: Optional[Tensor]
+    entries: int
+    run: int = 1
+    runs: Optional['PixelTable'] = None
 
 
 class TilePlan:
@@ -17,8 +38,8 @@ class TilePlan:
     The patch of a tile is the part of the input that it owns; its output is
     the part of the result that is cached for it, smaller by the strides; its
     window is all of the input that this output depends on (SBNet, Ren et al.,
-    CVPR 2018, gathers such overlapping tiles). Maps are seen as tables of one
-    row per pixel, so that a tile is a list of row numbers.
+    CVPR 2018, gathers such overlapping tiles). Maps are tables of one row per
+    pixel, so that a tile is a list of row numbers.
 
     Args:
         size (tuple[int, int]): Height and width of the input.
@@ -27,11 +48,12 @@ class TilePlan:
             multiple of the product of the strides.
         device (torch.device): Where the tables are.
         grid (tuple[int, int], optional): Patches down and across, at least as
-            many as the map has; of a plan that this one is a part of.
+            many as the map has, of a plan that this one is a part of.
             Defaults to None.
 
     Raises:
-        ValueError: If the patch is no such multiple or the input too small.
+        ValueError: If the patch is not such a multiple, or the input is too
+            small.
     """
 
     def __init__(
@@ -53,80 +75,38 @@ class TilePlan:
                 f'a map of {size[0]}x{size[1]} is too small for the gated '
                 f'layer: its output would be {self.maps[-1]}'
             )
-        self.out_patch = tuple(
-            self._out_patch(axis, geometries) for axis in (0, 1)
+        axes = [_levels(axis, geometries, patch) for axis in (0, 1)]
+        # Of each level: pixels from tile to tile (what a patch owns there),
+        # height and width of a tile, and the first pixel of tile (0, 0).
+        self.steps, self.tiles, self.starts = (
+            list(zip(*(level[kind] for level in axes))) for kind in range(3)
         )
-        axes = [self._levels(axis, geometries) for axis in (0, 1)]
-        #: Height and width of a tile at each level.
-        self.tiles = [
-            (rows[1], cols[1]) for rows, cols in zip(axes[0], axes[1])
-        ]
-        #: First pixel of tile (0, 0) at each level.
-        self.starts = [
-            (rows[2], cols[2]) for rows, cols in zip(axes[0], axes[1])
-        ]
-        #: Pixels from tile to tile at each level: what a patch owns there.
-        self.steps = steps = [
-            (rows[0], cols[0]) for rows, cols in zip(axes[0], axes[1])
-        ]
+        self.out_patch = self.steps[-1]
         # Every pixel has an owner, also where no output is left of it.
         self.grid = grid or tuple(
             max(
                 -(-level[axis] // step[axis])
-                for level, step in zip(self.maps, steps)
+                for level, step in zip(self.maps, self.steps)
             )
             for axis in (0, 1)
         )
         self.patches = self.grid[0] * self.grid[1]
         self.window = self._window(geometries)
-        last = len(geometries)
-        self.read, self.read_outside = self._table(
-            0, steps[0], self.starts[0], self.tiles[0]
-        )
-        self.write, self.write_outside = self._table(
-            last, steps[last], self.starts[last], self.tiles[last]
-        )
-        self.own, self.own_outside = self._table(0, patch, (0, 0), patch)
-        #: The same for runs of pixels, as wide as a patch: of use where
-        #: nothing is outside, so that runs begin at multiples of their length.
-        self.write_runs = self._runs(self.write, self.out_patch[1])
-        self.own_runs = self._runs(self.own, patch[1])
-        #: Pixels of tiles outside of the map at levels between.
-        self.between: List[Optional[Tensor]] = [
-            self._table(
-                level, steps[level], self.starts[level], self.tiles[level]
-            )[1]
-            for level in range(1, last)
+        self.plain_window = PatchWindow(patch, (0, 0), patch, self.grid)
+        #: Pixels of the tiles at each level: what is read comes first, what
+        #: is written last.
+        self.tables = [
+            self._table(level, step, start, tile)
+            for level, (step, start, tile) in enumerate(
+                zip(self.steps, self.starts, self.tiles)
+            )
         ]
+        #: Pixels of the patches themselves.
+        self.own = self._table(0, patch, (0, 0), patch)
         #: What a frame that is computed in full has computed.
         self.all_active = torch.ones(
             self.grid, dtype=torch.bool, device=device
         )
-        self._spread: Optional[Tuple[Tensor, Tensor]] = None
-
-    def _out_patch(self, axis: int, geometries: Tuple[Geometry, ...]) -> int:
-        stride = 1
-        for geometry in geometries:
-            stride *= geometry.stride[axis]
-        if self.patch[axis] % stride:
-            raise ValueError(
-                'patch_size must be a multiple of the stride of the gated '
-                f'layer, {stride}, got {self.patch[axis]}'
-            )
-        return self.patch[axis] // stride
-
-    def _levels(self, axis: int, geometries: Tuple[Geometry, ...]):
-        """Step, size and first pixel of tiles at each level, input first."""
-        step = length = self.out_patch[axis]
-        start = 0
-        levels = [(step, length, start)]
-        for geometry in reversed(geometries):
-            stride = geometry.stride[axis]
-            step = step * stride
-            start = start * stride - geometry.before[axis]
-            length = (length - 1) * stride + geometry.reach(axis)
-            levels.insert(0, (step, length, start))
-        return levels
 
     def _window(self, geometries: Tuple[Geometry, ...]) -> PatchWindow:
         # The patch itself is always part of it: a change anywhere makes its
@@ -148,31 +128,29 @@ class TilePlan:
             size.append(max(last) - min(first))
         return PatchWindow(self.patch, tuple(before), tuple(size), self.grid)
 
-    def _pixels(self, axis: int, step: int, start: int, length: int) -> Tensor:
-        first = torch.arange(self.grid[axis]) * step + start
-        return first[:, None] + torch.arange(length)  # G, length
-
     def _table(
-        self, level: int, step: Pair, start: Pair, length: Pair
-    ) -> Tuple[Tensor, Optional[Tensor]]:
-        """Row numbers of each tile, and which of them are outside."""
+        self, level: int, step: Pair, start: Pair, tile: Pair
+    ) -> PixelTable:
         index, outside = [], []
         for axis in (0, 1):
-            pixels = self._pixels(axis, step[axis], start[axis], length[axis])
+            first = torch.arange(self.grid[axis]) * step[axis] + start[axis]
+            pixels = first[:, None] + torch.arange(tile[axis])  # G, length
             end = self.maps[level][axis]
             outside.append((pixels < 0) | (pixels >= end))
             index.append(pixels.clamp(0, end - 1))
-        rows, cols = index
-        table = rows[:, None, :, None] * self.maps[level][1]
-        table = table + cols[None, :, None, :]  # G_h, G_w, h, w
+        rows = index[0][:, None, :, None] * self.maps[level][1]
+        rows = rows + index[1][None, :, None, :]  # G_h, G_w, h, w
         out = outside[0][:, None, :, None] | outside[1][None, :, None, :]
-        table = table.reshape(self.patches, -1).to(self.device)
+        rows = rows.reshape(self.patches, -1).to(self.device)  # P, h w
         out = out.reshape(self.patches, -1).to(self.device)
-        return table, out if bool(out.any()) else None
-
-    @staticmethod
-    def _runs(table: Tensor, run: int) -> Tensor:
-        return torch.div(table[:, ::run], run, rounding_mode='floor')
+        pixels, run = self.maps[level][0] * self.maps[level][1], tile[1]
+        if bool(out.any()):
+            return PixelTable(rows, out, pixels)
+        if step != tile or start != (0, 0):
+            return PixelTable(rows, None, pixels)
+        first = torch.div(rows[:, ::run], run, rounding_mode='floor')
+        runs = PixelTable(first, None, pixels // run, run)
+        return PixelTable(rows, None, pixels, runs=runs)
 
     def spread(self, active: Tensor) -> Tensor:
         """Patches whose output depends on any active patch.
@@ -183,25 +161,42 @@ class TilePlan:
         Returns:
             Tensor: bool, of the same shape.
         """
-        if self._spread is None:
-            self._spread = tuple(self._reaches(axis) for axis in (0, 1))
-        rows, cols = self._spread
+        rows, cols = self._reaches
         return (rows @ active.float() @ cols.t()) > 0
 
-    def _reaches(self, axis: int) -> Tensor:
-        patch = self.patch[axis]
-        own = torch.arange(self.grid[axis]) * patch
-        start = own + self.starts[0][axis]
-        end = start + self.tiles[0][axis]
-        meets = (own[None] < end[:, None]) & (
-            own[None] + patch > start[:, None]
-        )
-        return meets.float().to(self.device)
+    @cached_property
+    def _reaches(self) -> Tuple[Tensor, Tensor]:
+        """Which patches read which others, by axis: G x G of 0 and 1."""
+        found = []
+        for axis, patch in enumerate(self.patch):
+            own = torch.arange(self.grid[axis]) * patch
+            start = (own + self.starts[0][axis])[:, None]
+            end = start + self.tiles[0][axis]
+            meets = (own < end) & (own + patch > start)
+            found.append(meets.float().to(self.device))
+        return tuple(found)
 
-    @property
-    def plain_window(self) -> PatchWindow:
-        """The patches alone, without what else they depend on."""
-        return PatchWindow(self.patch, (0, 0), self.patch, self.grid)
+
+def _levels(axis: int, geometries: Tuple[Geometry, ...], patch: Pair):
+    """Steps, sizes and first pixels of tiles at each level, input first."""
+    stride = 1
+    for geometry in geometries:
+        stride *= geometry.stride[axis]
+    if patch[axis] % stride:
+        raise ValueError(
+            'patch_size must be a multiple of the stride of the gated layer, '
+            f'{stride}, got {patch[axis]}'
+        )
+    step = length = patch[axis] // stride
+    start = 0
+    levels = [(step, length, start)]
+    for geometry in reversed(geometries):
+        stride = geometry.stride[axis]
+        step = step * stride
+        start = start * stride - geometry.before[axis]
+        length = (length - 1) * stride + geometry.reach(axis)
+        levels.insert(0, (step, length, start))
+    return list(zip(*levels))
 
 
 @lru_cache(maxsize=512)
@@ -212,5 +207,13 @@ def tile_plan(
     device: torch.device,
     grid: Optional[Pair] = None,
 ) -> TilePlan:
-    """The plan of these sizes, made once: see :class:`TilePlan`."""
+    """The plan of these sizes, made once: see :class:`TilePlan`.
+
+    Examples:
+        >>> from mask_plugins.core.patches import Geometry, tile_plan
+        >>> conv = Geometry(kernel=(3, 3), before=(1, 1), after=(1, 1))
+        >>> plan = tile_plan((16, 24), (conv,), (8, 8), 'cpu')
+        >>> plan.grid, plan.window.size
+        ((2, 3), (10, 10))
+    """
     return TilePlan(size, geometries, patch, device, grid)

@@ -11,8 +11,7 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from .tile_plan import TilePlan
-from .window import Pair
+from .tile_plan import PixelTable, TilePlan
 
 CHANNELS_LAST = torch.channels_last
 
@@ -31,8 +30,8 @@ class TileIndex(NamedTuple):
 
     @classmethod
     def of(cls, active: Tensor) -> 'TileIndex':
-        """From active patches, bool, :math:`(B, G_h, G_w)`."""
-        flat = active.reshape(-1).nonzero().view(-1)
+        """Number the active patches, bool, :math:`(B, G_h, G_w)`."""
+        flat = active.reshape(-1).nonzero().view(-1)  # n
         if len(active) == 1:
             return cls(flat, None)
         patches = active[0].numel()
@@ -42,39 +41,27 @@ class TileIndex(NamedTuple):
     def __len__(self) -> int:
         return len(self.patch)
 
-    def rows(self, table: Tensor, size: Pair) -> Tensor:
-        """Numbers of all rows of the tiles, from a table of a plan."""
-        rows = table.index_select(0, self.patch)
+    def rows(self, table: PixelTable) -> Tensor:
+        """Numbers of all rows (or runs) of the tiles, :math:`(n h w,)`."""
+        rows = table.rows.index_select(0, self.patch)  # n, h w
         if self.sample is not None:
-            rows += (self.sample * (size[0] * size[1])).unsqueeze(1)
+            rows += (self.sample * table.entries).unsqueeze(1)
         return rows.view(-1)
 
-    def outside(self, table: Optional[Tensor]) -> Optional[Tensor]:
-        """Rows of the tiles that are outside of the map, if there are any."""
-        if table is None:
+    def outside(self, table: PixelTable) -> Optional[Tensor]:
+        """Which rows are outside of the map, :math:`(n h w,)`, or None."""
+        if table.outside is None:
             return None
-        return table.index_select(0, self.patch).view(-1)
+        return table.outside.index_select(0, self.patch).view(-1)
 
 
-def as_rows(x: Tensor) -> Tensor:
+def as_rows(x: Tensor, run: int = 1) -> Tensor:
     """A map as a table of pixels, without a copy if it is channels-last.
 
     Args:
         x (Tensor): :math:`(B, C, H, W)`.
-
-    Returns:
-        Tensor: :math:`(B H W, C)`.
-    """
-    x = x.contiguous(memory_format=CHANNELS_LAST)
-    return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
-
-
-def as_runs(x: Tensor, run: int) -> Tensor:
-    """A channels-last map as a table of runs of neighboring pixels.
-
-    Args:
-        x (Tensor): :math:`(B, C, H, W)`.
-        run (int): Pixels of a run, a divisor of W.
+        run (int): Neighboring pixels of a row of the table, a divisor of W.
+            Defaults to 1.
 
     Returns:
         Tensor: :math:`(B H W / run, run C)`.
@@ -83,15 +70,19 @@ def as_runs(x: Tensor, run: int) -> Tensor:
     return x.permute(0, 2, 3, 1).view(-1, run * x.shape[1])
 
 
-def zero_outside(
-    rows: Tensor, index: TileIndex, table: Optional[Tensor]
-) -> None:
-    """Set to zero, in place, what is outside of the map."""
+def zero_outside(tiles: Tensor, table: PixelTable, index: TileIndex) -> None:
+    """Set to zero, in place, what is outside of the map.
+
+    Args:
+        tiles (Tensor): :math:`(n, C, h, w)`, channels-last.
+        table (PixelTable): Of the tiles.
+        index (TileIndex): The n patches.
+    """
     outside = index.outside(table)
     if outside is not None:
         outside = outside.nonzero().view(-1)
         if len(outside):
-            rows.index_fill_(0, outside, 0)
+            as_rows(tiles).index_fill_(0, outside, 0)
 
 
 def gather_tiles(x: Tensor, plan: TilePlan, index: TileIndex) -> Tensor:
@@ -105,11 +96,12 @@ def gather_tiles(x: Tensor, plan: TilePlan, index: TileIndex) -> Tensor:
     Returns:
         Tensor: :math:`(n, C, h, w)`, channels-last.
     """
-    rows = as_rows(x)
-    tiles = rows.index_select(0, index.rows(plan.read, plan.maps[0]))
-    zero_outside(tiles, index, plan.read_outside)
-    tiles = tiles.view(len(index), *plan.tiles[0], x.shape[1])
-    return tiles.permute(0, 3, 1, 2)
+    table = plan.tables[0].runs or plan.tables[0]
+    rows = as_rows(x, table.run).index_select(0, index.rows(table))
+    tiles = rows.view(len(index), *plan.tiles[0], x.shape[1])
+    tiles = tiles.permute(0, 3, 1, 2)  # n, C, h, w
+    zero_outside(tiles, table, index)
+    return tiles
 
 
 def scatter_tiles(
@@ -123,20 +115,14 @@ def scatter_tiles(
         plan (TilePlan): Says where.
         index (TileIndex): The n patches.
     """
-    if plan.write_outside is None:  # whole runs of pixels, fewer copies
-        run = plan.out_patch[1]
-        size = (plan.maps[-1][0], plan.maps[-1][1] // run)
-        rows = index.rows(plan.write_runs, size)
-        as_runs(out, run).index_copy_(0, rows, as_runs(tiles, run))
-        return
-    rows = index.rows(plan.write, plan.maps[-1])
-    values = as_rows(tiles)
-    outside = index.outside(plan.write_outside)
+    table = plan.tables[-1].runs or plan.tables[-1]
+    rows, values = index.rows(table), as_rows(tiles, table.run)
+    outside = index.outside(table)
     if outside is not None:
         inside = (~outside).nonzero().view(-1)
         if len(inside) < len(rows):
             rows, values = rows[inside], values.index_select(0, inside)
-    as_rows(out).index_copy_(0, rows, values)
+    as_rows(out, table.run).index_copy_(0, rows, values)
 
 
 def copy_patches(
@@ -147,22 +133,17 @@ def copy_patches(
     Args:
         target (Tensor): :math:`(B, C, H, W)`, channels-last.
         source (Tensor): Of the same shape, or of more channels, of which the
-            first are copied; of any precision.
+            first are copied.
         plan (TilePlan): Of this size.
         index (TileIndex): The patches.
     """
-    channels = target.shape[1]
-    if plan.own_outside is None and channels == source.shape[1]:
-        run = plan.patch[1]
-        size = (plan.maps[0][0], plan.maps[0][1] // run)
-        rows = index.rows(plan.own_runs, size)
-        runs = as_runs(source, run).index_select(0, rows).to(target.dtype)
-        as_runs(target, run).index_copy_(0, rows, runs)
-        return
-    rows = index.rows(plan.own, plan.maps[0])
-    outside = index.outside(plan.own_outside)
+    table, channels = plan.own, target.shape[1]
+    if channels == source.shape[1]:
+        table = table.runs or table
+    rows = index.rows(table)
+    outside = index.outside(table)
     if outside is not None:
         rows = rows[~outside]
-    values = as_rows(source)[:, :channels].index_select(0, rows)
-    values = values.to(target.dtype)
-    as_rows(target).index_copy_(0, rows, values)
+    values = as_rows(source, table.run).index_select(0, rows)
+    values = values[:, : channels * table.run]  # all, or of the first ones
+    as_rows(target, table.run).index_copy_(0, rows, values)

@@ -29,6 +29,10 @@ class ClipExemptHook(Hook):
 
     Raises:
         ValueError: Before training, if a pattern matches no parameter.
+
+    Examples:
+        >>> ClipExemptHook('head.alpha').names
+        ('head.alpha',)
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class RunningModeHook(Hook):
     the network, ``FineTuning`` the other way round, and ``BackboneTrain``
     bypasses the gates. Parameters that were frozen before stay frozen. A
     frozen gate neither samples nor updates its BatchNorm statistics.
-    Validation and test run in ``Test``, and training goes on in its mode.
+    Validation and test run in ``Test``, and training continues in its mode.
 
     The mode is a function of the epoch, so that a resumed run needs no state.
     Under DDP, frozen parameters must be known when the model is wrapped: give
@@ -41,9 +41,14 @@ class RunningModeHook(Hook):
         eval_mode (str): In validation and test. Defaults to 'Test'.
 
     Raises:
-        TypeError: If an epoch is no int.
+        TypeError: If an epoch is not an int.
         ValueError: If a mode is unknown, epoch 0 has none, or the model has
             no gates.
+
+    Examples:
+        >>> hook = RunningModeHook({0: 'BackboneTrain', 5: 'FineTuning'})
+        >>> hook.mode_at(4).name, hook.mode_at(9).name
+        ('BackboneTrain', 'FineTuning')
     """
 
     # Before hooks that look at what is trained.
@@ -55,7 +60,7 @@ class RunningModeHook(Hook):
         modes = mode if isinstance(mode, dict) else {0: mode}
         for epoch in modes:
             # Keys of a config file that came through JSON are strings.
-            if not str(epoch).isdigit():
+            if isinstance(epoch, bool) or not str(epoch).isdecimal():
                 raise TypeError(
                     f'mode: its keys must be epochs, ints >= 0, got {epoch!r}'
                 )
@@ -89,7 +94,7 @@ class RunningModeHook(Hook):
         self._set_of_epoch(runner)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
-        """Training goes on in its mode."""
+        """Training continues in its mode."""
         if runner._train_loop is not None and self._current is not None:
             set_running_mode(unwrap(runner.model), self._current)
 

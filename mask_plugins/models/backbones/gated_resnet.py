@@ -5,9 +5,10 @@ from typing import Sequence, Union
 
 from mmpretrain.models.backbones import ResNet
 
-from mask_plugins.core.patches import apply_patch_gates
-from mask_plugins.models.gated_model import plain, read_rules
+from mask_plugins.core.patches import apply_patch_gates, gated_layers
+from mask_plugins.models.gated_model import read_rules
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import PathLike, check_choice
 
 PLACES = ('block', 'stage', 'conv')
 
@@ -34,18 +35,25 @@ class GatedResNet(ResNet):
             its layers. The stem takes four times that of the first stage.
             Defaults to (8, 8, 4, 2).
         reuse (str): ``'output'`` or ``'input'``; see
-            :class:`mask_plugins.core.patches.GatedLayer`. Defaults to
+            :func:`mask_plugins.core.patches.apply_patch_gates`. Defaults to
             ``'output'``.
         break_even (str | float): See there. Defaults to ``'auto'``.
         gate_stem (bool): Gate the first convolution too. Defaults to True.
-        rules (str | Sequence[dict]): Options of single layers; see
+        rules (str | Path | Sequence): Options of single layers; see
             :func:`mask_plugins.core.patches.apply_patch_gates`. A file that
             ``tools/analysis/calibrate_gate.py`` wrote is read.
             Defaults to ().
         **kwargs: Of ``ResNet``.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        ValueError: If there is not one patch size per stage, or ``place`` or
+            an option of the gates is not one of those above.
+
+    Examples:
+        >>> backbone = GatedResNet(18, gate='exact', base_channels=8,
+        ...                        stem_channels=8)
+        >>> backbone.layer1[0].gate
+        ExactGate(patch_size=(8, 8), threshold=0.0)
     """
 
     def __init__(
@@ -57,40 +65,34 @@ class GatedResNet(ResNet):
         reuse: str = 'output',
         break_even: Union[str, float] = 'auto',
         gate_stem: bool = True,
-        rules: Union[str, Sequence[dict]] = (),
+        rules: Union[PathLike, Sequence] = (),
         **kwargs,
     ) -> None:
         super().__init__(depth, **kwargs)
-        if place not in PLACES:
-            raise ValueError(f'place must be one of {PLACES}, got {place!r}')
+        check_choice('place', place, PLACES)
         if len(patch_sizes) != self.num_stages:
             raise ValueError(
                 f'patch_sizes must be {self.num_stages} numbers, one per '
                 f'stage, got {tuple(patch_sizes)}'
             )
-        by_stage = [
-            dict(pattern=f'layer{number}.*', patch_size=size)
-            for number, size in enumerate(patch_sizes, 1)
-        ]
+        sizes = dict(zip(self.res_layers, patch_sizes))
+        rules = list(read_rules(rules))
         if place == 'conv' and not gate_stem:
-            stem = 'stem.*' if self.deep_stem else 'conv1'
-            by_stage.append(dict(pattern=stem, enabled=False))
-        self.gated_layers = apply_patch_gates(
+            rules.insert(0, ('stem.*' if self.deep_stem else 'conv1', 'skip'))
+        apply_patch_gates(
             self,
-            gate=plain(gate),
+            gate=gate,
             place='conv' if place == 'conv' else 'block',
-            patch_size=patch_sizes[0],
+            patch_size=lambda name: sizes.get(
+                name.split('.')[0], patch_sizes[0]
+            ),
             reuse=reuse,
             break_even=break_even,
             stem=gate_stem,
-            rules=by_stage + read_rules(rules),
+            rules=rules,
         )
         if place == 'stage':
-            self._share_gates()
-
-    def _share_gates(self) -> None:
-        for name in self.res_layers:
-            first, *others = getattr(self, name)
-            for block in others:
-                if hasattr(block, 'gate'):
-                    block.gate = first.gate
+            for name in self.res_layers:
+                blocks = list(gated_layers(getattr(self, name)).values())
+                for block in blocks[1:]:
+                    block.gate = blocks[0].gate

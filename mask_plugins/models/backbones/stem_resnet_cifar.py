@@ -5,6 +5,7 @@ from mmcv.cnn import build_conv_layer
 from mmpretrain.models.backbones import ResNet_CIFAR
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_int
 
 
 @MODELS.register_module()
@@ -22,16 +23,17 @@ class StemResNetCIFAR(ResNet_CIFAR):
         **kwargs: As of ``ResNet_CIFAR``.
 
     Raises:
-        ValueError: If ``stem_kernel`` is not a positive odd int.
+        TypeError: If ``stem_kernel`` is not an int.
+        ValueError: If ``stem_kernel`` is below 1 or even.
+
+    Examples:
+        >>> StemResNetCIFAR(18, stem_kernel=7).conv1.kernel_size
+        (7, 7)
     """
 
     def __init__(self, depth: int, stem_kernel: int = 5, **kwargs) -> None:
-        if type(stem_kernel) is not int or stem_kernel < 1 or (
-            stem_kernel % 2 == 0
-        ):  # fmt: skip
-            raise ValueError(
-                f'stem_kernel must be a positive odd int, got {stem_kernel!r}'
-            )
+        if check_int('stem_kernel', stem_kernel, 1) % 2 == 0:
+            raise ValueError(f'stem_kernel must be odd, got {stem_kernel!r}')
         # The base class makes the stem while it is constructed.
         self.stem_kernel = stem_kernel
         super().__init__(depth, **kwargs)

@@ -1,8 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Classify every frame of clips, computing what has changed."""
 
-import time
-from typing import Callable, Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,8 @@ from mask_plugins.functional.relative_error import relative_l2
 from mask_plugins.models.clip_pairs import check_rgb, frame_pairs
 from mask_plugins.models.stream_session import StreamSession, macs_since
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_bool, check_number
+from mask_plugins.utils.timing import timed
 
 
 @MODELS.register_module()
@@ -39,7 +40,7 @@ class StreamClassifier(ImageClassifier):
     *Prediction* is real sparse inference, frame by frame. One data sample
     per clip comes back, whose ``pred_score`` is the mean over its frames and
     whose ``stream_record`` is what :class:`mask_plugins.SkipRatio` measures.
-    A clip that begins where the last one of its ``stream`` has ended goes on
+    A clip that begins where the last one of its ``stream`` has ended continues
     with its state.
 
     Args:
@@ -61,8 +62,20 @@ class StreamClassifier(ImageClassifier):
         **kwargs: Other arguments of ``ImageClassifier``.
 
     Raises:
-        ValueError: If an argument is not one of the allowed, the backbone has
-            no gates, or ``data_preprocessor`` has ``to_rgb=True``.
+        TypeError: If ``compare_dense`` is not a bool.
+        ValueError: If the backbone has no gates, ``data_preprocessor`` has
+            ``to_rgb=True``, ``running_mode`` is unknown or ``distill_weight``
+            negative.
+
+    Examples:
+        >>> backbone = dict(type='mask_plugins.GatedResNet', depth=18,
+        ...                 base_channels=8, stem_channels=8)
+        >>> head = dict(type='LinearClsHead', num_classes=3, in_channels=64)
+        >>> neck = dict(type='GlobalAveragePooling')
+        >>> model = StreamClassifier(backbone, neck, head).eval()
+        >>> (sample,) = model(torch.zeros(1, 2, 3, 32, 32), mode='predict')
+        >>> sample.stream_record['scores'].shape  # 2 frames, 3 classes
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -76,13 +89,11 @@ class StreamClassifier(ImageClassifier):
         distill_weight: float = 0.0,
         **kwargs,
     ) -> None:
-        if not distill_weight >= 0:
-            raise ValueError(
-                f'distill_weight must be at least 0, got {distill_weight!r}'
-            )
+        distill_weight = check_number('distill_weight', distill_weight, 0)
+        check_bool('compare_dense', compare_dense)
         super().__init__(backbone=backbone, neck=neck, head=head, **kwargs)
         check_rgb(self.data_preprocessor)
-        self.compare_dense = bool(compare_dense)
+        self.compare_dense = compare_dense
         self.distill_weight = distill_weight
         self._session = StreamSession(self.backbone, stream)
         self._ends: Dict[str, int] = {}
@@ -169,29 +180,41 @@ class StreamClassifier(ImageClassifier):
             data_samples = [DataSample() for _ in inputs]
         streams, begins = self._streams(data_samples, inputs.shape[1])
         begun = [self._session.macs(name) for name in streams]
-        dense: Dict[str, list] = dict(scores=[], latency=[])
-        gated: Dict[str, list] = dict(scores=[], latency=[])
+        runs = dict(gated=lambda x: self._gated(x, streams))
+        if self.compare_dense:
+            runs['dense'] = self._dense
+        found: Dict[str, list] = {name: [] for name in runs}
+        latency: Dict[str, list] = {name: [] for name in runs}
         errors = []
-        for t in range(inputs.shape[1]):
-            x = inputs[:, t].contiguous(memory_format=torch.channels_last)
-            runs = [(gated, lambda x: self._gated(x, streams))]
-            if self.compare_dense:
-                runs.append((dense, self._dense))
-                # Neither always finds the caches as the other leaves them.
-                runs = runs[:: 1 if t % 2 else -1]
+        for t, x in enumerate(inputs.unbind(1)):  # B, C, H, W
+            x = x.contiguous(memory_format=torch.channels_last)
             feats = {}
-            for record, run in runs:
-                seconds, (feats[id(record)], scores) = timed(run, x)
-                record['scores'].append(scores)
+            # Neither always finds the caches as the other leaves them.
+            for name in list(runs)[:: 1 if t % 2 else -1]:
+                seconds, (feats[name], scores) = timed(runs[name], x)
+                found[name].append(scores.float())
                 if t or not begins:
-                    record['latency'].append(1000 * seconds)
+                    latency[name].append(1000 * seconds)
             if self.compare_dense:
-                errors.append(relative_l2(feats[id(gated)], feats[id(dense)]))
-        macs = [
-            macs_since(self._session.macs(name), before)
-            for name, before in zip(streams, begun)
-        ]
-        return self._records(data_samples, macs, gated, dense, errors)
+                errors.append(relative_l2(feats['gated'], feats['dense']))
+        scores = {name: torch.stack(s, 1) for name, s in found.items()}
+        for i, (sample, name) in enumerate(zip(data_samples, streams)):
+            record = dict(
+                scores=scores['gated'][i].cpu(),  # T, K
+                macs=macs_since(self._session.macs(name), begun[i]),
+                latency=latency['gated'] if i == 0 else [],
+            )
+            if self.compare_dense:
+                record.update(
+                    dense_scores=scores['dense'][i].cpu(),
+                    dense_latency=latency['dense'] if i == 0 else [],
+                    relative_l2=[float(error[i]) for error in errors],
+                )
+            score = scores['gated'][i].softmax(1).mean(0)
+            sample.set_pred_score(score)
+            sample.set_pred_label(score.argmax(0, keepdim=True))
+            sample.set_field(record, 'stream_record')
+        return data_samples
 
     def _gated(self, x: Tensor, streams: List[str]) -> Tuple[Tensor, Tensor]:
         with self._session.bound(streams):
@@ -219,43 +242,8 @@ class StreamClassifier(ImageClassifier):
             self._ends[name] = int(sample.get('next_frame', frame + length))
             names.append(name)
         # Streams that are not in the batch do not come back.
-        gone = set(self._session.names()) - set(names)
+        gone = set(self._session.states) - set(names)
         self._session.reset(gone)
         for name in gone:
             self._ends.pop(name, None)
         return names, begins
-
-    def _records(
-        self, data_samples, macs, gated, dense, errors
-    ) -> List[DataSample]:
-        scores = torch.stack(gated['scores'], 1)  # B x T x K
-        out = []
-        for i, sample in enumerate(data_samples):
-            record = dict(
-                scores=scores[i].float().cpu(),
-                macs=macs[i],
-                latency=gated['latency'] if i == 0 else [],
-            )
-            if self.compare_dense:
-                record['dense_scores'] = torch.stack(
-                    [s[i].float().cpu() for s in dense['scores']]
-                )
-                record['dense_latency'] = dense['latency'] if i == 0 else []
-                record['relative_l2'] = [float(e[i]) for e in errors]
-            score = scores[i].float().softmax(1).mean(0)
-            sample.set_pred_score(score)
-            sample.set_pred_label(score.argmax(0, keepdim=True))
-            sample.set_field(record, 'stream_record')
-            out.append(sample)
-        return out
-
-
-def timed(run: Callable, x: Tensor) -> Tuple[float, Tuple[Tensor, Tensor]]:
-    """Seconds and result of a call, waiting for a GPU."""
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-    begin = time.perf_counter()
-    result = run(x)
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-    return time.perf_counter() - begin, result

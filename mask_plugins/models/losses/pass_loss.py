@@ -7,6 +7,7 @@ from typing import Dict
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_bool, check_number, check_ratio
 
 
 @MODELS.register_module()
@@ -41,7 +42,16 @@ class PASSLoss(nn.Module):
         consistency_weight (float): :math:`\lambda_k`. Defaults to 0.
 
     Raises:
-        ValueError: If an argument is negative, or a ratio not in [0, 1].
+        TypeError: If an argument is not a number, or ``normalize`` not a bool.
+        ValueError: If a weight is negative or not finite, or a ratio not in
+            [0, 1].
+
+    Examples:
+        >>> import torch
+        >>> anchor, positive, negative = torch.rand(3, 2, 8)
+        >>> losses = PASSLoss()(anchor, positive, negative, torch.tensor(0.3))
+        >>> round(float(losses['loss_budget']), 3)  # 100 * (0.5 - 0.3)**2
+        4.0
     """
 
     def __init__(
@@ -55,27 +65,15 @@ class PASSLoss(nn.Module):
         consistency_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ('margin', margin),
-            ('budget_weight', budget_weight),
-            ('ceiling_weight', ceiling_weight),
-            ('consistency_weight', consistency_weight),
-        ):
-            if not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f'{name} must be at least 0, got {value!r}')
-        for name, value in (
-            ('budget', budget),
-            ('max_skip_ratio', max_skip_ratio),
-        ):
-            if not 0 <= value <= 1:
-                raise ValueError(f'{name} must be in [0, 1], got {value!r}')
-        self.margin = margin
-        self.normalize = bool(normalize)
-        self.budget = budget
-        self.budget_weight = budget_weight
-        self.max_skip_ratio = max_skip_ratio
-        self.ceiling_weight = ceiling_weight
-        self.consistency_weight = consistency_weight
+        self.margin = check_number('margin', margin, 0)
+        self.normalize = check_bool('normalize', normalize)
+        self.budget = check_ratio('budget', budget)
+        self.budget_weight = check_number('budget_weight', budget_weight, 0)
+        self.max_skip_ratio = check_ratio('max_skip_ratio', max_skip_ratio)
+        self.ceiling_weight = check_number('ceiling_weight', ceiling_weight, 0)
+        self.consistency_weight = check_number(
+            'consistency_weight', consistency_weight, 0
+        )
 
     def forward(
         self,

@@ -41,7 +41,7 @@ class PASSPretrainer(BaseSelfSupervisor):
         backbone (dict): With gates, such as
             :class:`mask_plugins.GatedResNet`.
         head (dict): Defaults to ``dict(type='mask_plugins.PASSLoss')``.
-        neck (dict, optional): Its output is compared rather. Defaults to
+        neck (dict, optional): Its output is compared instead. Defaults to
             None.
         data_preprocessor (dict, optional): By default a
             ``ClsDataPreprocessor``.
@@ -50,6 +50,14 @@ class PASSPretrainer(BaseSelfSupervisor):
     Raises:
         ValueError: If the backbone has no gated layers, or
             ``data_preprocessor`` has ``to_rgb=True``.
+
+    Examples:
+        >>> backbone = dict(type='mask_plugins.GatedResNet', depth=18,
+        ...                 base_channels=8, stem_channels=8, gate='pooled')
+        >>> model = PASSPretrainer(backbone).train()
+        >>> losses = model(torch.rand(1, 2, 3, 32, 32), mode='loss')
+        >>> 'loss_triplet' in losses, 'skip_ratio' in losses
+        (True, True)
     """
 
     def __init__(

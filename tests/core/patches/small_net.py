@@ -4,6 +4,20 @@
 import torch
 from torch import nn
 
+from mask_plugins.core.patches import StreamBinder, apply_patch_gates
+from tests.common.rounding import error, rounding
+
+__all__ = [
+    'EXACT',
+    'Block',
+    'SmallNet',
+    'error',
+    'gated',
+    'run',
+    'small_net',
+    'video',
+]
+
 
 class Block(nn.Module):
     """A BasicBlock."""
@@ -59,6 +73,30 @@ def small_net(seed=0):
     return net.eval()
 
 
-def error(a, b):
-    """Relative L2."""
-    return float((a - b).norm() / b.norm())
+def gated(gate='exact', patch_size=4, **options):
+    """The small network with gates."""
+    return apply_patch_gates(
+        small_net(), gate, patch_size=patch_size, **options
+    )
+
+
+def video(count, size=(64, 72), seed=0):
+    """A still scene of noise with a square that moves."""
+    generator = torch.Generator().manual_seed(seed)
+    scene = torch.randn(1, 3, *size, generator=generator)
+    for t in range(count):
+        frame = scene.clone()
+        at = 5 * t % 40
+        frame[:, :, at : at + 9, at : at + 9] += 2
+        yield frame
+
+
+@torch.no_grad()
+def run(net, states, frame, execution='auto', binder=None):
+    """A copy of the output for one frame of each stream."""
+    with (binder or StreamBinder(net)).bind(states, execution):
+        return net(frame).clone()
+
+
+#: Where small networks are computed in another way.
+EXACT = rounding(SmallNet())

@@ -11,32 +11,26 @@ from mask_plugins.core.patches import (
     RunningMode,
     StreamBinder,
     apply_patch_gates,
+    gated_layers,
     set_running_mode,
 )
-
-from .small_net import small_net
-
-
-def clip():
-    torch.manual_seed(1)
-    first = torch.randn(2, 3, 64, 64)
-    second = first.clone()
-    second[:, :, :20, :20] += 1
-    return first, second
+from tests.core.patches.small_net import EXACT, error, gated, small_net
 
 
 @pytest.mark.parametrize('reuse', ['output', 'input'])
 def test_three_passes_share_one_decision_and_teach_the_gates(reuse):
-    net = small_net()
-    dense = small_net()
-    names = apply_patch_gates(net, 'pooled', patch_size=4, reuse=reuse)
+    net, dense = gated('pooled', reuse=reuse), small_net()
+    layers = gated_layers(net)
     set_running_mode(net, RunningMode.GatePreTrain)
     net.train()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     binder, state = StreamBinder(net), ClipState()
-    first, second = clip()
+    torch.manual_seed(1)
+    first = torch.randn(2, 3, 64, 64)
+    second = first.clone()
+    second[:, :, :20, :20] += 1
     with torch.no_grad(), binder.bind_clip(state, MaskMode.Anchor, True):
         net(first)
     with pytest.raises(ValueError, match='commit=True'):
@@ -47,65 +41,77 @@ def test_three_passes_share_one_decision_and_teach_the_gates(reuse):
         with binder.bind_clip(state, mode):
             outs.append(net(second))
         decided = decided or dict(state.active)
-        assert all(state.active[name] is decided[name] for name in names)
+        assert all(state.active[name] is decided[name] for name in layers)
     anchor, pos, neg = outs
-    torch.testing.assert_close(anchor, dense(second))
+    assert error(anchor, dense(second)) < EXACT
     assert not torch.equal(pos, neg)
     loss = (anchor - pos).square().mean() + state.skip_ratio()
     loss.backward()
-    for name in names:
-        gate = net.get_submodule(name).gate
-        assert any(p.grad.abs().sum() > 0 for p in gate.parameters())
+    for layer in layers.values():
+        assert any(p.grad.abs().sum() > 0 for p in layer.gate.parameters())
     assert net.layer2.conv1.weight.grad is None
     assert 0 <= float(state.skip_ratio()) <= 1
 
 
-def test_rules_decide_per_layer():
-    net = small_net()
-    names = apply_patch_gates(
-        net,
+def test_the_first_rule_that_matches_decides():
+    net = gated(
         'threshold',
         patch_size=8,
         rules=[
-            dict(pattern='layer1.*', patch_size=4),
-            dict(pattern='layer1.1', gate='exact', break_even=0.5),
-            dict(pattern='conv1', enabled=False),
-        ],
+            ('conv1', 'skip'),
+            ('re:layer1[.]1', 'gate', dict(gate='exact', break_even=0.5)),
+            dict(pattern='layer1.*', action='gate', patch_size=4),
+            (lambda name, module: isinstance(module, nn.Linear), 'skip'),
+        ][:3],
     )
-    assert names == ['layer1.0', 'layer1.1', 'layer2']
+    assert list(gated_layers(net)) == ['layer1.0', 'layer1.1', 'layer2']
     assert net.layer1[0].gate.patch_size == (4, 4)
+    assert net.layer1[1].gate.patch_size == (8, 8)
     assert net.layer2.gate.patch_size == (8, 8)
     assert net.layer1[1].break_even == 0.5
     assert type(net.layer1[1].gate).__name__ == 'ExactGate'
+    by_name = gated(patch_size=lambda name: 2 if 'layer1' in name else 4)
+    sizes = [layer.gate.patch_size for layer in gated_layers(by_name).values()]
+    assert sizes == [(16, 16), (2, 2), (2, 2), (4, 4)]
+    first = gated(rules=[('type:Block', 'skip')])
+    assert list(gated_layers(first)) == ['conv1']
+    narrow = [(lambda _, block: hasattr(block, 'maxpool'), 'skip')]
+    assert 'conv1' not in gated_layers(gated(rules=narrow))
 
 
 @pytest.mark.parametrize(
-    ('options', 'text'),
+    ('options', 'error', 'text'),
     [
-        (dict(place='here'), "got 'here'"),
-        (dict(reuse='both'), "got 'both'"),
-        (dict(break_even=2), 'got 2'),
-        (dict(rules=[dict(pattern='nope*')]), 'matches none'),
-        (dict(rules=[dict(pattern='*', size=3)]), "'size': 3"),
-        (dict(rules=[dict(pattern='*', enabled=False)]), 'no layer to gate'),
+        (dict(place='here'), ValueError, "got 'here'"),
+        (dict(reuse='both'), ValueError, "got 'both'"),
+        (dict(break_even=2), ValueError, 'got 2'),
+        (dict(break_even='half'), TypeError, "got 'half'"),
+        (dict(rules=[('nope*', 'skip')]), ValueError, 'matches none'),
+        (dict(rules=[('*', 'gate', dict(size=3))]), ValueError, "'size'"),
+        (dict(rules=[('*', 'skip')]), ValueError, 'no layer to gate'),
+        (
+            dict(rules=[dict(pattern='*', enabled='no')]),
+            ValueError,
+            r"one of \['gate', 'skip'\]|one of \('gate', 'skip'\)",
+        ),
+        (
+            dict(rules=[('*', 'gate', dict(hidden='forget'))]),
+            ValueError,
+            "hidden must be one of .*'forget'",
+        ),
+        (
+            dict(reuse='input', gate=dict(type='exact', sample_channels=2)),
+            (TypeError, ValueError),
+            'sample_channels',
+        ),
     ],
 )
-def test_bad_options_leave_the_model_as_it_was(options, text):
+def test_bad_options_leave_the_model_as_it_was(options, error, text):
     net = small_net()
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(error, match=text):
         apply_patch_gates(net, **options)
     stock = small_net()
-    assert all(
-        type(a) is type(b) for a, b in zip(net.modules(), stock.modules())
-    )
+    for ours, theirs in zip(net.modules(), stock.modules()):
+        assert type(ours) is type(theirs)
+        assert ours.__dict__.keys() == theirs.__dict__.keys()
     assert list(net.state_dict()) == list(stock.state_dict())
-
-
-def test_parts_that_do_not_run_on_tiles_are_refused():
-    net = small_net()
-    net.layer2.bn1 = nn.GroupNorm(2, 16)
-    with pytest.raises(TypeError, match=r'layer2: .*GroupNorm'):
-        apply_patch_gates(net)
-    assert apply_patch_gates(
-        net, rules=[dict(pattern='layer2', enabled=False)]
-    )

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Gates, MaskGate and the running modes."""
+"""Gates and the running modes."""
 
 import copy
 
@@ -9,11 +9,10 @@ from torch import nn
 
 from mask_plugins.core.patches import (
     GATES,
-    MaskGate,
     MaskMode,
     RunningMode,
     build_gate,
-    compose,
+    compose_frames,
     set_running_mode,
     upsample_patches,
 )
@@ -125,6 +124,8 @@ def test_pooled_gate_is_small_and_fits_any_resolution():
     [
         ('what', "got 'what'"),
         (dict(type='threshold', threshold=-1), 'got -1'),
+        (dict(type='threshold', threshold=float('nan')), 'got nan'),
+        (dict(type='threshold', relative='no'), "got 'no'"),
         (dict(type='threshold', reduction='sum'), "got 'sum'"),
         (dict(type='topk', k=1.5), 'got 1.5'),
         (dict(type='random', skip_ratio=2), 'got 2'),
@@ -133,7 +134,7 @@ def test_pooled_gate_is_small_and_fits_any_resolution():
     ],
 )
 def test_bad_gates(gate, text):
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((TypeError, ValueError), match=text):
         build_gate(gate, channels=3)
 
 
@@ -141,34 +142,30 @@ def test_invariants_of_the_modes():
     x, ref = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
     active = upsample_patches(torch.rand(2, 4, 4) < 0.5, (4, 4), (16, 16))
     for kind in (active, active.float()):
-        pos = compose(x, ref, kind, MaskMode.Positive)
-        neg = compose(x, ref, kind, MaskMode.Negative)
-        assert torch.equal(compose(x, ref, kind, MaskMode.Anchor), x)
+        pos = compose_frames(x, ref, kind, MaskMode.Positive)
+        neg = compose_frames(x, ref, kind, MaskMode.Negative)
+        assert torch.equal(compose_frames(x, ref, kind, MaskMode.Anchor), x)
         torch.testing.assert_close(pos + neg, x + ref)
-        assert torch.equal(compose(x, x, kind, MaskMode.Negative), x)
+        assert torch.equal(compose_frames(x, x, kind, MaskMode.Negative), x)
     everything = torch.ones_like(active)
-    assert torch.equal(compose(x, ref, everything, MaskMode.Positive), x)
-    assert torch.equal(compose(x, ref, everything, MaskMode.Negative), ref)
-    assert torch.equal(compose(x, ref, ~everything, MaskMode.Positive), ref)
-    assert torch.equal(compose(x, ref, ~everything, MaskMode.Negative), x)
-
-
-def test_mask_gate_checks_the_number_of_patches():
-    gate = MaskGate(4, 1024, 3, 8, RunningMode.Test)
-    x = torch.randn(1, 3, 128, 128)
-    assert gate(x, x, MaskMode.Positive).shape == x.shape
-    assert gate(x, None, MaskMode.Negative) is x
-    small = torch.randn(1, 3, 64, 64)
-    with pytest.raises(ValueError, match=r'1024.*64x64 has 256'):
-        gate(small, small, MaskMode.Positive)
-    with pytest.raises(ValueError, match='previous_x must have the shape'):
-        gate(x, small, MaskMode.Positive)
+    assert torch.equal(
+        compose_frames(x, ref, everything, MaskMode.Positive), x
+    )
+    assert torch.equal(
+        compose_frames(x, ref, everything, MaskMode.Negative), ref
+    )
+    assert torch.equal(
+        compose_frames(x, ref, ~everything, MaskMode.Positive), ref
+    )
+    assert torch.equal(
+        compose_frames(x, ref, ~everything, MaskMode.Negative), x
+    )
 
 
 def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
     net = nn.ModuleDict(
         dict(
-            gate=MaskGate(4, None, 3),
+            gate=build_gate('pooled', channels=3),
             frozen=nn.Conv2d(3, 3, 1),
             free=nn.Conv2d(3, 3, 1),
         )

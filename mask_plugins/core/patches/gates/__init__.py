@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Gates: which patches are computed anew."""
+"""Gates: which patches are computed."""
 
 from .base import Gate
 from .build import GATES, build_gate

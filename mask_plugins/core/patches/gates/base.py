@@ -5,13 +5,15 @@ from typing import Optional
 
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_pair
+
 from ..patch_difference import map_scale, patch_change
+from ..patch_window import PatchWindow
 from ..running_mode import RunningMode
-from ..window import PatchWindow, pair
 
 
 class Gate(nn.Module):
-    """Decide which patches of a map are computed anew.
+    """Decide which patches of a map are computed again.
 
     A gate is asked with the current input of a layer and the *reference*: for
     each patch, the input that its cached output was computed from. It keeps
@@ -23,23 +25,22 @@ class Gate(nn.Module):
     Args:
         patch_size (int | tuple[int, int]): Height and width of a patch.
             Defaults to 8.
-        halo (int): Pixels around a patch that count as part of it where a
-            layer does not say what its windows are. Defaults to 0.
     """
 
     #: How the change within a window becomes one number.
     reduction = 'mean'
     #: Whether scores are fractions of the mean magnitude of the map.
     relative = False
-    #: Whether references are kept in bfloat16, which halves their memory.
-    half_reference = False
+    #: Whether every patch is active, so that the layer need not ask.
+    computes_all = False
     #: How many channels are compared, and kept as references; None for all.
     sample_channels: Optional[int] = None
 
-    def __init__(self, patch_size=8, halo: int = 0) -> None:
+    def __init__(self, patch_size=8) -> None:
         super().__init__()
-        self.patch_size = pair(patch_size, 'patch_size')
-        self.halo = pair(halo, 'halo', least=0)[0]
+        self.patch_size = check_pair(
+            'patch_size', patch_size, low=1, single=True
+        )
         self.running_mode = RunningMode.FineTuning
 
     def set_own_running_mode(self, mode: RunningMode) -> None:
@@ -60,20 +61,19 @@ class Gate(nn.Module):
 
     def window_of(self, x: Tensor) -> PatchWindow:
         """The patches of a map that no layer has said more about."""
-        height, width = x.shape[-2:]
-        return PatchWindow.plain(height, width, self.patch_size, self.halo)
+        return PatchWindow.plain(x.shape[-2:], self.patch_size)
 
     def scores(
         self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
     ) -> Tensor:
-        """How much each patch needs to be computed anew.
+        """How much each patch needs to be computed again.
 
         Args:
             x (Tensor): Current input, :math:`(B, C, H, W)`.
             ref (Tensor): Reference input of the same shape, or what
                 :meth:`reference_of` gives of it.
             window (PatchWindow, optional): Patches and what they depend on.
-                Defaults to patches of ``patch_size`` with the gate's halo.
+                Defaults to patches of ``patch_size`` alone.
 
         Returns:
             Tensor: float32, :math:`(B, G_h, G_w)`; high needs it most.
@@ -104,9 +104,9 @@ class Gate(nn.Module):
 
     def macs(self, channels: int, window: PatchWindow) -> int:
         """Multiply-adds (one per value read) of a decision on one map."""
-        patches = window.grid[0] * window.grid[1]
         channels = min(channels, self.sample_channels or channels)
-        return channels * patches * window.patch[0] * window.patch[1]
+        pixels = window.patches * window.patch[0] * window.patch[1]
+        return channels * pixels
 
     def extra_repr(self) -> str:
         """What `print` shows."""

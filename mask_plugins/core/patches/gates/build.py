@@ -5,6 +5,8 @@ import inspect
 from functools import partial
 from typing import Optional, Union
 
+from mask_plugins.utils.checks import check_choice
+
 from .base import Gate
 from .constant import ConstantGate
 from .convmixer import ConvMixerGate
@@ -42,6 +44,10 @@ def build_gate(
     Raises:
         TypeError: If it is none of these, or an argument is unknown.
         ValueError: If the name is unknown.
+
+    Examples:
+        >>> build_gate(dict(type='threshold', threshold=0.2), patch_size=4)
+        ThresholdGate(patch_size=(4, 4), threshold=0.2)
     """
     if isinstance(gate, Gate):
         return gate
@@ -53,11 +59,7 @@ def build_gate(
         )
     options = {**defaults, **gate}
     name = options.pop('type')
-    if name not in GATES:
-        raise ValueError(
-            f'the type of a gate must be one of {sorted(GATES)}, got {name!r}'
-        )
-    build = GATES[name]
+    build = GATES[check_choice('the type of a gate', name, sorted(GATES))]
     if 'channels' in inspect.signature(build).parameters:
         options.setdefault('channels', channels)
     # A new module is in training mode; a gate trains when it is told to.

@@ -1,12 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Gates that do not look."""
+"""A gate that does not look at its input."""
 
 from typing import Optional
 
 import torch
 from torch import Tensor
 
-from ..window import PatchWindow
+from mask_plugins.utils.checks import check_bool
+
+from ..patch_window import PatchWindow
 from .base import Gate
 
 
@@ -17,11 +19,17 @@ class ConstantGate(Gate):
         active (bool): Whether they are. With True the layer calls its dense
             path. Defaults to True.
         **kwargs: Of :class:`Gate`.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.zeros(1, 3, 8, 16)
+        >>> ConstantGate(active=True)(x, x)
+        tensor([[[True, True]]])
     """
 
     def __init__(self, active: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.active = active
+        self.active = self.computes_all = check_bool('active', active)
 
     def scores(
         self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None

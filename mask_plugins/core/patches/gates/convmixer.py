@@ -6,7 +6,9 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from ..window import PatchWindow
+from mask_plugins.utils.checks import check_int
+
+from ..patch_window import PatchWindow
 from .learned import LearnedGate
 
 
@@ -32,13 +34,21 @@ class ConvMixerGate(LearnedGate):
         **kwargs: Of :class:`LearnedGate`.
 
     Raises:
-        ValueError: If ``patch_num`` is not given or not that of a map.
+        TypeError: If ``patch_num`` is not an int.
+        ValueError: If ``patch_num`` is below 1, or not that of a map.
+
+    Examples:
+        >>> import torch
+        >>> gate = ConvMixerGate(3, patch_num=16, dim=8, fc_dim=8).eval()
+        >>> x = torch.zeros(1, 3, 32, 32)
+        >>> gate.scores(x, x).shape
+        torch.Size([1, 4, 4])
     """
 
     def __init__(
         self,
         channels: int,
-        patch_num: Optional[int] = None,
+        patch_num: int,
         dim: int = 256,
         depth: int = 4,
         kernel_size: int = 9,
@@ -47,12 +57,8 @@ class ConvMixerGate(LearnedGate):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if not patch_num:
-            raise ValueError(
-                "patch_num must be given for arch='convmixer': its last "
-                f'layer has one output per patch, got {patch_num!r}'
-            )
-        self.patch_num = patch_num
+        # The last layer has one output per patch.
+        self.patch_num = check_int('patch_num', patch_num, 1)
         patch = self.patch_size
         self.embed = nn.Sequential(
             nn.Conv2d(2 * channels, dim, patch, stride=patch),
@@ -82,9 +88,9 @@ class ConvMixerGate(LearnedGate):
         self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
     ) -> Tensor:
         """Logits: see :meth:`Gate.scores`; windows are plain patches."""
-        plain = PatchWindow.plain(*x.shape[-2:], self.patch_size)
+        plain = PatchWindow.plain(x.shape[-2:], self.patch_size)
         grid = plain.grid if window is None else window.grid
-        if grid != plain.grid or grid[0] * grid[1] != self.patch_num:
+        if grid != plain.grid or plain.patches != self.patch_num:
             height, width = x.shape[-2:]
             raise ValueError(
                 f'patch_num is {self.patch_num}, but a map of {height}x'
@@ -101,7 +107,7 @@ class ConvMixerGate(LearnedGate):
 
     def macs(self, channels: int, window: PatchWindow) -> int:
         """Of its convolutions and fully connected layers."""
-        patches = window.grid[0] * window.grid[1]
+        patches = window.patches
         convs = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
         linears = [m for m in self.modules() if isinstance(m, nn.Linear)]
         return patches * sum(c.weight.numel() for c in convs) + sum(

@@ -4,6 +4,8 @@
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_number
+
 from .base import Gate
 
 
@@ -17,35 +19,29 @@ class LearnedGate(Gate):
     Args:
         threshold (float): Of the logit; moves the skip ratio of a trained
             gate. Defaults to 0.
-        temperature (float): Of the relaxation, > 0. Defaults to 2 / 3.
         **kwargs: Of :class:`Gate`.
 
     Raises:
-        ValueError: If the temperature is not positive.
+        TypeError, ValueError: If the threshold is not a finite number.
     """
 
-    def __init__(
-        self,
-        threshold: float = 0.0,
-        temperature: float = 2 / 3,
-        **kwargs,
-    ) -> None:
+    #: Of the relaxation.
+    TEMPERATURE = 2 / 3
+
+    def __init__(self, threshold: float = 0.0, **kwargs) -> None:
         super().__init__(**kwargs)
-        if not temperature > 0:
-            raise ValueError(f'temperature must be > 0, got {temperature!r}')
-        self.threshold = threshold
-        self.temperature = temperature
+        self.threshold = check_number('threshold', threshold)
 
     def decide(self, scores: Tensor) -> Tensor:
         """Sampled while training: see :meth:`Gate.decide`."""
         if not (self.training and self.running_mode.trains_gates):
             return ~(scores <= self.threshold)
-        # What is not a number is computed, never skipped.
+        # NaN is computed, never skipped.
         scores = scores.nan_to_num(1e4, 1e4, -1e4)
         uniform = torch.rand_like(scores).clamp_(1e-6, 1 - 1e-6)
         noise = uniform.log() - torch.log1p(-uniform)
         soft = torch.sigmoid(
-            (scores - self.threshold + noise) / self.temperature
+            (scores - self.threshold + noise) / self.TEMPERATURE
         )
         hard = (soft.detach() > 0.5).to(soft)
         # In this order the value is exactly 0 or 1.

@@ -1,12 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A gate that guesses: what others must beat."""
+"""A gate that decides at random: the baseline for all others."""
 
 from typing import Optional
 
 import torch
 from torch import Tensor
 
-from ..window import PatchWindow
+from mask_plugins.utils.checks import check_int, check_ratio
+
+from ..patch_window import PatchWindow
 from .base import Gate
 
 
@@ -16,28 +18,26 @@ class RandomGate(Gate):
     Args:
         skip_ratio (float): Expected share of patches to skip, in [0, 1].
             Defaults to 0.5.
-        seed (int, optional): Of a generator of the gate's own, which
-            :meth:`reseed` starts over. Defaults to None: torch's.
+        seed (int, optional): Of a generator of the gate's own. Defaults to
+            None: torch's.
         **kwargs: Of :class:`Gate`.
 
     Raises:
-        ValueError: If the ratio is not in [0, 1].
+        TypeError, ValueError: If the ratio is not a number in [0, 1].
+
+    Examples:
+        >>> import torch
+        >>> x = torch.rand(1, 3, 64, 64)
+        >>> RandomGate(skip_ratio=1.0)(x, x).any()
+        tensor(False)
     """
 
     def __init__(
         self, skip_ratio: float = 0.5, seed: Optional[int] = None, **kwargs
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= skip_ratio <= 1:
-            raise ValueError(
-                f'skip_ratio must be in [0, 1], got {skip_ratio!r}'
-            )
-        self.skip_ratio = skip_ratio
-        self.seed = seed
-        self.reseed()
-
-    def reseed(self) -> None:
-        """Start the gate's own generator over."""
+        self.skip_ratio = check_ratio('skip_ratio', skip_ratio)
+        self.seed = check_int('seed', seed, optional=True)
         self._draws = 0
 
     def scores(
@@ -47,7 +47,7 @@ class RandomGate(Gate):
         grid = (window or self.window_of(x)).grid
         generator = None
         if self.seed is not None:
-            # A generator is no part of a deep copy: a seed and a count are.
+            # A seed and a count can be deep-copied, a generator cannot.
             generator = torch.Generator()
             generator.manual_seed(self.seed + 1_000_003 * self._draws)
             self._draws += 1
@@ -59,7 +59,7 @@ class RandomGate(Gate):
 
     def macs(self, channels: int, window: PatchWindow) -> int:
         """One per patch."""
-        return window.grid[0] * window.grid[1]
+        return window.patches
 
     def extra_repr(self) -> str:
         """What `print` shows."""

@@ -5,6 +5,13 @@ from typing import Optional
 
 from torch import Tensor
 
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+)
+
 from ..patch_difference import REDUCTIONS
 from .base import Gate
 
@@ -21,11 +28,6 @@ class ThresholdGate(Gate):
         relative (bool): Whether the threshold is a fraction of the mean
             magnitude of the map, so that one suits layers of any scale.
             Defaults to True.
-        half_reference (bool): Keep references in bfloat16: half the memory,
-            and scores that are off by at most 0.4 % of the magnitudes
-            compared, far below thresholds of use. Outputs stay as precise as
-            they are. Not with ``reuse='input'``, which computes from
-            references. Defaults to False.
         sample_channels (int, optional): Compare only so many channels, the
             first ones, whose order means nothing in a trained network, and
             keep only those as references. Not with ``reuse='input'``.
@@ -33,8 +35,18 @@ class ThresholdGate(Gate):
         **kwargs: Of :class:`Gate`.
 
     Raises:
-        ValueError: If the threshold is negative, the reduction unknown or
-            ``sample_channels`` no positive number.
+        TypeError: If an argument is of another type.
+        ValueError: If the threshold is negative or not finite, the reduction
+            unknown or ``sample_channels`` below 1.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.ones(1, 3, 16, 16)
+        >>> changed = x.clone()
+        >>> changed[..., :8, :8] += 1
+        >>> ThresholdGate(threshold=0.1)(changed, x)
+        tensor([[[ True, False],
+                 [False, False]]])
     """
 
     def __init__(
@@ -42,28 +54,16 @@ class ThresholdGate(Gate):
         threshold: float = 0.1,
         reduction: str = 'mean',
         relative: bool = True,
-        half_reference: bool = False,
         sample_channels: Optional[int] = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if not threshold >= 0:
-            raise ValueError(f'threshold must be >= 0, got {threshold!r}')
-        if reduction not in REDUCTIONS:
-            raise ValueError(
-                f'reduction must be one of {REDUCTIONS}, got {reduction!r}'
-            )
-        self.threshold = threshold
-        self.reduction = reduction
-        self.relative = relative
-        self.half_reference = half_reference
-        number = type(sample_channels) is int and sample_channels >= 1
-        if sample_channels is not None and not number:
-            raise ValueError(
-                'sample_channels must be None or an int >= 1, got '
-                f'{sample_channels!r}'
-            )
-        self.sample_channels = sample_channels
+        self.threshold = check_number('threshold', threshold, 0)
+        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
+        self.relative = check_bool('relative', relative)
+        self.sample_channels = check_int(
+            'sample_channels', sample_channels, 1, optional=True
+        )
 
     def decide(self, scores: Tensor) -> Tensor:
         """Not below the threshold: see :meth:`Gate.decide`."""
@@ -71,7 +71,4 @@ class ThresholdGate(Gate):
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        return (
-            f'{super().extra_repr()}, threshold={self.threshold}, '
-            f'reduction={self.reduction!r}, relative={self.relative}'
-        )
+        return f'{super().extra_repr()}, threshold={self.threshold}'

@@ -4,7 +4,8 @@
 import torch
 from torch import Tensor
 
-from ..patch_difference import REDUCTIONS
+from mask_plugins.utils.checks import check_int, check_ratio
+
 from .base import Gate
 
 
@@ -18,20 +19,20 @@ class TopKGate(Gate):
     Args:
         k (int | float): Number of patches, or a share of all if it is a float
             in [0, 1]; may be set between frames. Defaults to 0.25.
-        reduction (str): ``'mean'`` or ``'max'``. Defaults to ``'mean'``.
         **kwargs: Of :class:`Gate`.
 
     Raises:
-        ValueError: If ``k`` is neither, or the reduction unknown.
+        TypeError, ValueError: If ``k`` is neither.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.rand(1, 3, 32, 32)
+        >>> TopKGate(k=0.25)(x, 1 - x).sum()  # 4 of 16 patches
+        tensor(4)
     """
 
-    def __init__(self, k=0.25, reduction: str = 'mean', **kwargs) -> None:
+    def __init__(self, k=0.25, **kwargs) -> None:
         super().__init__(**kwargs)
-        if reduction not in REDUCTIONS:
-            raise ValueError(
-                f'reduction must be one of {REDUCTIONS}, got {reduction!r}'
-            )
-        self.reduction = reduction
         self.k = k
 
     @property
@@ -41,13 +42,10 @@ class TopKGate(Gate):
 
     @k.setter
     def k(self, k) -> None:
-        share = isinstance(k, float) and 0 <= k <= 1
-        number = isinstance(k, int) and not isinstance(k, bool) and k >= 0
-        if not (share or number):
-            raise ValueError(
-                f'k must be an int >= 0 or a float in [0, 1], got {k!r}'
-            )
-        self._k = k
+        if isinstance(k, float):
+            self._k = check_ratio('k (a share)', k)
+        else:
+            self._k = check_int('k', k, 0)
 
     def decide(self, scores: Tensor) -> Tensor:
         """The k highest of each map: see :meth:`Gate.decide`."""

@@ -1,13 +1,22 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The gate under its original name, for any convolution of any network."""
 
+import weakref
 from typing import Optional
 
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
-from .gates import build_gate
-from .mask_mode import MaskMode, compose, upsample_patches
-from .running_mode import RunningMode, check_running_mode, set_running_mode
+from mask_plugins.core.patches import (
+    MaskMode,
+    RunningMode,
+    build_gate,
+    check_running_mode,
+    compose_frames,
+    set_running_mode,
+    upsample_patches,
+)
+from mask_plugins.utils.checks import check_choice, check_int
 
 ARCHITECTURES = ('pooled', 'convmixer')
 
@@ -18,7 +27,8 @@ class MaskGate(nn.Module):
     The PASS mask gate (Zhou et al., AAAI 2023): it calls patches that look
     the same *skip* (m = 1) and others *active* (m = 0), and
     :class:`MaskMode` says which frame is taken where. Composing saves no time
-    by itself; a :class:`GatedConv2d` computes only what is active.
+    by itself; :func:`mask_plugins.apply_patch_gates` computes only what is
+    active.
 
     Args:
         patch_size (int): Height and width of a patch. Defaults to 4.
@@ -27,17 +37,25 @@ class MaskGate(nn.Module):
             no layer of ``arch='pooled'`` depends on it. Defaults to None.
         input_channel (int): Channels of one frame.
         output_channel (int, optional): Channels of the convolution behind
-            the gate: for counting multiply-adds only. Defaults to None.
+            the gate; as in the original, of no effect on what is computed.
         running_mode (RunningMode | str): The phase; see
             :meth:`set_running_mode`. Defaults to ``RunningMode.FineTuning``.
         arch (str): ``'pooled'``, small and for any resolution, or
             ``'convmixer'``, that of the original. Defaults to ``'pooled'``.
         **kwargs: Of the gate: ``dim``, ``depth``, ``kernel_size``,
-            ``fc_dim``, ``fc_depth`` of the ConvMixer, ``hidden``,
-            ``projections`` of the pooled one.
+            ``fc_dim``, ``fc_depth`` of the ConvMixer, ``hidden`` of the
+            pooled one.
 
     Raises:
-        ValueError: If an argument is not one of what is allowed.
+        TypeError: If an argument is of another type.
+        ValueError: If ``arch`` or the mode is unknown, or a number below 1.
+
+    Examples:
+        >>> import torch
+        >>> gate = MaskGate(patch_size=4, input_channel=3)
+        >>> x = torch.rand(1, 3, 16, 16)
+        >>> gate(x, 1 - x, MaskMode.Positive).shape
+        torch.Size([1, 3, 16, 16])
     """
 
     def __init__(
@@ -51,15 +69,11 @@ class MaskGate(nn.Module):
         **kwargs,
     ) -> None:
         super().__init__()
-        if arch not in ARCHITECTURES:
-            raise ValueError(
-                f'arch must be one of {ARCHITECTURES}, got {arch!r}'
-            )
-        if patch_num is not None and patch_num < 1:
-            raise ValueError(f'patch_num must be >= 1, got {patch_num!r}')
-        self.patch_num = patch_num
+        check_choice('arch', arch, ARCHITECTURES)
+        self.patch_num = check_int('patch_num', patch_num, 1, optional=True)
         self.input_channel = input_channel
         self.output_channel = output_channel
+        self._owner: Optional[weakref.ref] = None
         if arch == 'convmixer':
             kwargs['patch_num'] = patch_num
         self.gate = build_gate(
@@ -73,13 +87,26 @@ class MaskGate(nn.Module):
         return self.gate.running_mode
 
     def set_running_mode(self, running_mode) -> None:
-        """Freeze or free the gate's parameters, as the phase has it.
+        """Set the phase of the gate and of the module that holds it.
+
+        The original's samples freeze their own convolution for pre-training
+        and never free it again, so that fine-tuning has nothing to train.
+        Here the module that the gate was assigned to is freed in
+        ``FineTuning`` and ``BackboneTrain``. For a whole model call
+        :func:`mask_plugins.core.patches.set_running_mode`, which remembers
+        what you had frozen.
 
         Args:
-            running_mode (RunningMode | str): The phase. For a whole model
-                call :func:`set_running_mode`.
+            running_mode (RunningMode | str): The phase.
         """
-        set_running_mode(self, check_running_mode(running_mode))
+        mode = check_running_mode(running_mode)
+        owner = self._owner() if self._owner is not None else None
+        if owner is not None and mode.trains_backbone:
+            owner.requires_grad_(True)
+        # Alone, a gate has been frozen by nobody but the sample.
+        self.__dict__.pop('_requires_grad_before', None)
+        self.requires_grad_(True)
+        set_running_mode(self, mode)
 
     def skip(self, x: Tensor, previous_x: Tensor) -> Tensor:
         """1 at patches to reuse, 0 at those to compute.
@@ -126,7 +153,7 @@ class MaskGate(nn.Module):
         previous_x = previous_x.detach()
         active = self.gate(x, previous_x)
         pixels = upsample_patches(active, self.gate.patch_size, x.shape[-2:])
-        return compose(x, previous_x, pixels, mask_mode)
+        return compose_frames(x, previous_x, pixels, mask_mode)
 
     def _check(self, x: Tensor, previous_x: Tensor) -> None:
         if x.shape != previous_x.shape:
@@ -134,11 +161,22 @@ class MaskGate(nn.Module):
                 f'previous_x must have the shape of x, {tuple(x.shape)}, got '
                 f'{tuple(previous_x.shape)}'
             )
-        grid = self.gate.window_of(x).grid
-        if self.patch_num not in (None, grid[0] * grid[1]):
+        patches = self.gate.window_of(x).patches
+        if self.patch_num not in (None, patches):
             height, width = x.shape[-2:]
             patch = self.gate.patch_size[0]
             raise ValueError(
                 f'patch_num is {self.patch_num}, but a map of {height}x'
-                f'{width} has {grid[0] * grid[1]} patches of {patch}x{patch}'
+                f'{width} has {patches} patches of {patch}x{patch}'
             )
+
+    def __getstate__(self) -> dict:
+        return dict(self.__dict__, _owner=None)
+
+
+def _remember_owner(module: nn.Module, name: str, child) -> None:
+    if isinstance(child, MaskGate):
+        child._owner = weakref.ref(module)
+
+
+register_module_module_registration_hook(_remember_owner)

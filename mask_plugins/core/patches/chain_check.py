@@ -1,0 +1,128 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Whether a chain computes what the forward of its layer does."""
+
+import copy
+from typing import List
+
+import torch
+from torch import Tensor, nn
+
+from ..composed import Composed
+from .chain import Chain
+
+#: In fp64 both ways differ by rounding alone: about 1e-16 for each of the
+#: some 1e4 products that are summed up for a value, over three convolutions.
+TOLERANCE = 1e-9
+ADVICE = (
+    "gate its convolutions with place='conv', or leave it dense by a rule "
+    "with action 'skip'"
+)
+
+
+def check_chain(layer: nn.Module, chain: Chain) -> None:
+    """Refuse a layer whose chain is not all of its forward.
+
+    A chain is made of the parts that a layer has, by their names; the
+    layer's forward may do more with them, or in another order. So both are
+    compared, in fp64 on a small random map, on a copy with random weights and
+    statistics: a part that happens to be zero hides nothing. The layer, its
+    buffers and torch's random numbers stay as they are.
+
+    Args:
+        layer (GatedLayer): The layer, with its gate.
+        chain (Chain): What was made of it.
+
+    Raises:
+        TypeError: If a part has hooks or a forward of its own, a parameter
+            or buffer is not used by the chain, or the results differ.
+    """
+    kind = type(layer).__name__
+    for part in (layer, *layer.parts()):
+        replaced = 'forward' in part.__dict__
+        hooks = part._forward_hooks or part._forward_pre_hooks
+        if replaced or (hooks and part is not layer):
+            raise TypeError(
+                f'{type(part).__name__} of {kind} has '
+                f'{"another forward" if replaced else "forward hooks"}, which '
+                f'a gate would not call: {ADVICE}'
+            )
+    if isinstance(layer, nn.Conv2d):
+        plain = _own_forward(layer) is nn.Conv2d.forward
+        if plain or len(chain.steps) > 1:
+            return  # nothing else happens in it; of a stem, see there
+    used = {id(tensor) for tensor in chain.tensors()}
+    gate = {id(tensor) for tensor in _tensors(layer.gate)}
+    for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
+        counter = name.endswith('num_batches_tracked')
+        if id(tensor) not in used | gate and not counter:
+            raise TypeError(
+                f'{name} of {kind} is not a part of the convolutions, norms '
+                f'and shortcut that a gate computes: {ADVICE}'
+            )
+    try:
+        errors = _errors(layer, chain)
+    except Exception as error:
+        raise TypeError(
+            f'{kind} cannot be compared with what its gate would compute '
+            f'({error}): {ADVICE}'
+        ) from error
+    if not bool((errors <= TOLERANCE).all()):
+        raise TypeError(
+            f'the forward of {kind} is not that of its convolutions, norms, '
+            f'activations and shortcut (relative error {errors.max():.2g} on '
+            f'a random map): {ADVICE}'
+        )
+
+
+@torch.no_grad()
+def _errors(layer: nn.Module, chain: Chain) -> Tensor:
+    """Largest error of each of two random maps, relative to its size."""
+    generator = torch.Generator().manual_seed(0)
+    twin = copy.deepcopy(layer)
+    on_meta = any(tensor.is_meta for tensor in _tensors(twin))
+    twin = twin.to_empty(device='cpu') if on_meta else twin.cpu()
+    twin = twin.double().eval()
+    for name, tensor in (*twin.named_parameters(), *twin.named_buffers()):
+        if not tensor.is_floating_point():
+            continue
+        if name.endswith('running_var'):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            inputs = max(tensor[0].numel(), 1) if tensor.ndim > 1 else 1
+            tensor.normal_(0, inputs**-0.5, generator=generator)
+    size = (7, 9)
+    while min(_out_size(chain, size)) < 2:
+        size = (2 * size[0], 2 * size[1])
+    channels = chain.steps[0].op.in_channels
+    x = torch.randn(2, channels, *size, generator=generator).double()
+    x[1] *= 100  # where a clamp shows
+    own = twin.make_chain()
+    own.version()
+    found = own.dense(x)[0]
+    with torch.random.fork_rng(_cuda_devices()):
+        expected = twin.stock()(x.clone())
+    difference = (found - expected).abs().amax((1, 2, 3))
+    return difference / expected.abs().amax((1, 2, 3))
+
+
+def _out_size(chain: Chain, size):
+    for geometry in chain.geometries:
+        size = geometry.out_size(size)
+    return size
+
+
+def _own_forward(layer: nn.Module):
+    """Its forward without what was mixed in."""
+    return next(
+        base.__dict__['forward']
+        for base in type(layer).__mro__
+        if 'forward' in base.__dict__ and not issubclass(base, Composed)
+    )
+
+
+def _tensors(module: nn.Module) -> List[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _cuda_devices() -> List[int]:
+    return list(range(torch.cuda.device_count()))

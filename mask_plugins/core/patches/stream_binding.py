@@ -1,0 +1,211 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""One call of a model on one frame of each stream of a batch."""
+
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from .layer_memory import LayerMemory, Slot, join_slots
+from .stream_state import StreamState, normal_tensors
+from .tile_plan import TilePlan
+from .tiles import CHANNELS_LAST, TileIndex, copy_patches, scatter_tiles
+
+
+@dataclass
+class StreamWork:
+    """What one layer has to do for one stream.
+
+    Args:
+        slot (Slot): Where the stream is remembered.
+        refresh (bool): Whether nothing that is remembered may be used.
+        dense (bool): Whether all patches are computed, by the dense layer.
+        active (Tensor, optional): Patches to compute otherwise, bool,
+            :math:`(G_h, G_w)`.
+        count (int): How many these are.
+    """
+
+    slot: Slot
+    refresh: bool
+    dense: bool = True
+    active: Optional[Tensor] = None
+    count: int = 0
+
+    def record(self, layer, plan: TilePlan, channels: int) -> None:
+        """Add the frame to the totals of the stream."""
+        stats = self.slot.stats
+        dense_macs, tile_macs = layer.chain.macs(plan)
+        count = plan.patches if self.dense else self.count
+        macs = dense_macs if self.dense else count * tile_macs
+        gate = 0
+        if self.active is not None:  # the gate was asked
+            gate = layer.gate.macs(channels, plan.window)
+        stats.frames += 1
+        stats.dense_frames += self.dense
+        stats.patches += plan.patches
+        stats.skipped_patches += plan.patches - count
+        stats.macs += dense_macs
+        stats.gate_macs += gate
+        stats.skipped_macs += dense_macs - macs - gate
+        stats.active = plan.all_active if self.dense else self.active
+
+
+class StreamBinding:
+    """What the gated layers of a model are bound to for one frame.
+
+    Args:
+        states (Sequence[StreamState]): One per sample of the batch.
+        execution (str): See :meth:`StreamBinder.bind`.
+    """
+
+    def __init__(self, states: Sequence[StreamState], execution: str) -> None:
+        self.states = states
+        self.execution = execution
+        self._begun = False
+
+    def run(self, layer, x: Tensor) -> Tensor:
+        """Compute what is active, and what must be refreshed.
+
+        Args:
+            layer (GatedLayer): The layer, bound.
+            x (Tensor): Its input, :math:`(B, C, H, W)`, B streams.
+
+        Returns:
+            Tensor: The cached output of the layer, or a copy of it.
+
+        Raises:
+            ValueError: If the batch does not have one sample per state.
+        """
+        # In this order: leaving inference mode switches gradients on.
+        with normal_tensors(), torch.no_grad():
+            x = x.clone() if x.is_inference() else x
+            self._begin(x)
+            if layer.gate.computes_all or self.execution == 'dense':
+                return layer.dense(x)
+            layer.update_chain()
+            x = x.contiguous(memory_format=CHANNELS_LAST)
+            plan = layer.plan(x)
+            works = self._open(layer, x)
+            if self.execution == 'auto' and not any(
+                work.refresh or not work.slot.wait for work in works
+            ):
+                # The memory stays as it was: reference and output fit.
+                for work in works:
+                    work.slot.wait -= 1
+                    work.record(layer, plan, x.shape[1])
+                return layer.whole(x)[0]
+            memory = works[0].slot.memory
+            active, computed = self._decide(layer, x, plan, works)
+            for work in works:
+                work.record(layer, plan, x.shape[1])
+            self._compute(layer, x, plan, works, active, computed)
+            out = memory.share()
+            return out.clone() if any(w.slot.copies for w in works) else out
+
+    def _begin(self, x: Tensor) -> None:
+        if len(self.states) != len(x):
+            raise ValueError(
+                f'there must be one state per sample, {len(x)}, got '
+                f'{len(self.states)}'
+            )
+        if not self._begun:
+            # The first gated layer sees the frame, or what is closest to it.
+            for state, image in zip(self.states, x):
+                state.begin(image)
+            self._begun = True
+
+    def _open(self, layer, x: Tensor) -> List[StreamWork]:
+        """Look up what is remembered of each stream."""
+        key = (
+            *(x.shape[1:], x.dtype, x.device),
+            torch.is_autocast_enabled(x.device.type),
+            layer.chain.version(),
+        )
+        slots = [s.slots.setdefault(layer._name, Slot()) for s in self.states]
+        for slot in slots:
+            # Consumers that change outputs in place get copies from now on.
+            if slot.memory is not None and slot.memory.modified:
+                slot.copies = True
+        useful = join_slots(slots, layer.gate.reference_of(x))
+        works = []
+        for state, slot, use in zip(self.states, slots, useful):
+            refresh = not use or state.refreshing or slot.key != key
+            works.append(StreamWork(slot, refresh))
+            slot.key = key
+        return works
+
+    def _decide(
+        self, layer, x: Tensor, plan: TilePlan, works: List[StreamWork]
+    ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Ask the gate; fill in what is to be done.
+
+        Returns:
+            tuple[Tensor | None]: Patches that the gate calls active and those
+            that are computed on tiles, bool, :math:`(B, G_h, G_w)`; None if
+            all streams are refreshed.
+        """
+        for work in works:
+            work.slot.wait = 0
+        if all(work.refresh for work in works):
+            for work in works:
+                work.slot.streak = 0
+            return None, None
+        active = layer.decide(x, works[0].slot.memory.ref, plan)  # B, Gh, Gw
+        if active.dtype is not torch.bool:
+            active = active > 0.5
+        for row, work in enumerate(works):
+            if work.refresh:
+                active[row] = False
+        held = layer.reuse == 'input'
+        computed = plan.spread(active) if held else active
+        limit = plan.patches
+        if self.execution == 'auto':
+            limit *= layer.break_even_of(plan)
+        counts = computed.flatten(1).sum(1).tolist()
+        for row, (work, count) in enumerate(zip(works, counts)):
+            if not work.refresh:
+                work.active, work.count = computed[row], count
+                work.dense = count > limit
+            if work.dense and not work.refresh:
+                work.slot.delay()
+            else:
+                work.slot.streak = 0
+        return active, computed
+
+    @staticmethod
+    def _compute(
+        layer,
+        x: Tensor,
+        plan: TilePlan,
+        works: List[StreamWork],
+        active: Optional[Tensor],
+        computed: Optional[Tensor],
+    ) -> None:
+        memory: LayerMemory = works[0].slot.memory
+        held = layer.reuse == 'input'
+        dense = [row for row, work in enumerate(works) if work.dense]
+        if held:
+            whole = [row for row, work in enumerate(works) if work.refresh]
+            if whole:
+                memory.remember(whole, x)
+            if active is not None:
+                copy_patches(memory.ref, x, plan, TileIndex.of(active))
+        source = memory.ref if held else x  # B, C, H, W
+        if dense:
+            every = len(dense) == len(works)
+            out, hidden = layer.whole(source if every else source[dense])
+            memory.store(dense, [out, *hidden])
+            if not held:
+                memory.remember(dense, layer.gate.reference_of(x))
+        if len(dense) < len(works):
+            if dense:
+                computed = computed.index_fill(
+                    0, torch.tensor(dense, device=computed.device), False
+                )
+            index = TileIndex.of(computed)
+            if len(index):
+                tiles = layer.chain.run(source, plan, index, memory.hidden)
+                scatter_tiles(memory.out, tiles, plan, index)
+                if not held:
+                    copy_patches(memory.ref, x, plan, index)

@@ -1,0 +1,278 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Blocks whose forward is not that of their convolutions are refused."""
+
+import random
+import types
+
+import pytest
+import torch
+from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck
+from torch import nn
+from torch.nn import functional as F
+
+from mask_plugins.core.patches import (
+    StreamBinder,
+    StreamState,
+    apply_patch_gates,
+    gated_layers,
+    remove_patch_gates,
+)
+from tests.core.patches.small_net import EXACT, Block, SmallNet, error, run
+
+
+class Stock(Block):
+    """A subclass with the forward of its base."""
+
+
+class Foreign(Block):
+    """Base of the blocks that do something else."""
+
+    def __init__(self):
+        super().__init__(8, 8)
+
+    def main(self, x):
+        return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+
+
+class OwnModule(Foreign):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.main(x)
+        gate = self.attention(y.mean((2, 3))).sigmoid()
+        return self.relu(x + y * gate[..., None, None])
+
+
+class OwnParameter(Foreign):
+    """Starts at a value that changes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.relu(x + self.scale * self.main(x))
+
+
+class OwnBuffer(Foreign):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('shift', torch.zeros(1))
+
+    def forward(self, x):
+        return self.relu(x + self.main(x) + self.shift)
+
+
+class NoParameters(Foreign):
+    """Hidden where the last norm starts at zero."""
+
+    def forward(self, x):
+        y = self.main(x)
+        return self.relu(x + y * (y - y.mean((2, 3), True)).sigmoid())
+
+
+class PreActivation(Foreign):
+    def forward(self, x):
+        y = self.conv1(self.relu(self.bn1(x)))
+        return x + self.conv2(self.relu(self.bn2(y)))
+
+
+class OtherOrder(Foreign):
+    def forward(self, x):
+        y = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(x + self.bn1(self.conv1(y)))
+
+
+class Clamp(Foreign):
+    def forward(self, x):
+        return self.relu(x + self.main(x)).clamp(max=20)
+
+
+class NoActivation(Foreign):
+    def forward(self, x):
+        return x + self.main(x)
+
+
+class Scaled(Foreign):
+    def forward(self, x):
+        return self.relu(x + 0.999 * self.main(x))
+
+
+class Blur(Foreign):
+    def forward(self, x):
+        return self.relu(x + F.avg_pool2d(self.main(x), 3, 1, 1))
+
+
+class Stochastic(Foreign):
+    def forward(self, x):
+        return self.relu(x + self.main(x) * torch.rand(()))
+
+
+class TwoInputs(Foreign):
+    def forward(self, x, y):
+        return self.relu(x + self.main(y))
+
+
+class Standardized(nn.Conv2d):
+    """A convolution that changes its weight."""
+
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), True)
+        return self._conv_forward(x, weight, self.bias)
+
+
+class OtherConv(Foreign):
+    def __init__(self):
+        super().__init__()
+        self.conv2 = Standardized(8, 8, 3, 1, 1)
+
+    def forward(self, x):
+        return self.relu(x + self.main(x))
+
+
+def replaced():
+    block = Block(8, 8)
+    block.forward = types.MethodType(lambda self, x: x, block)
+    return block
+
+
+def hooked():
+    block = Block(8, 8)
+    block.bn1.register_forward_hook(lambda *_: None)
+    return block
+
+
+def replaced_part():
+    block = Block(8, 8)
+    block.conv2.forward = lambda x: 2 * x
+    return block
+
+
+def other_act():
+    class Smooth(nn.ReLU):
+        def forward(self, x):
+            return F.avg_pool2d(super().forward(x), 3, 1, 1)
+
+    block = Block(8, 8)
+    block.relu = Smooth()
+    return block
+
+
+def group_norm():
+    block = Block(8, 8)
+    block.bn1 = nn.GroupNorm(2, 8)
+    return block
+
+
+FOREIGN = [
+    *(OwnModule, OwnParameter, OwnBuffer, NoParameters, PreActivation),
+    *(OtherOrder, Clamp, NoActivation, Scaled, Blur, Stochastic, TwoInputs),
+    *(OtherConv, replaced, hooked, replaced_part, other_act, group_norm),
+]
+
+
+def statistics(block, kind):
+    """Norms as they are, made at random, or zero at the end."""
+    for norm in block.modules():
+        if kind == 'random' and isinstance(norm, nn.BatchNorm2d):
+            norm.running_var.uniform_(0.1, 3)
+            nn.init.normal_(norm.weight)
+    if kind == 'zero' and hasattr(block.bn2, 'running_mean'):
+        nn.init.zeros_(block.bn2.weight)
+    return block
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('kind', ['fresh', 'random', 'zero'])
+@pytest.mark.parametrize('make', FOREIGN, ids=lambda make: make.__name__)
+def test_a_foreign_block_is_refused(make, kind, dtype):
+    net = nn.Sequential(statistics(make(), kind)).to(dtype)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    training = [module.training for module in net.modules()]
+    kinds = [type(module) for module in net.modules()]
+    seed = torch.get_rng_state(), random.getstate()
+    with pytest.raises(TypeError, match="place='conv'|must be"):
+        apply_patch_gates(net, 'exact')
+    assert torch.equal(torch.get_rng_state(), seed[0])
+    assert random.getstate() == seed[1]
+    assert [module.training for module in net.modules()] == training
+    assert [type(module) for module in net.modules()] == kinds
+    assert before.keys() == net.state_dict().keys()
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+    if make not in (replaced, replaced_part, group_norm, OtherConv):
+        apply_patch_gates(net, 'exact', place='conv')
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: Block(8, 16, 2),
+        lambda: Stock(8, 8),
+        lambda: BasicBlock(8, 8, with_cp=True, drop_path_rate=0.5),
+        lambda: Bottleneck(8, 8, dilation=4),
+    ],
+)
+@pytest.mark.parametrize('kind', ['fresh', 'random', 'zero'])
+def test_a_block_that_is_one_is_gated(make, kind, dtype):
+    block = make()
+    if hasattr(block, 'bn2'):
+        statistics(block, kind)
+    net = nn.Sequential(block).to(dtype)
+    assert list(gated_layers(apply_patch_gates(net))) == ['0']
+
+
+def test_a_convolution_with_a_forward_of_its_own_is_refused():
+    net = nn.Sequential(Standardized(3, 4, 3))
+    with pytest.raises(TypeError, match="0: .*action 'skip'"):
+        apply_patch_gates(net, place='conv')
+
+
+@pytest.mark.parametrize('place', ['between', 'instead', 'twice', 'never'])
+def test_a_stem_that_does_more_is_refused(place):
+    class Net(SmallNet):
+        def forward(self, x):
+            x = self.conv1(x)
+            if place == 'between':
+                x = x * 2
+            x = self.relu(self.bn1(x))
+            if place == 'instead':
+                x = F.avg_pool2d(x, 3, 2, 1)
+            elif place != 'never':
+                x = self.maxpool(x)
+            return self.maxpool(x) if place == 'twice' else x
+
+    torch.manual_seed(0)
+    net = Net().eval()
+    blocks = [('layer*', 'skip')]
+    apply_patch_gates(net, 'exact', patch_size=4, rules=blocks)
+    frame = torch.randn(1, 3, 32, 32)
+    if place == 'twice':  # the second is a call like any other
+        dense = remove_patch_gates(net)(frame)
+        apply_patch_gates(net, 'exact', patch_size=4, rules=blocks)
+        assert error(run(net, StreamState(), frame), dense) < EXACT
+        return
+    for _ in range(2):
+        with pytest.raises(TypeError, match='stem=False'):
+            run(net, StreamState(), frame)
+    remove_patch_gates(net)(frame)
+
+
+def test_a_part_that_changes_later_is_refused_in_the_next_frame():
+    net = nn.Sequential(Block(8, 8)).eval()
+    apply_patch_gates(net, 'exact')
+    state, frame = StreamState(), torch.randn(1, 8, 16, 16)
+    run(net, state, frame)
+    handle = net[0].conv1.register_forward_hook(lambda *_: None)
+    with pytest.raises(TypeError, match='forward hooks'):
+        run(net, state, frame)
+    handle.remove()
+    net[0].bn1 = nn.Identity()
+    out = run(net, state, frame)
+    assert error(out, remove_patch_gates(net)(frame)) < EXACT
+    assert type(net[0]) is Block
+    with pytest.raises(ValueError, match='no gated layers'):
+        StreamBinder(net)
