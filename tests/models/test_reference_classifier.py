@@ -70,14 +70,17 @@ def shake(model):
 
 
 @pytest.mark.parametrize('inner', [LINEAR, STACKED])
-@pytest.mark.parametrize('mode', ['s', 'a', 'sgf', 'agf', 'd'])
+@pytest.mark.parametrize(
+    'mode', ['scalar', 'per_rank', 'zero', 'dropout', 'a', 'agf']
+)
 def test_at_test_time_it_is_the_stock_model(inner, mode):
     model = build(masked(inner, mask_mode=mode))
     stock = MODELS.build(copy.deepcopy(dict(STOCK, head=inner)))
     found = stock.load_state_dict(model.state_dict(), strict=False)
     assert not found.missing_keys
     tokens = [k for k in found.unexpected_keys if 'teacher' not in k]
-    assert tokens == (['head.mask_token'] if mode in 'sa' else [])
+    trained = mode in ('scalar', 'per_rank', 'a')
+    assert tokens == (['head.mask_token'] if trained else [])
     model.eval(), stock.eval()
     x, samples = batch()
     assert model(x).equal(stock(x))
@@ -260,7 +263,7 @@ def test_a_checkpoint_that_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r'0.pth.*head.fc.weight \(5, 32\)'):
         build(teacher=ensemble(paths))
     torch.save(dict(state_dict=dict(a=torch.ones(1))), paths[0])
-    with pytest.raises(ValueError, match='missing: .*backbone.*config'):
+    with pytest.raises(ValueError, match='missing: backbone.*config'):
         build(teacher=ensemble(paths))
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         build(teacher=ensemble('nowhere.pth'))
@@ -279,10 +282,11 @@ def test_a_checkpoint_that_does_not_fit(tmp_path):
     [
         (dict(mask_mode='x'), "mask_mode must be one of .* got 'x'"),
         (dict(inv_mode='v3'), "inv_mode must be one of .* got 'v3'"),
-        (dict(mask_ratio=1.0), r'mask_ratio must be in \(0, 1\), got 1.0'),
-        (dict(mask_ratio=0), r'mask_ratio must be in \(0, 1\), got 0'),
+        (dict(mask_ratio=1.0), r'mask_ratio must be .* \(0, 1\), got 1.0'),
+        (dict(mask_ratio=0), r'mask_ratio must be .* \(0, 1\), got 0'),
         (dict(mask_multi=0), 'mask_multi must be an int .* got 0'),
-        (dict(loss_weight=-1), 'loss_weight must be a number >= 0, got -1'),
+        (dict(loss_weight=-1), 'loss_weight must be .* at least 0, got -1'),
+        (dict(loss_weight=float('nan')), 'loss_weight must be .* finite'),
         (dict(mask_loss='x'), "mask_loss must be one of .* got 'x'"),
         (
             dict(mask_softmax=True),
@@ -303,7 +307,7 @@ def test_bad_head(options, message):
         (dict(scope='all'), "scope must be one of .* got 'all'"),
         (dict(head=None), 'head must be given'),
         (dict(detach_target=False), "is for scope='head'"),
-        (dict(loss_weight=-1), 'loss_weight must be a number >= 0'),
+        (dict(loss_weight=-1), 'loss_weight must be a number of at least 0'),
         (dict(kd_loss='x'), "kd_loss must be one of .* got 'x'"),
         (
             dict(head=masked(), loss_weight=3.0),

@@ -11,8 +11,10 @@ from mmpretrain.models.heads import ClsHead
 from torch import Tensor, nn
 
 from mask_plugins.core.weights import apply_weight_masks
+from mask_plugins.models.converters import read_checkpoint
 from mask_plugins.models.masked_model import mask_factory
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_path
 
 
 @MODELS.register_module()
@@ -20,8 +22,8 @@ class TextPrototypeClsHead(ClsHead):
     """exp(logit_scale) x cosine of projected feature and text prototypes.
 
     Prototypes and scale are frozen. With ``mask`` the projection is frozen
-    and masked, which with the masked visual tower is CLIP in Self-Masking
-    Networks (GCPR 2024); without, the projection is trained.
+    and masked: with the masked visual tower this is CLIP in Self-Masking
+    Networks (GCPR 2024). Without ``mask`` the projection is trained.
 
     Args:
         num_classes (int): Number of classes C.
@@ -41,6 +43,13 @@ class TextPrototypeClsHead(ClsHead):
     Raises:
         FileNotFoundError: If there is no such file, when it is read.
         ValueError: If it does not fit.
+
+    Examples:
+        >>> head = TextPrototypeClsHead(3, in_channels=8, embed_dims=4)
+        >>> head.prototypes.copy_(torch.eye(3, 4)).shape
+        torch.Size([3, 4])
+        >>> head((torch.randn(2, 8),)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -56,6 +65,8 @@ class TextPrototypeClsHead(ClsHead):
         super().__init__(init_cfg=init_cfg, **kwargs)
         self.num_classes = num_classes
         self.in_channels = in_channels
+        if prototypes is not None:
+            prototypes = check_path('prototypes', prototypes)
         self.prototype_file = prototypes
         self.projection = nn.Linear(in_channels, embed_dims, bias=False)
         if mask is not None:
@@ -78,20 +89,13 @@ class TextPrototypeClsHead(ClsHead):
         Args:
             path (str): See ``prototypes``.
         """
-        from safetensors import SafetensorError, safe_open
-
+        path = check_path('prototypes', path)
         if not os.path.isfile(path):
             raise FileNotFoundError(
-                f'there are no prototypes at {path!r}: make them with '
+                f'prototypes not found: {path!r}; make them with '
                 'tools/model_converters/clip_prototypes.py'
             )
-        try:
-            with safe_open(path, framework='pt') as file:
-                found = {key: file.get_tensor(key) for key in file.keys()}
-        except SafetensorError as error:
-            raise ValueError(
-                f'{path!r} is truncated or no safetensors file: {error}'
-            ) from error
+        found = read_checkpoint(path)
         if not {'prototypes', 'logit_scale'} <= set(found):
             raise ValueError(
                 f'{path!r} must have prototypes and logit_scale, it has '
