@@ -31,8 +31,8 @@ METHODS: Dict[str, tuple] = {
     'KD, head': (SNAPSHOT, 'head', None),
     'KD-EMA': (EMA, 'whole', None),
     'masked': (SNAPSHOT, 'whole', dict(inv_mode='none')),
-    'masked + inverse': (SNAPSHOT, 'whole', dict(inv_mode='v1')),
-    'masked + inverse, head': (SNAPSHOT, 'head', dict(inv_mode='v1')),
+    'masked + inverse': (SNAPSHOT, 'whole', dict(inv_mode='add')),
+    'masked + inverse, head': (SNAPSHOT, 'head', dict(inv_mode='add')),
 }
 LIMITS = {'KD': 1.40, 'masked + inverse, head': 1.03}
 
