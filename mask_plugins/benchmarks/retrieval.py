@@ -13,6 +13,7 @@ from mask_plugins.functional.hgsl import (
     unit_rows,
 )
 from mask_plugins.functional.retrieval import evaluate_retrieval
+from mask_plugins.utils.checks import check_int
 from mask_plugins.utils.timing import Case, peak_memory, time_interleaved
 
 from .statistics import machine, spread_ms
@@ -76,7 +77,7 @@ class RetrievalBenchmark:
         log (Callable): Where progress goes. Defaults to ``print``.
 
     Raises:
-        ValueError: If a size is below 2.
+        TypeError, ValueError: If a size is below 2 or not an int.
     """
 
     def __init__(
@@ -91,20 +92,11 @@ class RetrievalBenchmark:
         clock: str = 'wall',
         log: Callable[[str], None] = print,
     ) -> None:
-        for name, values in (
-            ('classes', classes),
-            ('images', images),
-            ('channels', (channels,)),
-            ('dims', (dims,)),
-            ('batch_size', (batch_size,)),
-        ):
-            if any(value < 2 for value in values):
-                raise ValueError(f'{name} must be at least 2, got {values}')
-        self.classes = tuple(classes)
-        self.images = tuple(images)
-        self.channels = channels
-        self.dims = dims
-        self.batch_size = batch_size
+        self.classes = tuple(check_int('classes', n, 2) for n in classes)
+        self.images = tuple(check_int('images', n, 2) for n in images)
+        self.channels = check_int('channels', channels, 2)
+        self.dims = check_int('dims', dims, 2)
+        self.batch_size = check_int('batch_size', batch_size, 2)
         self.rounds = rounds
         self.device = device
         self.clock = clock

@@ -3,29 +3,30 @@
 
 Some channels of each sample, chosen at random, are replaced by a token; the
 complement keeps those and replaces the others. The idea is that of
-masked-analysis, whose modes have these names:
+masked-analysis. What masked channels become (``mask_mode``):
 
-=======  ==================================================================
-``s``    one token, a trained number, for all masked channels
-``a``    a trained token per rank: the j-th masked channel of the random
-         order gets token j, whichever channel it is
-``sgf``  the token is 0 and not trained (*gradient-free*)
-``agf``  as ``sgf``: tokens that stay 0 are the same in either way
-``d``    dropout: each channel is 0 with probability ratio, the others are
-         scaled by 1 / (1 - ratio)
-=======  ==================================================================
+============  =============================================================
+``scalar``    one token, a trained number, for all masked channels
+``per_rank``  a trained token per rank: the j-th masked channel of the
+              random order gets token j, whichever channel it is
+``zero``      0, without anything to train
+``dropout``   each channel is 0 with probability ratio, the others are
+              scaled by 1 / (1 - ratio)
+============  =============================================================
+
+What is done with the logits of the complement (``inv_mode``): ``none``,
+``add`` to the prediction, or ``subtract`` from the target.
 """
 
-import warnings
 from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-MASK_MODES = ('s', 'a', 'sgf', 'agf', 'd')
-INVERSE_MODES = ('none', 'v1', 'v2')
-# What the original's README calls them; its code took 'agd' for 'a'.
-ALIASES = dict(sgd='sgf', agd='agf')
+from mask_plugins.utils.checks import check_choice, check_ratio
+
+MASK_MODES = ('scalar', 'per_rank', 'zero', 'dropout')
+INVERSE_MODES = ('none', 'add', 'subtract')
 
 
 class ChannelMask(NamedTuple):
@@ -43,43 +44,6 @@ class ChannelMask(NamedTuple):
     count: int
 
 
-def canonical_mode(mode: str) -> str:
-    """The mode that a name means.
-
-    Args:
-        mode (str): Of ``MASK_MODES``, or an alias of one.
-
-    Returns:
-        str: The mode. An alias draws a warning.
-
-    Raises:
-        ValueError: If there is no such mode.
-    """
-    if mode in ALIASES:
-        warnings.warn(
-            f'mask_mode={mode!r} is called {ALIASES[mode]!r} here',
-            stacklevel=2,
-        )
-        return ALIASES[mode]
-    if mode not in MASK_MODES:
-        raise ValueError(
-            f'mask_mode must be one of {MASK_MODES}, got {mode!r}'
-        )
-    return mode
-
-
-def check_mask_ratio(ratio: float) -> None:
-    """Refuse a share that is not in (0, 1).
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if isinstance(ratio, bool) or not (
-        isinstance(ratio, (int, float)) and 0 < ratio < 1
-    ):
-        raise ValueError(f'mask_ratio must be in (0, 1), got {ratio!r}')
-
-
 def mask_count(channels: int, ratio: float) -> int:
     """How many of D channels a ratio masks: :math:`int(D * ratio)`.
 
@@ -88,10 +52,9 @@ def mask_count(channels: int, ratio: float) -> int:
         ratio (float): Share that is masked, in (0, 1).
 
     Raises:
-        ValueError: If the ratio is not in (0, 1).
+        TypeError, ValueError: If the ratio is not a number in (0, 1).
     """
-    check_mask_ratio(ratio)
-    return int(channels * ratio)
+    return int(channels * check_ratio('mask_ratio', ratio, '()'))
 
 
 def random_channel_mask(
@@ -115,7 +78,14 @@ def random_channel_mask(
         ChannelMask: The mask.
 
     Raises:
-        ValueError: If the ratio is not in (0, 1), or a shape is wrong.
+        TypeError, ValueError: If the ratio is not in (0, 1), or a shape is
+            wrong.
+
+    Examples:
+        >>> import torch
+        >>> mask = random_channel_mask(torch.randn(2, 8), ratio=0.25)
+        >>> mask.count, mask.mask.sum(1).tolist()
+        (2, [2, 2])
     """
     noise = channel_noise(x, noise, generator)
     count = mask_count(x.shape[1], ratio)
@@ -177,6 +147,13 @@ def mask_features(
 
     Raises:
         ValueError: If the token has another number of elements.
+
+    Examples:
+        >>> import torch
+        >>> x, noise = torch.ones(1, 3), torch.tensor([[0.1, 0.9, 0.5]])
+        >>> mask = random_channel_mask(x, ratio=0.4, noise=noise)
+        >>> mask_features(x, mask).tolist()
+        [[1.0, 0.0, 1.0]]
     """
     replaced = mask.order[:, mask.order.shape[1] - mask.count :]
     return _replace(x, mask.mask, replaced, token)
@@ -210,7 +187,7 @@ def drop_features(
     noise: Optional[Tensor] = None,
     generator: Optional[torch.Generator] = None,
 ) -> Tensor:
-    """Mode ``d``: dropout, whose noise can be given.
+    """Dropout whose noise can be given.
 
     Args:
         x (Tensor): Features, :math:`(N, D)`.
@@ -225,7 +202,7 @@ def drop_features(
     Raises:
         ValueError: If the ratio is not in (0, 1), or a shape is wrong.
     """
-    check_mask_ratio(ratio)
+    check_ratio('mask_ratio', ratio, '()')
     dropped = channel_noise(x, noise, generator) < ratio
     return x.masked_fill(dropped, 0) / (1 - ratio)
 
@@ -236,28 +213,27 @@ def add_inverse(
     """Let the complement's logits stand in for what the mask hides.
 
     No gradient goes through the complement. With a linear head and a token
-    of 0, the ``v1`` prediction has the value of the unmasked one and one more
-    bias, whatever the mask, which acts on the gradient alone; the mean
-    squared error of ``v1`` and ``v2`` is the same.
+    of 0, the ``'add'`` prediction has the value of the unmasked one plus a
+    bias: the mask acts on the gradient alone. The mean squared error of
+    ``'add'`` and ``'subtract'`` is the same.
 
     Args:
         pred (Tensor): Logits of the masked features, :math:`(N, C)`.
         target (Tensor): Logits of the teacher, :math:`(N, C)`.
         inverse (Tensor): Logits of the complement, :math:`(N, C)`.
-        mode (str): ``'v1'`` adds them to the prediction, ``'v2'`` takes them
-            from the target.
+        mode (str): ``'add'`` adds them to the prediction, ``'subtract'``
+            takes them from the target.
 
     Returns:
         tuple[Tensor, Tensor]: The prediction and the target to compare.
 
     Raises:
-        ValueError: If there is no such mode.
+        ValueError: If the mode is unknown.
     """
-    if mode == 'v1':
+    check_choice('inv_mode', mode, ('add', 'subtract'))
+    if mode == 'add':
         return pred + inverse.detach(), target
-    if mode == 'v2':
-        return pred, target - inverse.detach()
-    raise ValueError(f"inv_mode must be 'v1' or 'v2' here, got {mode!r}")
+    return pred, target - inverse.detach()
 
 
 def _replace(

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Tasks of classes, and what is measured after each of them.
+"""Tasks of classes, what is measured after each of them, and the report.
 
 An accuracy matrix has one row per task that was trained: row i holds the
 accuracies on the tasks 0 to i after training task i, so that row i has i + 1
@@ -8,9 +8,12 @@ arXiv:1706.08840) and of Chaudhry et al. (Riemannian Walk, arXiv:1801.10112)
 are functions of it.
 """
 
-from typing import List, Sequence, Tuple, Union
+import itertools
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
+
+from mask_plugins.utils.checks import check_int
 
 Matrix = Sequence[Sequence[float]]
 
@@ -25,17 +28,20 @@ def class_order(num_classes: int, seed: int = -1) -> List[int]:
 
     Returns:
         list[int]: A permutation of the labels; a function of both arguments
-        alone, that draws from no global generator.
+        alone; no global generator is used.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError, ValueError: If ``num_classes`` is below 1 or ``seed`` below
+            -1, or not an int.
+
+    Examples:
+        >>> class_order(4)
+        [0, 1, 2, 3]
+        >>> sorted(class_order(4, seed=0))
+        [0, 1, 2, 3]
     """
-    if num_classes < 1:
-        raise ValueError(f'num_classes must be positive, got {num_classes!r}')
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < -1:
-        raise ValueError(
-            f'seed must be an int of at least 0, or -1 for none, got {seed!r}'
-        )
+    check_int('num_classes', num_classes, 1)
+    check_int('seed', seed, -1)
     if seed < 0:
         return list(range(num_classes))
     generator = torch.Generator().manual_seed(seed)
@@ -58,40 +64,31 @@ def task_bounds(
         ``bounds[t + 1] - 1`` of the order.
 
     Raises:
-        ValueError: If a task would be empty, or the sizes do not sum up to
-            ``num_classes``.
+        TypeError, ValueError: If a task would be empty, or the sizes do not
+            add up to ``num_classes``.
+
+    Examples:
+        >>> task_bounds(10, 3)
+        (0, 4, 7, 10)
+        >>> task_bounds(10, [5, 2, 3])
+        (0, 5, 7, 10)
     """
-    if isinstance(tasks, int):
-        if isinstance(tasks, bool) or not 1 <= tasks <= num_classes:
-            raise ValueError(
-                f'tasks must be 1 to {num_classes}, one class each at least '
-                f'of {num_classes} classes, got {tasks!r}'
-            )
-        size, rest = divmod(num_classes, tasks)
-        sizes = [size + (task < rest) for task in range(tasks)]
-    else:
-        sizes = list(tasks)
-        if not sizes or any(
-            isinstance(n, bool) or not isinstance(n, int) or n < 1
-            for n in sizes
-        ):
-            raise ValueError(
-                'tasks must be a number of tasks, or the number of classes '
-                f'of each, at least 1, got {tasks!r}'
-            )
+    if isinstance(tasks, (list, tuple)):
+        sizes = [check_int('tasks', size, 1) for size in tasks]
         if sum(sizes) != num_classes:
             raise ValueError(
                 f'tasks={sizes} have {sum(sizes)} classes, the dataset has '
                 f'{num_classes}'
             )
-    bounds = [0]
-    for size in sizes:
-        bounds.append(bounds[-1] + size)
-    return tuple(bounds)
+    else:
+        tasks = check_int('tasks', tasks, 1, num_classes)
+        size, rest = divmod(num_classes, tasks)
+        sizes = [size + (task < rest) for task in range(tasks)]
+    return (0, *itertools.accumulate(sizes))
 
 
 def check_matrix(matrix: Matrix) -> None:
-    """See that row i has i + 1 numbers.
+    """Check that row i has i + 1 numbers.
 
     Args:
         matrix (Sequence[Sequence[float]]): Accuracy matrix.
@@ -130,13 +127,13 @@ def average_incremental_accuracy(matrix: Matrix) -> float:
 
 
 def forgetting(matrix: Matrix) -> float:
-    """How much was lost since the best there was, a mean over old tasks.
+    """How much was lost since the best accuracy, a mean over old tasks.
 
     Args:
         matrix (Sequence[Sequence[float]]): Accuracy matrix.
 
     Returns:
-        float: At least minus the largest accuracy; 0 where there is one task.
+        float: At least minus the largest accuracy; 0 for one task.
     """
     check_matrix(matrix)
     lost = [
@@ -153,7 +150,7 @@ def backward_transfer(matrix: Matrix) -> float:
         matrix (Sequence[Sequence[float]]): Accuracy matrix.
 
     Returns:
-        float: 0 where there is one task.
+        float: 0 for one task.
     """
     check_matrix(matrix)
     change = [
@@ -161,3 +158,115 @@ def backward_transfer(matrix: Matrix) -> float:
         for task in range(len(matrix) - 1)
     ]
     return sum(change) / len(change) if change else 0.0
+
+
+# What :class:`mask_plugins.ContinualHook` writes into the work_dir.
+REPORT = 'accuracy_matrix'
+INDICES = dict(
+    average_accuracy=average_accuracy,
+    average_incremental_accuracy=average_incremental_accuracy,
+    forgetting=forgetting,
+    backward_transfer=backward_transfer,
+)
+
+
+def continual_report(
+    matrix: Matrix, tasks: Sequence[Sequence[str]]
+) -> Dict[str, Any]:
+    """The indices of an accuracy matrix, with the matrix itself.
+
+    Args:
+        matrix (Sequence[Sequence[float]]): In %; a run that has not finished
+            has fewer rows than tasks.
+        tasks (Sequence[Sequence[str]]): Names of the classes of each task.
+
+    Returns:
+        dict: ``tasks``, ``matrix``, ``average_accuracy``,
+        ``average_incremental_accuracy``, ``forgetting``,
+        ``backward_transfer``.
+
+    Raises:
+        ValueError: If row i does not have i + 1 numbers, or there are more
+            rows than tasks.
+
+    Examples:
+        >>> report = continual_report([[90.0], [60.0, 80.0]], [['a'], ['b']])
+        >>> report['average_accuracy'], report['forgetting']
+        (70.0, 30.0)
+    """
+    check_matrix(matrix)
+    if len(matrix) > len(tasks):
+        raise ValueError(
+            f'the matrix has {len(matrix)} rows for {len(tasks)} tasks'
+        )
+    return dict(
+        tasks=[list(names) for names in tasks],
+        matrix=[list(row) for row in matrix],
+        **{name: function(matrix) for name, function in INDICES.items()},
+    )
+
+
+def mean_report(reports: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    """The mean of several runs, such as of several seeds.
+
+    Args:
+        reports (Sequence[dict]): Of :func:`continual_report`. Tasks are
+            averaged by their number, also where the class order differs.
+
+    Returns:
+        dict: A report with means over the runs; ``runs`` is their number.
+
+    Raises:
+        ValueError: If the runs differ in the number of their tasks.
+    """
+    counts = sorted({len(report['matrix']) for report in reports})
+    if len(counts) != 1:
+        raise ValueError(
+            f'runs must have trained equally many tasks, got {counts}'
+        )
+    count = len(reports)
+    matrix = [
+        [sum(cells) / count for cells in zip(*rows)]
+        for rows in zip(*(report['matrix'] for report in reports))
+    ]
+    same = all(report['tasks'] == reports[0]['tasks'] for report in reports)
+    tasks = reports[0]['tasks']
+    return dict(
+        tasks=tasks if same else [[] for _ in tasks],
+        matrix=matrix,
+        runs=count,
+        **{
+            name: sum(report[name] for report in reports) / count
+            for name in INDICES
+        },
+    )
+
+
+def matrix_table(report: Dict[str, Any]) -> str:
+    """The matrix as a Markdown table, and the indices below it.
+
+    Args:
+        report (dict): Of :func:`continual_report` or :func:`mean_report`.
+    """
+    columns = range(1, len(report['matrix']) + 1)
+    names = [
+        f'task {number}' + (f' ({", ".join(names)})' if names else '')
+        for number, names in zip(columns, report['tasks'])
+    ]
+    lines: List[str] = [
+        '| after | ' + ' | '.join(names) + ' | mean |',
+        '| --- ' + '| ---: ' * (len(names) + 1) + '|',
+    ]
+    for number, row in enumerate(report['matrix'], 1):
+        cells = [f'{value:.2f}' for value in row]
+        cells += [''] * (len(names) - len(row))
+        cells.append(f'{sum(row) / len(row):.2f}')
+        lines.append(f'| task {number} | ' + ' | '.join(cells) + ' |')
+    lines.append('')
+    lines += [
+        f'- {name.replace("_", " ")}: {report[name]:.2f}' for name in INDICES
+    ]
+    runs = report.get('runs', 1)
+    if runs > 1:
+        lines.append(f'- mean of {runs} runs')
+    return '\n'.join(lines) + '\n'

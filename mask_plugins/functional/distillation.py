@@ -1,9 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How far a student's logits are from a teacher's."""
 
+from typing import Tuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mask_plugins.utils.checks import check_choice, check_number
 
 KINDS = ('kl', 'cross_entropy')
 DISTANCES = ('l2', 'l1', 'cosine')
@@ -45,13 +49,20 @@ def distillation_loss(
         Tensor: Scalar, the mean over the N samples.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If the shapes differ, ``temperature`` is not
+            above 0 or ``kind`` is unknown.
+
+    Examples:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> distillation_loss(logits, logits).item()
+        0.0
+        >>> round(distillation_loss(logits, -logits).item(), 3)
+        1.169
     """
-    check_distillation(temperature, kind)
-    _check_logits(pred, target)
-    if detach_target:
-        target = target.detach()
-    pred, target = _at_least_fp32(pred), _at_least_fp32(target)
+    check_number('temperature', temperature, 0, ends='()')
+    check_choice('kind', kind, KINDS)
+    pred, target = _logits(pred, target, detach_target)
     student = F.log_softmax(pred / temperature, dim=-1)  # NxC
     teacher = F.log_softmax(target / temperature, dim=-1)  # NxC
     difference = -student if kind == 'cross_entropy' else teacher - student
@@ -82,14 +93,15 @@ def logit_distance(
         Tensor: Scalar.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        ValueError: If the shapes differ or ``kind`` is unknown.
+
+    Examples:
+        >>> import torch
+        >>> logit_distance(torch.ones(2, 3), torch.zeros(2, 3), 'l1').item()
+        1.0
     """
-    if kind not in DISTANCES:
-        raise ValueError(f'kind must be one of {DISTANCES}, got {kind!r}')
-    _check_logits(pred, target)
-    if detach_target:
-        target = target.detach()
-    pred, target = _at_least_fp32(pred), _at_least_fp32(target)
+    check_choice('kind', kind, DISTANCES)
+    pred, target = _logits(pred, target, detach_target)
     if softmax:
         pred, target = pred.softmax(dim=-1), target.softmax(dim=-1)
     if kind == 'cosine':
@@ -98,29 +110,15 @@ def logit_distance(
     return distance(pred, target)
 
 
-def check_distillation(temperature: float, kind: str) -> None:
-    """Refuse options of :func:`distillation_loss` that are not allowed.
-
-    Raises:
-        ValueError: If one is not.
-    """
-    if isinstance(temperature, bool) or not (
-        isinstance(temperature, (int, float)) and temperature > 0
-    ):
-        raise ValueError(
-            f'temperature must be a number above 0, got {temperature!r}'
-        )
-    if kind not in KINDS:
-        raise ValueError(f'kind must be one of {KINDS}, got {kind!r}')
-
-
-def _check_logits(pred: Tensor, target: Tensor) -> None:
+def _logits(pred: Tensor, target: Tensor, detach: bool) -> Tuple[Tensor, ...]:
+    """Both, checked, in fp32 at least."""
     if pred.ndim != 2 or pred.shape != target.shape:
         raise ValueError(
             'pred and target must be logits of one shape (N, C), got '
             f'{tuple(pred.shape)} and {tuple(target.shape)}'
         )
-
-
-def _at_least_fp32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    target = target.detach() if detach else target
+    return tuple(
+        x.to(torch.promote_types(x.dtype, torch.float32))
+        for x in (pred, target)
+    )

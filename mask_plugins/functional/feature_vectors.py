@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""One vector per sample out of what a layer gives."""
+"""One vector per sample, and which of them are finite."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def features_of(output: Any) -> Tensor:
-    """One vector per sample out of what a layer gives.
+    """One vector per sample from the output of a layer.
 
     Args:
         output (Tensor | Sequence[Tensor]): :math:`(B, D)` or
@@ -33,3 +33,22 @@ def features_of(output: Any) -> Tensor:
             "'avg_featmap'"
         )
     return output
+
+
+def non_finite_rows(rows: Tensor) -> int:
+    """How many rows of :math:`(N, D)` have a NaN or infinity."""
+    return int((~rows.isfinite().all(dim=1)).sum())
+
+
+def check_finite(name: str, rows: Tensor) -> None:
+    """Refuse rows with NaN or infinity.
+
+    Raises:
+        ValueError: If there are such; it says how many.
+    """
+    wrong = non_finite_rows(rows)
+    if wrong:
+        raise ValueError(
+            f'{name} must be finite, but {wrong} of {len(rows)} rows have NaN '
+            'or infinity: has the training diverged?'
+        )

@@ -80,9 +80,9 @@ def hard_softmin(
 def center_decorrelation(centers: Tensor, block: int = BLOCK) -> Tensor:
     r"""Mean of :math:`|v_i \cdot v_j|` over pairs of different centers.
 
-    Works on one triangle of blocks and makes the gradient on the way, so that
-    it takes half the products of plain autograd, and memory for
-    ``block ** 2`` products, not :math:`C^2`. First derivatives only.
+    Works on one triangle of blocks and computes the gradient with it: half
+    the products of plain autograd, and memory for ``block ** 2`` products
+    instead of :math:`C^2`. First derivatives only.
 
     Args:
         centers (Tensor): :math:`(C, D)`.
@@ -133,8 +133,8 @@ class _Decorrelation(torch.autograd.Function):
 def bounded(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp, with a gradient that can lead back inside.
 
-    A plain clamp has no gradient outside, where the value would then stay
-    for ever. Here only a step that leads further out is cut off.
+    A plain clamp has no gradient outside, and the value would stay there.
+    Here only a step that leads further out is cut off.
 
     Args:
         x (Tensor): Any shape.

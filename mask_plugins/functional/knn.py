@@ -6,6 +6,8 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_int, check_number
+
 from .neighbors import top_k_neighbors
 
 
@@ -31,7 +33,7 @@ def knn_predict(
         query (Tensor): :math:`(Q, D)`, of any length.
         bank (Tensor): :math:`(N, D)`, on the same device.
         labels (Tensor): Class of each row of the bank, int64 :math:`(N,)`.
-        k (int): Neighbors; of a smaller bank all. Defaults to 200.
+        k (int): Neighbors; all of a smaller bank. Defaults to 200.
         temperature (float): T, above 0. Defaults to 0.1.
         top (int): Classes per query. Defaults to 1.
         exclude (Tensor, optional): See
@@ -44,7 +46,16 @@ def knn_predict(
         finite.
 
     Raises:
-        ValueError: If shapes do not fit, or an argument is out of range.
+        ValueError: If shapes do not fit, a label is negative, ``k`` or
+            ``temperature`` is out of range, or the bank has no row that may
+            vote.
+
+    Examples:
+        >>> import torch
+        >>> bank = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+        >>> labels = torch.tensor([4, 4, 2])
+        >>> knn_predict(torch.tensor([[3.0, 0.0]]), bank, labels).tolist()
+        [[4]]
     """
     if labels.shape != bank.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(
@@ -53,10 +64,17 @@ def knn_predict(
         )
     if labels.numel() and labels.min() < 0:
         raise ValueError(f'labels must be at least 0, got {labels.min()}')
-    if not temperature > 0:
-        raise ValueError(f'temperature must be above 0, got {temperature!r}')
-    k = min(k, len(bank) - (exclude is not None))
-    near, where = top_k_neighbors(query, bank, k, chunk=chunk, exclude=exclude)
+    check_int('k', k, 1)
+    check_number('temperature', temperature, 0, ends='()')
+    most = len(bank) - (exclude is not None)
+    if most < 1:
+        raise ValueError(
+            f'the bank has {len(bank)} rows, of which a query may find none: '
+            'k nearest neighbors need at least one image besides the query'
+        )
+    near, where = top_k_neighbors(
+        query, bank, min(k, most), chunk=chunk, exclude=exclude
+    )
     classes = int(labels.max()) + 1
     found = where.new_full((len(query), top), -1)
     for start in range(0, len(query), chunk):
@@ -64,7 +82,7 @@ def knn_predict(
         # The same factor for all votes of a query; exp cannot overflow.
         weights = ((near[rows] - near[rows, :1]) / temperature).exp()
         weights.nan_to_num_(0)
-        votes = weights.new_zeros(len(weights), classes)
+        votes = weights.new_zeros(len(weights), classes)  # BxC
         votes.scatter_add_(1, labels[where[rows]], weights)
         votes, order = votes.sort(dim=1, descending=True, stable=True)
         order.masked_fill_(votes <= 0, -1)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_choice, check_int
+
 METRICS = ('cosine', 'dot', 'euclidean')
 
 
@@ -23,11 +25,10 @@ def top_k_neighbors(
     """The k nearest rows of a gallery, exactly, nearest first.
 
     Similarities are computed in fp32, or in fp64 where the inputs are, one
-    block of ``chunk`` x ``gallery_chunk`` at a time, so that memory does not
-    grow with :math:`Q N`. Of equal similarities the lower index comes first.
-    A zero row has cosine 0 with everything. A row with a value that is not
-    finite is nobody's neighbor: its similarity with everything is -inf (its
-    distance inf), which ranks it last, and so is that of a query's.
+    block of ``chunk`` x ``gallery_chunk`` at a time: memory does not grow
+    with :math:`Q N`. Of equal similarities the lower index comes first.
+    A zero row has cosine 0 with everything. Rows with NaN or inf (query or
+    gallery) get similarity -inf (distance inf) and therefore rank last.
 
     Args:
         query (Tensor): :math:`(Q, D)`.
@@ -50,53 +51,18 @@ def top_k_neighbors(
         into the gallery, both :math:`(Q, k)`.
 
     Raises:
-        ValueError: If shapes do not fit, or an argument is out of range.
+        ValueError: If shapes do not fit, ``metric`` is unknown, or ``k``, a
+            chunk or an index to exclude is out of range.
+
+    Examples:
+        >>> import torch
+        >>> gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]])
+        >>> top_k_neighbors(gallery[:1], gallery, 2)[1].tolist()
+        [[0, 2]]
+        >>> own = torch.tensor([0])
+        >>> top_k_neighbors(gallery[:1], gallery, 2, exclude=own)[1].tolist()
+        [[2, 1]]
     """
-    _check(query, gallery, k, metric, chunk, gallery_chunk, exclude)
-    # An enclosing autocast would take the products in bf16.
-    with torch.autocast(query.device.type, enabled=False):
-        query, query_finite = _prepare(query, metric)
-        gallery, gallery_finite = _prepare(gallery, metric)
-        dtype = torch.promote_types(query.dtype, gallery.dtype)
-        values = query.new_empty((len(query), k), dtype=dtype)
-        indices = query.new_empty((len(query), k), dtype=torch.int64)
-        for start in range(0, len(query), chunk):
-            rows = slice(start, start + chunk)
-            best = None
-            for offset in range(0, len(gallery), gallery_chunk):
-                columns = slice(offset, offset + gallery_chunk)
-                near = _similarity(
-                    query[rows].to(dtype), gallery[columns].to(dtype), metric
-                )
-                near.masked_fill_(~query_finite[rows, None], -torch.inf)
-                near.masked_fill_(~gallery_finite[None, columns], -torch.inf)
-                # The lowest finite number stands for 'not finite', so that
-                # -inf is left for what must not be found at all.
-                lowest = torch.finfo(dtype).min
-                near.nan_to_num_(lowest, posinf=torch.inf, neginf=lowest)
-                if exclude is not None:
-                    _exclude(near, exclude[rows] - offset)
-                found, where = _best(near, min(k, near.shape[1]))
-                where += offset
-                if best is not None:
-                    found = torch.cat((best[0], found), dim=1)
-                    where = torch.cat((best[1], where), dim=1)
-                    found, where = _sorted(found, where, k)
-                best = found, where
-            values[rows], indices[rows] = best
-    values[values == torch.finfo(dtype).min] = -torch.inf
-    return (values.neg().abs() if metric == 'euclidean' else values), indices
-
-
-def _check(
-    query: Tensor,
-    gallery: Tensor,
-    k: int,
-    metric: str,
-    chunk: int,
-    gallery_chunk: int,
-    exclude: Optional[Tensor],
-) -> None:
     if query.ndim != 2 or gallery.ndim != 2:
         raise ValueError(
             'query and gallery must have shapes (Q, D) and (N, D), got '
@@ -107,20 +73,45 @@ def _check(
             f'query has {query.shape[1]} dimensions and gallery has '
             f'{gallery.shape[1]}; they must be the same'
         )
-    if metric not in METRICS:
-        raise ValueError(f'metric must be one of {METRICS}, got {metric!r}')
-    for name, size in (('chunk', chunk), ('gallery_chunk', gallery_chunk)):
-        if size < 1:
-            raise ValueError(f'{name} must be at least 1, got {size}')
+    check_choice('metric', metric, METRICS)
+    check_int('chunk', chunk, 1)
+    check_int('gallery_chunk', gallery_chunk, 1)
     if exclude is not None:
         _check_exclude(exclude, len(query), len(gallery))
-    allowed = len(gallery) - (exclude is not None)
-    if not 1 <= k <= allowed:
-        raise ValueError(
-            f'k must be in [1, {allowed}] with a gallery of {len(gallery)}'
-            f'{"" if exclude is None else " of which one is excluded"}, '
-            f'got {k}'
-        )
+    check_int('k', k, 1, len(gallery) - (exclude is not None))
+    # An enclosing autocast would take the products in bf16.
+    with torch.autocast(query.device.type, enabled=False):
+        query, query_finite = _prepare(query, metric)
+        gallery, gallery_finite = _prepare(gallery, metric)
+        dtype = torch.promote_types(query.dtype, gallery.dtype)
+        # The lowest finite number stands for 'not finite', so that -inf is
+        # left for what must not be found at all.
+        lowest = torch.finfo(dtype).min
+        values = query.new_empty((len(query), k), dtype=dtype)
+        indices = query.new_empty((len(query), k), dtype=torch.int64)
+        for start in range(0, len(query), chunk):
+            rows = slice(start, start + chunk)
+            best = None
+            for offset in range(0, len(gallery), gallery_chunk):
+                columns = slice(offset, offset + gallery_chunk)
+                near = _similarity(
+                    query[rows].to(dtype), gallery[columns].to(dtype), metric
+                )  # bxc
+                near.nan_to_num_(lowest, posinf=torch.inf, neginf=lowest)
+                near.masked_fill_(~query_finite[rows, None], lowest)
+                near.masked_fill_(~gallery_finite[None, columns], lowest)
+                if exclude is not None:
+                    _exclude(near, exclude[rows] - offset)
+                found, where = _best(near, min(k, near.shape[1]))
+                where += offset
+                if best is not None:
+                    found = torch.cat((best[0], found), dim=1)
+                    where = torch.cat((best[1], where), dim=1)
+                    found, where = _sorted(found, where, k)
+                best = found, where
+            values[rows], indices[rows] = best
+    values[values == lowest] = -torch.inf
+    return (values.neg().abs() if metric == 'euclidean' else values), indices
 
 
 def _check_exclude(exclude: Tensor, queries: int, size: int) -> None:

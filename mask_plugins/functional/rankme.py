@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_choice
+
 NORMALIZE = ('none', 'row')
 
 
@@ -12,12 +14,12 @@ NORMALIZE = ('none', 'row')
 def rankme(
     features: Tensor, normalize: str = 'none', eps: float = 1e-7
 ) -> float:
-    """Effective rank of a matrix of features, in fp64.
+    """Effective rank of a matrix of features, by SVD in fp64.
 
     "RankMe: Assessing the Downstream Performance of Pretrained
     Self-Supervised Representations by Their Rank" (Garrido et al., ICML 2023,
     https://arxiv.org/abs/2210.02885), equation 1. For more rows than fit into
-    memory see :class:`mask_plugins.functional.gram_factor.GramFactor`.
+    memory, add up Gram matrices and see :func:`gram_singular_values`.
 
     Args:
         features (Tensor): :math:`(N, D)`.
@@ -26,10 +28,17 @@ def rankme(
         eps (float): See :func:`effective_rank`. Defaults to 1e-7.
 
     Returns:
-        float: About 1 to min(N, D); NaN where a feature is not finite.
+        float: About 1 to min(N, D); NaN if a feature is not finite.
 
     Raises:
-        ValueError: If the shape or ``normalize`` is another.
+        ValueError: If the shape is not (N, D), or ``normalize`` is unknown.
+
+    Examples:
+        >>> import torch
+        >>> round(rankme(torch.eye(3)), 3)
+        3.0
+        >>> round(rankme(torch.ones(5, 3)), 3)
+        1.0
     """
     if features.ndim != 2 or not len(features):
         raise ValueError(
@@ -48,16 +57,37 @@ def normalize_rows(features: Tensor, normalize: str) -> Tensor:
     Args:
         features (Tensor): :math:`(N, D)`.
         normalize (str): ``'none'``, or ``'row'`` for rows of length 1; a row
-            of zeros stays one.
+            of zeros stays zero.
 
     Raises:
         ValueError: If it is neither.
     """
-    if normalize not in NORMALIZE:
-        raise ValueError(
-            f'normalize must be one of {NORMALIZE}, got {normalize!r}'
-        )
+    check_choice('normalize', normalize, NORMALIZE)
     return features if normalize == 'none' else F.normalize(features)
+
+
+@torch.no_grad()
+def gram_singular_values(gram: Tensor, count: int) -> Tensor:
+    r"""Singular values of the rows Z of which the Gram matrix is known.
+
+    :math:`Z^T Z` can be summed over batches and processes in constant
+    memory. In fp64 its eigenvalues lose singular values below about 1e-8 of
+    the largest; what rounding leaves of these is set to 0, so that the
+    effective rank is that of a full SVD to 1e-6, also for a collapsed Z.
+
+    Args:
+        gram (Tensor): :math:`Z^T Z`, fp64 :math:`(D, D)`.
+        count (int): Number of rows N.
+
+    Returns:
+        Tensor: fp64 :math:`(min(N, D),)`, the largest first; NaN if a row was
+        not finite.
+    """
+    if not gram.isfinite().all():
+        return gram.new_full((min(count, len(gram)),), torch.nan)
+    values = torch.linalg.eigvalsh(gram).flip(0)[:count]  # K
+    noise = torch.finfo(gram.dtype).eps * values[0]
+    return values.masked_fill(values <= noise, 0).sqrt()
 
 
 def effective_rank(singular_values: Tensor, eps: float = 1e-7) -> float:
@@ -65,16 +95,16 @@ def effective_rank(singular_values: Tensor, eps: float = 1e-7) -> float:
 
     :math:`\exp(-\sum_k p_k \log p_k)` with
     :math:`p_k = \sigma_k / \|\sigma\|_1 + \epsilon`, not normalized again, as
-    in the paper; so the result can be above the rank by about :math:`16
+    in the paper; the result can be above the rank by about :math:`16
     K \epsilon` of it.
 
     Args:
-        singular_values (Tensor): :math:`(K,)`; all may be 0, which gives
+        singular_values (Tensor): :math:`(K,)`; if all are 0, the result is
             about 1.
         eps (float): Defaults to 1e-7, the paper's for fp32.
 
     Returns:
-        float: NaN where one is not finite.
+        float: NaN if one is not finite.
     """
     total = singular_values.sum()
     tiny = torch.finfo(singular_values.dtype).tiny

@@ -2,20 +2,20 @@
 """How well do images find others of their class?
 
 Every measure is a function of ``hits`` (does the neighbor at this rank have
-the query's class?) and ``relevant`` (how many such there are), so it is the
-same whatever has ranked them.
+the query's class?) and ``relevant`` (how many such there are), whatever has
+ranked them.
 """
 
-from typing import Dict, Iterator, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_choice, check_int
+
+from .feature_vectors import check_finite
 from .neighbors import top_k_neighbors
 
-MEASURES = (
-    'recall', 'r_precision', 'map_at_r', 'map', 'precision', 'authors_map'
-)  # fmt: skip
 # So many neighbors (value and index) are held at a time: 768 MiB.
 HELD = 2**26
 
@@ -69,7 +69,7 @@ def average_precision(
 
 
 def authors_average_precision(hits: Tensor, k: int) -> Tensor:
-    """AP of the first k over the hits *among these k*, as HGSL's code has it.
+    """AP of the first k over the hits *among these k*, as in HGSL's code.
 
     It does not see relevant images that are missing from the first k, so it
     is higher than any standard AP: never compare the two.
@@ -103,20 +103,23 @@ def retrieval_scores(
     """
     scores = {}
     for name in measures:
-        if name == 'r_precision':
-            scores[name] = r_precision(hits, relevant)
-        elif name == 'map_at_r':
-            scores[name] = map_at_r(hits, relevant)
-        elif name == 'map':
-            scores[name] = average_precision(hits, relevant)
-        else:
-            of = dict(
-                recall=recall_at,
-                precision=precision_at,
-                authors_map=authors_average_precision,
-            )[name]
+        if name in AT_K:
+            of = AT_K[name]
             scores.update({f'{name}@{k}': of(hits, k) for k in ks})
+        else:
+            scores[name] = OF_RANKING[name](hits, relevant)
     return scores
+
+
+AT_K = dict(
+    recall=recall_at,
+    precision=precision_at,
+    authors_map=authors_average_precision,
+)
+OF_RANKING = dict(
+    r_precision=r_precision, map_at_r=map_at_r, map=average_precision
+)
+MEASURES = (*AT_K, *OF_RANKING)
 
 
 def evaluate_retrieval(
@@ -132,11 +135,11 @@ def evaluate_retrieval(
     """Measures of embeddings, averaged over the queries.
 
     Without a gallery every image is sought among all others: it is excluded
-    by its index, so a copy of it under another index is an ordinary
+    by its index, and a copy of it under another index is an ordinary
     neighbor. Equal similarities rank by index. A query whose class has no
-    other image counts nowhere; ``queries`` says how many count.
+    other image is left out; ``queries`` says how many count.
 
-    Memory beside the embeddings is a block of ``chunk`` x 16,384 similarities
+    Memory besides the embeddings is a block of ``chunk`` x 16,384 similarities
     and the neighbors of at most ``chunk`` queries: as many as the largest
     class has images (or the largest k), all of the gallery for ``map``.
 
@@ -151,11 +154,19 @@ def evaluate_retrieval(
         chunk (int): Queries at a time. Defaults to 1024.
 
     Returns:
-        dict[str, float]: In percent, but ``queries``.
+        dict[str, float]: In percent, except ``queries``.
 
     Raises:
-        ValueError: If a shape or an argument is wrong, the gallery is empty,
-            an embedding is not finite, or no query has anything to find.
+        ValueError: If a shape, a k or a measure is wrong, the gallery is
+            empty, an embedding is not finite, or no query has another image
+            of its class.
+
+    Examples:
+        >>> import torch
+        >>> rows = torch.eye(4).repeat_interleave(2, dim=0)
+        >>> labels = torch.arange(4).repeat_interleave(2)
+        >>> evaluate_retrieval(rows, labels, ks=(1,), measures=['recall'])
+        {'recall@1': 100.0, 'queries': 8}
     """
     alone = gallery is None
     if alone:
@@ -174,8 +185,9 @@ def evaluate_retrieval(
     most = len(gallery) - int(alone)
     needed = max(max(ks), int(counts.max()))
     k = most if 'map' in measures else min(needed, most)
-    totals: Dict[str, float] = {}
-    for rows in _blocks(sought, min(chunk, max(1, HELD // k))):
+    size = min(chunk, max(1, HELD // k))
+    parts = []
+    for rows in sought.split(size):
         _, found = top_k_neighbors(
             query[rows],
             gallery,
@@ -185,26 +197,33 @@ def evaluate_retrieval(
             exclude=rows if alone else None,
         )
         hits = gallery_labels[found] == query_labels[rows, None]
-        scores = retrieval_scores(hits, counts[rows], ks, measures)
-        for name, values in scores.items():
-            totals[name] = totals.get(name, 0.0) + values.sum().item()
-    averages = {n: 100 * total / len(sought) for n, total in totals.items()}
-    return dict(averages, queries=len(sought))
+        parts.append(retrieval_scores(hits, counts[rows], ks, measures))
+    return dict(mean_scores(parts), queries=len(sought))
+
+
+def mean_scores(parts: Sequence[Dict[str, Tensor]]) -> Dict[str, float]:
+    """The means, in percent, of parts that :func:`retrieval_scores` gave."""
+    return {
+        name: 100 * torch.cat([part[name] for part in parts]).mean().item()
+        for name in parts[0]
+    }
 
 
 def check_measures(ks: Sequence[int], measures: Sequence[str]) -> None:
     """Refuse unknown measures and ranks below 1.
 
     Raises:
-        ValueError: If there are such.
+        TypeError, ValueError: If there are such, or none at all.
     """
-    unknown = [name for name in measures if name not in MEASURES]
-    if unknown or not measures:
+    if not ks or not measures:
         raise ValueError(
-            f'measures must be of {MEASURES}, got {tuple(measures)!r}'
+            'ks and measures must name at least one, got '
+            f'{tuple(ks)!r} and {tuple(measures)!r}'
         )
-    if not ks or any(not isinstance(k, int) or k < 1 for k in ks):
-        raise ValueError(f'ks must be ints of at least 1, got {tuple(ks)!r}')
+    for k in ks:
+        check_int('ks', k, 1)
+    for name in measures:
+        check_choice('measures', name, MEASURES)
 
 
 def _check(rows: Tensor, labels: Tensor, name: str) -> None:
@@ -215,13 +234,7 @@ def _check(rows: Tensor, labels: Tensor, name: str) -> None:
         )
     if not len(rows):
         raise ValueError(f'{name} has no images')
-    wrong = (~rows.isfinite().all(dim=1)).nonzero()[:, 0]
-    if len(wrong):
-        raise ValueError(
-            f'{len(wrong)} of {len(rows)} embeddings of {name} are not '
-            f'finite, the first is number {int(wrong[0])}: has the training '
-            'diverged?'
-        )
+    check_finite(name, rows)
 
 
 def _relevant(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
@@ -229,11 +242,6 @@ def _relevant(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
     names, counts = gallery_labels.unique(return_counts=True)
     where = torch.searchsorted(names, query_labels).clamp_max(len(names) - 1)
     return counts[where] * (names[where] == query_labels)
-
-
-def _blocks(rows: Tensor, size: int) -> Iterator[Tensor]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def _first(hits: Tensor, relevant: Tensor) -> Tensor:
@@ -256,8 +264,8 @@ def hits_of_ranking(
     Args:
         similarity (Tensor): With each of the gallery, :math:`(N,)`.
         relevant (Tensor): int64, gallery indices of its class.
-        most (int, optional): Ranks that matter beside the number of relevant
-            ones. None is all.
+        most (int, optional): Ranks that matter in addition to the
+            relevant ones. None is all.
         own (int): Its own index, which is left out. Defaults to -1, none.
 
     Returns:

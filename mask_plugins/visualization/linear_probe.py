@@ -26,7 +26,7 @@ def draw_linear_probe(
         title (str): Above the axes. Defaults to ''.
 
     Returns:
-        Figure: The chosen one has a ring and its accuracy beside it.
+        Figure: The chosen one has a ring and its accuracy.
     """
     figure = new_figure(5.2, 3.6)
     axes = figure.subplots()

@@ -6,7 +6,6 @@ import torch
 
 from mask_plugins.core.features import (
     add_inverse,
-    canonical_mode,
     complement_features,
     drop_features,
     mask_count,
@@ -85,21 +84,22 @@ def test_dropout_keeps_the_mean():
 
 @pytest.mark.parametrize('ratio', [0, 1, -0.1, 1.5, True, '0.5', None])
 def test_ratio_outside(ratio):
+    wrong = pytest.raises(
+        (TypeError, ValueError), match=r'mask_ratio must be .* in \(0, 1\)'
+    )
     for function in (random_channel_mask, drop_features):
-        with pytest.raises(ValueError, match=r'mask_ratio must be in \(0, 1'):
+        with wrong:
             function(torch.zeros(2, 4), ratio)
-    with pytest.raises(ValueError, match='mask_ratio'):
+    with wrong:
         mask_count(10, ratio)
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"one of \('s'.*got 'x'"):
-        canonical_mode('x')
     with pytest.raises(ValueError, match='GlobalAveragePooling'):
         random_channel_mask(torch.zeros(2, 4, 3, 3), 0.5)
     with pytest.raises(ValueError, match='noise must have the shape'):
         random_channel_mask(torch.zeros(2, 4), 0.5, torch.zeros(1, 4))
-    with pytest.raises(ValueError, match="'v1' or 'v2' here, got 'none'"):
+    with pytest.raises(ValueError, match="'add', 'subtract'.* got 'none'"):
         add_inverse(*torch.zeros(3, 2, 4), 'none')
     with pytest.raises(ValueError, match='temperature .* got 0'):
         distillation_loss(torch.zeros(2, 3), torch.zeros(2, 3), 0)

@@ -12,11 +12,6 @@ from torch.optim import SGD
 from mask_plugins.engine.loops.continual_train_loop import epochs_of_tasks
 from mask_plugins.engine.optimizers import TaskwiseMultiStepLR
 from mask_plugins.functional.continual import average_accuracy, forgetting
-from mask_plugins.functional.continual_report import (
-    continual_report,
-    matrix_table,
-    mean_report,
-)
 
 from .continual_runs import lwf
 from .resume_runs import train
@@ -145,7 +140,7 @@ test_of.__test__ = False
         (
             dict(train_dataloader__dataset__tasks=11),
             ValueError,
-            'tasks must be 1 to 10',
+            r'tasks must be an int in \[1, 10\], got 11',
         ),
         (
             dict(val_dataloader__dataset__seed=1),
@@ -210,18 +205,3 @@ def test_bad_milestones():
         rates([3], milestones=[[1], 2])
     with pytest.raises(ValueError, match='beyond the 3 epochs of task 2'):
         rates([6, 3], milestones=[5])
-
-
-def test_report_of_several_runs():
-    tasks = [['a', 'b'], ['c']]
-    runs = [continual_report([[90.0], [x, 80.0]], tasks) for x in (50.0, 70.0)]
-    mean = mean_report(runs)
-    assert mean['matrix'] == [[90.0], [60.0, 80.0]]
-    assert mean['forgetting'] == 30
-    table = matrix_table(mean)
-    assert '| task 2 | 60.00 | 80.00 | 70.00 |' in table
-    assert 'mean of 2 runs' in table
-    with pytest.raises(ValueError, match='equally many tasks'):
-        mean_report([runs[0], continual_report([[90.0]], tasks)])
-    with pytest.raises(ValueError, match='3 rows for 2 tasks'):
-        continual_report([[1.0], [1.0] * 2, [1.0] * 3], tasks)

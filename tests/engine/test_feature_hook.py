@@ -162,5 +162,5 @@ def test_bad_settings(make, message):
 @pytest.mark.parametrize('kind', ['FeatureHook', 'RankMeHook'])
 def test_a_layer_that_is_not_there(tmp_path, kind):
     hook = dict(type=f'mask_plugins.{kind}', layer='nek')
-    with pytest.raises(ValueError, match=r"'nek' is no module .*'backbone'"):
+    with pytest.raises(ValueError, match=r"no layer 'nek'.*'backbone'"):
         build(tmp_path, [hook]).train()

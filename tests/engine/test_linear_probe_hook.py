@@ -13,6 +13,7 @@ from mask_plugins.apis.features import (
     build_train_set,
     extract_features,
 )
+from mask_plugins.engine.hooks import LinearProbeHook
 from mask_plugins.functional.linear_probe import LinearProbe
 from mask_plugins.utils.files import read_json_lines
 
@@ -97,10 +98,11 @@ def test_the_average_of_an_ema_hook_is_probed(tmp_path):
     [
         (dict(interval=-1), 'interval must be .* got -1'),
         (dict(limit=1.5), 'limit must be .* got 1.5'),
-        (dict(l2=-1.0), 'l2 must be at least 0, got -1'),
+        (dict(l2=-1.0), 'l2 must be a number of at least 0, got -1'),
+        (dict(l2=float('inf')), 'l2 must be .* finite'),
         (dict(max_iter=0), 'max_iter must be .* got 0'),
     ],
 )
-def test_bad_settings(tmp_path, change, message):
-    with pytest.raises(ValueError, match=message):
-        build(tmp_path, [dict(HOOK, **change)])
+def test_bad_settings(change, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        LinearProbeHook(**change)

@@ -77,14 +77,15 @@ def test_a_gallery_apart():
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match='measures must be of'):
-        RetrievalMetrics(measures=['accuracy'])
-    with pytest.raises(ValueError, match='ks must be ints'):
-        RetrievalMetrics(ks=[0])
-    with pytest.raises(ValueError, match="metric must be 'cosine'"):
-        RetrievalMetrics(metric='l1')
-    with pytest.raises(ValueError, match='chunk must be at least 1'):
-        RetrievalMetrics(chunk=0)
+    for options in (
+        dict(measures=['accuracy']),
+        dict(ks=[0]),
+        dict(metric='l1'),
+        dict(chunk=0),
+        dict(chunk=float('nan')),
+    ):
+        with pytest.raises((TypeError, ValueError), match=next(iter(options))):
+            RetrievalMetrics(**options)
     metric = RetrievalMetrics()
     with pytest.raises(KeyError, match='ImageEmbedder'):
         metric.process(None, [dict(gt_label=torch.tensor([0]))])
@@ -96,17 +97,6 @@ def test_what_is_refused():
     with pytest.raises(KeyError, match='sample_idx'):
         metric.process(
             None, [dict(pred_score=torch.ones(2), gt_label=torch.tensor([1]))]
-        )
-    with pytest.raises(ValueError, match='not finite'):
-        metric.process(
-            None,
-            [
-                dict(
-                    pred_score=torch.tensor([1.0, torch.nan]),
-                    gt_label=torch.tensor([1]),
-                    sample_idx=0,
-                )
-            ],
         )
 
 

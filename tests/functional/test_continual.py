@@ -11,7 +11,10 @@ from mask_plugins.functional.continual import (
     average_incremental_accuracy,
     backward_transfer,
     class_order,
+    continual_report,
     forgetting,
+    matrix_table,
+    mean_report,
     task_bounds,
 )
 
@@ -43,13 +46,13 @@ def test_task_bounds(tasks, bounds):
 
 @pytest.mark.parametrize('tasks', [0, 11, True, [], [5, 0, 5], [5, 6], [9.5]])
 def test_bad_tasks(tasks):
-    with pytest.raises(ValueError, match='tasks'):
+    with pytest.raises((TypeError, ValueError), match='tasks'):
         task_bounds(10, tasks)
 
 
 @pytest.mark.parametrize('seed', [-2, 0.5, True])
 def test_bad_seed(seed):
-    with pytest.raises(ValueError, match='seed'):
+    with pytest.raises((TypeError, ValueError), match='seed'):
         class_order(10, seed)
 
 
@@ -69,3 +72,18 @@ def test_one_task_forgets_nothing():
 def test_bad_matrix(matrix):
     with pytest.raises(ValueError, match='row i'):
         average_accuracy(matrix)
+
+
+def test_report_of_several_runs():
+    tasks = [['a', 'b'], ['c']]
+    runs = [continual_report([[90.0], [x, 80.0]], tasks) for x in (50.0, 70.0)]
+    mean = mean_report(runs)
+    assert mean['matrix'] == [[90.0], [60.0, 80.0]]
+    assert mean['forgetting'] == 30
+    table = matrix_table(mean)
+    assert '| task 2 | 60.00 | 80.00 | 70.00 |' in table
+    assert 'mean of 2 runs' in table
+    with pytest.raises(ValueError, match='equally many tasks'):
+        mean_report([runs[0], continual_report([[90.0]], tasks)])
+    with pytest.raises(ValueError, match='3 rows for 2 tasks'):
+        continual_report([[1.0], [1.0] * 2, [1.0] * 3], tasks)

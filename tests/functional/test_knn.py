@@ -33,7 +33,12 @@ def test_a_query_that_is_not_finite_has_no_class():
         (dict(labels=LABELS[:3]), r'int64 of shape \(4,\)'),
         (dict(labels=LABELS - 2), 'at least 0, got -1'),
         (dict(temperature=0), 'above 0, got 0'),
-        (dict(k=0), 'k must be in'),
+        (dict(temperature=float('nan')), 'temperature must be .*finite'),
+        (dict(k=0), 'k must be an int of at least 1, got 0'),
+        (
+            dict(bank=BANK[:1], labels=LABELS[:1], exclude=torch.arange(4)),
+            'at least one image besides the query',
+        ),
     ],
 )
 def test_bad_input(change, message):

@@ -64,7 +64,7 @@ def test_own_row_is_excluded_by_index_not_by_value():
     assert indices[1, 0] != 1
 
 
-def test_what_is_not_finite_is_nobodys_neighbor():
+def test_rows_that_are_not_finite_rank_last():
     gallery, query = rows(6).float(), rows(3, seed=1).float()
     gallery[1, 2] = float('nan')
     gallery[4, 0] = float('inf')
@@ -104,13 +104,13 @@ def test_no_query():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(k=0), r'k must be in \[1, 5\]'),
-        (dict(k=6), r'k must be in \[1, 5\].*got 6'),
-        (dict(k=5, exclude=torch.arange(3)), r'\[1, 4\].*one is excluded'),
+        (dict(k=0), r'k must be an int in \[1, 5\]'),
+        (dict(k=6), r'k must be an int in \[1, 5\], got 6'),
+        (dict(k=5, exclude=torch.arange(3)), r'k must be an int in \[1, 4\]'),
         (dict(exclude=torch.arange(2)), r'int64 of shape \(3,\)'),
         (dict(exclude=torch.full((3,), 5)), r'in \[-1, 4\], got 5'),
         (dict(metric='manhattan'), "one of .*got 'manhattan'"),
-        (dict(chunk=0), 'chunk must be at least 1, got 0'),
+        (dict(chunk=0), 'chunk must be an int of at least 1, got 0'),
         (dict(query=torch.zeros(3)), r'got \(3,\) and \(5, 6\)'),
         (dict(query=torch.zeros(3, 4)), 'query has 4 .* gallery has 6'),
     ],

@@ -118,14 +118,16 @@ def test_what_is_refused():
         evaluate_retrieval(feats, torch.arange(10))
     with pytest.raises(ValueError, match='N labels'):
         evaluate_retrieval(feats, labels[:3])
-    for ks in ((), (0,), (1.5,)):
-        with pytest.raises(ValueError, match='ks must be ints'):
+    for ks in ((), (0,), (1.5,), (True,)):
+        with pytest.raises((TypeError, ValueError), match='ks'):
             evaluate_retrieval(feats, labels, ks=ks)
-    with pytest.raises(ValueError, match='measures must be of'):
+    with pytest.raises(ValueError, match="measures must .* got 'ndcg'"):
         evaluate_retrieval(feats, labels, measures=('ndcg',))
     broken = feats.clone()
     broken[3, 0], broken[7, 1] = torch.nan, torch.inf
-    with pytest.raises(ValueError, match=r'2 of 10 .* number 3'):
+    with pytest.raises(
+        ValueError, match='gallery must be finite, but 2 of 10'
+    ):
         evaluate_retrieval(broken, labels)
 
 

@@ -114,14 +114,14 @@ TABLE: Dict[str, Dict[str, Fate]] = {
             'the cross entropy counts twice',
             'test_masked_feature.test_zero_weight',
         ),
-        'ema': test('test_masked_feature.test_ema'),
+        'ema': test('test_teachers.test_ema'),
         'rankme': test('test_features.test_rankme'),
         'rankme_zero_row': non_goal(
             'a row of zeros gives NaN and crashes',
             'test_features.test_rankme_of_a_zero_row',
         ),
         'lwf': test('test_lwf.test_lwf'),
-        'schedule': test('test_masked_feature.test_schedule'),
+        'schedule': test('test_teachers.test_schedule'),
     },
     'self_masking': {
         '_env': NOTE,

@@ -84,9 +84,9 @@ def test_cells():
 
 def test_errors_of_the_pooling():
     for size in (0, -1, 1.5, '2', True):
-        with pytest.raises(ValueError, match='output_size must be a positive'):
+        with pytest.raises((TypeError, ValueError), match='output_size'):
             pooling(size)
-    with pytest.raises(TypeError, match='got list'):
+    with pytest.raises(TypeError, match='inputs must be a tensor'):
         pooling(2)([torch.zeros(1, 1, 4, 4)])
 
 
@@ -112,5 +112,5 @@ def test_dropout_before_the_classifier():
 
 @pytest.mark.parametrize('dropout', [-0.1, 1.0, 2])
 def test_dropout_that_is_no_share(dropout):
-    with pytest.raises(ValueError, match=r'dropout must be in \[0, 1\)'):
+    with pytest.raises(ValueError, match=r'dropout must be .* \[0, 1\)'):
         head('mask_plugins.DropoutLinearClsHead', dropout=dropout)

@@ -99,13 +99,15 @@ def test_l2_centers_stay_on_the_sphere():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(top_k=6), r'top_k must be in 1..num_classes \(5\).* got 6'),
-        (dict(top_k=-1), 'top_k must be in'),
+        (dict(top_k=6), r'top_k must be an int in \[0, 5\].* got 6'),
+        (dict(top_k=-1), 'top_k must be an int'),
         (dict(alpha_init=0.0), 'alpha_bounds must be positive'),
         (dict(alpha_bounds=(0.2, 1.0)), 'alpha_bounds'),
-        (dict(center_norm='batch'), "center_norm must be 'ref' or 'l2'"),
-        (dict(hard_margin=-1.0), 'hard_margin must be at least 0'),
-        (dict(num_classes=0), 'num_classes must be at least 1'),
+        (dict(center_norm='batch'), 'center_norm must be one of'),
+        (dict(hard_margin=-1.0), 'hard_margin must be a number of at least 0'),
+        (dict(num_classes=0), 'num_classes must be an int of at least 1'),
+        (dict(eps=float('nan')), 'eps must be .* finite'),
+        (dict(loss_weight=float('inf')), 'loss_weight must be .* finite'),
     ],
 )
 def test_what_is_refused(options, message):

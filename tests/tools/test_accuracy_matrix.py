@@ -5,7 +5,7 @@ import json
 import runpy
 import sys
 
-from mask_plugins.functional.continual_report import continual_report
+from mask_plugins.functional.continual import continual_report
 
 from .test_train import ROOT, end_of
 

@@ -55,5 +55,5 @@ def test_the_methods_are_what_they_say():
 
 @pytest.mark.parametrize('name', ['channels', 'batch_size', 'rows', 'dims'])
 def test_bad_input(name):
-    with pytest.raises(ValueError, match=f'{name} must be at least'):
+    with pytest.raises(ValueError, match=f'{name} must be an int'):
         ReferenceModelBenchmark(**{name: 0})

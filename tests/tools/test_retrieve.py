@@ -110,9 +110,9 @@ def test_embedding_map(method, checkpoint, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (['--gallery', 'nowhere'], 'there is no image or folder nowhere'),
-        (['--index', 'none.npz'], 'there is no index none.npz'),
-        (['--index', str(CONFIG)], 'is no index of images'),
+        (['--gallery', 'nowhere'], 'image or folder not found: nowhere'),
+        (['--index', 'none.npz'], 'index not found: none.npz'),
+        (['--index', str(CONFIG)], 'is not an index of images'),
     ],
 )
 def test_what_is_refused(args, message, checkpoint, tmp_path, monkeypatch):

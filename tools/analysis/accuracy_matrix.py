@@ -30,7 +30,7 @@ def main(argv=None):
 
 def run(args):
     """Read, average, then write."""
-    from mask_plugins.functional import continual_report as reports
+    from mask_plugins.functional import continual as reports
     from mask_plugins.utils.files import read_json, write_json, write_text
     from mask_plugins.visualization import draw_accuracy_matrix, save_figure
 

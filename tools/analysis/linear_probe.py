@@ -38,11 +38,6 @@ def parse_args(argv=None):
         help='whose output is taken (default: %(default)s)',
     )
     parser.add_argument(
-        '--standardize',
-        action='store_true',
-        help='features of mean 0 and standard deviation 1',
-    )
-    parser.add_argument(
         '--max-iter',
         type=cli.positive,
         default=500,
@@ -97,7 +92,7 @@ def run(args):
         )
     )
     records = sweep_l2(
-        train, test, args.l2, args.standardize, args.max_iter,
+        train, test, args.l2, args.max_iter,
         lambda weights: track(weights, 'weights of L2'),
     )  # fmt: skip
     name = osp.splitext(osp.basename(args.config))[0]
@@ -127,7 +122,6 @@ def run(args):
         config=name,
         checkpoint=args.checkpoint,
         layer=args.layer,
-        standardize=args.standardize,
         train_images=samples,
         test_images=len(test.labels),
         features=dims,

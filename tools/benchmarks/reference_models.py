@@ -37,8 +37,8 @@ def parse_args() -> argparse.Namespace:
     add('--rows', type=int, help='features for RankMe; default: 25600')
     add('--dims', type=int, help='their channels; default: 512')
     add('--no-svd', action='store_true',
-        help='RankMe without the SVD beside it, which needs all features '
-        'in memory')  # fmt: skip
+        help='RankMe without the SVD to compare with, which needs all '
+        'features in memory')  # fmt: skip
     add('--seed', type=int, default=0)
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     add('--threads', type=int, help='CPU threads (default: all)')
@@ -47,9 +47,9 @@ def parse_args() -> argparse.Namespace:
         'it with --threads 1')  # fmt: skip
     add('--quick', action='store_true',
         help='16 channels, batch 16, 4 rounds: half a minute on 2 cores; '
-        'options given beside it hold')  # fmt: skip
+        'options given with it hold')  # fmt: skip
     add('--out', default='work_dirs/benchmarks/reference_models.json',
-        metavar='FILE.json', help='results; the picture lies beside them '
+        metavar='FILE.json', help='results; the picture has the same name '
         '(default: %(default)s)')  # fmt: skip
     args = parser.parse_args()
     for name, value in (QUICK if args.quick else FULL).items():

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Time HGSL beside an obvious loop and ProxyNCA, and the measures."""
+"""Time HGSL, an obvious loop and ProxyNCA, and retrieval measures."""
 
 import argparse
 import sys
@@ -18,8 +18,8 @@ def parse_args():
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Time the Hard Global Softmin Loss, forward and backward, '
-        'beside a loop over the batch and ProxyNCA, and the measures of '
-        'retrieval beside a loop over the queries.',
+        'next to a loop over the batch and ProxyNCA, and the measures of '
+        'retrieval next to a loop over the queries.',
         epilog='example: python tools/benchmarks/retrieval.py --classes 100 '
         '--images 6000 --out outputs/retrieval_benchmark.json',
     )

@@ -13,6 +13,7 @@ from mask_plugins.apis.data import load_files
 from mask_plugins.apis.features import features_of
 from mask_plugins.apis.model import preprocess
 from mask_plugins.functional.neighbors import top_k_neighbors
+from mask_plugins.utils.checks import PathLike, check_path
 from mask_plugins.utils.progress import track
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif',
@@ -28,17 +29,18 @@ class ImageIndex(NamedTuple):
     classes: List[str]
 
 
-def find_images(path: str) -> List[str]:
+def find_images(path: PathLike) -> List[str]:
     """The image itself, or all images in a folder and below, sorted.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
         ValueError: If the folder has no images.
     """
+    path = check_path('path', path)
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
-        raise FileNotFoundError(f'there is no image or folder {path}')
+        raise FileNotFoundError(f'image or folder not found: {path}')
     found = [
         os.path.join(folder, name)
         for folder, _, names in os.walk(path)
@@ -104,20 +106,23 @@ def save_index(path: str, index: ImageIndex) -> str:
     return path
 
 
-def load_index(path: str) -> ImageIndex:
+def load_index(path: PathLike) -> ImageIndex:
     """Read an index.
 
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If it is another file.
     """
+    path = check_path('path', path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'there is no index {path}')
+        raise FileNotFoundError(f'index not found: {path}')
     try:
         with np.load(path, allow_pickle=False) as data:
             embeddings, files, classes = (data[key] for key in KEYS)
     except (KeyError, OSError, ValueError, TypeError) as error:
-        raise ValueError(f'{path} is no index of images: {error}') from error
+        raise ValueError(
+            f'{path} is not an index of images: {error}'
+        ) from error
     return ImageIndex(
         torch.from_numpy(embeddings), files.tolist(), classes.tolist()
     )
@@ -144,7 +149,15 @@ def search(
         a class is not known.
 
     Raises:
-        ValueError: If index and queries are of different models.
+        ValueError: If index and queries are of different models, or the index
+            has no image besides the query.
+
+    Examples:
+        >>> index = ImageIndex(torch.eye(3), ['a', 'b', 'c'], ['x', 'y', 'x'])
+        >>> query = ImageIndex(torch.eye(3)[:1], ['q'], ['x'])
+        >>> (record,) = search(index, query, top_k=1)
+        >>> record['results'][0]['file'], record['results'][0]['hit']
+        ('a', True)
     """
     if index.embeddings.shape[1] != query.embeddings.shape[1]:
         raise ValueError(
@@ -155,25 +168,31 @@ def search(
     exclude = torch.tensor([-1] * len(query.files) if own is None else own)
     most = len(index.files) - int((exclude >= 0).any())
     if most < 1:
-        raise ValueError('the index has no image but the query itself')
+        raise ValueError('the index has no image besides the query itself')
     similar, found = top_k_neighbors(
         query.embeddings, index.embeddings, min(top_k, most), exclude=exclude
     )
-    records = []
-    for row, (file, name) in enumerate(zip(query.files, query.classes)):
-        results = [
-            dict(
-                index=place,
-                file=index.files[place],
-                similarity=value,
-                hit=index.classes[place] == name
-                if name and index.classes[place]
-                else None,
-                **{'class': index.classes[place] or None},
-            )
-            for value, place in zip(similar[row].tolist(), found[row].tolist())
-        ]
-        records.append(
-            {'file': file, 'class': name or None, 'results': results}
-        )
-    return records
+    rows = zip(query.files, query.classes, similar.tolist(), found.tolist())
+    return [
+        {
+            'file': file,
+            'class': name or None,
+            'results': [
+                _result(index, *pair, name) for pair in zip(values, places)
+            ],
+        }
+        for file, name, values, places in rows
+    ]
+
+
+def _result(
+    index: ImageIndex, similarity: float, place: int, sought: str
+) -> Dict[str, Any]:
+    name = index.classes[place]
+    return {
+        'index': place,
+        'file': index.files[place],
+        'class': name or None,
+        'similarity': similarity,
+        'hit': name == sought if name and sought else None,
+    }

@@ -7,24 +7,27 @@ import torch
 
 from mask_plugins.apis.features import Features
 from mask_plugins.functional.linear_probe import LinearProbe
+from mask_plugins.utils.checks import check_number
 
 # One in so many training samples is held out to choose L2.
 HOLD_OUT_EVERY = 10
 
 
-def check_l2(l2: Sequence[float]) -> None:
-    """Raise a ValueError if there is no weight, or one is negative."""
-    if not l2 or any(not weight >= 0 for weight in l2):
-        raise ValueError(
-            f'l2 must be one or more numbers of at least 0, got {list(l2)}'
-        )
+def check_l2(l2: Sequence[float]) -> List[float]:
+    """The weights, if there is one and none is negative.
+
+    Raises:
+        TypeError, ValueError: If not.
+    """
+    if not l2:
+        raise ValueError('l2 must be one or more numbers, got none')
+    return [check_number('l2', weight, 0) for weight in l2]
 
 
 def sweep_l2(
     train: Features,
     test: Features,
     l2: Sequence[float],
-    standardize: bool = False,
     max_iter: int = 500,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> List[Dict[str, Any]]:
@@ -39,7 +42,6 @@ def sweep_l2(
         train (Features): What is fitted.
         test (Features): What is reported.
         l2 (Sequence[float]): Weights; 0 is 0.01 / N.
-        standardize (bool): See :class:`LinearProbe`. Defaults to False.
         max_iter (int): Iterations of L-BFGS. Defaults to 500.
         track (Callable): Shows progress over the weights.
 
@@ -51,8 +53,15 @@ def sweep_l2(
     Raises:
         ValueError: If there is no weight, one is negative, or the features
             are not finite.
+
+    Examples:
+        >>> rows, labels = torch.eye(2).repeat(10, 1), torch.arange(20) % 2
+        >>> data = Features(rows, labels, torch.arange(20))
+        >>> records = sweep_l2(data, data, [1e-3, 1e-1])
+        >>> [(r['l2'], r['test_top1']) for r in records]
+        [(0.1, 100.0), (0.001, 100.0)]
     """
-    check_l2(l2)
+    l2 = check_l2(l2)
     classes = 1 + int(max(train.labels.max(), test.labels.max()))
     weights = sorted({w or 0.01 / len(train.labels) for w in l2}, reverse=True)
     order = torch.randperm(
@@ -61,16 +70,16 @@ def sweep_l2(
     held = order[::HOLD_OUT_EVERY]
     kept = torch.ones(len(order), dtype=torch.bool)
     kept[held] = False
-    records, whole, part = [], None, None
+    records = []
     for weight in track(weights):
         holdout = None
         if len(weights) > 1:
-            part = LinearProbe(weight, max_iter, standardize=standardize).fit(
-                train.values[kept], train.labels[kept], classes, start=part
+            part = LinearProbe(weight, max_iter).fit(
+                train.values[kept], train.labels[kept], classes
             )
             holdout = part.accuracy(train.values[held], train.labels[held])
-        whole = LinearProbe(weight, max_iter, standardize=standardize).fit(
-            train.values, train.labels, classes, start=whole
+        whole = LinearProbe(weight, max_iter).fit(
+            train.values, train.labels, classes
         )
         records.append(
             dict(

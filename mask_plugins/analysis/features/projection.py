@@ -7,6 +7,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_choice, check_number
+
 METHODS = ('pca', 'tsne')
 
 
@@ -29,18 +31,21 @@ def project(
 
     Raises:
         ImportError: If scikit-learn is not installed.
-        ValueError: If an argument is out of range.
+        ValueError: If ``method`` is unknown, there are fewer than 3 images,
+            or ``perplexity`` is not above 0 and below their number.
+
+    Examples:
+        >>> import torch
+        >>> points, axes = project(torch.randn(8, 4))
+        >>> points.shape, axes[0][:11]
+        ((8, 2), 'component 1')
     """
-    if method not in METHODS:
-        raise ValueError(f'method must be of {METHODS}, got {method!r}')
+    check_choice('method', method, METHODS)
     count = len(embeddings)
     if count < 3:
         raise ValueError(f'a map needs at least 3 images, got {count}')
-    if method == 'tsne' and not 0 < perplexity < count:
-        raise ValueError(
-            f'perplexity must be above 0 and below the {count} images, got '
-            f'{perplexity}'
-        )
+    if method == 'tsne':
+        check_number('perplexity', perplexity, 0, count, '()')
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE

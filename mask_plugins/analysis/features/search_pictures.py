@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Where an image search gets its images, and their pictures, from."""
+"""Where an image search gets its images and their pictures."""
 
 import os
 from typing import Any, List, Mapping, Optional, Sequence
@@ -56,7 +56,7 @@ class Source:
         files = [os.path.abspath(file) for file in files]
         folder = os.path.abspath(folder)
         alone = files == [folder]
-        # of a single image, the folder that it lies in tells
+        # The class of a single image is the folder that it lies in.
         above = os.path.dirname(os.path.dirname(folder))
         names = [class_of(f, above if alone else folder) for f in files]
         return ImageIndex(embeddings, files, names)
@@ -82,7 +82,7 @@ class Source:
         """The picture of a query or a result, uint8 (h, w, 3), RGB.
 
         Raises:
-            FileNotFoundError: If an indexed file is not there any more.
+            FileNotFoundError: If an indexed file no longer exists.
         """
         file = record['file']
         if file.startswith(TEST_IMAGE):
@@ -97,7 +97,7 @@ class Source:
         from PIL import Image
 
         if not os.path.isfile(file):
-            raise FileNotFoundError(f'the indexed image {file} is gone')
+            raise FileNotFoundError(f'indexed image not found: {file}')
         with Image.open(file) as opened:
             opened.thumbnail((256, 256))
             return np.asarray(opened.convert('RGB'))

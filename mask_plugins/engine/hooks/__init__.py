@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Hooks, one per file."""
 
+from .class_count_hook import ClassCountHook
 from .clip_exempt_hook import ClipExemptHook
 from .continual_hook import ContinualHook
 from .continuous_sparsification_hook import ContinuousSparsificationHook
@@ -19,6 +20,7 @@ from .teacher_hook import TeacherHook
 from .train_log_hook import TrainLogHook
 
 __all__ = [
+    'ClassCountHook',
     'ClipExemptHook',
     'ContinualHook',
     'ContinuousSparsificationHook',

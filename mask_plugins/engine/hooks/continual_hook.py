@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Tell model, teacher and metric which task it is."""
+"""Set the task for model, teacher and metric."""
 
 import os.path as osp
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -18,12 +18,13 @@ from mask_plugins.engine.optimizers.taskwise_multi_step_lr import (
     TaskwiseMultiStepLR,
 )
 from mask_plugins.evaluation.metrics import EVALUATED_TASKS
-from mask_plugins.functional.continual_report import (
+from mask_plugins.functional.continual import (
     REPORT,
     continual_report,
     matrix_table,
 )
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_bool, check_number
 from mask_plugins.utils.files import write_json
 
 from .attribute_target import unwrap
@@ -44,12 +45,12 @@ class ContinualHook(Hook):
       :class:`mask_plugins.OldClassesLoss` learn which classes are old and
       seen (as everything in the model that has ``set_classes(old, seen)``);
     - :class:`mask_plugins.TaskTeacher` becomes the model as it is now;
-    - the optimizer stays as it is, or loses its momentum, if wanted.
+    - the optimizer stays as it is, or loses its momentum on request.
 
     :class:`mask_plugins.TaskwiseMultiStepLR` learns how long tasks are. The
     last validation of a task is its row of the accuracy matrix, which
-    checkpoints hold. The end of the training writes it as table into the log,
-    as ``accuracy_matrix.json`` and as picture, through the visualizer and as
+    checkpoints hold. After training it is written as a table into the log, as
+    ``accuracy_matrix.json``, and as a picture through the visualizer and to
     ``accuracy_matrix.png`` in the work_dir.
 
     Args:
@@ -65,6 +66,10 @@ class ContinualHook(Hook):
         ValueError: If training and validation differ in tasks or class order,
             the head has another number of classes, or ``later_lr_mult`` names
             no module whose parameters have groups of their own.
+
+    Examples:
+        >>> ContinualHook(later_lr_mult=dict(backbone=0.3)).reset_momentum
+        False
     """
 
     # After EMAHook (50), which swaps tensors; before TeacherHook and those
@@ -76,18 +81,16 @@ class ContinualHook(Hook):
         reset_momentum: bool = False,
         later_lr_mult: Optional[Mapping[str, float]] = None,
     ) -> None:
-        self.reset_momentum = reset_momentum
-        self.later_lr_mult = dict(later_lr_mult or {})
-        if any(not factor >= 0 for factor in self.later_lr_mult.values()):
-            raise ValueError(
-                'later_lr_mult must have factors of at least 0, got '
-                f'{self.later_lr_mult}'
-            )
+        self.reset_momentum = check_bool('reset_momentum', reset_momentum)
+        self.later_lr_mult = {
+            name: check_number(f'later_lr_mult[{name!r}]', factor, 0)
+            for name, factor in (later_lr_mult or {}).items()
+        }
         self._loaded_rows: List[List[float]] = []
 
     # ------------------------------------------------------------- training
     def before_train(self, runner: Runner) -> None:
-        """See that all parts fit together."""
+        """Check that all parts fit together."""
         loop = runner.train_loop
         if not isinstance(loop, ContinualTrainLoop):
             raise TypeError(
@@ -115,13 +118,10 @@ class ContinualHook(Hook):
         self._set_task(runner, loop.bounds, loop.task)
         if not loop.begins_task:
             return
-        names = runner.train_dataloader.dataset.metainfo.get('classes')
-        seen = slice(loop.bounds[loop.task], loop.bounds[loop.task + 1])
         runner.logger.info(
             f'Task {loop.task + 1} of {len(loop.epochs)}: classes '
-            f'{list(names[seen]) if names else [seen.start, seen.stop]}, '
-            f'{loop.epochs[loop.task]} epochs of '
-            f'{len(runner.train_dataloader)} iterations'
+            f'{task_names(runner)[loop.task]}, {loop.epochs[loop.task]} '
+            f'epochs of {len(runner.train_dataloader)} iterations'
         )
         if not loop.task:
             return
@@ -144,14 +144,7 @@ class ContinualHook(Hook):
             save_figure,
         )
 
-        loop = runner.train_loop
-        names = runner.train_dataloader.dataset.metainfo.get('classes')
-        names = names or [str(i) for i in range(loop.bounds[-1])]
-        tasks = [
-            names[begin:end]
-            for begin, end in zip(loop.bounds, loop.bounds[1:])
-        ]
-        report = continual_report(rows, tasks)
+        report = continual_report(rows, task_names(runner))
         runner.logger.info(f'Accuracy in %:\n{matrix_table(report)}')
         path = osp.join(runner.work_dir, REPORT)
         write_json(f'{path}.json', report)
@@ -163,27 +156,26 @@ class ContinualHook(Hook):
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
-        """Hand over the task that was trained last."""
+        """Share the task that was trained last with the metric."""
         if not _trains(runner):
-            self._hand_over_seen(runner, 'val_dataloader')
+            self._share_seen(runner, 'val_dataloader')
             return
         loop = runner.train_loop
         self._set_task(runner, loop.bounds, loop.last_task)
-        rows = runner.message_hub.get_info(ROWS, [])
-        self._hand_over(runner, loop.bounds, loop.last_task, rows)
+        self._share(runner, loop.bounds, loop.last_task)
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
     ) -> None:
         """Keep the row of this task."""
-        handed = runner.message_hub.pop_info(EVALUATED_TASKS)
-        task = handed['task']
+        shared = runner.message_hub.pop_info(EVALUATED_TASKS)
+        task = shared['task']
         # Under any prefix.
         found = {k.rpartition('/')[2]: v for k, v in (metrics or {}).items()}
         keys = [f'task{number + 1}' for number in range(task + 1)]
         if all(key in found for key in keys):
             row = [float(found[key]) for key in keys]
-            rows = [*handed['rows'][:task], row]
+            rows = [*shared['rows'][:task], row]
             runner.message_hub.update_info(ROWS, rows)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -192,34 +184,30 @@ class ContinualHook(Hook):
         self._loaded_rows = info.get(ROWS, [])
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Hand over the task that the head has seen."""
-        self._hand_over_seen(runner, 'test_dataloader')
+        """Share the task that the head has seen."""
+        self._share_seen(runner, 'test_dataloader')
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
-        """What was handed over is of this test alone."""
+        """Stop sharing."""
         runner.message_hub.pop_info(EVALUATED_TASKS)
 
     # ---------------------------------------------------------------- parts
-    def _hand_over_seen(self, runner: Runner, loader: str) -> None:
+    def _share_seen(self, runner: Runner, loader: str) -> None:
         bounds = tasks_of(getattr(runner, loader).dataset, loader).bounds
         parts = task_modules(runner.model)
         check_classes(parts, bounds)
         seen = min(int(p.seen) for p in parts if hasattr(p, 'num_classes'))
         if seen not in bounds[1:]:
             raise ValueError(
-                f'the model has seen {seen} classes, no end of a task in '
-                f'{bounds}: {loader} has other tasks than the training'
+                f'the model has seen {seen} classes, which is not the end of '
+                f'a task in {bounds}: {loader} has other tasks than training'
             )
-        task = bounds.index(seen) - 1
+        self._share(runner, bounds, bounds.index(seen) - 1)
+
+    def _share(self, runner: Runner, bounds: Sequence[int], task: int) -> None:
         rows = self._loaded_rows
         if _trains(runner):
             rows = runner.message_hub.get_info(ROWS, [])
-        self._hand_over(runner, bounds, task, rows)
-
-    @staticmethod
-    def _hand_over(
-        runner: Runner, bounds: Sequence[int], task: int, rows: Sequence
-    ) -> None:
         # Not by update_info(resumed=False): it leaves the key in checkpoints,
         # which mmengine then warns about.
         runner.message_hub.runtime_info[EVALUATED_TASKS] = dict(
@@ -254,6 +242,14 @@ class ContinualHook(Hook):
             mark_groups(groups, model, name, factor)
 
 
+def task_names(runner: Runner) -> List[List[str]]:
+    """Names of the classes of each task, or their numbers."""
+    bounds = runner.train_loop.bounds
+    names = runner.train_dataloader.dataset.metainfo.get('classes')
+    names = names or [str(i) for i in range(bounds[-1])]
+    return [list(names[a:b]) for a, b in zip(bounds, bounds[1:])]
+
+
 def _trains(runner: Runner) -> bool:
-    """Whether this is not only a test, whose loop was never built."""
+    """Whether there is a training, not a validation or test alone."""
     return isinstance(runner._train_loop, ContinualTrainLoop)

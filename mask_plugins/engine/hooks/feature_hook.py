@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Hand the features of a model over to metrics of features."""
+"""Pass the features of a model to metrics of features."""
 
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -12,9 +12,10 @@ from mask_plugins.evaluation.metrics import (
     EvaluatedFeatures,
 )
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_bool
 
 from .attribute_target import unwrap
-from .feature_capture import FeatureTap
+from .feature_capture import capture_features, find_layer
 
 
 @HOOKS.register_module()
@@ -23,7 +24,7 @@ class FeatureHook(Hook):
 
     Metrics see predictions only. This hook reads the output of the neck (of
     the backbone, where there is no neck) as the model predicts, without
-    another forward pass and whatever the classifier is, and hands it to
+    another forward pass and for any classifier, and passes it to
     :class:`mask_plugins.RankMe` and :class:`mask_plugins.KNNAccuracy`. Of
     several outputs the last is taken; maps are averaged over space. Of weights
     that an ``EMAHook`` averages, features and predictions are those of the
@@ -39,27 +40,32 @@ class FeatureHook(Hook):
             ``KNNAccuracy`` asks for. Defaults to False.
 
     Raises:
+        TypeError: If ``bank`` is not a bool.
         ValueError: If the model has no such module, or ``layer`` has no bank.
+
+    Examples:
+        >>> FeatureHook(layer='backbone', bank=True).layer
+        'backbone'
     """
 
-    # After EMAHook (50): it evaluates the trained weights, too, in its
-    # after_val_epoch, where the features must still be handed over.
+    # After EMAHook (50), whose after_val_epoch may evaluate the trained
+    # weights too: the features must still be read there.
     priority = 56
 
     def __init__(self, layer: str = 'neck', bank: bool = False) -> None:
-        if bank and layer not in ('backbone', 'neck'):
+        if check_bool('bank', bank) and layer not in ('backbone', 'neck'):
             raise ValueError(
                 "with bank=True, layer must be 'backbone' or 'neck', got "
                 f'{layer!r}'
             )
         self.layer = layer
         self.bank = bank
-        self._tap: Optional[FeatureTap] = None
+        self._handle: Any = None
         self._train_set: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """An error at once if there is no such module."""
-        FeatureTap.find(unwrap(runner.model), self.layer)
+        find_layer(unwrap(runner.model), self.layer)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start reading."""
@@ -72,45 +78,39 @@ class FeatureHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """No metric may take them for those of the next batch."""
+        """Forget the features: the next batch has its own."""
         runner.message_hub.pop_info(EVALUATED_FEATURES, None)
 
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
-        """No metric may take them for those of the next batch."""
-        runner.message_hub.pop_info(EVALUATED_FEATURES, None)
+    after_test_iter = after_val_iter
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Stop reading."""
         self._close(runner)
 
-    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
-        """Stop reading."""
-        self._close(runner)
+    after_test_epoch = after_val_epoch
 
     def _open(self, runner: Runner, loop: Any) -> None:
         self._close(runner)  # of an evaluation that an error ended
         model = unwrap(runner.model)
         bank = self._features(runner, model) if self.bank else None
 
-        def hand_over(values) -> None:
+        def share(values) -> None:
             # Not by update_info(resumed=False): it leaves the key in
             # checkpoints, which mmengine then warns about.
             runner.message_hub.runtime_info[EVALUATED_FEATURES] = (
                 EvaluatedFeatures(values, len(loop.dataloader.dataset), bank)
             )
 
-        self._tap = FeatureTap(model, self.layer, hand_over)
+        self._handle = capture_features(model, self.layer, share)
 
     def _close(self, runner: Runner) -> None:
-        if self._tap is not None:
-            self._tap.close()
-            self._tap = None
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
         runner.message_hub.pop_info(EVALUATED_FEATURES, None)
 
     def _features(self, runner: Runner, model: nn.Module) -> Any:
-        # Here: it needs mmpretrain, which the other hooks do without.
+        # Imported here: it needs mmpretrain, other hooks do not.
         from mask_plugins.apis.features import (
             build_feature_loader,
             build_train_set,

@@ -8,8 +8,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
+from mask_plugins.evaluation.metrics import nan_results
+from mask_plugins.functional.feature_vectors import non_finite_rows
 from mask_plugins.functional.linear_probe import LinearProbe
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_int, check_number
 
 from .attribute_target import unwrap
 
@@ -21,14 +24,15 @@ class LinearProbeHook(Hook):
     After a validation (and each test) the features of the training set,
     without augmentation, and of the evaluated set are taken once, in eval
     mode, and :class:`mask_plugins.functional.linear_probe.LinearProbe` is
-    fitted. The result is among the metrics under names of its own, beside the
-    accuracy of the classifier, which it never touches:
+    fitted. The result is among the metrics under names of its own, next to
+    the accuracy of the classifier, which it never touches:
 
     - ``probe/top1``: accuracy on the evaluated set in %;
     - ``probe/train_top1``: that on the training set.
 
-    The model, its head and the random state are as they were, so that a run
-    with this hook is bit for bit the run without. Of weights that an
+    Both are NaN, with a warning, if a feature is not finite. The model, its
+    head and the random state are not changed: a run with this hook is bit for
+    bit the run without. Of weights that an
     ``EMAHook`` averages, those are probed that were evaluated. In a
     distributed run the ranks share the extraction; rank 0 fits.
 
@@ -41,11 +45,14 @@ class LinearProbeHook(Hook):
         limit (int): Take so many training images, spread evenly; 0 takes
             all. Defaults to 0.
         max_iter (int): Iterations of L-BFGS. Defaults to 500.
-        standardize (bool): See :class:`LinearProbe`. Defaults to False.
 
     Raises:
-        ValueError: If an argument is not allowed, or the model has no such
-            layer.
+        TypeError, ValueError: If ``interval``, ``l2`` or ``limit`` is
+            negative, ``max_iter`` is below 1, or the model has no such layer.
+
+    Examples:
+        >>> LinearProbeHook(interval=10, limit=5000).interval
+        10
     """
 
     # Before EMAHook (50) puts the trained weights back, and before those that
@@ -59,22 +66,12 @@ class LinearProbeHook(Hook):
         layer: str = 'neck',
         limit: int = 0,
         max_iter: int = 500,
-        standardize: bool = False,
     ) -> None:
-        for name, value in (('interval', interval), ('limit', limit)):
-            if type(value) is not int or value < 0:
-                raise ValueError(
-                    f'{name} must be an int of at least 0, got {value!r}'
-                )
-        if not l2 >= 0:
-            raise ValueError(f'l2 must be at least 0, got {l2!r}')
-        self.interval = interval
+        self.interval = check_int('interval', interval, 0)
+        self.limit = check_int('limit', limit, 0)
         self.layer = layer
-        self.limit = limit
-        self._settings = dict(
-            l2=l2 or None, max_iter=max_iter, standardize=standardize
-        )
-        LinearProbe(**self._settings)  # an error at once
+        self._l2 = check_number('l2', l2, 0) or None
+        self._max_iter = check_int('max_iter', max_iter, 1)
         self._train_set: Optional[Dataset] = None
 
     def after_val_epoch(
@@ -100,7 +97,7 @@ class LinearProbeHook(Hook):
         found: Dict[str, float],
         metrics: Optional[Dict[str, Any]],
     ) -> None:
-        # RuntimeInfoHook has put those of the evaluator there before.
+        # RuntimeInfoHook has already put those of the evaluator there.
         for key, value in found.items():
             runner.message_hub.update_scalar(f'{mode}/{key}', value)
         if metrics is not None:
@@ -121,7 +118,7 @@ class LinearProbeHook(Hook):
         return bool(last or every)
 
     def _probe(self, runner: Runner, dataset: Dataset) -> Dict[str, float]:
-        # Here: it needs mmpretrain, which the other hooks do without.
+        # Imported here: it needs mmpretrain, other hooks do not.
         from mask_plugins.apis.features import (
             build_feature_loader,
             build_train_set,
@@ -151,22 +148,22 @@ class LinearProbeHook(Hook):
         return found[0]
 
     def _fit(self, runner, train, test, device) -> Dict[str, float]:
-        if not train.values.isfinite().all():
-            runner.logger.warning(
-                'LinearProbeHook: features are NaN or infinite, so there is '
-                'nothing to probe'
-            )
-            return {}
-        probe = LinearProbe(**self._settings)
+        keys = ('probe/top1', 'probe/train_top1')
+        parts = (test.values, train.values)
+        wrong = sum(map(non_finite_rows, parts))
+        if wrong:
+            name, rows = type(self).__name__, sum(map(len, parts))
+            return nan_results(dict.fromkeys(keys, 0.0), name, wrong, rows)
+        probe = LinearProbe(self._l2, self._max_iter)
         values = train.values.to(device)
         probe.fit(values, train.labels.to(device))
         if not probe.converged:
             runner.logger.warning(
                 f'LinearProbeHook: not converged after {probe.iterations} '
-                'iterations of L-BFGS; raise max_iter or l2, or set '
-                'standardize=True'
+                'iterations of L-BFGS; raise max_iter or l2'
             )
-        return {
-            'probe/top1': probe.accuracy(test.values, test.labels),
-            'probe/train_top1': probe.accuracy(values, train.labels),
-        }
+        accuracies = (
+            probe.accuracy(test.values, test.labels),
+            probe.accuracy(values, train.labels),
+        )
+        return dict(zip(keys, accuracies))

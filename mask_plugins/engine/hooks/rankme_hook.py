@@ -1,33 +1,37 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Watch the rank of the features while a model is trained."""
 
-from typing import Any, List, Optional
+from typing import Any, List
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mask_plugins.evaluation.metrics import nan_results
+from mask_plugins.functional.feature_vectors import non_finite_rows
 from mask_plugins.functional.rankme import NORMALIZE, rankme
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.checks import check_choice, check_int
 
 from .attribute_target import unwrap
-from .feature_capture import FeatureTap
+from .feature_capture import capture_features, find_layer
 
 
 @HOOKS.register_module()
 class RankMeHook(Hook):
     """Log RankMe of the training batch as ``train/rank``.
 
-    Every ``interval`` iterations it takes the output of the neck (of the
-    backbone, where there is no neck) of one batch as it flows by, outside the
-    graph, and its singular values: no further forward pass, and nothing at
-    all in the other iterations.
+    Every ``interval`` iterations it reads the output of the neck (of the
+    backbone, where there is no neck) for one batch, outside the graph, and
+    computes its singular values: no further forward pass, and nothing at all
+    in the other iterations. Features that are not finite give NaN and a
+    warning.
 
     It is a monitor. Features of a batch, augmented and in train mode, have a
-    rank of at most the batch size on this process (rank 0's is logged), so it
-    is comparable neither with other batch sizes nor with the paper; for that
-    there is :class:`mask_plugins.RankMe`.
+    rank of at most the batch size on this process (rank 0's is logged), which
+    cannot be compared with other batch sizes or with the paper; for that use
+    :class:`mask_plugins.RankMe`.
 
     Args:
         interval (int): Iterations between two values. Defaults to 100.
@@ -37,8 +41,12 @@ class RankMeHook(Hook):
             Defaults to ``'neck'``.
 
     Raises:
-        ValueError: If an argument is not allowed, or the model has no such
-            module.
+        TypeError, ValueError: If ``interval`` is below 1, ``normalize`` is
+            unknown, or the model has no such module.
+
+    Examples:
+        >>> RankMeHook(interval=50).interval
+        50
     """
 
     # Before those that log (TrainLogHook 58, LoggerHook 60).
@@ -50,38 +58,32 @@ class RankMeHook(Hook):
         normalize: str = 'none',
         layer: str = 'neck',
     ) -> None:
-        if type(interval) is not int or interval < 1:
-            raise ValueError(
-                f'interval must be an int of at least 1, got {interval!r}'
-            )
-        if normalize not in NORMALIZE:
-            raise ValueError(
-                f'normalize must be one of {NORMALIZE}, got {normalize!r}'
-            )
-        self.interval = interval
-        self.normalize = normalize
+        self.interval = check_int('interval', interval, 1)
+        self.normalize = check_choice('normalize', normalize, NORMALIZE)
         self.layer = layer
-        self._tap: Optional[FeatureTap] = None
+        self._handle: Any = None
         self._seen: List[Tensor] = []
 
     def before_train(self, runner: Runner) -> None:
         """An error at once if there is no such module."""
-        FeatureTap.find(unwrap(runner.model), self.layer)
+        find_layer(unwrap(runner.model), self.layer)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
-        """Read what flows by, in every ``interval``-th iteration."""
+        """Read the features, in every ``interval``-th iteration."""
         self._close()  # of an iteration that an error ended
         if runner.iter % self.interval == 0:
             model = unwrap(runner.model)
-            self._tap = FeatureTap(model, self.layer, self._seen.append)
+            self._handle = capture_features(
+                model, self.layer, self._seen.append
+            )
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Log the rank of what was read."""
-        if self._tap is None:
+        if self._handle is None:
             return
         seen = list(self._seen)
         self._close()
@@ -90,13 +92,15 @@ class RankMeHook(Hook):
                 f'mask_plugins.RankMeHook: {self.layer!r} was not called in '
                 'this iteration'
             )
-        # Of several views the first, which no mask has touched.
-        with torch.autocast(seen[0].device.type, enabled=False):
-            value = rankme(seen[0], self.normalize)
-        runner.message_hub.update_scalar('train/rank', value)
+        rows = seen[0]  # of several views the first, which is not masked
+        with torch.autocast(rows.device.type, enabled=False):
+            found = dict(rank=rankme(rows, self.normalize))
+        name, wrong = type(self).__name__, non_finite_rows(rows)
+        found = nan_results(found, name, wrong, len(rows))
+        runner.message_hub.update_scalar('train/rank', found['rank'])
 
     def _close(self) -> None:
-        if self._tap is not None:
-            self._tap.close()
-        self._tap = None
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = None
         self._seen.clear()

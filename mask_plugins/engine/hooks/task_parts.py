@@ -6,6 +6,7 @@ from typing import Any, List, Sequence
 from torch import nn
 
 from mask_plugins.datasets.task_split import TaskSplit
+from mask_plugins.utils.checks import check_type
 
 from .attribute_target import unwrap
 
@@ -30,25 +31,21 @@ def task_modules(model: nn.Module) -> List[nn.Module]:
 
 
 def tasks_of(dataset: Any, name: str) -> TaskSplit:
-    """See that a dataset has tasks.
+    """Check that a dataset has tasks.
 
     Args:
         dataset (Any): The outermost one.
-        name (str): How the message calls its loader.
+        name (str): Name of its loader, for the error.
 
     Raises:
         TypeError: If it has none.
     """
-    if not isinstance(dataset, TaskSplit):
-        raise TypeError(
-            f'the dataset of {name} must be a mask_plugins.TaskSplit, got '
-            f'{type(dataset).__name__}'
-        )
-    return dataset
+    what = 'a mask_plugins.TaskSplit'
+    return check_type(f'the dataset of {name}', dataset, TaskSplit, what)
 
 
 def check_classes(parts: List[nn.Module], bounds: Sequence[int]) -> None:
-    """See that the heads have as many classes as the tasks.
+    """Check that the heads have as many classes as the tasks.
 
     Args:
         parts (list[nn.Module]): Of :func:`task_modules`.
@@ -57,16 +54,12 @@ def check_classes(parts: List[nn.Module], bounds: Sequence[int]) -> None:
     Raises:
         ValueError: If not.
     """
-    wrong = {
-        part.num_classes
-        for part in parts
-        if getattr(part, 'num_classes', bounds[-1]) != bounds[-1]
-    }
-    if wrong:
-        raise ValueError(
-            f'the dataset has {bounds[-1]} classes, the head has '
-            f'num_classes={sorted(wrong)[0]}'
-        )
+    for part in parts:
+        if getattr(part, 'num_classes', bounds[-1]) != bounds[-1]:
+            raise ValueError(
+                f'the dataset has {bounds[-1]} classes, the head has '
+                f'num_classes={part.num_classes}'
+            )
 
 
 def mark_groups(
@@ -81,8 +74,8 @@ def mark_groups(
         factor (float): What to note.
 
     Raises:
-        ValueError: If there is no such module, or a group holds parameters
-            of others, too.
+        ValueError: If there is no such module, or a group also holds
+            parameters of other modules.
     """
     modules = dict(model.named_modules())
     if name not in modules:

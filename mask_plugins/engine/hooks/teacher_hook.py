@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Step the teacher of a reference classifier."""
+"""Update the teacher of a reference classifier."""
 
 from typing import Any, List, Optional
 
@@ -33,11 +33,16 @@ class TeacherHook(Hook):
     - mmengine's ``EMAHook`` averages the student without a copy of the
       teacher.
 
-    The teacher's state is in the checkpoint's ``state_dict``, the hook has
-    none, so that a resumed run is the uninterrupted one.
+    The teacher's state is in the checkpoint's ``state_dict`` and the hook has
+    none: a resumed run is the uninterrupted one.
 
     Raises:
         TypeError: If the model has no teacher.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mask_plugins.TeacherHook')]
+        >>> HOOKS.build(custom_hooks[0]).priority
+        'ABOVE_NORMAL'
     """
 
     # Above EMAHook ('NORMAL'): its copy is made in before_run, too.
@@ -64,7 +69,7 @@ class TeacherHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Watch the optimizer."""
-        self._restore_copies(runner)
+        self.before_val(runner)
         teacher = self._model(runner).teacher
         if not teacher.follows_steps:
             return
@@ -97,34 +102,29 @@ class TeacherHook(Hook):
         data_batch: Any = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Update a teacher that follows steps, if there was one."""
+        """Update a teacher that follows steps, if a step was made."""
         model = self._model(runner)
         if self._stepped and model.teacher.active:
             model.teacher.update(model.student_network())
         self._stepped = False
 
     def after_train(self, runner: Runner) -> None:
-        """Let the optimizer go."""
+        """Stop watching the optimizer."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def before_val(self, runner: Runner) -> None:
-        """EMAHook has made its copy."""
-        self._restore_copies(runner)
-
-    def before_test(self, runner: Runner) -> None:
-        """EMAHook has made its copy."""
-        self._restore_copies(runner)
-
-    def _restore_copies(self, runner: Runner) -> None:
+        """Let copies have a teacher again: EMAHook has made its copy."""
         self._model(runner).copies_teacher = True
+
+    before_test = before_val
 
     def _model(self, runner: Runner) -> nn.Module:
         model = unwrap(runner.model)
         if getattr(model, 'teacher', None) is None:
             raise TypeError(
-                f'{type(self).__name__} steps the teacher of '
+                f'{type(self).__name__} updates the teacher of '
                 'mask_plugins.ReferenceClassifier, but the model is '
                 f'{type(model).__name__}'
             )

@@ -23,7 +23,7 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
     Epochs count through all tasks, and which task an epoch belongs to is a
     function of its number: nothing has to be saved to resume inside any task.
     Every task is validated when it ends. Optimizer and schedulers live for
-    the whole run (:class:`mask_plugins.TaskwiseMultiStepLR` restarts with
+    the whole run (:class:`mask_plugins.TaskwiseMultiStepLR` starts again with
     every task).
 
     Args:
@@ -32,26 +32,21 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
             'mask_plugins.TaskSampler')``.
         epochs (int | Sequence[int]): Epochs of the first task, or of each.
             Defaults to 10.
-        later_epochs (float): A later task is trained for so many times the
-            epochs of the first, rounded down. Defaults to 1.0.
+        later_epochs (float): Epochs of a later task, in multiples of those of
+            the first, rounded down. Defaults to 1.0.
         val_interval (int): Epochs within a task between two validations; the
-            end of a task is always validated. Defaults to 1000, which is
-            there only.
+            end of a task is always validated. Defaults to 1000: only there.
 
     Attributes:
         ends (list[int]): Epochs done at the end of each task.
 
     Raises:
         TypeError: If the loader has no TaskSampler.
-        ValueError: If a task would have no epoch or no batch, or
-            ``val_interval`` is below 1.
+        ValueError: If a task would have no epoch or no batch, ``epochs`` does
+            not have one number per task, or ``val_interval`` is below 1.
 
     Examples:
-        >>> train_cfg = dict(
-        ...     type='mask_plugins.ContinualTrainLoop',
-        ...     epochs=10,
-        ...     later_epochs=0.5,
-        ... )
+        >>> train_cfg = dict(type='mask_plugins.ContinualTrainLoop', epochs=10)
         >>> LOOPS.get(train_cfg['type']).__name__
         'ContinualTrainLoop'
     """
@@ -64,7 +59,7 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
         later_epochs: float = 1.0,
         val_interval: int = 1000,
     ) -> None:
-        check_int('val_interval', val_interval, low=1)
+        check_int('val_interval', val_interval, 1)
         super().__init__(runner, dataloader, 1, val_interval=val_interval)
         samplers = samplers_of(self.dataloader)
         self._sampler = next(
@@ -172,24 +167,21 @@ def epochs_of_tasks(
         list[int]: One number per task.
 
     Raises:
-        ValueError: If a task would have no epoch, or ``epochs`` is a list of
-            another length, or has a factor too.
+        TypeError, ValueError: If a task would have no epoch, or ``epochs`` is
+            a list of another length, or also has a factor.
 
     Examples:
-        >>> epochs_of_tasks(3, 10, 0.5)
-        [10, 5, 5]
+        >>> epochs_of_tasks(3, 30, later_epochs=1.25)
+        [30, 37, 37]
     """
-    check_number('later_epochs', later_epochs, low=0)
     if isinstance(epochs, (list, tuple)):
-        found = list(epochs)
-        if len(found) != tasks or later_epochs != 1:
+        if len(epochs) != tasks or later_epochs != 1:
             raise ValueError(
-                f'epochs={found} must have one number for each of the '
+                f'epochs={list(epochs)} must have one number for each of the '
                 f'{tasks} tasks, and later_epochs 1, got {later_epochs!r}'
             )
-    else:
-        check_int('epochs', epochs, low=1)
-        found = [epochs] + [int(later_epochs * epochs)] * (tasks - 1)
-    for count in found:
-        check_int(f'epochs of every task ({found})', count, low=1)
-    return found
+        return [check_int('epochs', n, 1) for n in epochs]
+    first = check_int('epochs', epochs, 1)
+    later = int(check_number('later_epochs', later_epochs) * first)
+    check_int(f'later_epochs={later_epochs} of {first} epochs', later, 1)
+    return [first] + [later] * (tasks - 1)

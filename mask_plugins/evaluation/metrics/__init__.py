@@ -5,6 +5,7 @@ from .feature_metric import (
     EVALUATED_FEATURES,
     EvaluatedFeatures,
     FeatureMetric,
+    nan_results,
 )
 from .knn_accuracy import KNNAccuracy
 from .mask_density import EVALUATED_MASKS, MaskDensity
@@ -25,4 +26,5 @@ __all__ = [
     'RetrievalMetrics',
     'SkipRatio',
     'TaskAccuracy',
+    'nan_results',
 ]

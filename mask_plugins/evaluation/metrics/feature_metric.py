@@ -1,14 +1,21 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A metric of what the model makes of an image, not of what it predicts."""
+"""A metric of the features of images, not of their predictions."""
 
+import math
 from abc import abstractmethod
 from typing import Any, Dict, List, NamedTuple, Sequence
 
 import torch
-from mmengine.dist import broadcast_object_list, get_dist_info
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_dist_info,
+)
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
 from torch import Tensor
+
+from mask_plugins.functional.feature_vectors import non_finite_rows
 
 # Key in the message hub: the features of the batch that is being evaluated. A
 # metric sees predictions only, so FeatureHook puts them there.
@@ -34,6 +41,7 @@ class FeatureMetric(BaseMetric):
 
     Subclasses implement :meth:`reset`, :meth:`add` and :meth:`result`. Padded
     samples of a distributed run are dropped before :meth:`add` sees them.
+    The results are NaN if a feature is not finite, see :func:`nan_results`.
 
     Args:
         prefix (str, optional): Of the names of the results. Defaults to None,
@@ -43,8 +51,17 @@ class FeatureMetric(BaseMetric):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
-        self._seen = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._seen = 0  # samples, the padded ones included
+        self.rows = [0, 0]  # non-finite and all rows that the results are of
         self.reset()
+
+    def note_rows(self, rows: Tensor) -> None:
+        """Count rows, and which of them are not finite."""
+        self.rows[0] += non_finite_rows(rows)
+        self.rows[1] += len(rows)
 
     @abstractmethod
     def reset(self) -> None:
@@ -105,27 +122,62 @@ class FeatureMetric(BaseMetric):
         real = sum(position < batch.size for position in positions)
         if real:
             batch = batch._replace(values=batch.values[:real])
+            self.note_rows(batch.values)
             self.add(batch, data_samples[:real], positions[:real])
 
     def evaluate(self, size: int) -> Dict[str, float]:
-        """The numbers, the same on all ranks; then start anew.
+        """The numbers, the same on all ranks; then start again.
 
         Args:
             size (int): Of the data set; not used.
         """
         try:
-            metrics = [self.result()]
+            wrong, rows = map(sum, zip(*all_gather_object(self.rows)))
+            found = self.result()
+            name = type(self).__name__
+            metrics = [nan_results(found, name, wrong, rows)]
             # Sums may differ in their last bit between ranks.
             broadcast_object_list(metrics)
         finally:
-            self._seen = 0
-            self.reset()
+            self._start()
         prefix = f'{self.prefix}/' if self.prefix else ''
         return {f'{prefix}{key}': value for key, value in metrics[0].items()}
 
     def compute_metrics(self, results: Sequence[Any]) -> Dict[str, float]:
         """The numbers, without the prefix."""
         return self.result()
+
+
+def nan_results(
+    metrics: Dict[str, float], name: str, wrong: int, rows: int
+) -> Dict[str, float]:
+    """What is said of features of which some are not finite.
+
+    The one rule of RankMe, k-NN, retrieval and the linear probe: the results
+    are NaN, which no rule of ``save_best`` prefers, and a warning counts the
+    rows.
+
+    Args:
+        metrics (dict): The results. Integers, such as counts, are kept.
+        name (str): Of the metric or hook, for the warning.
+        wrong (int): Rows with NaN or infinity.
+        rows (int): All rows.
+
+    Returns:
+        dict: The same if all rows are finite.
+
+    Examples:
+        >>> nan_results(dict(rank=3.5, samples=8), 'RankMe', 0, 8)
+        {'rank': 3.5, 'samples': 8}
+    """
+    if not wrong:
+        return metrics
+    lost = {k: math.nan for k, v in metrics.items() if not isinstance(v, int)}
+    MMLogger.get_current_instance().warning(
+        f'{name}: {wrong} of {rows} feature rows have NaN or infinity, and '
+        f'therefore {", ".join(lost)} are NaN. Has the training diverged?'
+    )
+    return {**metrics, **lost}
 
 
 def labels_of_samples(samples: Sequence[Dict[str, Any]]) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mask_plugins.functional.knn import knn_predict
 from mask_plugins.registry import METRICS
+from mask_plugins.utils.checks import check_choice, check_int, check_number
 
 from .feature_metric import (
     EvaluatedFeatures,
@@ -30,10 +31,11 @@ class KNNAccuracy(FeatureMetric):
 
     Needs ``dict(type='mask_plugins.FeatureHook')`` among the hooks, with
     ``bank=True`` if the neighbors are those of the training set. The
-    results, in %: ``knn/top1``, ``knn/top5`` by default.
+    results, in %: ``knn/top1``, ``knn/top5`` by default; NaN if a feature is
+    not finite.
 
     Args:
-        k (int): Neighbors; of a smaller bank all. Defaults to 200.
+        k (int): Neighbors; all of a smaller bank. Defaults to 200.
         temperature (float): T, above 0. Defaults to 0.1.
         bank (str): ``'train'``, images of the training set without
             augmentation, or ``'self'``, all other images of the evaluated
@@ -43,7 +45,12 @@ class KNNAccuracy(FeatureMetric):
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        TypeError, ValueError: If ``k`` or ``topk`` is below 1,
+            ``temperature`` is not above 0, or ``bank`` is unknown.
+
+    Examples:
+        >>> KNNAccuracy(k=20, bank='self', topk=1).topk
+        (1,)
     """
 
     default_prefix = 'knn'
@@ -57,27 +64,19 @@ class KNNAccuracy(FeatureMetric):
         **kwargs,
     ) -> None:
         topk = (topk,) if isinstance(topk, int) else tuple(topk)
-        for name, value in [('k', k), *(('topk', one) for one in topk)]:
-            if type(value) is not int or value < 1:
-                raise ValueError(
-                    f'{name} must be an int of at least 1, got {value!r}'
-                )
-        if not temperature > 0:
-            raise ValueError(
-                f'temperature must be above 0, got {temperature!r}'
-            )
-        if bank not in BANKS:
-            raise ValueError(f'bank must be one of {BANKS}, got {bank!r}')
-        self.k = k
-        self.temperature = temperature
-        self.bank = bank
-        self.topk = topk
+        self.k = check_int('k', k, 1)
+        self.temperature = check_number(
+            'temperature', temperature, 0, ends='()'
+        )
+        self.bank = check_choice('bank', bank, BANKS)
+        self.topk = tuple(check_int('topk', one, 1) for one in topk)
         super().__init__(**kwargs)
 
     def reset(self) -> None:
         """Forget all samples."""
-        self._right = [0] * len(self.topk)
+        self._correct = [0] * len(self.topk)
         self._count = 0
+        self._bank_noted = False
         self._kept: List[tuple] = []
 
     def add(
@@ -95,22 +94,24 @@ class KNNAccuracy(FeatureMetric):
             raise RuntimeError(
                 "mask_plugins.KNNAccuracy with bank='train' needs "
                 "dict(type='mask_plugins.FeatureHook', bank=True) among the "
-                "hooks; bank='self' does without"
+                "hooks; bank='self' does not need it"
             )
+        if not self._bank_noted:
+            self.note_rows(batch.bank.values)
+            self._bank_noted = True
         self._ask(batch.values, labels, *batch.bank[:2])
 
     def result(self) -> Dict[str, float]:
         """Add the ranks up, then the numbers."""
         if self.bank == 'self':
             self._ask_each_other()
-        parts = all_gather_object((self._count, self._right))
-        count = sum(part[0] for part in parts)
-        if not count:
+        parts = all_gather_object((self._count, self._correct))
+        counts, correct = zip(*parts)
+        if not sum(counts):
             raise ValueError('mask_plugins.KNNAccuracy got no samples')
-        rights = zip(*(part[1] for part in parts))
         return {
-            f'top{k}': 100 * sum(right) / count
-            for k, right in zip(self.topk, rights)
+            f'top{k}': 100 * sum(hits) / sum(counts)
+            for k, hits in zip(self.topk, zip(*correct))
         }
 
     def _ask_each_other(self) -> None:
@@ -131,7 +132,7 @@ class KNNAccuracy(FeatureMetric):
         bank_labels: Tensor,
         exclude: Optional[Tensor] = None,
     ) -> None:
-        """Count how often the neighbors in the bank are right."""
+        """Count how often the neighbors in the bank are correct."""
         found = knn_predict(
             values,
             bank.to(values.device),
@@ -144,4 +145,4 @@ class KNNAccuracy(FeatureMetric):
         hits = found.cpu() == labels[:, None]
         self._count += len(labels)
         for index, k in enumerate(self.topk):
-            self._right[index] += int(hits[:, :k].sum())
+            self._correct[index] += int(hits[:, :k].sum())

@@ -1,17 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """RankMe of the evaluated data set."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dist import all_gather_object
+from torch import Tensor
 
-from mask_plugins.functional.gram_factor import GramFactor
 from mask_plugins.functional.rankme import (
     NORMALIZE,
     effective_rank,
+    gram_singular_values,
     normalize_rows,
 )
 from mask_plugins.registry import METRICS
+from mask_plugins.utils.checks import check_choice, check_int
 
 from .feature_metric import EvaluatedFeatures, FeatureMetric
 
@@ -22,13 +24,12 @@ class RankMe(FeatureMetric):
 
     "RankMe: Assessing the Downstream Performance of Pretrained
     Self-Supervised Representations by Their Rank" (Garrido et al., ICML 2023,
-    https://arxiv.org/abs/2210.02885). Exact, from a Gram matrix in fp64 that
-    is updated batch by batch: memory does not depend on the number of samples
-    (see :class:`mask_plugins.functional.gram_factor.GramFactor`), and the
-    ranks of a distributed run give what one process gives.
+    https://arxiv.org/abs/2210.02885), from a Gram matrix in fp64 that
+    is updated batch by batch: memory does not depend on the number of
+    samples, and a distributed run gives what one process gives.
 
     Needs ``dict(type='mask_plugins.FeatureHook')`` among the hooks, which
-    hands the features over. The results:
+    provides the features. The results:
 
     - ``rankme/rank``: about 1 to min(N, D); NaN if a feature is not finite;
     - ``rankme/samples``, ``rankme/dims``: N and D, which it depends on.
@@ -43,7 +44,12 @@ class RankMe(FeatureMetric):
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        ValueError: If ``normalize`` or ``max_samples`` is not allowed.
+        TypeError, ValueError: If ``normalize`` is unknown, or ``max_samples``
+            is not an int of at least 0.
+
+    Examples:
+        >>> RankMe(normalize='row', max_samples=0).max_samples
+        0
     """
 
     default_prefix = 'rankme'
@@ -51,22 +57,14 @@ class RankMe(FeatureMetric):
     def __init__(
         self, normalize: str = 'none', max_samples: int = 25600, **kwargs
     ) -> None:
-        if type(max_samples) is not int or max_samples < 0:
-            raise ValueError(
-                f'max_samples must be an int of at least 0, got '
-                f'{max_samples!r}'
-            )
-        if normalize not in NORMALIZE:
-            raise ValueError(
-                f'normalize must be one of {NORMALIZE}, got {normalize!r}'
-            )
-        self.normalize = normalize
-        self.max_samples = max_samples
+        self.normalize = check_choice('normalize', normalize, NORMALIZE)
+        self.max_samples = check_int('max_samples', max_samples, 0)
         super().__init__(**kwargs)
 
     def reset(self) -> None:
         """Forget all samples."""
-        self._gram = GramFactor()
+        self._gram: Optional[Tensor] = None  # DxD
+        self._count = 0
 
     def add(
         self,
@@ -86,19 +84,20 @@ class RankMe(FeatureMetric):
             values = values[chosen]
         if len(values):
             values = normalize_rows(values.double(), self.normalize)
-            self._gram.add(values)
+            gram = values.T @ values
+            self._gram = gram if self._gram is None else self._gram + gram
+            self._count += len(values)
 
     def result(self) -> Dict[str, float]:
-        """Merge the ranks, then the numbers."""
-        factor = self._gram.factor().cpu() if self._gram.count else None
-        total = GramFactor()
-        for count, part in all_gather_object((self._gram.count, factor)):
-            if count:
-                total.merge(GramFactor.of(part, count))
-        if not total.count:
+        """Add the ranks up, then the numbers."""
+        own = (self._count, None if self._gram is None else self._gram.cpu())
+        parts = [part for part in all_gather_object(own) if part[0]]
+        if not parts:
             raise ValueError('mask_plugins.RankMe got no samples')
+        counts, grams = zip(*parts)
+        count, gram = sum(counts), sum(grams)
         return dict(
-            rank=effective_rank(total.singular_values()),
-            samples=total.count,
-            dims=total.factor().shape[1],
+            rank=effective_rank(gram_singular_values(gram, count)),
+            samples=count,
+            dims=len(gram),
         )

@@ -8,20 +8,26 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from mask_plugins.functional.feature_vectors import non_finite_rows
+from mask_plugins.functional.neighbors import METRICS as SIMILARITIES
 from mask_plugins.functional.retrieval import (
     check_measures,
     evaluate_retrieval,
     hits_of_ranking,
+    mean_scores,
     retrieval_scores,
 )
 from mask_plugins.registry import METRICS
+from mask_plugins.utils.checks import check_bool, check_choice, check_int
+
+from .feature_metric import nan_results
 
 
 @METRICS.register_module()
 class RetrievalMetrics(BaseMetric):
     """How well images find others of their class.
 
-    It takes what the model leaves in the data samples:
+    It reads what the model leaves in the data samples:
 
     - ``embedding``, of a :class:`mask_plugins.ImageEmbedder`: the test images
       are queries and gallery at once. Neighbors are sought when all are
@@ -31,8 +37,9 @@ class RetrievalMetrics(BaseMetric):
       indices of the class (``mask_plugins.ClassSplit(gt='indices')``, or
       ``InShop``).
 
-    Classes with a single image are no queries; equal similarities rank by
-    index; a k beyond the gallery means all of it. Rank 0 computes: the
+    Classes with a single image are not queries; equal similarities rank by
+    index; a k beyond the gallery means all of it; embeddings that are not
+    finite make the results NaN, with a warning. Rank 0 computes: the
     embeddings of :math:`N` images take 4 N D bytes there, and blocks are
     bounded as :func:`mask_plugins.functional.retrieval.evaluate_retrieval`
     says.
@@ -66,8 +73,16 @@ class RetrievalMetrics(BaseMetric):
         prefix (str, optional): Replaces ``retrieval``. Defaults to None.
 
     Raises:
-        ValueError: If a measure or a k is not one of the allowed; while
-            testing, if embeddings are not finite or no image has a match.
+        TypeError, ValueError: If ``measures``, ``ks``, ``metric`` or
+            ``chunk`` is not as above; while testing, if no image has a match.
+
+    Examples:
+        >>> metric = RetrievalMetrics(ks=[1], measures=['recall'])
+        >>> for index, row in enumerate(torch.eye(2).repeat(2, 1)):
+        ...     sample = dict(embedding=row, gt_label=[index % 2])
+        ...     metric.process(None, [dict(sample, sample_idx=index)])
+        >>> metric.evaluate(4)
+        {'retrieval/recall@1': 100.0, 'retrieval/queries': 4}
     """
 
     default_prefix = 'retrieval'
@@ -85,18 +100,11 @@ class RetrievalMetrics(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         check_measures(ks, measures)
-        if metric not in ('cosine', 'dot', 'euclidean'):
-            raise ValueError(
-                "metric must be 'cosine', 'dot' or 'euclidean', got "
-                f'{metric!r}'
-            )
-        if chunk < 1:
-            raise ValueError(f'chunk must be at least 1, got {chunk!r}')
         self.ks = tuple(ks)
         self.measures = tuple(measures)
-        self.metric = metric
-        self.exclude_self = exclude_self
-        self.chunk = chunk
+        self.metric = check_choice('metric', metric, SIMILARITIES)
+        self.exclude_self = check_bool('exclude_self', exclude_self)
+        self.chunk = check_int('chunk', chunk, 1)
         self.device = device
 
     def process(
@@ -124,39 +132,58 @@ class RetrievalMetrics(BaseMetric):
                 )
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
-        """The averages, in percent, and ``queries``, how many count."""
+        """The averages, in percent, and ``queries``, how many count.
+
+        Raises:
+            ValueError: If no query has a relevant image.
+        """
         results = _once(results)
         if 'embedding' in results[0]:
-            device = self.device
-            if device is None:
-                device = 'cuda' if torch.cuda.is_available() else 'cpu'
-            # A GPU of this rank, whatever the current one is.
-            if device == 'cuda':
-                count = torch.cuda.device_count()
-                device = f'cuda:{get_dist_info()[0] % count}'
-            embeddings = torch.stack([r['embedding'] for r in results])
-            labels = torch.tensor([r['label'] for r in results])
-            self._warn_of_large_ks(len(results) - 1)
-            return evaluate_retrieval(
-                embeddings.to(device),
-                labels.to(device),
-                ks=self.ks,
-                measures=self.measures,
-                metric=self.metric,
-                chunk=self.chunk,
-            )
+            return self._of_embeddings(results)
         found = [r for r in results if r['relevant']]
         if not found:
             raise ValueError('no query has a relevant image in the gallery')
-        totals: Dict[str, float] = {}
-        for result in found:  # their rankings differ in length
-            relevant = torch.tensor([result['relevant']])
-            hits = result['hits'][None]
-            scores = retrieval_scores(hits, relevant, self.ks, self.measures)
-            for name, value in scores.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
-        averages = {n: 100 * total / len(found) for n, total in totals.items()}
-        return dict(averages, queries=len(found))
+        # One by one: their rankings differ in length.
+        scores = mean_scores(
+            [
+                retrieval_scores(
+                    r['hits'][None],
+                    torch.tensor([r['relevant']]),
+                    self.ks,
+                    self.measures,
+                )
+                for r in found
+            ]
+        )
+        return self._checked(
+            dict(scores, queries=len(found)),
+            sum(not r['finite'] for r in results),
+            len(results),
+        )
+
+    def _of_embeddings(self, results: List[dict]) -> Dict[str, float]:
+        device = self.device
+        if device is None:
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        # A GPU of this rank, whatever the current one is.
+        if device == 'cuda':
+            count = torch.cuda.device_count()
+            device = f'cuda:{get_dist_info()[0] % count}'
+        embeddings = torch.stack([r['embedding'] for r in results])
+        labels = torch.tensor([r['label'] for r in results])
+        self._warn_of_large_ks(len(results) - 1)
+        found = evaluate_retrieval(
+            embeddings.nan_to_num(0, 0, 0).to(device),
+            labels.to(device),
+            ks=self.ks,
+            measures=self.measures,
+            metric=self.metric,
+            chunk=self.chunk,
+        )
+        return self._checked(found, non_finite_rows(embeddings), len(results))
+
+    def _checked(self, found: dict, wrong: int, rows: int) -> Dict[str, float]:
+        return nan_results(found, type(self).__name__, wrong, rows)
 
     def _ranked(self, sample: dict, index: Optional[int]) -> dict:
         similarity = torch.as_tensor(sample['pred_score'])
@@ -165,18 +192,14 @@ class RetrievalMetrics(BaseMetric):
                 'RetrievalMetrics excludes an image from its own results by '
                 'sample_idx, which the data sample lacks'
             )
-        if not similarity.isfinite().all():
-            raise ValueError(
-                f'similarities of query {index} are not finite: has the '
-                'training diverged?'
-            )
         hits, relevant = hits_of_ranking(
             similarity,
             torch.as_tensor(sample['gt_label']).reshape(-1).long(),
             None if 'map' in self.measures else max(self.ks),
             own=int(index) if self.exclude_self else -1,
         )
-        return dict(index=index, hits=hits, relevant=relevant)
+        finite = bool(similarity.isfinite().all())
+        return dict(index=index, hits=hits, relevant=relevant, finite=finite)
 
     def _warn_of_large_ks(self, most: int) -> None:
         large = [k for k in self.ks if k > most]
@@ -191,7 +214,7 @@ def _label(value: Any) -> int:
     value = torch.as_tensor(value)
     if value.numel() != 1:
         raise ValueError(
-            'RetrievalMetrics needs one class per image beside an embedding, '
+            'RetrievalMetrics needs one class per image with an embedding, '
             f'got gt_label {value.tolist()}: take gt="indices" out of the '
             'dataset'
         )

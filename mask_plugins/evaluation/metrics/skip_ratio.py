@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What a gated network skips on streams, and what that does to its output."""
+"""What a gated network skips on streams, and how its output changes."""
 
 from collections import defaultdict
 from typing import Any, Dict, List, Sequence
@@ -9,6 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from mask_plugins.registry import METRICS
+from mask_plugins.utils.checks import check_bool
 
 
 @METRICS.register_module()
@@ -42,13 +43,21 @@ class SkipRatio(BaseMetric):
         per_layer (bool): Also the skip ratio of each layer. Defaults to
             False.
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+
+    Examples:
+        >>> metric, scores = SkipRatio(), torch.eye(2)
+        >>> record = dict(scores=scores, macs=dict(conv=(100, 40, 10)))
+        >>> metric.process(None, [dict(stream_record=record, gt_label=0)])
+        >>> found = metric.evaluate(1)
+        >>> found['stream/skip_ratio'], found['stream/top1']
+        (0.5, 50.0)
     """
 
     default_prefix = 'stream'
 
     def __init__(self, per_layer: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.per_layer = bool(per_layer)
+        self.per_layer = check_bool('per_layer', per_layer)
 
     def process(
         self, data_batch: Any, data_samples: Sequence[Dict[str, Any]]

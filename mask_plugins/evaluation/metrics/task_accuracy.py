@@ -14,8 +14,8 @@ from mask_plugins.functional.continual import (
 )
 from mask_plugins.registry import METRICS
 
-# Key in the message hub: what ContinualHook knows and a metric does not see,
-# dict(bounds=..., task=..., rows=...); there during a validation or test.
+# Key in the message hub, set by ContinualHook during a validation or test:
+# dict(bounds=..., task=..., rows=...).
 EVALUATED_TASKS = 'evaluated_tasks'
 
 
@@ -24,7 +24,7 @@ class TaskAccuracy(BaseMetric):
     """Accuracy per task, its mean, forgetting and backward transfer.
 
     Needs :class:`mask_plugins.ContinualHook` among the hooks. The loader
-    feeds all classes; samples of classes that are not seen yet do not count.
+    feeds all classes; samples of classes that are not seen yet are left out.
     In %, of the classes seen so far, which all compete unless said otherwise:
 
     - ``continual/task1``, ...: of each task;
@@ -39,6 +39,10 @@ class TaskAccuracy(BaseMetric):
     Args:
         prefix (str, optional): Replaces ``continual``. Defaults to None.
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+
+    Examples:
+        >>> TaskAccuracy(prefix='tasks').prefix
+        'tasks'
     """
 
     default_prefix = 'continual'
@@ -53,7 +57,7 @@ class TaskAccuracy(BaseMetric):
             data_samples (Sequence[dict]): With ``pred_score``, (C, ), and a
                 single ``gt_label``.
         """
-        bounds = torch.tensor(self._handed()['bounds'])
+        bounds = torch.tensor(self._tasks_of_hook()['bounds'])
         scores = torch.stack([s['pred_score'].cpu() for s in data_samples])
         labels = torch.cat([s['gt_label'].cpu() for s in data_samples])
         found = scores.argmax(dim=1) == labels
@@ -74,8 +78,8 @@ class TaskAccuracy(BaseMetric):
         Raises:
             ValueError: If a seen task has no sample.
         """
-        handed = self._handed()
-        tasks, found, known = (torch.tensor(x) for x in zip(*results))
+        handed = self._tasks_of_hook()
+        tasks, found, known = torch.tensor(results).T  # N each
         seen = range(handed['task'] + 1)
         empty = [task for task in seen if not (tasks == task).any()]
         if empty:
@@ -100,14 +104,13 @@ class TaskAccuracy(BaseMetric):
         return metrics
 
     @staticmethod
-    def _handed() -> Dict[str, Any]:
+    def _tasks_of_hook() -> Dict[str, Any]:
         handed = MessageHub.get_current_instance().get_info(EVALUATED_TASKS)
         if handed is None:
             raise RuntimeError(
                 'mask_plugins.TaskAccuracy does not know the tasks: a metric '
                 'sees predictions only. Add to the config custom_hooks='
-                "[dict(type='mask_plugins.ContinualHook')], which hands them "
-                'over'
+                "[dict(type='mask_plugins.ContinualHook')]"
             )
         return handed
 

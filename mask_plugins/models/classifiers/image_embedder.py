@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_bool
 
 
 @MODELS.register_module()
@@ -18,21 +19,33 @@ class ImageEmbedder(ImageClassifier):
     Training, names of weights and checkpoints are the stock ones, with any
     head. Testing leaves the unit-length output of the neck (of the backbone
     without one) in each data sample as ``embedding``, for
-    :class:`mask_plugins.RetrievalMetrics`: once over the images, while
-    mmpretrain's ``ImageToImageRetriever`` runs over the gallery first and
-    compares each query with all of it.
+    :class:`mask_plugins.RetrievalMetrics`. This takes one pass over the
+    images; mmpretrain's ``ImageToImageRetriever`` runs over the gallery first
+    and compares each query with all of it.
 
     Args:
         *args: See ``ImageClassifier``.
         classify (bool): Whether to let the head predict classes too, which
-            has a meaning only where the classes of the test are those of the
+            is meaningful only if the classes of the test are those of the
             training. Defaults to False.
         **kwargs: See ``ImageClassifier``.
+
+    Raises:
+        TypeError: If ``classify`` is not a bool.
+        ValueError: While testing, if the embeddings are not (B, D).
+
+    Examples:
+        >>> import torch
+        >>> model = ImageEmbedder(
+        ...     backbone=dict(type='mask_plugins.CIFARResNet', depth=8),
+        ...     neck=dict(type='mask_plugins.MaxAvgPooling')).eval()
+        >>> model.predict(torch.zeros(1, 3, 8, 8))[0].embedding.shape
+        torch.Size([128])
     """
 
     def __init__(self, *args, classify: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.classify = classify
+        self.classify = check_bool('classify', classify)
 
     def predict(
         self,

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A classifier that learns from a reference model, too."""
+"""A classifier that also learns from a reference model."""
 
 import copy
 import warnings
@@ -9,10 +9,19 @@ from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.models.heads import ClsHead
 from torch import Tensor, nn
 
-from mask_plugins.models.heads.masked_feature_head import MaskedFeatureHead
+from mask_plugins.models.heads.masked_feature_head import (
+    MaskedFeatureHead,
+    total_as_ce,
+)
 from mask_plugins.models.losses import build_logit_loss
 from mask_plugins.models.teachers import Network, ReferenceTeacher
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_number,
+    check_type,
+)
 
 
 @MODELS.register_module()
@@ -25,11 +34,11 @@ class ReferenceClassifier(ImageClassifier):
     teacher begins there is ``loss_ce`` alone.
 
     The student's keys are those of an ``ImageClassifier``, which loads its
-    checkpoints; the teacher's are beside them, as ``teacher.*``. At test time
+    checkpoints; the teacher's keys are ``teacher.*``. At test time
     it is the stock classifier, bit for bit.
 
     A run needs ``custom_hooks=[dict(type='mask_plugins.TeacherHook')]``,
-    which steps the teacher. The hook also keeps it out of the copy of
+    which updates the teacher. The hook also keeps it out of the copy of
     mmengine's ``EMAHook``.
 
     Args:
@@ -57,7 +66,21 @@ class ReferenceClassifier(ImageClassifier):
         **kwargs: Other arguments of ``ImageClassifier``.
 
     Raises:
-        TypeError, ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If there is no head, a loss, ``scope`` or
+            ``teacher`` is unknown, or ``loss_weight`` is negative; if an
+            option has no effect with the others.
+
+    Examples:
+        >>> import torch
+        >>> from mmpretrain.structures import DataSample
+        >>> model = ReferenceClassifier(
+        ...     backbone=dict(type='mask_plugins.CIFARResNet', depth=8),
+        ...     neck=dict(type='GlobalAveragePooling'),
+        ...     head=dict(type='LinearClsHead', num_classes=4, in_channels=64))
+        >>> model.teacher.update(model.student_network())
+        >>> batch = torch.zeros(2, 3, 8, 8), [DataSample().set_gt_label(1)] * 2
+        >>> sorted(model.loss(*batch))
+        ['loss_ce', 'loss_kd']
     """
 
     # Whether a deep copy has a teacher, too. TeacherHook sets it to False
@@ -80,37 +103,31 @@ class ReferenceClassifier(ImageClassifier):
         if head is None:
             raise ValueError('head must be given: its logits are compared')
         super().__init__(backbone, neck, head, **kwargs)
-        if scope not in ReferenceTeacher.scopes:
-            raise ValueError(
-                f'scope must be one of {ReferenceTeacher.scopes}, got '
-                f'{scope!r}'
-            )
-        if not isinstance(loss_weight, (int, float)) or loss_weight < 0:
-            raise ValueError(
-                f'loss_weight must be a number >= 0, got {loss_weight!r}'
-            )
+        self.scope = check_choice('scope', scope, ReferenceTeacher.scopes)
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
+        self.detach_target = check_bool('detach_target', detach_target)
         if not detach_target and scope != 'head':
             raise ValueError(
                 "detach_target=False is for scope='head': with "
                 f'scope={scope!r} no gradient reaches the student anyway'
             )
-        self.scope = scope
-        self.loss_weight = loss_weight
-        self.detach_target = detach_target
+        if scope == 'head' and next(self.head.parameters(), None) is None:
+            raise ValueError(
+                f"scope='head' needs a head with parameters; head "
+                f'{type(self.head).__name__} has none (no `fc`): the teacher '
+                "would be the student; use scope='whole'"
+            )
         self.kd_loss = self._build_kd_loss(kd_loss, kd_softmax)
         if not detach_target:
             for loss in self.modules():
                 if hasattr(loss, 'detach_target'):
                     loss.detach_target = False
-        self._check_head()
         if teacher is None:
             teacher = dict(type='mask_plugins.SnapshotTeacher')
         if isinstance(teacher, dict):
             teacher = MODELS.build(teacher)
-        if not isinstance(teacher, ReferenceTeacher):
-            raise TypeError(
-                f'teacher must be the config of a teacher, got {teacher!r}'
-            )
+        what = 'the config of a teacher'
+        check_type('teacher', teacher, ReferenceTeacher, what)
         if scope not in teacher.scopes:
             raise ValueError(
                 f'{type(teacher).__name__} has scope={teacher.scopes[0]!r} '
@@ -134,18 +151,8 @@ class ReferenceClassifier(ImageClassifier):
         kd_loss = 'kd' if kd_loss is None else kd_loss
         return build_logit_loss(kd_loss, softmax, name='kd_loss')
 
-    def _check_head(self) -> None:
-        if self.scope == 'head' and not any(
-            True for _ in self.head.parameters()
-        ):
-            raise ValueError(
-                f"scope='head' needs a head with parameters; head "
-                f'{type(self.head).__name__} has none (no `fc`), so that the '
-                "teacher would be the student: use scope='whole'"
-            )
-
     def student_network(self) -> Network:
-        """The student's part of which the teacher is a copy, not copied."""
+        """The part of the student that the teacher copies (not a copy)."""
         if self.scope == 'head':
             return Network(self.head)
         return Network(self.head, self.backbone, self.neck)
@@ -172,9 +179,7 @@ class ReferenceClassifier(ImageClassifier):
                 losses['loss_kd'] = self._kd(self.head(feats), target)
             return losses
         losses, logits = self._head_loss(feats, data_samples)
-        if 'loss' in losses:
-            # The log's `loss` is the sum.
-            losses = {'loss_ce': losses.pop('loss'), **losses}
+        losses = total_as_ce(losses)
         if target is not None:
             losses['loss_kd'] = self._kd(logits, target)
         return losses
@@ -186,9 +191,7 @@ class ReferenceClassifier(ImageClassifier):
         self, feats: Tuple[Tensor], data_samples: List[Any]
     ) -> Tuple[Dict[str, Tensor], Tensor]:
         """The head's own losses, and its logits by the same forward."""
-        if isinstance(self.head, ClsHead) and (
-            type(self.head).loss is ClsHead.loss
-        ):
+        if getattr(type(self.head), 'loss', None) is ClsHead.loss:
             logits = self.head(feats)
             return self.head._get_loss(logits, data_samples), logits
         return self.head.loss(feats, data_samples), self.head(feats)
@@ -202,20 +205,18 @@ class ReferenceClassifier(ImageClassifier):
                 'this copy was made for averaging and has no teacher'
             )
         if not teacher.active:
-            self._warn_undriven()
+            if not (teacher.driven or self._warned):
+                warnings.warn(
+                    'nothing updates the teacher: the loss is cross entropy '
+                    'alone. Add dict(type="mask_plugins.TeacherHook") to '
+                    'custom_hooks, or call '
+                    'model.teacher.update(model.student_network())',
+                    stacklevel=2,
+                )
+                self._warned = True
             return None
         x = feats if self.scope == 'head' else inputs
         return teacher.logits(x) if self.detach_target else teacher(x)
-
-    def _warn_undriven(self) -> None:
-        if not (self.teacher.driven or self._warned):
-            warnings.warn(
-                'nothing steps the teacher: the loss is cross entropy alone. '
-                'Add dict(type="mask_plugins.TeacherHook") to custom_hooks, '
-                'or call model.teacher.update(model.student_network())',
-                stacklevel=2,
-            )
-            self._warned = True
 
     # ----------------------------------------------------------------- copy
     def __deepcopy__(self, memo: dict) -> 'ReferenceClassifier':

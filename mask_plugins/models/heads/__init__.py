@@ -3,6 +3,17 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
+__all__ = [
+    'ClassIncrementalHead',
+    'DropoutLinearClsHead',
+    'HardGlobalSoftminHead',
+    'MaskedConstantClsHead',
+    'MaskedFeatureHead',
+    'MaskedLinearClsHead',
+    'PMLLossHead',
+    'TextPrototypeClsHead',
+]
+
 if HAS_MMPRETRAIN:
     from .class_incremental_head import ClassIncrementalHead
     from .dropout_linear_head import DropoutLinearClsHead
@@ -12,27 +23,6 @@ if HAS_MMPRETRAIN:
     from .masked_linear_head import MaskedLinearClsHead
     from .pml_loss_head import PMLLossHead
     from .text_prototype_head import TextPrototypeClsHead
-
-    __all__ = [
-        'ClassIncrementalHead',
-        'DropoutLinearClsHead',
-        'HardGlobalSoftminHead',
-        'MaskedConstantClsHead',
-        'MaskedFeatureHead',
-        'MaskedLinearClsHead',
-        'PMLLossHead',
-        'TextPrototypeClsHead',
-    ]
 else:
-    register_missing(
-        [
-            'ClassIncrementalHead',
-            'DropoutLinearClsHead',
-            'HardGlobalSoftminHead',
-            'MaskedConstantClsHead',
-            'MaskedFeatureHead',
-            'MaskedLinearClsHead',
-            'PMLLossHead',
-            'TextPrototypeClsHead',
-        ]
-    )
+    register_missing(__all__)
+    __all__ = []

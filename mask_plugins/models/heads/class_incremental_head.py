@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_choice
 
 LOSS_CLASSES = ('new', 'seen')
 
@@ -19,15 +20,15 @@ class ClassIncrementalHead(ClsHead):
     r"""Any classification head, of which some classes are seen.
 
     The inner head has all classes from the start, and the logits of those
-    that no task has brought yet are :math:`-\infty`: rows, their optimizer
-    state and a resumed run are exact, where a head that grows gets a new
-    parameter and loses its momentum at each task. Labels are those of
-    :class:`mask_plugins.TaskSplit`, in the order of the tasks, so that the
-    seen classes are the first ones. A class that is not seen gets no
+    that no task has brought yet are :math:`-\infty`. A head that grows would
+    get a new parameter and lose its momentum at each task; here rows, their
+    optimizer state and a resumed run are exact. Labels are those of
+    :class:`mask_plugins.TaskSplit`, in the order of the tasks: the seen
+    classes are the first ones. A class that is not seen gets no
     gradient; weight decay, where there is any, still shrinks its row.
 
-    :class:`mask_plugins.ContinualHook` says what is seen, and a checkpoint
-    knows it. Before that, all classes are seen and the head is the inner one,
+    :class:`mask_plugins.ContinualHook` sets what is seen, and a checkpoint
+    holds it. Before that, all classes are seen and the head is the inner one,
     bit for bit.
 
     Args:
@@ -41,16 +42,19 @@ class ClassIncrementalHead(ClsHead):
     Raises:
         ValueError: If ``loss_classes`` is unknown, or the inner head has no
             ``num_classes``.
+
+    Examples:
+        >>> from mmpretrain.models import LinearClsHead
+        >>> head = ClassIncrementalHead(LinearClsHead(4, 8))
+        >>> head.set_classes(old=0, seen=2)
+        >>> head((torch.ones(1, 8),)).isinf().tolist()
+        [[False, False, True, True]]
     """
 
     def __init__(
         self, head: Union[dict, nn.Module], loss_classes: str = 'new'
     ) -> None:
-        if loss_classes not in LOSS_CLASSES:
-            raise ValueError(
-                f'loss_classes must be one of {LOSS_CLASSES}, got '
-                f'{loss_classes!r}'
-            )
+        check_choice('loss_classes', loss_classes, LOSS_CLASSES)
         inner = MODELS.build(head) if isinstance(head, dict) else head
         if not getattr(inner, 'num_classes', 0):
             raise ValueError(
@@ -60,8 +64,7 @@ class ClassIncrementalHead(ClsHead):
         super().__init__(
             loss=inner.loss_module, topk=inner.topk, cal_acc=inner.cal_acc
         )
-        # Under one name only: state dicts name every module once.
-        del self.loss_module
+        del self.loss_module  # it is the inner head's, under one name only
         self.head = inner
         self.loss_classes = loss_classes
         self.num_classes = inner.num_classes
@@ -70,7 +73,7 @@ class ClassIncrementalHead(ClsHead):
         self._old, self._seen = 0, self.num_classes
 
     def set_classes(self, old: int, seen: int) -> None:
-        """Say which classes are known.
+        """Set which classes are known.
 
         Args:
             old (int): Classes of the tasks before.

@@ -7,6 +7,7 @@ from mmpretrain.models.heads import LinearClsHead
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_ratio
 
 
 @MODELS.register_module()
@@ -24,14 +25,17 @@ class DropoutLinearClsHead(LinearClsHead):
         **kwargs: As of ``LinearClsHead``.
 
     Raises:
-        ValueError: If ``dropout`` is not in [0, 1).
+        TypeError, ValueError: If ``dropout`` is not a number in [0, 1).
+
+    Examples:
+        >>> head = DropoutLinearClsHead(10, 16, dropout=0.25)
+        >>> head.dropout
+        Dropout(p=0.25, inplace=False)
     """
 
     def __init__(self, *args, dropout: float = 0.5, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if not 0 <= dropout < 1:
-            raise ValueError(f'dropout must be in [0, 1), got {dropout!r}')
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(check_ratio('dropout', dropout, '[)'))
 
     def pre_logits(self, feats: Tuple[Tensor, ...]) -> Tensor:
         """The features of the last stage, (B, D), some of them dropped."""

@@ -18,6 +18,13 @@ from mask_plugins.functional.hgsl import (
     unit_rows,
 )
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+    check_pair,
+)
 
 
 @MODELS.register_module()
@@ -39,7 +46,7 @@ class HardGlobalSoftminHead(ClsHead):
     It is a classification head (``predict`` takes the softmax of the logits,
     and leaves the ``embedding`` for :class:`mask_plugins.RetrievalMetrics`)
     and a head for mmpretrain's ``ImageToImageRetriever``. All is computed in
-    fp32 (fp64 for fp64 inputs) under autocast too, by logsumexp, so it is
+    fp32 (fp64 for fp64 inputs), also under autocast, by logsumexp: it is
     finite where the original overflows.
 
     ``loss`` returns ``loss_hgs``, ``loss_dec`` (times its weight), and for
@@ -74,7 +81,17 @@ class HardGlobalSoftminHead(ClsHead):
             directions.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        TypeError, ValueError: If ``num_classes``, ``in_channels``,
+            ``scale_num`` or ``eps`` is not positive, ``top_k`` is not in
+            0..C, ``alpha_init`` is outside its positive bounds, a weight or
+            ``hard_margin`` is negative, or ``center_norm`` is unknown.
+
+    Examples:
+        >>> head = HardGlobalSoftminHead(num_classes=5, in_channels=8)
+        >>> head((torch.randn(2, 8),)).shape
+        torch.Size([2, 5])
+        >>> round(head.scale().item())
+        100
     """
 
     def __init__(
@@ -99,54 +116,29 @@ class HardGlobalSoftminHead(ClsHead):
         topk = (topk,) if isinstance(topk, int) else tuple(topk)
         super().__init__(topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
         del self.loss_module  # the loss is not one of logits alone
-        for name, value in (
-            ('num_classes', num_classes),
-            ('in_channels', in_channels),
-        ):
-            if value < 1:
-                raise ValueError(f'{name} must be at least 1, got {value!r}')
-        if not 0 <= (top_k or 0) <= num_classes:
-            raise ValueError(
-                f'top_k must be in 1..num_classes ({num_classes}), or 0 or '
-                f'None for all, got {top_k!r}'
-            )
-        low, high = alpha_bounds
-        if not 0 < low <= alpha_init <= high:
+        self.num_classes = check_int('num_classes', num_classes, 1)
+        self.in_channels = check_int('in_channels', in_channels, 1)
+        top_k = check_int('top_k', top_k, 0, num_classes, optional=True)
+        self.top_k = top_k or num_classes
+        self.scale_num = check_number('scale_num', scale_num, 0, ends='()')
+        self.alpha_bounds = check_pair('alpha_bounds', alpha_bounds, float)
+        low, high = self.alpha_bounds
+        if not 0 < low <= check_number('alpha_init', alpha_init) <= high:
             raise ValueError(
                 'alpha_bounds must be positive and have alpha_init '
                 f'({alpha_init!r}) between them, got {alpha_bounds!r}'
             )
-        for name, value, least in (
-            ('scale_num', scale_num, 1e-12),
-            ('eps', eps, 1e-12),
-            ('hard_margin', hard_margin, 0),
-            ('lambda_dec', lambda_dec, 0),
-            ('loss_weight', loss_weight, 0),
-        ):
-            if value < least:
-                raise ValueError(
-                    f'{name} must be at least {least:g}, got {value!r}'
-                )
-        if center_norm not in ('ref', 'l2'):
-            raise ValueError(
-                f"center_norm must be 'ref' or 'l2', got {center_norm!r}"
-            )
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.top_k = top_k or num_classes
-        self.scale_num = scale_num
-        self.alpha_bounds = low, high
-        self.margin = margin
-        self.hard_margin = hard_margin
-        self.lambda_dec = lambda_dec
-        self.eps = eps
-        self.loss_weight = loss_weight
+        self.margin = check_number('margin', margin)
+        self.hard_margin = check_number('hard_margin', hard_margin, 0)
+        self.lambda_dec = check_number('lambda_dec', lambda_dec, 0)
+        self.eps = check_number('eps', eps, 0, ends='()')
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
+        check_bool('alpha_trainable', alpha_trainable)
+        check_choice('center_norm', center_norm, ('ref', 'l2'))
         directions = F.normalize(torch.randn(num_classes, in_channels))
         self.weight = nn.Parameter(directions)
-        self.gain = None
-        if center_norm == 'ref':
-            norms = directions.norm(dim=1, keepdim=True)
-            self.gain = nn.Parameter(norms)
+        norms = directions.norm(dim=1, keepdim=True)
+        self.gain = nn.Parameter(norms) if center_norm == 'ref' else None
         self.alpha = nn.Parameter(
             torch.tensor(float(alpha_init)), requires_grad=alpha_trainable
         )
@@ -174,17 +166,10 @@ class HardGlobalSoftminHead(ClsHead):
 
     def forward(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
         """Logits a (margin - d), (B, C)."""
-        logits, _ = self._logits(feats)
-        return logits
-
-    def _logits(self, feats) -> Tuple[Tensor, Tensor]:
-        device = self.weight.device.type
-        with torch.autocast(device, enabled=False):
-            centers = self.centers()
-            distances = center_distances(
-                self.pre_logits(feats), centers, self.eps
-            )
-            return self.scale() * (self.margin - distances), centers
+        with torch.autocast(self.weight.device.type, enabled=False):
+            x = self.pre_logits(feats)  # BxD
+            distances = center_distances(x, self.centers(), self.eps)  # BxC
+            return self.scale() * (self.margin - distances)
 
     def predict(
         self,
@@ -213,22 +198,18 @@ class HardGlobalSoftminHead(ClsHead):
                 'HardGlobalSoftminHead needs one class per image, got mixed '
                 'labels (gt_score): take Mixup and CutMix out of the config'
             )
-        logits, centers = self._logits(feats)
+        logits, scale = self(feats), self.scale()
         labels = torch.cat([sample.gt_label for sample in data_samples])
         labels = labels.to(logits.device)
         with torch.autocast(logits.device.type, enabled=False):
-            margin = None
-            if self.hard_margin:
-                margin = self.hard_margin * self.scale()
-            losses = dict(
-                loss_hgs=self.loss_weight
-                * hard_softmin(logits, labels, self.top_k, margin)
-            )
+            margin = self.hard_margin * scale if self.hard_margin else None
+            hard = hard_softmin(logits, labels, self.top_k, margin)
+            losses = dict(loss_hgs=self.loss_weight * hard)
             if self.lambda_dec:
                 weight = self.loss_weight * self.lambda_dec
-                losses['loss_dec'] = weight * center_decorrelation(centers)
-        losses['alpha'] = self.alpha.detach().clone()
-        losses['scale'] = self.scale().detach()
+                decorrelation = center_decorrelation(self.centers())
+                losses['loss_dec'] = weight * decorrelation
+        losses.update(alpha=self.alpha.detach().clone(), scale=scale.detach())
         if self.cal_acc:
             found = Accuracy.calculate(logits, labels, topk=self.topk)
             losses.update(

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A head that also learns from features of which some channels are masked."""
+"""A head that also learns from features with masked channels."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from mask_plugins.core.features import (
     INVERSE_MODES,
+    MASK_MODES,
     add_inverse,
-    canonical_mode,
-    check_mask_ratio,
     complement_features,
     drop_features,
     mask_features,
@@ -19,17 +18,35 @@ from mask_plugins.core.features import (
 )
 from mask_plugins.models.losses import build_logit_loss
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import (
+    check_choice,
+    check_int,
+    check_number,
+    check_ratio,
+)
 
 INNER = 'head.'
+# The letters of masked-analysis and its README, accepted in configs.
+ALIASES = dict(
+    s='scalar',
+    a='per_rank',
+    sgf='zero',
+    agf='zero',
+    sgd='zero',
+    agd='zero',
+    d='dropout',
+    v1='add',
+    v2='subtract',
+)
 
 
 @MODELS.register_module()
 class MaskedFeatureHead(BaseModule):
     """Any classification head, and a loss on masked features.
 
-    The loss of masked-analysis: the logits of the feature with some channels
-    masked, drawn anew for each sample and iteration, are compared with those
-    of a reference model, which ``mask_plugins.ReferenceClassifier`` gives.
+    The loss of masked-analysis: some channels of the feature are masked, drawn
+    for each sample and iteration, and its logits are compared with those of a
+    reference model, which ``mask_plugins.ReferenceClassifier`` provides.
     In all, ``loss_ce + loss_weight * L(h(masked), reference)``.
 
     In prediction it is the inner head, bit for bit, and its keys in a
@@ -44,11 +61,14 @@ class MaskedFeatureHead(BaseModule):
         mask_ratio (float): Share of the channels that is masked,
             :math:`int(D * ratio)` of them, in (0, 1). Defaults to 0.5.
         mask_mode (str): What masked channels become, see
-            :mod:`mask_plugins.core.features`: ``'s'``, ``'a'``, ``'sgf'``,
-            ``'agf'`` or ``'d'``. Defaults to ``'s'``.
-        inv_mode (str): What is done with the logits of the complement,
-            detached: ``'none'``, ``'v1'`` (added to the prediction) or
-            ``'v2'`` (taken from the target). Defaults to ``'none'``.
+            :mod:`mask_plugins.core.features`: ``'scalar'``, ``'per_rank'``,
+            ``'zero'`` or ``'dropout'``; masked-analysis' ``'s'``, ``'a'``,
+            ``'sgf'``, ``'agf'`` and ``'d'`` are accepted. Defaults to
+            ``'scalar'``.
+        inv_mode (str): What is done with the detached logits of the
+            complement: ``'none'``, ``'add'`` (to the prediction, the
+            original's ``'v1'``) or ``'subtract'`` (from the target,
+            ``'v2'``). Defaults to ``'none'``.
         mask_multi (int): Masks per sample and iteration; the loss is the
             mean over them. Defaults to 1.
         loss_weight (float): Factor of the masked loss; 0 leaves it out.
@@ -61,14 +81,24 @@ class MaskedFeatureHead(BaseModule):
         init_cfg (dict, optional): Defaults to None.
 
     Raises:
-        TypeError, ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If ``mask_ratio`` is not in (0, 1),
+            ``mask_multi`` is below 1, ``loss_weight`` is negative, a mode or
+            loss is unknown, dropout is to have a complement, or the head has
+            no parameters.
+
+    Examples:
+        >>> from mmpretrain.models import LinearClsHead
+        >>> head = MaskedFeatureHead(LinearClsHead(4, 8), mask_mode='zero')
+        >>> x, target = torch.randn(2, 8), torch.randn(2, 4)
+        >>> head.masked_loss((x,), target).ndim
+        0
     """
 
     def __init__(
         self,
         head: Union[dict, nn.Module],
         mask_ratio: float = 0.5,
-        mask_mode: str = 's',
+        mask_mode: str = 'scalar',
         inv_mode: str = 'none',
         mask_multi: int = 1,
         loss_weight: float = 1.0,
@@ -77,35 +107,23 @@ class MaskedFeatureHead(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_mask_ratio(mask_ratio)
-        mask_mode = canonical_mode(mask_mode)
-        if inv_mode not in INVERSE_MODES:
+        self.mask_ratio = check_ratio('mask_ratio', mask_ratio, '()')
+        mask_mode = ALIASES.get(mask_mode, mask_mode)
+        self.mask_mode = check_choice('mask_mode', mask_mode, MASK_MODES)
+        inv_mode = ALIASES.get(inv_mode, inv_mode)
+        self.inv_mode = check_choice('inv_mode', inv_mode, INVERSE_MODES)
+        if mask_mode == 'dropout' and inv_mode != 'none':
             raise ValueError(
-                f'inv_mode must be one of {INVERSE_MODES}, got {inv_mode!r}'
+                "mask_mode='dropout' has no complement: inv_mode must be "
+                f"'none', got {inv_mode!r}"
             )
-        if mask_mode == 'd' and inv_mode != 'none':
-            raise ValueError(
-                "mask_mode='d' is dropout, which has no complement: inv_mode "
-                f"must be 'none', got {inv_mode!r}"
-            )
-        if type(mask_multi) is not int or mask_multi < 1:
-            raise ValueError(
-                f'mask_multi must be an int of at least 1, got {mask_multi!r}'
-            )
-        if not isinstance(loss_weight, (int, float)) or loss_weight < 0:
-            raise ValueError(
-                f'loss_weight must be a number >= 0, got {loss_weight!r}'
-            )
-        self.mask_ratio = mask_ratio
-        self.mask_mode = mask_mode
-        self.inv_mode = inv_mode
-        self.mask_multi = mask_multi
-        self.loss_weight = loss_weight
+        self.mask_multi = check_int('mask_multi', mask_multi, 1)
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
         self.mask_loss = build_logit_loss(
             mask_loss, mask_softmax, name='mask_loss'
         )
         self.head = head if isinstance(head, nn.Module) else MODELS.build(head)
-        if not any(True for _ in self.head.parameters()):
+        if next(self.head.parameters(), None) is None:
             raise ValueError(
                 f'head {type(self.head).__name__} has no parameters (no '
                 '`fc`): masked features need a layer that classifies them, '
@@ -117,17 +135,17 @@ class MaskedFeatureHead(BaseModule):
 
     def _make_tokens(self) -> None:
         """Only those that the mode uses."""
-        if self.mask_mode == 's':
+        if self.mask_mode == 'scalar':
             self.mask_token = nn.Parameter(torch.zeros(1, 1))
-        elif self.mask_mode == 'a':
+        elif self.mask_mode == 'per_rank':
             channels = getattr(self.head, 'in_channels', None)
             if not isinstance(channels, int):
                 raise ValueError(
-                    "mask_mode='a' has a token per rank and needs the number "
-                    f'of channels: head {type(self.head).__name__} has no '
-                    "`in_channels`; use mask_mode='s'"
+                    "mask_mode='per_rank' needs the number of channels: head "
+                    f'{type(self.head).__name__} has no `in_channels`; use '
+                    "mask_mode='scalar'"
                 )
-            # One per rank, so that the ratio may change during training.
+            # One per rank: the ratio may change during training.
             self.mask_token = nn.Parameter(torch.zeros(1, channels))
             if self.inv_mode != 'none':
                 # The complement is detached: these would never be trained.
@@ -138,7 +156,7 @@ class MaskedFeatureHead(BaseModule):
         return ['mask_token'] if 'mask_token' in self._parameters else []
 
     def __getattr__(self, name: str) -> Any:
-        """What it does not have is the inner head's: ``fc``, ``topk``, ..."""
+        """Attributes of the inner head: ``fc``, ``topk``, ..."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -185,10 +203,7 @@ class MaskedFeatureHead(BaseModule):
             dict[str, Tensor]: ``loss_ce`` and, with a teacher, ``loss_msk``,
             already weighted: the total is their sum.
         """
-        losses = self.head.loss(feats, data_samples, **kwargs)
-        if 'loss' in losses:
-            # The log's `loss` is the sum.
-            losses = {'loss_ce': losses.pop('loss'), **losses}
+        losses = total_as_ce(self.head.loss(feats, data_samples, **kwargs))
         if teacher_logits is not None and self.loss_weight:
             losses['loss_msk'] = self.loss_weight * self.masked_loss(
                 feats, teacher_logits, noise
@@ -219,15 +234,14 @@ class MaskedFeatureHead(BaseModule):
             ValueError: If a shape is wrong.
         """
         x = feats[-1]
-        if noise is None:
-            noises = [None] * self.mask_multi
-        else:
-            noises = list(noise if noise.ndim == 3 else noise[None])
-            if len(noises) != self.mask_multi:
-                raise ValueError(
-                    f'noise must have {self.mask_multi} (mask_multi) draws, '
-                    f'got the shape {tuple(noise.shape)}'
-                )
+        noises = [None] * self.mask_multi
+        if noise is not None:
+            noises = noise if noise.ndim == 3 else noise[None]  # KxNxD
+        if len(noises) != self.mask_multi:
+            raise ValueError(
+                f'noise must have {self.mask_multi} (mask_multi) draws, got '
+                f'the shape {tuple(noise.shape)}'
+            )
         masked, complements = zip(*(self._mask(x, n) for n in noises))
         parts = masked if self.inv_mode == 'none' else masked + complements
         # One forward: norms of the head see masked features and complements
@@ -246,14 +260,14 @@ class MaskedFeatureHead(BaseModule):
         self, x: Tensor, noise: Optional[Tensor]
     ) -> Tuple[Tensor, Optional[Tensor]]:
         """The masked feature and its complement, (N, D) each."""
-        if self.mask_mode == 'd':
+        if self.mask_mode == 'dropout':
             return drop_features(x, self.mask_ratio, noise), None
         mask = random_channel_mask(x, self.mask_ratio, noise)
         token = self._parameters.get('mask_token')
         masked = mask_features(x, mask, token)
         if self.inv_mode == 'none':
             return masked, None
-        if self.mask_mode == 'a':
+        if self.mask_mode == 'per_rank':
             token = self.inverse_token
         return masked, complement_features(x.detach(), mask, token)
 
@@ -263,6 +277,11 @@ class MaskedFeatureHead(BaseModule):
         for key in list(self.head.state_dict()):
             if prefix + key in state_dict:
                 state_dict[prefix + INNER + key] = state_dict.pop(prefix + key)
+
+
+def total_as_ce(losses: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Call a head's ``loss`` ``loss_ce``: the log's ``loss`` is the sum."""
+    return {'loss_ce' if k == 'loss' else k: v for k, v in losses.items()}
 
 
 def _as_inner_keys(module, state_dict, prefix, metadata) -> None:

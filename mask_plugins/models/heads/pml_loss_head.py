@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_number
 
 PARTS = ('losses', 'miners', 'distances', 'reducers', 'regularizers')
 
@@ -26,20 +27,27 @@ class PMLLossHead(ClsHead):
     ``embedding_size`` are filled in where a loss takes them; its proxies are
     parameters ``head.metric_loss.*``, usually given a rate of their own.
 
-    Pairs are those of a process's own batch. In evaluation the head predicts
-    nothing: test it with :class:`mask_plugins.ImageEmbedder`.
+    Pairs are those of a process's own batch: nothing is gathered, so on
+    several processes the gradient is not that of the joint batch. In
+    evaluation the head predicts nothing: test it with
+    :class:`mask_plugins.ImageEmbedder`.
 
     Args:
         num_classes (int): Number of training classes.
         in_channels (int): Channels of the embedding.
         loss (dict): Type and arguments.
         miner (dict, optional): Type and arguments. Defaults to None.
-        loss_weight (float): Defaults to 1.
+        loss_weight (float): At least 0. Defaults to 1.
         init_cfg (dict, optional): Defaults to None.
 
     Raises:
         ImportError: If pytorch-metric-learning is not installed.
-        ValueError: If it has no such type.
+        ValueError: If it has no such type, or ``loss_weight`` is negative.
+
+    Examples:
+        >>> head = PMLLossHead(4, 8, dict(type='ProxyAnchorLoss', alpha=32))
+        >>> head.metric_loss.proxies.shape
+        torch.Size([4, 8])
     """
 
     def __init__(
@@ -56,7 +64,7 @@ class PMLLossHead(ClsHead):
         sizes = dict(num_classes=num_classes, embedding_size=in_channels)
         self.metric_loss = _build(loss, sizes)
         self.miner = None if miner is None else _build(miner, sizes)
-        self.loss_weight = loss_weight
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
 
     def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
         """The embedding of the last stage, (B, D)."""
@@ -79,7 +87,11 @@ class PMLLossHead(ClsHead):
         return dict(loss=self.loss_weight * value)
 
     def predict(self, feats: Any, data_samples: Any = None) -> None:
-        """There is nothing to predict from."""
+        """Refuse to predict.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError(
             'PMLLossHead has no classifier: test with '
             "model=dict(type='mask_plugins.ImageEmbedder')"

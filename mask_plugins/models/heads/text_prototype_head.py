@@ -23,8 +23,8 @@ class TextPrototypeClsHead(ClsHead):
     """exp(logit_scale) x cosine of projected feature and text prototypes.
 
     Prototypes and scale are frozen. With ``mask`` the projection is frozen
-    and masked, which with the masked visual tower is CLIP in Self-Masking
-    Networks (GCPR 2024); without, the projection is trained.
+    and masked: with the masked visual tower this is CLIP in Self-Masking
+    Networks (GCPR 2024). Without ``mask`` the projection is trained.
 
     Args:
         num_classes (int): Number of classes C.

@@ -3,11 +3,9 @@
 
 from torch import Tensor, nn
 
-from mask_plugins.functional.distillation import (
-    check_distillation,
-    distillation_loss,
-)
+from mask_plugins.functional.distillation import KINDS, distillation_loss
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_bool, check_choice, check_number
 
 
 @MODELS.register_module()
@@ -25,10 +23,18 @@ class DistillationLoss(nn.Module):
             do not depend on it. Defaults to True.
         detach_target (bool): No gradient through the target.
             Defaults to True.
-        loss_weight (float): Factor. Defaults to 1.
+        loss_weight (float): Factor, at least 0. Defaults to 1.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If ``temperature`` is not above 0,
+            ``loss_weight`` is negative, ``kind`` is unknown, or a flag is not
+            a bool.
+
+    Examples:
+        >>> import torch
+        >>> loss = DistillationLoss(temperature=4.0)
+        >>> loss(torch.ones(2, 3), torch.ones(2, 3)).item()
+        0.0
     """
 
     def __init__(
@@ -40,12 +46,13 @@ class DistillationLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        check_distillation(temperature, kind)
-        self.temperature = temperature
-        self.kind = kind
-        self.scale = scale
-        self.detach_target = detach_target
-        self.loss_weight = loss_weight
+        self.temperature = check_number(
+            'temperature', temperature, 0, ends='()'
+        )
+        self.kind = check_choice('kind', kind, KINDS)
+        self.scale = check_bool('scale', scale)
+        self.detach_target = check_bool('detach_target', detach_target)
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """The loss.

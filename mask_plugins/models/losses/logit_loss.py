@@ -7,6 +7,14 @@ from torch import Tensor, nn
 
 from mask_plugins.functional.distillation import DISTANCES, logit_distance
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import (
+    check_bool,
+    check_choice,
+    check_number,
+    check_type,
+)
+
+from .distillation_loss import DistillationLoss
 
 NAMES = ('kd', *DISTANCES)
 
@@ -22,10 +30,16 @@ class LogitLoss(nn.Module):
         softmax (bool): Compare class probabilities. Defaults to False.
         detach_target (bool): No gradient through the target.
             Defaults to True.
-        loss_weight (float): Factor. Defaults to 1.
+        loss_weight (float): Factor, at least 0. Defaults to 1.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If ``kind`` is unknown, ``loss_weight`` is
+            negative, or a flag is not a bool.
+
+    Examples:
+        >>> import torch
+        >>> LogitLoss('l1')(torch.ones(2, 3), torch.zeros(2, 3)).item()
+        1.0
     """
 
     def __init__(
@@ -36,12 +50,10 @@ class LogitLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if kind not in DISTANCES:
-            raise ValueError(f'kind must be one of {DISTANCES}, got {kind!r}')
-        self.kind = kind
-        self.softmax = softmax
-        self.detach_target = detach_target
-        self.loss_weight = loss_weight
+        self.kind = check_choice('kind', kind, DISTANCES)
+        self.softmax = check_bool('softmax', softmax)
+        self.detach_target = check_bool('detach_target', detach_target)
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """The loss.
@@ -79,38 +91,28 @@ def build_logit_loss(
             ``(pred, target)`` and returns a scalar.
         softmax (bool): Only with a distance's name: compare class
             probabilities. Defaults to False.
-        name (str): How messages call the argument. Defaults to ``'loss'``.
+        name (str): Name of the argument in errors. Defaults to ``'loss'``.
 
     Returns:
         nn.Module: The loss.
 
     Raises:
         ValueError: If the name is unknown, or softmax does not apply.
-        TypeError: If it is none of these.
+        TypeError: If it is not a name, a config or a module.
     """
     is_distance = isinstance(loss, str) and loss in DISTANCES
-    if softmax and not is_distance:
+    if check_bool(f'softmax of {name}', softmax) and not is_distance:
         raise ValueError(
             f'softmax applies to {name} = {" | ".join(DISTANCES)} only '
             f'(distillation has a softmax of its own), got {name}={loss!r}'
         )
+    if is_distance:
+        return LogitLoss(loss, softmax)
     if isinstance(loss, str):
-        if loss == 'kd':
-            loss = dict(type='mask_plugins.DistillationLoss')
-        elif is_distance:
-            loss = dict(
-                type='mask_plugins.LogitLoss', kind=loss, softmax=softmax
-            )
-        else:
-            raise ValueError(
-                f'{name} must be one of {NAMES} or the config of a loss, got '
-                f'{loss!r}'
-            )
+        check_choice(name, loss, NAMES)
+        return DistillationLoss()
     if isinstance(loss, dict):
         loss = MODELS.build(loss)
-    if not isinstance(loss, nn.Module):
-        raise TypeError(
-            f'{name} must be one of {NAMES}, a config or a module, got '
-            f'{loss!r}'
-        )
-    return loss
+    return check_type(
+        name, loss, nn.Module, f'one of {NAMES}, a config or a module'
+    )

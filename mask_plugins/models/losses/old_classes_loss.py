@@ -6,6 +6,7 @@ from typing import Union
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_number
 
 from .logit_loss import build_logit_loss
 
@@ -16,8 +17,8 @@ class OldClassesLoss(nn.Module):
 
     Learning without Forgetting (Li and Hoiem, arXiv:1606.09282): the model as
     it was before the task teaches the classes that it knew then. It is 0 in
-    the first task. :class:`mask_plugins.ContinualHook` says what is old; it
-    goes wherever a config names a loss of logits, so that LwF is
+    the first task. :class:`mask_plugins.ContinualHook` sets what is old. It
+    can stand wherever a config names a loss of logits: LwF is
     ``ReferenceClassifier(kd_loss=...)`` and masked LwF is
     ``MaskedFeatureHead(mask_loss=...)``, with any teacher.
 
@@ -30,7 +31,15 @@ class OldClassesLoss(nn.Module):
         loss_weight (float): Factor. Defaults to 1.
 
     Raises:
-        ValueError: If ``loss`` is unknown or ``loss_weight`` is negative.
+        TypeError, ValueError: If ``loss`` is unknown or ``loss_weight`` is
+            negative.
+
+    Examples:
+        >>> import torch
+        >>> loss = OldClassesLoss('l2')
+        >>> loss.set_classes(old=2, seen=4)
+        >>> loss(torch.ones(1, 4), torch.zeros(1, 4)).item()
+        1.0
     """
 
     def __init__(
@@ -40,16 +49,12 @@ class OldClassesLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if loss_weight < 0:
-            raise ValueError(
-                f'loss_weight must not be negative, got {loss_weight!r}'
-            )
         self.loss = build_logit_loss(loss, softmax)
-        self.loss_weight = loss_weight
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
         self.old = 0
 
     def set_classes(self, old: int, seen: int) -> None:
-        """Say which classes are known.
+        """Set which classes are known.
 
         Args:
             old (int): Classes of the tasks before: the first ones.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_int, check_type
 
 
 @MODELS.register_module()
@@ -23,33 +24,30 @@ class AdaptiveAveragePooling(nn.Module):
             to 1.
 
     Raises:
-        ValueError: If ``output_size`` is not a positive int.
+        TypeError, ValueError: If ``output_size`` is not a positive int.
+
+    Examples:
+        >>> import torch
+        >>> AdaptiveAveragePooling(2)(torch.ones(1, 3, 8, 8)).shape
+        torch.Size([1, 12])
     """
 
     def __init__(self, output_size: int = 1) -> None:
         super().__init__()
-        if type(output_size) is not int or output_size < 1:
-            raise ValueError(
-                f'output_size must be a positive int, got {output_size!r}'
-            )
-        self.output_size = output_size
+        self.output_size = check_int('output_size', output_size, 1)
 
     def forward(
         self, inputs: Union[Tensor, Tuple[Tensor, ...]]
     ) -> Union[Tensor, Tuple[Tensor, ...]]:
-        """A tensor or a tuple of them; gives what it got.
+        """Pool a tensor, or each of a tuple of them.
 
         Raises:
             TypeError: If it is neither.
         """
         if isinstance(inputs, tuple):
             return tuple(self._pool(x) for x in inputs)
-        if isinstance(inputs, Tensor):
-            return self._pool(inputs)
-        raise TypeError(
-            'inputs must be a tensor or a tuple of tensors, got '
-            f'{type(inputs).__name__}'
-        )
+        what = 'a tensor or a tuple of tensors'
+        return self._pool(check_type('inputs', inputs, Tensor, what))
 
     def _pool(self, x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, self.output_size).flatten(1)

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_bool
 
 
 @MODELS.register_module()
@@ -26,13 +27,18 @@ class MaxAvgPooling(BaseModule):
             connected part of them.) Defaults to False.
 
     Raises:
-        ValueError: While running, if an input is no feature map.
+        TypeError: If ``l2`` or ``scda`` is not a bool.
+        ValueError: While running, if an input is not a feature map.
+
+    Examples:
+        >>> MaxAvgPooling()(torch.arange(4.0).view(1, 1, 2, 2)).tolist()
+        [[3.0, 1.5]]
     """
 
     def __init__(self, l2: bool = False, scda: bool = False) -> None:
         super().__init__()
-        self.l2 = l2
-        self.scda = scda
+        self.l2 = check_bool('l2', l2)
+        self.scda = check_bool('scda', scda)
 
     def forward(
         self, inputs: Union[Tensor, Sequence[Tensor]]

@@ -3,6 +3,9 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
+TEACHERS = ['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher', 'TaskTeacher']
+__all__ = []
+
 if HAS_MMPRETRAIN:
     from .base import ReferenceTeacher
     from .ema_teacher import EMATeacher
@@ -20,6 +23,4 @@ if HAS_MMPRETRAIN:
         'TaskTeacher',
     ]
 else:
-    register_missing(
-        ['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher', 'TaskTeacher']
-    )
+    register_missing(TEACHERS)

@@ -6,6 +6,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_int
+
 from .network import Network
 
 
@@ -18,15 +20,15 @@ class ReferenceTeacher(nn.Module):
     ``follows_steps``. Until the first update there are no targets. In plain
     PyTorch, call ``model.teacher.update(model.student_network())``.
 
-    Weights and what an update depends on are in the state dict, so that a
-    resumed run goes on with the same teacher. A state dict without a teacher
-    (of a baseline) loads as well, and leaves the teacher as it is.
+    Weights and what an update depends on are in the state dict: a resumed run
+    continues with the same teacher. A state dict without a teacher (of a
+    baseline) loads as well, and leaves the teacher as it is.
 
     Args:
         begin (int): Epochs that are trained without it. Defaults to 0.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If ``begin`` is not an int of at least 0.
     """
 
     # Whether update() is called after each optimizer step, too.
@@ -38,11 +40,10 @@ class ReferenceTeacher(nn.Module):
 
     def __init__(self, begin: int = 0) -> None:
         super().__init__()
-        check_count('begin', begin, 0)
-        self.begin = begin
+        self.begin = check_int('begin', begin, 0)
         self.register_buffer('begun', torch.tensor(False))
-        self._begun = None  # of the buffer; spares a GPU the question
-        # Whether TeacherHook, or someone else, calls update().
+        self._begun = None  # cached value of the buffer; avoids a GPU sync
+        # Whether TeacherHook or other code calls update().
         self.driven = False
         self._register_load_state_dict_pre_hook(self._tolerate_absence)
 
@@ -51,7 +52,7 @@ class ReferenceTeacher(nn.Module):
         """Become a teacher for this student.
 
         Args:
-            network (Network): The student; copied if need be, not kept.
+            network (Network): The student; copied if needed, not kept.
         """
 
     @abstractmethod
@@ -114,15 +115,3 @@ class ReferenceTeacher(nn.Module):
         if not any(key.startswith(prefix) for key in state_dict):
             own = self.state_dict()
             state_dict.update({prefix + k: v.clone() for k, v in own.items()})
-
-
-def check_count(name: str, value: int, least: int) -> None:
-    """Refuse what is no int of at least ``least``.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if type(value) is not int or value < least:
-        raise ValueError(
-            f'{name} must be an int of at least {least}, got {value!r}'
-        )

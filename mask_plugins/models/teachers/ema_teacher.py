@@ -13,12 +13,15 @@ from mmengine.model import (
 from torch import Tensor
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_choice, check_int, check_ratio
 
-from .base import ReferenceTeacher, check_count
+from .base import ReferenceTeacher
 from .network import Network, copy_buffers
 from .tensor_list import TensorList
 
-MODES = ('ema', 'anne', 'sto')
+MODES = ('ema', 'annealed', 'mean')
+# The words of masked-analysis, accepted in configs.
+ALIASES = dict(anne='annealed', sto='mean')
 
 
 @MODELS.register_module()
@@ -35,18 +38,28 @@ class EMATeacher(ReferenceTeacher):
     Args:
         mode (str): ``'ema'``,
             :math:`\bar\theta \leftarrow (1 - m) \bar\theta + m \theta`;
-            ``'anne'``, the same with
+            ``'annealed'``, the same with
             :math:`m_t = \max(m, \gamma / (\gamma + t))` after t updates; or
-            ``'sto'``, the mean of all. Defaults to ``'ema'``.
+            ``'mean'``, the mean of all. masked-analysis' ``'anne'`` and
+            ``'sto'`` are accepted. Defaults to ``'ema'``.
         momentum (float): m, the weight of the new value, in (0, 1); not used
-            by ``'sto'``. Defaults to 0.0002.
-        gamma (int): Used by ``'anne'`` alone. Defaults to 100.
+            by ``'mean'``. Defaults to 0.0002.
+        gamma (int): Used by ``'annealed'`` alone. Defaults to 100.
         interval (int): Optimizer steps from one update of the average to the
             next. Defaults to 1.
         begin (int): Epochs that are trained without it. Defaults to 0.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If ``mode`` is unknown, ``momentum`` is not in
+            (0, 1), or ``gamma``, ``interval`` or ``begin`` is too small.
+
+    Examples:
+        >>> from torch import nn
+        >>> student, teacher = nn.Linear(2, 1), EMATeacher(momentum=0.5)
+        >>> teacher.attach(student)
+        >>> teacher.update(student)  # the first copies
+        >>> teacher.average.module.weight.equal(student.weight)
+        True
     """
 
     follows_steps = True
@@ -60,22 +73,11 @@ class EMATeacher(ReferenceTeacher):
         begin: int = 0,
     ) -> None:
         super().__init__(begin)
-        if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
-        if isinstance(momentum, bool) or not (
-            isinstance(momentum, (int, float)) and 0 < momentum < 1
-        ):
-            raise ValueError(
-                'momentum, the weight of the new value, must be in (0, 1), '
-                f'got {momentum!r}'
-            )
-        check_count('gamma', gamma, 1)
-        check_count('interval', interval, 1)
-        self.mode = mode
-        self.momentum = momentum
-        self.gamma = gamma
-        self.interval = interval
-        self._steps: Optional[int] = None  # of the buffer, as `_begun`
+        self.mode = check_choice('mode', ALIASES.get(mode, mode), MODES)
+        self.momentum = check_ratio('momentum', momentum, '()')
+        self.gamma = check_int('gamma', gamma, 1)
+        self.interval = check_int('interval', interval, 1)
+        self._steps: Optional[int] = None  # cached value of the buffer
 
     def attach(self, network: Network) -> None:
         """See the base class; the average is made here, once."""
@@ -84,7 +86,7 @@ class EMATeacher(ReferenceTeacher):
 
     def _averaged_model(self, network: Network) -> BaseAveragedModel:
         options = dict(interval=self.interval)
-        if self.mode == 'sto':
+        if self.mode == 'mean':
             return StochasticWeightAverage(network, **options)
         options['momentum'] = self.momentum
         if self.mode == 'ema':
@@ -100,12 +102,9 @@ class EMATeacher(ReferenceTeacher):
         """Average in the student, once per optimizer step.
 
         Raises:
-            ValueError: If ``momentum`` was set to what is not in [0, 1].
+            ValueError: If ``momentum`` was set to a value outside [0, 1].
         """
-        if not 0 <= self.momentum <= 1:
-            raise ValueError(
-                f'teacher.momentum must be in [0, 1], got {self.momentum}'
-            )
+        check_ratio('teacher.momentum', self.momentum)
         average = self.average
         if self._steps is None:
             self._steps = int(average.steps)
@@ -114,7 +113,7 @@ class EMATeacher(ReferenceTeacher):
         if self._steps == 0:
             torch._foreach_copy_(own, new)
         elif self._steps % self.interval == 0:
-            if self.mode != 'sto':
+            if self.mode != 'mean':
                 average.momentum = self.momentum
             average.avg_func(TensorList(own), TensorList(new), self._steps)
         copy_buffers(average.module, student)

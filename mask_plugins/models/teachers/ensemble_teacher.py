@@ -2,6 +2,7 @@
 """Trained models whose mean is the target."""
 
 import copy
+import os
 from typing import Sequence, Union
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mask_plugins.models.converters import take_weights
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import PathLike, check_path
 from mask_plugins.utils.safe_load import read_checkpoint
 
 from .base import ReferenceTeacher
@@ -22,20 +24,26 @@ class EnsembleTeacher(ReferenceTeacher):
     """The mean of the logits of frozen checkpoints.
 
     Ensemble distillation of masked-analysis, with models that differ in
-    their seed; with one checkpoint, the usual pretrained teacher. They see
-    the images that the student sees, after its data preprocessor.
+    their seed; with one checkpoint it is the usual pretrained teacher. They
+    see the images that the student sees, after its data preprocessor.
 
     Args:
-        checkpoints (str | Sequence[str]): ``.pth`` or ``.safetensors``
+        checkpoints (path | Sequence[path]): ``.pth`` or ``.safetensors``
             files. Of a run with an EMAHook the averaged weights are taken.
-        config (str | dict): Config, or its file, of the teachers; its
+        config (path | dict): Config, or its file, of the teachers; its
             ``model`` has a backbone, a head, perhaps a neck. Defaults to
             ``''``: the student's own architecture.
         begin (int): Epochs that are trained without it. Defaults to 0.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If no checkpoint is given, or one does not fit.
+        TypeError, ValueError: If no checkpoint is given, or one does not
+            fit: keys that are missing, of another shape, or of a backbone,
+            neck or head that the teacher does not have.
+
+    Examples:
+        >>> EnsembleTeacher('teacher.pth').checkpoints  # read by `attach`
+        ['teacher.pth']
     """
 
     # A head of another training knows nothing of the student's features.
@@ -43,22 +51,22 @@ class EnsembleTeacher(ReferenceTeacher):
 
     def __init__(
         self,
-        checkpoints: Union[str, Sequence[str]],
-        config: Union[str, dict] = '',
+        checkpoints: Union[PathLike, Sequence[PathLike]],
+        config: Union[PathLike, dict] = '',
         begin: int = 0,
     ) -> None:
         super().__init__(begin)
-        if isinstance(checkpoints, str):
+        if isinstance(checkpoints, (str, os.PathLike)):
             checkpoints = [checkpoints]
         if not checkpoints:
             raise ValueError('checkpoints must name at least one file')
-        self.checkpoints = list(checkpoints)
+        self.checkpoints = [check_path('checkpoints', p) for p in checkpoints]
         self.config = config
 
     def attach(self, network: Network) -> None:
         """See the base class; the checkpoints are read here."""
         members = []
-        # The student's initialization shall not depend on its teacher.
+        # The student's initialization must not depend on its teacher.
         with torch.random.fork_rng():
             for path in self.checkpoints:
                 member = self._build(network)
@@ -71,8 +79,8 @@ class EnsembleTeacher(ReferenceTeacher):
         if not self.config:
             return copy.deepcopy(network)
         cfg = self.config
-        if isinstance(cfg, str):
-            cfg = Config.fromfile(cfg)
+        if not isinstance(cfg, dict):
+            cfg = Config.fromfile(check_path('config', cfg))
         model = cfg.get('model', cfg)
         parts = ('backbone', 'head')
         missing = [part for part in parts if not model.get(part)]
@@ -103,22 +111,32 @@ def _load(member: Network, path: str) -> None:
     """Load all weights of a teacher, or say what does not fit."""
     weights = take_weights(read_checkpoint(path), 'state_dict', path)
     own = member.state_dict()
-    missing = [key for key in own if key not in weights]
-    other = [
-        f'{key} {tuple(weights[key].shape)} for {tuple(own[key].shape)}'
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
+    # What else a run keeps (data preprocessor, teacher, tokens) is not used.
+    ignored = {'head.mask_token', 'head.inverse_token'}
+    parts = ('backbone.', 'neck.', 'head.')
+    wrong = dict(
+        missing=[key for key in own if key not in weights],
+        unused=[
+            key
+            for key in weights
+            if key.startswith(parts) and key not in own and key not in ignored
+        ],
+        shapes=[
+            f'{key} {tuple(weights[key].shape)} for {tuple(value.shape)}'
+            for key, value in own.items()
+            if key in weights and weights[key].shape != value.shape
+        ],
+    )
+    details = [
+        f'{len(keys)} {name}: {", ".join(keys[:4])}'
+        + (', ...' if len(keys) > 4 else '')
+        for name, keys in wrong.items()
+        if keys
     ]
-    if missing or other:
-        details = [
-            f'{name}: {", ".join(keys[:4])}{" ..." if len(keys) > 4 else ""}'
-            for name, keys in (('missing', missing), ('other shapes', other))
-            if keys
-        ]
+    if details:
         raise ValueError(
             f'checkpoint {path!r} does not fit the teacher; '
             f'{"; ".join(details)}. Give the config of the checkpoint as '
             '`config` of mask_plugins.EnsembleTeacher'
         )
-    # What else a run keeps (data preprocessor, teacher, tokens) is not used.
     member.load_state_dict({key: weights[key] for key in own})

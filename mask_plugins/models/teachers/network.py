@@ -53,14 +53,16 @@ def copy_buffers(own: nn.Module, student: nn.Module) -> None:
         own (nn.Module): Changed in place.
         student (nn.Module): Has the same modules.
     """
-    pairs = list(zip(own.buffers(), student.buffers()))
-    averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-    for mine, theirs in pairs:
-        if not mine.is_floating_point():
-            mine.copy_(theirs)
-    if not averaged:
+    mine, theirs = list(own.buffers()), list(student.buffers())
+    for whole, new in zip(mine, theirs):
+        if not whole.is_floating_point():
+            whole.copy_(new)
+    mine, theirs = (
+        [b for b in buffers if b.is_floating_point()]
+        for buffers in (mine, theirs)
+    )
+    if not mine:
         return
-    mine, theirs = map(list, zip(*averaged))
     world = get_world_size()
     if world > 1:
         flat = torch.cat([b.detach().reshape(-1).float() for b in theirs])

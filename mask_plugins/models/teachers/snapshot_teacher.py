@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_int
 
-from .base import ReferenceTeacher, check_count
+from .base import ReferenceTeacher
 from .network import Network, copy_buffers
 
 
@@ -27,13 +28,18 @@ class SnapshotTeacher(ReferenceTeacher):
         interval (int): Epochs from one copy to the next. Defaults to 1.
 
     Raises:
-        ValueError: If an argument is not one of the allowed.
+        TypeError, ValueError: If ``begin`` is below 0 or ``interval`` below 1,
+            or not an int.
+
+    Examples:
+        >>> teacher = SnapshotTeacher(begin=30, interval=5)
+        >>> teacher.due(29), teacher.due(30), teacher.active
+        (False, True, False)
     """
 
     def __init__(self, begin: int = 0, interval: int = 1) -> None:
         super().__init__(begin)
-        check_count('interval', interval, 1)
-        self.interval = interval
+        self.interval = check_int('interval', interval, 1)
 
     def attach(self, network: Network) -> None:
         """See the base class; the copy is made here, once."""

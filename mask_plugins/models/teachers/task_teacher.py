@@ -13,6 +13,10 @@ class TaskTeacher(SnapshotTeacher):
     The old model of Learning without Forgetting (arXiv:1606.09282), for tasks
     of any length; there is none in the first task.
     :class:`mask_plugins.ContinualHook` calls :meth:`update`.
+
+    Examples:
+        >>> TaskTeacher().due(epoch=3)
+        False
     """
 
     follows_tasks = True

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Many tensors that are computed with as if they were one."""
+"""Many tensors, computed with as if they were one."""
 
 from typing import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class TensorList:
-    """What the ``avg_func`` of mmengine's averaged models does to a tensor.
+    """The operations that ``avg_func`` of mmengine's averaged models uses.
 
     Each method is one ``torch._foreach`` operation over all tensors: on a
     GPU a few kernel launches instead of one per tensor, with the same bits.

@@ -1,0 +1,93 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Compare the number of classes of the data with that of the model."""
+
+from typing import Any, Dict
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from mask_plugins.datasets.subset import labels_of
+from mask_plugins.registry import HOOKS
+
+from .attribute_target import unwrap
+
+HOLDERS = ('head', 'data_preprocessor')
+
+
+@HOOKS.register_module()
+class ClassCountHook(Hook):
+    """Compare ``num_classes`` with the training set, before training.
+
+    Labels beyond ``num_classes`` are an IndexError of torch at the first
+    batch that has one (on a GPU an assertion of the device), and unused
+    classes go unnoticed. This hook compares ``num_classes`` of every head and
+    of the data preprocessor with the classes of the training set: too few are
+    an error, too many are a warning.
+
+    Datasets without names of classes, and models without ``num_classes``, are
+    not compared. Names count only as far as labels use them: a subset whose
+    labels were renumbered fits a smaller head.
+
+    Raises:
+        ValueError: If a label of the training set is beyond ``num_classes``.
+
+    Examples:
+        >>> from torch import nn
+        >>> head = nn.Linear(2, 3)
+        >>> head.num_classes = 3
+        >>> class_counts(nn.ModuleDict(dict(head=head)))
+        {'head': 3}
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare."""
+        dataset = runner.train_dataloader.dataset
+        names = getattr(dataset, 'metainfo', {}).get('classes')
+        if not names:
+            return
+        counts = class_counts(unwrap(runner.model))
+        few = {name: n for name, n in counts.items() if n < len(names)}
+        many = {name: n for name, n in counts.items() if n > len(names)}
+        if few:
+            highest = highest_label(dataset, len(names) - 1)
+            few = {name: n for name, n in few.items() if n <= highest}
+        listed = f'({", ".join(map(str, names[:5]))}'
+        listed += ', ...)' if len(names) > 5 else ')'
+        data = f'train_dataloader has {len(names)} classes {listed}'
+        if few:
+            raise ValueError(
+                f'{data}, but the model has {_described(few)}: set '
+                f'num_classes={len(names)} there'
+            )
+        if many:
+            runner.logger.warning(
+                f'{data}, but the model has {_described(many)}: some of its '
+                'classes are never trained'
+            )
+
+
+def class_counts(model: nn.Module) -> Dict[str, int]:
+    """``num_classes`` of heads and data preprocessor, by dotted path."""
+    return {
+        name: module.num_classes
+        for name, module in model.named_modules()
+        if name.rpartition('.')[2] in HOLDERS
+        and 'teacher' not in name.split('.')
+        and isinstance(getattr(module, 'num_classes', None), int)
+    }
+
+
+def highest_label(dataset: Any, unknown: int) -> int:
+    """The highest label of a data set, ``unknown`` if it does not tell."""
+    try:
+        labels = labels_of(dataset)
+    except (AttributeError, TypeError, ValueError):  # several per sample
+        return unknown
+    return int(labels.max()) if len(labels) else unknown
+
+
+def _described(counts: Dict[str, int]) -> str:
+    return ', '.join(f'{name}.num_classes={n}' for name, n in counts.items())
