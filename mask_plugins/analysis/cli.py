@@ -7,9 +7,23 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Optional,
+    Sequence,
+)
 
-from mask_plugins.visualization.figure import FORMATS
+from mask_plugins.utils.checks import check_int, check_ratio
+
+if TYPE_CHECKING:  # not needed for `--help`
+    from rich.table import Table
+
+FORMATS = ('png', 'pdf')
 
 
 def make_parser(
@@ -114,29 +128,34 @@ def add_ratio_argument(
 
 
 def drop_ratio(text: str) -> float:
-    """A number in [0, 1), for ``add_argument(type=...)``."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(
-            f'a drop ratio must be a number in [0, 1), got {text!r}'
-        )
-    return value
+    """A number in [0, 1), for ``add_argument(type=...)``.
+
+    Examples:
+        >>> drop_ratio('0.8')
+        0.8
+    """
+    return _argument(float, text, 'a drop ratio', check_ratio, ends='[)')
 
 
 def positive(text: str) -> int:
-    """An int above 0, for ``add_argument(type=...)``."""
+    """An int above 0, for ``add_argument(type=...)``.
+
+    Examples:
+        >>> positive('3')
+        3
+    """
+    return _argument(int, text, 'it', check_int, low=1)
+
+
+def _argument(kind: type, text: str, name: str, check: Callable, **bounds):
     try:
-        value = int(text)
+        value = kind(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(
-            f'must be an int of at least 1, got {text!r}'
-        )
-    return value
+        value = text
+    try:
+        return check(name, value, **bounds)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(error) from error
 
 
 class Stopwatch:
@@ -192,25 +211,73 @@ def output_folder(out: Optional[str], default: str) -> str:
     return folder or '.'
 
 
+def make_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Collection[int] = (),
+    whole: Collection[int] = (),
+) -> 'Table':
+    """A table for :func:`show`.
+
+    Args:
+        columns (Sequence[str]): Names of the columns.
+        rows (Iterable[Sequence]): The cells; None is shown as ``-``.
+        right (Collection[int]): Columns of numbers. Defaults to none.
+        whole (Collection[int]): Columns whose cells are never broken.
+            Defaults to none.
+
+    Examples:
+        >>> make_table(['run', 'acc1'], [['a', 98.1]], right=[1]).row_count
+        1
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for index, name in enumerate(columns):
+        table.add_column(
+            name,
+            justify='right' if index in right else 'left',
+            overflow='fold',
+            no_wrap=index in whole,
+        )
+    for row in rows:
+        table.add_row(*['-' if cell is None else str(cell) for cell in row])
+    return table
+
+
+def show(part: Any) -> None:
+    """Print a table; in a file or a pipe it is at least 120 wide.
+
+    Examples:
+        >>> show('three runs')
+        three runs
+    """
+    from rich.console import Console
+
+    console = Console()
+    width = max(80, console.width if console.is_terminal else 120)
+    Console(width=width, highlight=False).print(part)
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = ''
 ) -> None:
-    """Print a table; the first column is text, the others are numbers."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print a table; the first column is text, the others are numbers.
 
-    table = Table()
-    for index, name in enumerate(columns):
-        justify = 'right' if index else 'left'
-        table.add_column(name, justify=justify, overflow='fold')
-    for row in rows:
-        table.add_row(*['-' if cell is None else str(cell) for cell in row])
+    Examples:
+        >>> print_table(['run', 'acc1'], [['a', 98.1], ['b', None]], 'runs')
+        runs
+        <BLANKLINE>
+          run   acc1
+         ────────────
+          a     98.1
+          b        -
+        <BLANKLINE>
+    """
     if title:  # rich would break it to the width of the table
         print(title)
-    # In a file or a pipe there is no width to ask for.
-    console = Console()
-    width = console.width if console.is_terminal else 110
-    Console(width=max(80, width)).print(table)
+    show(make_table(columns, rows, right=range(1, len(columns))))
 
 
 def print_written(paths: Sequence[str]) -> None:

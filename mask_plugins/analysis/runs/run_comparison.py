@@ -41,6 +41,9 @@ class Metric(NamedTuple):
         return cls(key, best)
 
 
+ACCURACY = Metric('acc1')
+
+
 class Run(NamedTuple):
     """A finished or unfinished run."""
 

@@ -38,7 +38,7 @@ def label_by_options(configs: Sequence[Dict[str, Any]]) -> List[str]:
         for key in keys
         if len({repr(config.get(key, MISSING)) for config in flat}) > 1
     ]
-    names = _short_names(differing)
+    names = short_names(differing)
     return [
         ', '.join(
             f'{names[key]}={config.get(key, MISSING)}' for key in differing
@@ -63,8 +63,13 @@ def _flatten(value: Any, key: str = '') -> Dict[str, Any]:
     return found
 
 
-def _short_names(keys: Sequence[str]) -> Dict[str, str]:
-    """The last parts of each dotted key, as many as make it unique."""
+def short_names(keys: Sequence[str]) -> Dict[str, str]:
+    """The last parts of each dotted key, as many as make it unique.
+
+    Examples:
+        >>> short_names(['a.lr', 'b.lr', 'model.k'])
+        {'a.lr': 'a.lr', 'b.lr': 'b.lr', 'model.k': 'k'}
+    """
     names = {}
     for key in keys:
         parts = key.split('.')
