@@ -7,9 +7,6 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
 """
 
-from importlib import import_module
-from typing import Optional
-
 from mmengine import registry as root
 from mmengine.registry import DefaultScope, Registry
 
@@ -31,17 +28,13 @@ class ScopedRegistry(Registry):
         'mmpretrain.models.classifiers.image'
     """
 
-    def get(self, key: str) -> Optional[type]:
+    def get(self, key: str):
         """The class registered as ``key``, None if there is none."""
         found = super().get(key)
         if found is None and '.' not in key:
-            scope = _config_scope()
-            try:
-                import_module(f'{scope}.registry')
-            except ImportError:
-                return None
-            other = self.root._search_child(scope)
-            found = None if other is None else other.get(key)
+            # It imports that scope and finds its registry of our kind.
+            with self.switch_scope_and_registry(_config_scope()) as other:
+                found = None if other is self else other.get(key)
         return found
 
 
