@@ -215,7 +215,6 @@ def make_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
     right: Collection[int] = (),
-    whole: Collection[int] = (),
 ) -> 'Table':
     """A table for :func:`show`.
 
@@ -223,8 +222,6 @@ def make_table(
         columns (Sequence[str]): Names of the columns.
         rows (Iterable[Sequence]): The cells; None is shown as ``-``.
         right (Collection[int]): Columns of numbers. Defaults to none.
-        whole (Collection[int]): Columns whose cells are never broken.
-            Defaults to none.
 
     Examples:
         >>> make_table(['run', 'acc1'], [['a', 98.1]], right=[1]).row_count
@@ -233,16 +230,19 @@ def make_table(
     from rich import box
     from rich.table import Table
 
+    rows = [['-' if c is None else str(c) for c in row] for row in rows]
     table = Table(box=box.SIMPLE)
     for index, name in enumerate(columns):
+        words = [word for row in rows for word in row[index].split()]
         table.add_column(
             name,
             justify='right' if index in right else 'left',
             overflow='fold',
-            no_wrap=index in whole,
+            # Cells are broken between words, not inside.
+            min_width=min(60, max(map(len, words), default=0)),
         )
     for row in rows:
-        table.add_row(*['-' if cell is None else str(cell) for cell in row])
+        table.add_row(*row)
     return table
 
 

@@ -85,7 +85,7 @@ def check_options(cfg: Mapping, options: Any) -> None:
     Examples:
         >>> cfg = dict(rate=0.1, optim_wrapper=dict(optimizer=dict(lr=0.1)))
         >>> check_options(cfg, {'optim_wrapper.optimizer.lr': 0.2})
-        >>> check_options(cfg, {'rate': 0.2})
+        >>> check_options(cfg, {'rate': 0.2})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         ValueError: --cfg-options: 'rate' is a variable of the config file...

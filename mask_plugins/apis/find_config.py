@@ -27,12 +27,11 @@ def find_config(name: PathLike) -> str:
             package's; it names near ones.
 
     Examples:
-        >>> find_config('mask_plugins::_base_/default_runtime.py')
-        '.../configs/_base_/default_runtime.py'
-        >>> find_config('default_runtim.py')
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: config: no file default_runtim.py, ...
+        >>> path = find_config('mask_plugins::_base_/default_runtime.py')
+        >>> path.endswith('configs/_base_/default_runtime.py')
+        True
+        >>> find_config('default_runtime.py') == path
+        True
     """
     name = check_path('config', name)
     if osp.isfile(name):

@@ -221,7 +221,7 @@ def read_manifest(folder: PathLike) -> Manifest:
         ValueError: If something in it is wrong; it names what and where.
 
     Examples:
-        >>> read_manifest('nowhere')
+        >>> read_manifest('nowhere')  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         FileNotFoundError: nowhere holds no sweep (no manifest.json): make ...

@@ -29,10 +29,10 @@ def check_name(name: str, value: Any) -> str:
     Examples:
         >>> check_name('name', 'lr-0.1_seed-0')
         'lr-0.1_seed-0'
-        >>> check_name('name', '..')
+        >>> check_name('name', '..')  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        ValueError: name must be letters, digits ... got '..'
+        ValueError: name must be letters, digits, ... got '..'
     """
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ValueError(

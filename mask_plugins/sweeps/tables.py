@@ -46,7 +46,7 @@ def status_table(statuses: Sequence[RunStatus], metric: str) -> Table:
     """One line per run."""
     columns = ['index', 'run', 'state', 'trained', f'best {metric}', 'left']
     rows = [_cells(status) for status in statuses]
-    return make_table([*columns, 'detail'], rows, right=(4, 5), whole=(1,))
+    return make_table([*columns, 'detail'], rows, right=(4, 5))
 
 
 def _cells(status: RunStatus) -> List[str]:

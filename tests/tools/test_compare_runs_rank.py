@@ -13,7 +13,7 @@ def test_a_grid_with_ranks(tmp_path, repo_root, capsys):
     runpy.run_path(str(tool))['main']([*runs, '--out', str(out)])
     table = (out / 'compare_runs.md').read_text()
     assert 'rankme/rank final' in table
-    assert '| mf_digits: mask_ratio=0.85, inv_mode=v2 | 2 | 80.50 ±' in table
+    assert '| mask_ratio=0.85, inv_mode=v2 | 2 | 80.50 ±' in table
     assert sorted(path.name for path in out.glob('*.png')) == [
         'compare_runs.png',
         'compare_runs_accuracy-rank.png',

@@ -160,13 +160,14 @@ def _search_labels(
         same = [i for i, other in enumerate(names) if other == name]
         first = [groups[index][0] for index in same]
         searched = any(
-            base_name(r.config_name) != r.config_name for r in first
+            base_name(run.config_name) != run.config_name for run in first
         )
-        if not searched or any(run.config is None for run in first):
-            continue
-        plain = [recipe_of(run.config.to_dict()) for run in first]
-        for index, label in zip(same, label_by_options(plain)):
-            labels[index] = f'{name}: {label}'
+        if searched and all(run.config is not None for run in first):
+            plain = [recipe_of(run.config.to_dict()) for run in first]
+            # Of a single config every row would begin with its name.
+            prefix = f'{name}: ' if len(set(names)) > 1 else ''
+            for index, label in zip(same, label_by_options(plain)):
+                labels[index] = prefix + label
     return labels
 
 
@@ -194,8 +195,9 @@ def _match(pattern: str, name: str) -> str:
     try:
         found = re.search(pattern, name)
     except re.error as error:
-        raise ValueError(f'--group {pattern!r} is no regular expression: '
-                         f'{error}') from error  # fmt: skip
+        raise ValueError(
+            f'--group {pattern!r} is not a regular expression: {error}'
+        ) from error
     if found is None:
         raise ValueError(f'--group {pattern!r} does not match {name}')
     return found.group(1) if found.groups() else found.group(0)
