@@ -266,7 +266,10 @@ def print_table(
     """Print a table; the first column is text, the others are numbers.
 
     Examples:
-        >>> print_table(['run', 'acc1'], [['a', 98.1], ['b', None]], 'runs')
+        >>> rows = [['a', 98.1], ['b', None]]
+        >>> print_table(  # doctest: +NORMALIZE_WHITESPACE
+        ...     ['run', 'acc1'], rows, 'runs'
+        ... )
         runs
         <BLANKLINE>
           run   acc1
