@@ -36,6 +36,11 @@ def make_parser(
         tool (str): Basename of the tool.
         example (str): Arguments of a typical call.
         folder (str): Where in ``tools`` it lies. Defaults to ``'analysis'``.
+
+    Examples:
+        >>> parser = make_parser('Draw runs.', 'plot_training', 'work_dirs/a')
+        >>> parser.epilog
+        'example: python tools/analysis/plot_training.py work_dirs/a'
     """
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
@@ -53,6 +58,12 @@ def add_output_arguments(
     Args:
         parser (argparse.ArgumentParser): Changed in place.
         default (str): What ``--out`` is by default, in words.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_output_arguments(parser, 'the work_dir')
+        >>> parser.parse_args(['--out', 'figures']).format
+        'png'
     """
     parser.add_argument(
         '--out', metavar='DIR', help=f'folder to write to (default: {default})'
@@ -68,7 +79,14 @@ def add_output_arguments(
 def add_model_arguments(
     parser: argparse.ArgumentParser, optional: bool = False
 ) -> None:
-    """Add the config, the checkpoint, and how to run the model."""
+    """Add the config, the checkpoint, and how to run the model.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_model_arguments(parser)
+        >>> parser.parse_args(['c.py', 'c.pth', '--device', 'cpu']).checkpoint
+        'c.pth'
+    """
     nargs = dict(nargs='?') if optional else {}
     parser.add_argument('config', help='config file of the model', **nargs)
     parser.add_argument(
@@ -86,7 +104,14 @@ def add_model_arguments(
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``."""
+    """Add ``--cfg-options``.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_config_options(parser)
+        >>> parser.parse_args(['--cfg-options', 'a.b=1']).cfg_options
+        ['a.b=1']
+    """
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -97,7 +122,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which part of the test set is used, and in what batches."""
+    """Add which part of the test set is used, and in what batches.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_data_arguments(parser)
+        >>> parser.parse_args(['--limit', '20']).limit
+        20
+    """
     parser.add_argument(
         '--batch-size',
         type=positive,
@@ -115,7 +147,14 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def add_ratio_argument(
     parser: argparse.ArgumentParser, default: Sequence[float]
 ) -> None:
-    """Add ``--drop-ratios``."""
+    """Add ``--drop-ratios``.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_ratio_argument(parser, [0.0, 0.8])
+        >>> parser.parse_args(['--drop-ratios', '0.5']).drop_ratios
+        [0.5]
+    """
     parser.add_argument(
         '--drop-ratios',
         nargs='+',
@@ -159,7 +198,13 @@ def _argument(kind: type, text: str, name: str, check: Callable, **bounds):
 
 
 class Stopwatch:
-    """Print what a long tool does, each line with the seconds so far."""
+    """Print what a long tool does, each line with the seconds so far.
+
+    Examples:
+        >>> say = Stopwatch()
+        >>> say('training')  # doctest: +ELLIPSIS
+        [ ... s] training
+    """
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -179,6 +224,10 @@ def parse_options(pairs: Sequence[str]) -> dict:
 
     Raises:
         ValueError: If a pair has no ``=``.
+
+    Examples:
+        >>> parse_options(['a.b=[1,2]', 'lr=1e-3'])
+        {'a.b': [1, 2], 'lr': 0.001}
     """
     from mmengine.config import DictAction
 
@@ -192,7 +241,15 @@ def parse_options(pairs: Sequence[str]) -> dict:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn errors of the input into one line on stderr and exit code 1."""
+    """Turn errors of the input into one line on stderr and exit code 1.
+
+    Examples:
+        >>> with clear_errors():
+        ...     raise ValueError('k must be positive')
+        Traceback (most recent call last):
+        ...
+        SystemExit: error: k must be positive
+    """
     try:
         yield
     except (ValueError, OSError) as error:
@@ -204,6 +261,10 @@ def output_folder(out: Optional[str], default: str) -> str:
 
     Raises:
         NotADirectoryError: If it is.
+
+    Examples:
+        >>> output_folder(None, 'work_dirs/a')
+        'work_dirs/a'
     """
     folder = default if out is None else out
     if os.path.exists(folder) and not os.path.isdir(folder):
@@ -284,6 +345,11 @@ def print_table(
 
 
 def print_written(paths: Sequence[str]) -> None:
-    """Say where the results are."""
+    """Say where the results are.
+
+    Examples:
+        >>> print_written(['a.png'])
+        wrote a.png
+    """
     for path in paths:
         print(f'wrote {path}')

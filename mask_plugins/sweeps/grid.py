@@ -217,6 +217,11 @@ def folder_names(points: Sequence[Point]) -> List[str]:
 
     Returns:
         list[str]: Unique, such as 'start-0.8_schedule-linear_seed-1'.
+
+    Examples:
+        >>> points = [Point({'model.k': k, 'seed': '0'}, {}) for k in '12']
+        >>> folder_names(points)
+        ['k-1_seed-0', 'k-2_seed-0']
     """
     keys = list(dict.fromkeys(key for point in points for key in point.labels))
     shown = [

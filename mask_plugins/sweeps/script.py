@@ -69,7 +69,12 @@ def write_script(
 
 
 def array_text(indices: Sequence[int]) -> str:
-    """``[0, 1, 2, 5]`` to ``'0-2,5'``, as ``sbatch --array`` has it."""
+    """``[0, 1, 2, 5]`` to ``'0-2,5'``, as ``sbatch --array`` has it.
+
+    Examples:
+        >>> array_text([0, 1, 2, 5])
+        '0-2,5'
+    """
     parts: List[List[int]] = []
     for index in sorted(indices):
         if parts and index == parts[-1][1] + 1:

@@ -41,7 +41,15 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a drawing function under our style, and leave no trace of it."""
+    """Run a drawing function under our style, and leave no trace of it.
+
+    Examples:
+        >>> @styled
+        ... def draw():
+        ...     return matplotlib.rcParams['font.size']
+        >>> draw()
+        9.0
+    """
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Figure:
@@ -57,6 +65,10 @@ def new_figure(width: float, height: float) -> Figure:
     Args:
         width (float): Inches.
         height (float): Inches.
+
+    Examples:
+        >>> float(new_figure(4, 3).get_figwidth())
+        4.0
     """
     return Figure(figsize=(width, height), layout='constrained')
 
@@ -74,6 +86,13 @@ def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
 
     Raises:
         ValueError: If the ending is another.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_figure(new_figure(4, 3), f'{folder}/a.png', dpi=50)
+        ...     os.path.isfile(path)
+        True
     """
     kind = os.path.splitext(path)[1][1:]
     if kind not in FORMATS:
@@ -91,17 +110,36 @@ def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
 
 
 def color_of(index: int) -> str:
-    """Color of run number ``index``."""
+    """Color of run number ``index``.
+
+    Examples:
+        >>> color_of(0)
+        '#0072B2'
+    """
     return COLORS[index % len(COLORS)]
 
 
 def marker_of(index: int) -> str:
-    """Marker of run number ``index``."""
+    """Marker of run number ``index``.
+
+    Examples:
+        >>> marker_of(0)
+        'o'
+    """
     return MARKERS[index % len(MARKERS)]
 
 
 def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """Put the legend of ``axes`` below all panels, never over the data."""
+    """Put the legend of ``axes`` below all panels, never over the data.
+
+    Examples:
+        >>> figure = new_figure(4, 3)
+        >>> axes = figure.subplots()
+        >>> _ = axes.plot([1, 2], label='run')
+        >>> shared_legend(figure, axes)
+        >>> len(figure.legends)
+        1
+    """
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
@@ -113,7 +151,12 @@ def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
 
 
 def time_unit(hours: float) -> Tuple[float, str]:
-    """Factor and name of the unit in which so many hours read well."""
+    """Factor and name of the unit in which so many hours read well.
+
+    Examples:
+        >>> time_unit(0.1)
+        (60.0, 'min')
+    """
     if hours >= 1:
         return 1.0, 'h'
     if hours >= 1 / 60:
@@ -127,6 +170,10 @@ def thin(values: Sequence, most: int = 4000) -> np.ndarray:
     Args:
         values (Sequence): One value per iteration.
         most (int): Defaults to 4000, more than a picture has pixels.
+
+    Examples:
+        >>> thin(range(10), most=3)
+        array([0, 4, 9])
     """
     values = np.asarray(values)
     if len(values) <= most:
@@ -144,6 +191,10 @@ def figure_to_image(figure: Figure, dpi: int = 100) -> np.ndarray:
 
     Returns:
         np.ndarray: uint8, RGB, :math:`(H, W, 3)`.
+
+    Examples:
+        >>> figure_to_image(new_figure(4, 3)).shape
+        (300, 400, 3)
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -24,6 +24,15 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
 
     Raises:
         ValueError: If the log does not have this epoch.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> epoch_times(RunLog(folder.name))['ms']
+        [500.0]
     """
     epochs = run.column('epoch').astype(int)
     found = sorted(set(epochs.tolist()))
@@ -79,6 +88,15 @@ def times_by_ratio(run: RunLog) -> List[Dict[str, float]]:
     Returns:
         list[dict]: ``drop_ratio``, ``share`` of the iterations, ``mean_ms``,
         ``median_ms``.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> times_by_ratio(RunLog(folder.name))[0]['mean_ms']
+        500.0
     """
     epochs = run.column('epoch').astype(int)
     chosen = epochs > epochs.min()

@@ -17,7 +17,12 @@ SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
 
 
 class Metric(NamedTuple):
-    """A column: a key of ``val_log.json`` or else of ``train_log.json``."""
+    """A column: a key of ``val_log.json`` or else of ``train_log.json``.
+
+    Examples:
+        >>> Metric.parse('loss')
+        Metric(key='loss', best='min')
+    """
 
     key: str
     best: str = 'max'
@@ -45,7 +50,17 @@ ACCURACY = Metric('acc1')
 
 
 class Run(NamedTuple):
-    """A finished or unfinished run."""
+    """A finished or unfinished run.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> Run(RunLog(folder.name), None, None).value(ACCURACY)
+        {'final': 90.0, 'best': 90.0}
+    """
 
     log: RunLog
     config: Optional[Config]
@@ -93,6 +108,15 @@ def read_run(folder: str) -> Run:
     Raises:
         FileNotFoundError: If there are no logs.
         ValueError: If a log is corrupt.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> read_run(folder.name).log.train[0]['loss']
+        2
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f'there is no folder {folder}')
@@ -127,6 +151,16 @@ def group_runs(
 
     Raises:
         ValueError: If the pattern is not valid, or a run does not match.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> groups = group_runs([read_run(folder.name)])
+        >>> [len(runs) for runs in groups.values()]
+        [1]
     """
     if pattern is not None:
         return _group(runs, [_match(pattern, run.name) for run in runs])
@@ -172,7 +206,12 @@ def _search_labels(
 
 
 def strip_seed(path: str) -> str:
-    """``a/run-seed1`` to ``run``, ``a/run/seed_1`` to ``run``."""
+    """``a/run-seed1`` to ``run``, ``a/run/seed_1`` to ``run``.
+
+    Examples:
+        >>> strip_seed('work_dirs/cyclic-seed1'), strip_seed('run/seed_1')
+        ('cyclic', 'run')
+    """
     stripped = SEED.sub('', os.path.normpath(path)).rstrip('/')
     return os.path.basename(stripped) or os.path.basename(path)
 
@@ -215,6 +254,16 @@ def summarize(
 
     Raises:
         ValueError: If a metric is in none of the logs.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> groups = dict(baseline=[read_run(folder.name)])
+        >>> summarize(groups, [ACCURACY])[0]['columns']['acc1 best']['mean']
+        90.0
     """
     rows = []
     for name, runs in groups.items():
@@ -265,6 +314,15 @@ def mean_curves(
     Returns:
         list[dict]: What ``draw_curves`` takes; ``spread`` is one standard
         deviation. Groups without the metric are left out.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> mean_curves(dict(a=[read_run(folder.name)]), 'acc1')[0]['value']
+        array([90.])
     """
     curves = []
     for name, runs in groups.items():

@@ -28,6 +28,15 @@ class RunLog:
         FileNotFoundError: If there is no ``train_log.json``.
         ValueError: If another line is not JSON, or one lacks ``epoch`` or
             ``time``, or there is none.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> RunLog(folder.name).column('loss')
+        array([2.])
     """
 
     def __init__(self, folder: str, name: Optional[str] = None) -> None:
@@ -123,6 +132,10 @@ def smooth(values: np.ndarray, window: float) -> np.ndarray:
 
     Returns:
         np.ndarray: Of the same length.
+
+    Examples:
+        >>> smooth(np.array([1.0, 3.0]), window=2).round(3)
+        array([1.   , 2.333])
     """
     if window < 1:
         raise ValueError(f'window must be at least 1 iteration, got {window}')
