@@ -80,7 +80,7 @@ pip_install() {
     tail -n 8 "$venv/setup.log" >&2
     fail "pip stopped (whole log: $venv/setup.log). If that is about a" \
         "connection or disk space, mend it and run the same command again:" \
-        "it goes on where it stopped"
+        "it continues where it stopped"
 }
 
 # -------------------------------------------------------------- 1 of 4
@@ -88,11 +88,11 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     check_space . "torch and the rest"
     say "1/4 virtual environment $venv with $PYTHON ($version)"
     if [ -e "$venv" ]; then
-        # Half made, or moved. Nothing of a user's lies in a virtual
+        # Half made, or moved. Nothing of a user's is in a virtual
         # environment, but VENV might name some other folder by mistake.
         [ "$venv" = .venv ] || [ -f "$venv/pyvenv.cfg" ] ||
             [ -z "$(ls -A "$venv")" ] ||
-            fail "VENV=$venv exists and is no virtual environment"
+            fail "VENV=$venv exists and is not a virtual environment"
         rm -rf "$venv"
     fi
     "$PYTHON" -m venv "$venv"

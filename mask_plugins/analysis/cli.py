@@ -35,17 +35,19 @@ def make_parser(
         description (str): What the tool does.
         tool (str): Basename of the tool.
         example (str): Arguments of a typical call.
-        folder (str): Where in ``tools`` it lies. Defaults to ``'analysis'``.
+        folder (str): Its folder in ``tools``. Defaults to ``'analysis'``.
 
     Examples:
         >>> parser = make_parser('Draw runs.', 'plot_training', 'work_dirs/a')
-        >>> parser.epilog
-        'example: python tools/analysis/plot_training.py work_dirs/a'
+        >>> print(parser.epilog)
+        example: python tools/analysis/plot_training.py work_dirs/a
+        after an installation: mim run mask_plugins plot_training -- --help
     """
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
         # On one line, so that it can be copied.
-        epilog=f'example: python tools/{folder}/{tool}.py {example}',
+        epilog=f'example: python tools/{folder}/{tool}.py {example}\n'
+        f'after an installation: mim run mask_plugins {tool} -- --help',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

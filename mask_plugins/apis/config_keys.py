@@ -2,20 +2,18 @@
 """Is a key that is set on a command line read by anything?"""
 
 import difflib
+import inspect
 import warnings
 from typing import Any, Iterator, List, Mapping, NamedTuple, Tuple
 
-# Arguments of mmengine's Runner, and what runners and tools read besides.
+from mmengine.runner import Runner
+
+# Arguments of mmengine's Runner, and what else runners and tools read.
 READ = (
-    'activation_checkpointing', 'auto_scale_lr', 'cfg', 'compile',
-    'custom_hooks', 'custom_imports', 'data_preprocessor', 'default_hooks',
-    'default_scope', 'efficient_conv_bn_eval', 'env_cfg', 'experiment_name',
-    'find_unused_parameters', 'launcher', 'load_from', 'log_level',
-    'log_processor', 'model', 'model_wrapper_cfg', 'optim_wrapper',
-    'param_scheduler', 'randomness', 'resume', 'runner_type', 'strategy',
-    'sync_bn', 'test_cfg', 'test_dataloader', 'test_evaluator', 'train_cfg',
-    'train_dataloader', 'tta_model', 'tta_pipeline', 'val_cfg',
-    'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir',
+    *inspect.signature(Runner).parameters,
+    'activation_checkpointing', 'compile', 'custom_imports',
+    'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
+    'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline',
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ class StepBuilder:
     """Build backbones, and their training and inference steps.
 
     A training step is forward, cross entropy and backward; the optimizer is
-    left out, since its time depends on no token.
+    left out, because its time does not depend on the tokens.
 
     Args:
         image_size (int): Pixels. Defaults to 224.

@@ -26,7 +26,7 @@ def render(
         indices (Sequence[int], optional): The runs to start; None for all.
 
     Raises:
-        ValueError: If no path in a config lies in the data to be staged, or
+        ValueError: If no path in a config is in the data to be staged, or
             the sweep's folder has a name that sbatch cannot take.
     """
     slurm = manifest.slurm
@@ -121,7 +121,7 @@ def _staged(manifest: Manifest, run: SweepRun, cfg: Config) -> List[str]:
     if not found:
         roots = {v for key, v in texts.items() if key.endswith('data_root')}
         raise ValueError(
-            f'stage: no path in {run.config} lies in {source}; its data_root '
+            f'stage: no path in {run.config} is in {source}; its data_root '
             f'are {sorted(roots)}'
         )
     return found

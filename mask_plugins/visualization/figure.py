@@ -144,7 +144,7 @@ def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
     if not labels:
         return
     longest = max(len(label) for label in labels)
-    # About 12 characters fit into an inch, beside the line of each entry.
+    # About 12 characters fit into an inch, next to the line of each entry.
     fit = int(figure.get_figwidth() * 12 // (longest + 6))
     columns = max(1, min(columns, len(labels), fit))
     figure.legend(handles, labels, loc='outside lower center', ncols=columns)

@@ -147,7 +147,7 @@ def test_a_run_without_a_schedule_is_one_segment_without_outliers(tmp_path):
 
 
 def test_a_stall_in_a_short_stretch_is_an_outlier(tmp_path):
-    """Few values never lie three of their own deviations from their mean."""
+    """Few values are never three of their deviations away from their mean."""
     folder = tmp_path / 'run'
     write_run(folder, epochs=1)
     lines = []

@@ -223,7 +223,7 @@ def test_bad_settings(kwargs, message):
 
 
 def test_bad_rounds():
-    with pytest.raises(ValueError, match='rounds must be .* at least 1, got 0'):
+    with pytest.raises(ValueError, match='rounds must be .*, got 0'):
         time_interleaved({}, rounds=0)
     with pytest.raises(ValueError, match="clock must be .* got 'sun'"):
         time_interleaved({}, rounds=1, clock='sun')

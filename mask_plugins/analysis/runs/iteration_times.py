@@ -13,7 +13,7 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
 
     Args:
         run (RunLog): The run.
-        epoch (int, optional): Which epoch, from 0; None is the second, since
+        epoch (int, optional): Which epoch, from 0; None is the second, because
             the first holds the warm-up, or the first if it is the only one.
             Defaults to None.
 
@@ -48,7 +48,7 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
     drop = run.column('patch_drop_ratio')[inside]
     stretches = _stretches(drop)
     # The deviation is that of the whole epoch: of ten values or fewer none can
-    # lie three of their own standard deviations from their own mean.
+    # be three of their own standard deviations away from their mean.
     usual = np.empty_like(ms)
     for first, last in stretches:
         stretch = np.sort(ms[first : last + 1])
@@ -132,6 +132,6 @@ def _stretches(drop: np.ndarray) -> List[Tuple[int, int]]:
 
 
 def _inliers(values: np.ndarray) -> np.ndarray:
-    """Which values lie within three standard deviations, at least one."""
+    """Which values are within three standard deviations, at least one."""
     deviation = np.abs(values - values.mean())
     return deviation <= 3 * values.std() + 1e-12

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Which columns a comparison has, if nobody says."""
+"""Which columns a comparison has by default."""
 
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -7,8 +7,8 @@ import numpy as np
 
 from .run_comparison import Metric, Run
 
-# Beside the accuracy: what feature metrics, LinearProbeHook and RankMeHook
-# log.
+# In addition to the accuracy: what feature metrics, LinearProbeHook and
+# RankMeHook log.
 FEATURES = ('rankme/rank', 'rank', 'probe/top1', 'knn/top1')
 RANKS = ('rankme/rank', 'rank')
 OTHER_SET = '/accuracy/top1'

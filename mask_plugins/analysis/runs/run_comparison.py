@@ -140,7 +140,7 @@ def group_runs(
 
     Runs whose configs are equal but for the seed are one group, called after
     the config; those that ``mim gridsearch`` started, after the settings in
-    which they differ. Where no config lies in the work_dir, the path with the
+    which they differ. Where no config is in the work_dir, the path with the
     seed stripped (``run-seed1``, ``run/seed_1``) is the group.
 
     Args:

@@ -15,8 +15,8 @@ VAL_LOG = 'val_log.json'
 class RunLog:
     """What ``TrainLogHook`` wrote into a work_dir.
 
-    The logs of the original of PSS, which have the same keys, do as well. A
-    run may be under way, or have been killed: a last line that is cut is left
+    The logs of the original of PSS have the same keys and can be read, too. A
+    run may be training, or have been killed: a last line that is cut is left
     out, and ``notes`` says so.
 
     Args:
