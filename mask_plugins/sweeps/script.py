@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The sbatch script of a sweep."""
 
+import os
 import os.path as osp
 import re
 import shlex
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mask_plugins.apis.config_keys import walk
 from mask_plugins.utils.files import write_text
 
-from .manifest import SCRIPT, Manifest, SweepRun
+from .manifest import LOGS, SCRIPT, Manifest, SweepRun
 from .options import format_options
 
 
@@ -65,6 +66,8 @@ def write_script(
 ) -> str:
     """Write the script into the sweep's folder; its path."""
     text = render(manifest, template, indices)
+    # SLURM ends a task without a word if it cannot write its output there.
+    os.makedirs(osp.join(manifest.folder, LOGS), exist_ok=True)
     return write_text(osp.join(manifest.folder, SCRIPT), text)
 
 

@@ -96,6 +96,8 @@ def test_plan_prints_the_runs_and_the_script(tmp_path):
     said = sweep('plan', QUICKSTART, *settings(), '--seeds', '0,1',
                  '--out', tmp_path, '--throttle', 1)  # fmt: skip
     assert 'runs/seed-1' in said
+    # Without it SLURM ends each task without a word.
+    assert (tmp_path / 'logs').is_dir()
     assert '#SBATCH --array=0-1%1' in said
     assert '2 runs; --measure estimates the hours' in said
 
