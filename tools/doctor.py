@@ -31,12 +31,12 @@ FORKED = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmsegmentation')
 
 
 class Row(NamedTuple):
-    """One line of the table: ``mend`` is a command that fixes it."""
+    """One line of the table: ``fix`` is a command that fixes it."""
 
     name: str
     found: str
     status: str = OK
-    mend: str = ''
+    fix: str = ''
 
 
 # ------------------------------------------------------------------ checks
@@ -44,7 +44,7 @@ CHECKS: List[Callable[[Facts], Row]] = []
 
 
 def check(name: str) -> Callable:
-    """Make a row of what a check returns: found, or (found, status, mend)."""
+    """Make a row of what a check returns: found, or (found, status, fix)."""
 
     def wrap(function: Callable) -> Callable[[Facts], Row]:
         def checked(facts: Facts) -> Row:
@@ -78,11 +78,11 @@ def check_plugin(facts):
         return 'not installed', FAIL, f'{PIP} install -e .'
     folder = next(iter(spec.submodule_search_locations))
     found = f'{facts.versions.get("mask-plugins", "?")} in {folder}'
-    mend = f'{PIP} install --no-build-isolation --no-deps -e .'
+    fix = f'{PIP} install --no-build-isolation --no-deps -e .'
     if 'mask-plugins' not in facts.versions:
-        return f'{found}, not installed', FAIL, mend
+        return f'{found}, not installed', FAIL, fix
     if not os.path.isdir(os.path.join(folder, '.mim', 'configs')):
-        return f'{found}, without the configs (.mim)', WARN, mend
+        return f'{found}, without the configs (.mim)', WARN, fix
     return found
 
 
@@ -90,14 +90,14 @@ def check_plugin(facts):
 def check_torch(facts):
     """Torch is there and can be imported."""
     found = listed(facts.pick('torch'))
-    mend = f'{PIP} install torch==2.11.0 torchvision==0.26.0'
+    fix = f'{PIP} install torch==2.11.0 torchvision==0.26.0'
     if found == 'none':
-        return found, FAIL, mend
+        return found, FAIL, fix
     works, output = facts.probe('torch')
     if not works:
-        return f'{found}: {output}', FAIL, f'{mend} --force-reinstall'
+        return f'{found}: {output}', FAIL, f'{fix} --force-reinstall'
     if facts.release('torch') < (2, 5):
-        return f'{found}, 2.5 or newer is needed', FAIL, mend
+        return f'{found}, 2.5 or newer is needed', FAIL, fix
     return found
 
 
@@ -112,7 +112,7 @@ def check_torchvision(facts):
     wanted = (0, minor + 15 if major == 2 else minor + 1)
     series = '.'.join(map(str, wanted))
     torch = facts.versions['torch']
-    mend = (
+    fix = (
         f'{PIP} install --force-reinstall --no-deps '
         f"torch=={torch.split('+')[0]} 'torchvision=={series}.*'"
     )
@@ -120,14 +120,14 @@ def check_torchvision(facts):
     if vision is None:
         if 'mmpretrain' not in facts.versions:
             return found
-        return f'{found}, mmpretrain needs torchvision', FAIL, mend
+        return f'{found}, mmpretrain needs torchvision', FAIL, fix
     if numbers(vision)[:2] != wanted:
         found += f', but this torch pairs with torchvision {series}'
-        return found, FAIL, mend
+        return found, FAIL, fix
     if len({v.split('+')[1] for v in (torch, vision) if '+' in v}) > 1:
-        return f'{found}, two different builds', FAIL, mend
+        return f'{found}, two different builds', FAIL, fix
     works, output = facts.probe('torchvision')
-    return found if works else (f'{found}: {output}', FAIL, mend)
+    return found if works else (f'{found}: {output}', FAIL, fix)
 
 
 @check('gpu')
@@ -146,15 +146,15 @@ def check_gpu(facts):
     index = f"from PyTorch's index for CUDA {newest or 'of the driver'}"
     if torch['cuda'] is None:
         found += ', but torch is a build without CUDA'
-        mend = f'{PIP} uninstall -y torch torchvision, then install both '
-        return found, WARN, mend + index
+        fix = f'{PIP} uninstall -y torch torchvision, then install both '
+        return found, WARN, fix + index
     if newest and numbers(newest)[:1] < numbers(torch['cuda'])[:1]:
         found += f' serves CUDA {newest}, torch is built for {torch["cuda"]}'
-        mend = f'update the NVIDIA driver to one for CUDA {torch["cuda"]}, or '
-        return found, FAIL, f'{mend}install torch and torchvision {index}'
+        fix = f'update the NVIDIA driver to one for CUDA {torch["cuda"]}, or '
+        return found, FAIL, f'{fix}install torch and torchvision {index}'
     found += f', but torch (CUDA {torch["cuda"]}) sees no GPU'
-    mend = 'unset CUDA_VISIBLE_DEVICES; then `nvidia-smi` should list a GPU'
-    return found, WARN, mend
+    fix = 'unset CUDA_VISIBLE_DEVICES; then `nvidia-smi` should list a GPU'
+    return found, WARN, fix
 
 
 @check('forks')
@@ -174,9 +174,9 @@ def check_forks(facts):
             f'{PIP} uninstall -y {pairs} && {PIP} install {kept}',
         )
     if 'onedl-mmpretrain' in found and 'openmim' in facts.versions:
-        mend = f'{PIP} uninstall -y openmim && {PIP} install onedl-mim'
+        fix = f'{PIP} uninstall -y openmim && {PIP} install onedl-mim'
         text = f'{listed(found)}; openmim would install upstream over it'
-        return text, WARN, mend
+        return text, WARN, fix
     return listed(found)
 
 
@@ -187,36 +187,36 @@ def check_mmcv(facts):
     if len(found) > 1:
         # Uninstalling one removes files of the other: both have to go.
         kept = 'mmcv' if 'mmcv' in found else next(iter(found))
-        mend = f'{PIP} uninstall -y {" ".join(found)} && '
-        mend += f'{PIP} install --no-build-isolation {kept}=={found[kept]}'
+        fix = f'{PIP} uninstall -y {" ".join(found)} && '
+        fix += f'{PIP} install --no-build-isolation {kept}=={found[kept]}'
         text = f'{listed(found)}: they write into the same folder'
-        return text, FAIL, mend
+        return text, FAIL, fix
     name, version = next(iter(found.items()), ('mmcv-lite', ''))
-    mend = f"{PIP} install '{name}>=2.0.0,<2.4.0'"
+    fix = f"{PIP} install '{name}>=2.0.0,<2.4.0'"
     if not found:
-        return 'none, the models need it', FAIL, mend
+        return 'none, the models need it', FAIL, fix
     low, high = MMCV_RANGE
     if not low <= numbers(version)[:2] < high:
-        return f'{listed(found)}, mmpretrain takes 2.0 to 2.3', FAIL, mend
+        return f'{listed(found)}, mmpretrain takes 2.0 to 2.3', FAIL, fix
     works, output = facts.probe('mmcv')
     if works:
         return listed(found)
-    mend = f'{PIP} install --force-reinstall --no-deps {name}=={version}'
+    fix = f'{PIP} install --force-reinstall --no-deps {name}=={version}'
     if 'libGL' in output:
-        mend = f'{PIP} uninstall -y opencv-python && {PIP} install '
-        mend += '--force-reinstall opencv-python-headless'
-    return f'{listed(found)}: {output}', FAIL, mend
+        fix = f'{PIP} uninstall -y opencv-python && {PIP} install '
+        fix += '--force-reinstall opencv-python-headless'
+    return f'{listed(found)}: {output}', FAIL, fix
 
 
 @check('mim')
 def check_openmim(facts):
     """Openmim is a release that leaves the environment as it is."""
     found = listed(facts.pick('openmim', 'onedl-mim'))
-    mend = f'{PIP} install openmim==0.3.7'
+    fix = f'{PIP} install openmim==0.3.7'
     if found == 'none':
-        return 'none, `mim train` is not there', WARN, mend
+        return 'none, `mim train` is not there', WARN, fix
     if facts.release('openmim') >= (0, 3, 8):
-        return f'{found}, which drags in pins that break torch', WARN, mend
+        return f'{found}, which drags in pins that break torch', WARN, fix
     return found
 
 
@@ -225,13 +225,13 @@ def check_setuptools(facts):
     """The pkg_resources that openmim imports is still there."""
     found = listed(facts.pick('setuptools', 'openmim'))
     release = facts.release('setuptools')
-    mend = f"{PIP} install 'setuptools<81'"
+    fix = f"{PIP} install 'setuptools<81'"
     if 'openmim' not in facts.versions or (0,) < release < (81,):
         return found
     if release[:1] == (81,):
-        return f'{found}, about to lose pkg_resources', WARN, mend
+        return f'{found}, about to lose pkg_resources', WARN, fix
     found += ', mim does not start without pkg_resources'
-    return found, FAIL, mend
+    return found, FAIL, fix
 
 
 @check('click/mim')
@@ -264,10 +264,10 @@ def check_mmpretrain(facts):
     works, output = facts.probe('mmpretrain')
     if works:
         return listed(found)
-    mend = 'fix the rows above first, then: '
-    mend += f'{PIP} install --force-reinstall --no-deps '
-    mend += ' '.join(f'{n}=={v}' for n, v in found.items())
-    return f'{listed(found)}: {output}', FAIL, mend
+    fix = 'fix the rows above first, then: '
+    fix += f'{PIP} install --force-reinstall --no-deps '
+    fix += ' '.join(f'{n}=={v}' for n, v in found.items())
+    return f'{listed(found)}: {output}', FAIL, fix
 
 
 @check('registries')
@@ -315,9 +315,9 @@ def table(rows: List[Row]) -> str:
     lines = []
     for row in rows:
         lines.append(f'{row.name:<{width}}  {row.status:<6}  {row.found}')
-        if row.mend:
+        if row.fix:
             # Below and not in a column: made to be copied.
-            lines.append(f'{"":<{width}}  {"":<6}  -> {row.mend}')
+            lines.append(f'{"":<{width}}  {"":<6}  -> {row.fix}')
     return '\n'.join(lines)
 
 

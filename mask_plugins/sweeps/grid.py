@@ -87,9 +87,11 @@ def read_spec(
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from error
     for point in points:
-        config = osp.join(osp.dirname(path), point.overrides[CONFIG])
-        if not osp.isfile(config):
-            config = find_config(point.overrides[CONFIG])
+        name_or_path = point.overrides[CONFIG]
+        config = osp.join(osp.dirname(path), name_or_path)
+        is_name = '::' in name_or_path or not osp.dirname(name_or_path)
+        if is_name and not osp.isfile(config):
+            config = find_config(name_or_path)
         point.overrides[CONFIG] = osp.abspath(config)
     return Spec(name, points, seconds, on)
 

@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mask_plugins.utils.checks import PathLike, check_path
+
 FORMATS = ('png', 'pdf')
 KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
 DROP_RATIO_LABEL = r'drop ratio $d$'
@@ -73,12 +75,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout='constrained')
 
 
-def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
+def save_figure(figure: Figure, path: PathLike, dpi: int = 300) -> str:
     """Write a figure; the file appears whole or not at all.
 
     Args:
         figure (Figure): The figure.
-        path (str): Ends in ``.png`` or ``.pdf``.
+        path (str | os.PathLike): Ends in ``.png`` or ``.pdf``.
         dpi (int): Dots per inch of what is not vectors. Defaults to 300.
 
     Returns:
@@ -94,6 +96,7 @@ def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
         ...     os.path.isfile(path)
         True
     """
+    path = check_path('path', path)
     kind = os.path.splitext(path)[1][1:]
     if kind not in FORMATS:
         raise ValueError(f'pictures end in one of {FORMATS}, got {path!r}')

@@ -58,7 +58,7 @@ def gpu(**changes):
 
 
 @pytest.mark.parametrize(
-    ('check', 'case', 'status', 'mend'),
+    ('check', 'case', 'status', 'fix'),
     [
         ('python', {}, 'ok', ''),
         ('python', dict(python=(3, 8, 9)), 'fail', 'PYTHON=python3.11'),
@@ -176,17 +176,17 @@ def gpu(**changes):
         ('data', dict(drop=['scikit-learn']), 'warn', 'scikit-learn'),
     ],
 )
-def test_check(check, case, status, mend):
+def test_check(check, case, status, fix):
     row = getattr(doctor, f'check_{check}')(facts(**case))
     assert row.status == status, row
-    assert mend in row.mend
-    assert bool(row.mend) == (status != 'ok')
+    assert fix in row.fix
+    assert bool(row.fix) == (status != 'ok')
 
 
 def test_plugin_that_is_not_installed():
     row = doctor.check_plugin(facts(drop=['mask-plugins']))
     assert row.status == 'fail'
-    assert 'install' in row.mend
+    assert 'install' in row.fix
 
 
 def test_a_check_that_breaks_is_a_row():
@@ -230,7 +230,7 @@ def test_this_environment_is_sound(tmp_path):
     done = run_doctor('--json', cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(done.stdout)
-    assert all(set(r) == {'name', 'found', 'status', 'mend'} for r in rows)
+    assert all(set(r) == {'name', 'found', 'status', 'fix'} for r in rows)
     found = {row['name']: row for row in rows}
     assert len(found) == len(doctor.CHECKS)
     assert found['registries']['status'] == 'ok'
@@ -244,11 +244,11 @@ def test_the_table():
             'click/mim', 'click 8.3', 'warn', "pip install 'click<8.3'"
         ),
     ]
-    _, mending, first, second, mend = doctor.table(rows).splitlines()
-    assert mending.strip() == '-> what fixes it'
+    _, header, first, second, fix = doctor.table(rows).splitlines()
+    assert header.strip() == '-> what fixes it'
     assert first.split() == ['torch', 'ok', '2.11.0']
     assert second.split()[:2] == ['click/mim', 'warn']
-    assert mend.strip() == "-> pip install 'click<8.3'"
+    assert fix.strip() == "-> pip install 'click<8.3'"
 
 
 def test_a_broken_environment_exits_with_1(tmp_path):

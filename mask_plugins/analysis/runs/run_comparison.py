@@ -10,6 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 from mmengine.config import Config
 
+from mask_plugins.utils.checks import PathLike
+
 from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
 
@@ -102,7 +104,7 @@ class Run(NamedTuple):
         return dict(final=float(values[-1]), best=float(best))
 
 
-def read_run(folder: str) -> Run:
+def read_run(folder: PathLike) -> Run:
     """Read the logs and the config of a work_dir.
 
     Raises:
@@ -121,7 +123,7 @@ def read_run(folder: str) -> Run:
     if not os.path.isdir(folder):
         raise FileNotFoundError(f'there is no folder {folder}')
     log = RunLog(folder)
-    configs = glob.glob(os.path.join(glob.escape(folder), '*.py'))
+    configs = glob.glob(os.path.join(glob.escape(log.folder), '*.py'))
     if not configs:
         return Run(log, None, None)
     newest = max(configs, key=os.path.getmtime)

@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from mask_plugins.utils.checks import PathLike, check_path
 from mask_plugins.utils.files import read_json_lines
 
 TRAIN_LOG = 'train_log.json'
@@ -20,7 +21,7 @@ class RunLog:
     out, and ``notes`` says so.
 
     Args:
-        folder (str): The work_dir.
+        folder (str | os.PathLike): The work_dir.
         name (str, optional): What pictures call the run; by default the name
             of the folder.
 
@@ -39,8 +40,8 @@ class RunLog:
         array([2.])
     """
 
-    def __init__(self, folder: str, name: Optional[str] = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: PathLike, name: Optional[str] = None) -> None:
+        self.folder = folder = check_path('folder', folder)
         self.name = name or os.path.basename(os.path.abspath(folder))
         self.notes: List[str] = []
         path = os.path.join(folder, TRAIN_LOG)
