@@ -7,86 +7,72 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
 """
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import (
-    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-)
-from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import Registry
+from mmengine import registry as root
+from mmengine.registry import DefaultScope, Registry
 
-MODELS = Registry(
-    'model',
-    parent=MMENGINE_MODELS,
-    scope='mask_plugins',
-    locations=['mask_plugins.models'],
-)
-HOOKS = Registry(
-    'hook',
-    parent=MMENGINE_HOOKS,
-    scope='mask_plugins',
-    locations=['mask_plugins.engine'],
-)
-OPTIMIZERS = Registry(
-    'optimizer',
-    parent=MMENGINE_OPTIMIZERS,
-    scope='mask_plugins',
-    locations=['mask_plugins.engine'],
-)
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    scope='mask_plugins',
-    locations=['mask_plugins.engine'],
-)
-METRICS = Registry(
-    'metric',
-    parent=MMENGINE_METRICS,
-    scope='mask_plugins',
-    locations=['mask_plugins.evaluation.metrics'],
-)
-LOOPS = Registry(
-    'loop',
-    parent=MMENGINE_LOOPS,
-    scope='mask_plugins',
-    locations=['mask_plugins.engine'],
-)
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler',
-    parent=MMENGINE_PARAM_SCHEDULERS,
-    scope='mask_plugins',
-    locations=['mask_plugins.engine'],
-)
+SCOPE = 'mask_plugins'
+
+
+class ScopedRegistry(Registry):
+    """A registry that finds what a config means by a bare name.
+
+    mmengine builds everything that comes from a ``mask_plugins::`` base in
+    the scope ``mask_plugins``. Such a base names the types of mmpretrain (or
+    mmdet, mmseg) bare, so a bare name that is not ours is looked up in the
+    default scope of the config, or in mmpretrain if there is none. Nothing
+    changes in the other direction: a bare name of ours is unknown there.
+
+    Examples:
+        >>> from mask_plugins.registry import MODELS
+        >>> MODELS.get('ImageClassifier').__module__
+        'mmpretrain.models.classifiers.image'
+    """
+
+    def get(self, key: str):
+        """The class registered as ``key``, None if there is none."""
+        found = super().get(key)
+        if found is None and '.' not in key:
+            # It imports that scope and finds its registry of our kind.
+            with self.switch_scope_and_registry(_config_scope()) as other:
+                found = None if other is self else other.get(key)
+        return found
+
+
+def _config_scope() -> str:
+    """The newest default scope that is not ours: that of the config."""
+    for scope in reversed(DefaultScope._instance_dict.values()):
+        if scope.scope_name not in (SCOPE, 'mmengine'):
+            return scope.scope_name
+    return 'mmpretrain'
+
+
+def _child(parent: Registry, location: str, name: str = '') -> Registry:
+    return ScopedRegistry(
+        name or parent.name,
+        parent=parent,
+        scope=SCOPE,
+        locations=[f'{SCOPE}.{location}'],
+    )
+
+
+MODELS = _child(root.MODELS, 'models')
+HOOKS = _child(root.HOOKS, 'engine')
+OPTIMIZERS = _child(root.OPTIMIZERS, 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
+METRICS = _child(root.METRICS, 'evaluation.metrics')
+LOOPS = _child(root.LOOPS, 'engine')
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'engine')
 # Values that change over training (drop ratio, temperature, ...), not learning
 # rates: those are parameter schedulers.
-SCHEDULES = Registry(
-    'schedule',
-    parent=MMENGINE_TASK_UTILS,
-    scope='mask_plugins',
-    locations=['mask_plugins.engine'],
-)
-DATASETS = Registry(
-    'dataset',
-    parent=MMENGINE_DATASETS,
-    scope='mask_plugins',
-    locations=['mask_plugins.datasets'],
-)
-DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=MMENGINE_DATA_SAMPLERS,
-    scope='mask_plugins',
-    locations=['mask_plugins.datasets'],
-)
-TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    scope='mask_plugins',
-    locations=['mask_plugins.datasets'],
-)
+SCHEDULES = _child(root.TASK_UTILS, 'engine', 'schedule')
+DATASETS = _child(root.DATASETS, 'datasets')
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets')
+TRANSFORMS = _child(root.TRANSFORMS, 'datasets')
+# Nothing of ours is in these kinds, but a base of ours may ask for one.
+for _kind in (
+    'EVALUATOR', 'FUNCTIONS', 'INFERENCERS', 'LOG_PROCESSORS',
+    'MODEL_WRAPPERS', 'OPTIM_WRAPPERS', 'RUNNERS', 'RUNNER_CONSTRUCTORS',
+    'STRATEGIES', 'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS',
+):  # fmt: skip
+    if hasattr(root, _kind):
+        _child(getattr(root, _kind), 'registry')

@@ -2,8 +2,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 #
 # Build the virtual environment from requirements/pinned.txt and install the
-# checkout into it. Does nothing when that is done already, and goes on where
-# it stopped when it was interrupted.
+# checkout into it. Does nothing when that is done already, and continues where
+# it was interrupted.
 #
 #   PYTHON=python3.11 VENV=.venv tools/setup_env.sh
 set -euo pipefail
@@ -57,12 +57,10 @@ fi
 version=$("$PYTHON" -c 'import platform; print(platform.python_version())' \
     2>/dev/null) || fail "cannot run '$PYTHON'; name a Python with" \
     "\`make setup PYTHON=python3.11\`"
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
-    fail "$PYTHON is Python $version, but 3.9 or newer is needed:" \
-        "\`make setup PYTHON=python3.11\`"
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$PYTHON is Python $version. The package runs on 3.9, but the pinned" \
-        "set of $requirements needs 3.11: \`make setup PYTHON=python3.11\`"
+    fail "$PYTHON is Python $version. The package runs on 3.9 to 3.13, but the" \
+        "pinned set of $requirements needs 3.11 or newer:" \
+        "\`make setup PYTHON=python3.11\`"
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$PYTHON has no venv module: \`apt-get install python3-venv\`" \
         "(Debian, Ubuntu), or name another Python with PYTHON=..."
@@ -82,7 +80,7 @@ pip_install() {
     tail -n 8 "$venv/setup.log" >&2
     fail "pip stopped (whole log: $venv/setup.log). If that is about a" \
         "connection or disk space, mend it and run the same command again:" \
-        "it goes on where it stopped"
+        "it continues where it stopped"
 }
 
 # -------------------------------------------------------------- 1 of 4
@@ -90,11 +88,11 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     check_space . "torch and the rest"
     say "1/4 virtual environment $venv with $PYTHON ($version)"
     if [ -e "$venv" ]; then
-        # Half made, or moved. Nothing of a user's lies in a virtual
+        # Half made, or moved. Nothing of a user's is in a virtual
         # environment, but VENV might name some other folder by mistake.
         [ "$venv" = .venv ] || [ -f "$venv/pyvenv.cfg" ] ||
             [ -z "$(ls -A "$venv")" ] ||
-            fail "VENV=$venv exists and is no virtual environment"
+            fail "VENV=$venv exists and is not a virtual environment"
         rm -rf "$venv"
     fi
     "$PYTHON" -m venv "$venv"
@@ -118,7 +116,7 @@ for dist in metadata.distributions():
     whole = os.path.isfile(os.path.join(path, 'RECORD')) and dist.name
     for file in (dist.files or []) if whole else []:
         found = file.locate()
-        # Scripts may be rewritten; __pycache__ is nobody's loss.
+        # Scripts may be rewritten, and caches may be missing.
         if file.suffix == '.pyc':
             continue
         if not os.path.isfile(found) or (

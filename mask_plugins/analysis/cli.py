@@ -7,9 +7,23 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Optional,
+    Sequence,
+)
 
-from mask_plugins.visualization.figure import FORMATS
+from mask_plugins.utils.checks import check_int, check_ratio
+
+if TYPE_CHECKING:  # not needed for `--help`
+    from rich.table import Table
+
+FORMATS = ('png', 'pdf')
 
 
 def make_parser(
@@ -21,12 +35,19 @@ def make_parser(
         description (str): What the tool does.
         tool (str): Basename of the tool.
         example (str): Arguments of a typical call.
-        folder (str): Where in ``tools`` it lies. Defaults to ``'analysis'``.
+        folder (str): Its folder in ``tools``. Defaults to ``'analysis'``.
+
+    Examples:
+        >>> parser = make_parser('Draw runs.', 'plot_training', 'work_dirs/a')
+        >>> print(parser.epilog)
+        example: python tools/analysis/plot_training.py work_dirs/a
+        after an installation: mim run mask_plugins plot_training -- --help
     """
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
         # On one line, so that it can be copied.
-        epilog=f'example: python tools/{folder}/{tool}.py {example}',
+        epilog=f'example: python tools/{folder}/{tool}.py {example}\n'
+        f'after an installation: mim run mask_plugins {tool} -- --help',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -39,6 +60,12 @@ def add_output_arguments(
     Args:
         parser (argparse.ArgumentParser): Changed in place.
         default (str): What ``--out`` is by default, in words.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_output_arguments(parser, 'the work_dir')
+        >>> parser.parse_args(['--out', 'figures']).format
+        'png'
     """
     parser.add_argument(
         '--out', metavar='DIR', help=f'folder to write to (default: {default})'
@@ -54,7 +81,14 @@ def add_output_arguments(
 def add_model_arguments(
     parser: argparse.ArgumentParser, optional: bool = False
 ) -> None:
-    """Add the config, the checkpoint, and how to run the model."""
+    """Add the config, the checkpoint, and how to run the model.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_model_arguments(parser)
+        >>> parser.parse_args(['c.py', 'c.pth', '--device', 'cpu']).checkpoint
+        'c.pth'
+    """
     nargs = dict(nargs='?') if optional else {}
     parser.add_argument('config', help='config file of the model', **nargs)
     parser.add_argument(
@@ -72,7 +106,14 @@ def add_model_arguments(
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``."""
+    """Add ``--cfg-options``.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_config_options(parser)
+        >>> parser.parse_args(['--cfg-options', 'a.b=1']).cfg_options
+        ['a.b=1']
+    """
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -83,7 +124,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which part of the test set is used, and in what batches."""
+    """Add which part of the test set is used, and in what batches.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_data_arguments(parser)
+        >>> parser.parse_args(['--limit', '20']).limit
+        20
+    """
     parser.add_argument(
         '--batch-size',
         type=positive,
@@ -101,7 +149,14 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def add_ratio_argument(
     parser: argparse.ArgumentParser, default: Sequence[float]
 ) -> None:
-    """Add ``--drop-ratios``."""
+    """Add ``--drop-ratios``.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_ratio_argument(parser, [0.0, 0.8])
+        >>> parser.parse_args(['--drop-ratios', '0.5']).drop_ratios
+        [0.5]
+    """
     parser.add_argument(
         '--drop-ratios',
         nargs='+',
@@ -114,33 +169,44 @@ def add_ratio_argument(
 
 
 def drop_ratio(text: str) -> float:
-    """A number in [0, 1), for ``add_argument(type=...)``."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(
-            f'a drop ratio must be a number in [0, 1), got {text!r}'
-        )
-    return value
+    """A number in [0, 1), for ``add_argument(type=...)``.
+
+    Examples:
+        >>> drop_ratio('0.8')
+        0.8
+    """
+    return _argument(float, text, 'a drop ratio', check_ratio, ends='[)')
 
 
 def positive(text: str) -> int:
-    """An int above 0, for ``add_argument(type=...)``."""
+    """An int above 0, for ``add_argument(type=...)``.
+
+    Examples:
+        >>> positive('3')
+        3
+    """
+    return _argument(int, text, 'it', check_int, low=1)
+
+
+def _argument(kind: type, text: str, name: str, check: Callable, **bounds):
     try:
-        value = int(text)
+        value = kind(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(
-            f'must be an int of at least 1, got {text!r}'
-        )
-    return value
+        value = text
+    try:
+        return check(name, value, **bounds)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(error) from error
 
 
 class Stopwatch:
-    """Print what a long tool does, each line with the seconds so far."""
+    """Print what a long tool does, each line with the seconds so far.
+
+    Examples:
+        >>> say = Stopwatch()
+        >>> say('training')  # doctest: +ELLIPSIS
+        [ ... s] training
+    """
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -160,6 +226,10 @@ def parse_options(pairs: Sequence[str]) -> dict:
 
     Raises:
         ValueError: If a pair has no ``=``.
+
+    Examples:
+        >>> parse_options(['a.b=[1,2]', 'lr=1e-3'])
+        {'a.b': [1, 2], 'lr': 0.001}
     """
     from mmengine.config import DictAction
 
@@ -173,7 +243,15 @@ def parse_options(pairs: Sequence[str]) -> dict:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn errors of the input into one line on stderr and exit code 1."""
+    """Turn errors of the input into one line on stderr and exit code 1.
+
+    Examples:
+        >>> with clear_errors():
+        ...     raise ValueError('k must be positive')
+        Traceback (most recent call last):
+        ...
+        SystemExit: error: k must be positive
+    """
     try:
         yield
     except (ValueError, OSError) as error:
@@ -185,6 +263,10 @@ def output_folder(out: Optional[str], default: str) -> str:
 
     Raises:
         NotADirectoryError: If it is.
+
+    Examples:
+        >>> output_folder(None, 'work_dirs/a')
+        'work_dirs/a'
     """
     folder = default if out is None else out
     if os.path.exists(folder) and not os.path.isdir(folder):
@@ -192,28 +274,84 @@ def output_folder(out: Optional[str], default: str) -> str:
     return folder or '.'
 
 
+def make_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Collection[int] = (),
+) -> 'Table':
+    """A table for :func:`show`.
+
+    Args:
+        columns (Sequence[str]): Names of the columns.
+        rows (Iterable[Sequence]): The cells; None is shown as ``-``.
+        right (Collection[int]): Columns of numbers. Defaults to none.
+
+    Examples:
+        >>> make_table(['run', 'acc1'], [['a', 98.1]], right=[1]).row_count
+        1
+    """
+    from rich import box
+    from rich.table import Table
+
+    rows = [['-' if c is None else str(c) for c in row] for row in rows]
+    table = Table(box=box.SIMPLE)
+    for index, name in enumerate(columns):
+        words = [word for row in rows for word in row[index].split()]
+        table.add_column(
+            name,
+            justify='right' if index in right else 'left',
+            overflow='fold',
+            # Cells are broken between words, not inside.
+            min_width=min(60, max(map(len, words), default=0)),
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show(part: Any) -> None:
+    """Print a table; in a file or a pipe it is at least 120 wide.
+
+    Examples:
+        >>> show('three runs')
+        three runs
+    """
+    from rich.console import Console
+
+    console = Console()
+    width = max(80, console.width if console.is_terminal else 120)
+    Console(width=width, highlight=False).print(part)
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = ''
 ) -> None:
-    """Print a table; the first column is text, the others are numbers."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print a table; the first column is text, the others are numbers.
 
-    table = Table()
-    for index, name in enumerate(columns):
-        justify = 'right' if index else 'left'
-        table.add_column(name, justify=justify, overflow='fold')
-    for row in rows:
-        table.add_row(*['-' if cell is None else str(cell) for cell in row])
+    Examples:
+        >>> rows = [['a', 98.1], ['b', None]]
+        >>> print_table(  # doctest: +NORMALIZE_WHITESPACE
+        ...     ['run', 'acc1'], rows, 'runs'
+        ... )
+        runs
+        <BLANKLINE>
+          run   acc1
+         ────────────
+          a     98.1
+          b        -
+        <BLANKLINE>
+    """
     if title:  # rich would break it to the width of the table
         print(title)
-    # In a file or a pipe there is no width to ask for.
-    console = Console()
-    width = console.width if console.is_terminal else 110
-    Console(width=max(80, width)).print(table)
+    show(make_table(columns, rows, right=range(1, len(columns))))
 
 
 def print_written(paths: Sequence[str]) -> None:
-    """Say where the results are."""
+    """Say where the results are.
+
+    Examples:
+        >>> print_written(['a.png'])
+        wrote a.png
+    """
     for path in paths:
         print(f'wrote {path}')

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What a benchmark reports besides its times, as plain data."""
+"""What a benchmark reports in addition to its times, as plain data."""
 
 import datetime
 import os
@@ -12,23 +12,43 @@ from mask_plugins.utils.timing import Spread
 
 
 def ratios(a: Sequence[float], b: Sequence[float]) -> List[float]:
-    """Round by round, so that what slows a whole round cancels."""
+    """Round by round, so that what slows a whole round cancels.
+
+    Examples:
+        >>> ratios([2, 6], [1, 2])
+        [2.0, 3.0]
+    """
     return [x / y for x, y in zip(a, b)]
 
 
 def shares(part: Sequence[float], whole: Sequence[float]) -> List[float]:
-    """What ``whole`` has beyond ``part``, relative to it, round by round."""
+    """What ``whole`` has beyond ``part``, relative to it, round by round.
+
+    Examples:
+        >>> shares([3, 1], [4, 2])
+        [0.25, 0.5]
+    """
     return [(with_ - without) / with_ for with_, without in zip(whole, part)]
 
 
 def spread(values: Sequence[float]) -> dict:
-    """Median, quartiles and their distance."""
+    """Median, quartiles and their distance.
+
+    Examples:
+        >>> spread([1, 2, 3])
+        {'median': 2.0, 'low': 1.5, 'high': 2.5, 'iqr': 1.0}
+    """
     found = Spread.of(values)
     return dict(found._asdict(), iqr=found.iqr)
 
 
 def spread_ms(seconds: Sequence[float]) -> dict:
-    """The same of seconds, in milliseconds."""
+    """The same of seconds, in milliseconds.
+
+    Examples:
+        >>> spread_ms([0.25])['median']
+        250.0
+    """
     return spread([1000 * s for s in seconds])
 
 
@@ -41,20 +61,35 @@ def target(
         name (str): What it is.
         value (float): The number.
         limit (float): What it must not exceed.
-        at_least (bool): What it must reach, rather. Defaults to False.
+        at_least (bool): Whether it must reach the limit instead. Defaults to
+            False.
+
+    Examples:
+        >>> target('overhead', 1.1, 1.4)['met']
+        True
     """
     met = value >= limit if at_least else value <= limit
     return dict(name=name, value=value, limit=limit, met=met)
 
 
 def format_spread(values: dict, digits: int = 3) -> str:
-    """Median and half the distance of the quartiles, of :func:`spread`."""
+    """Median and half the distance of the quartiles, of :func:`spread`.
+
+    Examples:
+        >>> format_spread(spread([1, 2, 3]), digits=1)
+        '2.0 ±0.5'
+    """
     half = values['iqr'] / 2
     return f'{values["median"]:.{digits}f} ±{half:.{digits}f}'
 
 
 def format_target(found: dict) -> str:
-    """A line about what :func:`target` has found."""
+    """A line about what :func:`target` has found.
+
+    Examples:
+        >>> format_target(target('overhead', 1.5, 1.4))
+        'overhead: 1.500 (target 1.4: MISSED)'
+    """
     verdict = 'met' if found['met'] else 'MISSED'
     return (
         f'{found["name"]}: {found["value"]:.3f} '
@@ -70,6 +105,10 @@ def machine(device: str) -> dict:
 
     Returns:
         dict: Hardware, software, date, and how memory is measured there.
+
+    Examples:
+        >>> machine('cpu')['memory']
+        'torch.profiler'
     """
     cpu = platform.processor() or platform.machine()
     if os.path.exists('/proc/cpuinfo'):

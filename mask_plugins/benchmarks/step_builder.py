@@ -11,6 +11,7 @@ from torch import nn
 
 from mask_plugins.models.backbones import PSSVisionTransformer
 from mask_plugins.models.backbones.token_sampler import apply_token_sampling
+from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.timing import Case
 
 NUM_CLASSES = 1000
@@ -20,7 +21,7 @@ class StepBuilder:
     """Build backbones, and their training and inference steps.
 
     A training step is forward, cross entropy and backward; the optimizer is
-    left out, since its time depends on no token.
+    left out, because its time does not depend on the tokens.
 
     Args:
         image_size (int): Pixels. Defaults to 224.
@@ -31,8 +32,17 @@ class StepBuilder:
         seed (int): Seed of the images. Defaults to 0.
 
     Raises:
-        ValueError: If ``dtype`` is unknown, or ``image_size`` is no multiple
-            of the patch size or below twice that.
+        ValueError: If `dtype` is unknown, or `image_size` is not a multiple
+            of the patch size or is below twice that.
+
+    Examples:
+        >>> builder = StepBuilder(image_size=32)
+        >>> builder.tokens
+        5
+        >>> arch = builder.arch('tiny', layers=1)
+        >>> model = builder.finish(builder.pss(arch))
+        >>> sorted(builder.cases(model, batch_size=1, drop_ratio=0.5))
+        ['infer', 'train']
     """
 
     PATCH_SIZE = 16
@@ -46,10 +56,7 @@ class StepBuilder:
         compiled: bool = False,
         seed: int = 0,
     ) -> None:
-        if dtype not in self.DTYPES:
-            raise ValueError(
-                f'dtype must be one of {tuple(self.DTYPES)}, got {dtype!r}'
-            )
+        check_choice('dtype', dtype, tuple(self.DTYPES))
         if image_size < 2 * self.PATCH_SIZE or image_size % self.PATCH_SIZE:
             raise ValueError(
                 'image_size must be a multiple of the patch size '

@@ -1,5 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""The subcommands of tools/slurm/sweep.py: each returns an exit code."""
+"""The subcommands of tools/slurm/sweep.py.
+
+Each takes the command line and the folder of the tools (from which it starts
+train.py and compare_runs.py), and returns an exit code.
+"""
 
 import argparse
 import json
@@ -8,12 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, List, NamedTuple, Tuple
+from typing import List, Optional, Tuple
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 
+from mask_plugins.analysis.cli import show
 from mask_plugins.analysis.runs.run_comparison import Metric
+from mask_plugins.apis.find_config import find_config
 from mask_plugins.engine.checkpoint.disk_space import readable_size
 from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
 from mask_plugins.engine.checkpoint.run_state import DONE
@@ -40,37 +46,18 @@ from .slurm_options import SlurmOptions
 PLAN_ARGUMENTS = ('set', 'seeds', 'out', 'keep', 'amp')
 
 
-class Tools(NamedTuple):
-    """Files beside the tool.
-
-    Args:
-        trainer (str): tools/train.py.
-        compare (str): tools/analysis/compare_runs.py.
-        template (str): The sbatch script, to be filled in.
-    """
-
-    trainer: str
-    compare: str
-    template: str
-
-    def text(self) -> str:
-        """The template."""
-        with open(self.template, encoding='utf-8') as file:
-            return file.read()
-
-
-def plan(args: argparse.Namespace, tools: Tools) -> int:
+def plan(args: argparse.Namespace, tools: str) -> int:
     """Print the table and the script, and write both."""
     manifest = _make(args)
     if args.measure:
         print('measure: training one epoch of the first run ...', flush=True)
-        seconds, machine = measure_epoch(manifest, tools.trainer)
+        seconds, machine = measure_epoch(manifest, osp.join(tools, 'train.py'))
         manifest = manifest._replace(
             seconds_per_epoch=seconds, measured_on=machine
         )
         write_manifest(manifest)
-    path = write_script(manifest, tools.text())
-    _show(tables.plan_table(manifest))
+    path = _write_script(manifest, tools)
+    show(tables.plan_table(manifest))
     with open(path, encoding='utf-8') as file:
         print(file.read())
     print(f'{tables.size_line(manifest)}; nothing is submitted yet')
@@ -79,15 +66,15 @@ def plan(args: argparse.Namespace, tools: Tools) -> int:
     return 0
 
 
-def submit(args: argparse.Namespace, tools: Tools) -> int:
-    """Submit what is neither done nor on its way."""
+def submit(args: argparse.Namespace, tools: str) -> int:
+    """Submit what is neither done nor active."""
     manifest = _make_or_read(args)
     runs = _to_do(manifest)
     if not runs:
         print('there is nothing to submit: see `sweep.py status`')
         return 0
     indices = [run.index for run in runs]
-    path = write_script(manifest, tools.text(), indices)
+    path = _write_script(manifest, tools, indices)
     write_manifest(manifest)
     # A task without an environment of its own gets this one.
     python = '' if manifest.slurm.prologue else sys.executable
@@ -99,22 +86,15 @@ def submit(args: argparse.Namespace, tools: Tools) -> int:
     return 0
 
 
-def resubmit(args: argparse.Namespace, tools: Tools) -> int:
-    """Submit what is missing, stopped or failed."""
-    return submit(args, tools)
-
-
-def run(args: argparse.Namespace, tools: Tools) -> int:
+def run(args: argparse.Namespace, tools: str) -> int:
     """Run here what is not done."""
-    if args.jobs < 1:
-        raise ValueError(f'-j must be at least 1, got {args.jobs}')
     manifest = _make_or_read(args)
     runs = _to_do(manifest)
-    runner = LocalRunner(manifest, tools.trainer, args.jobs)
+    runner = LocalRunner(manifest, osp.join(tools, 'train.py'), args.jobs)
     try:
         finished = list(track(runner.run(runs), 'runs', len(runs)))
     except KeyboardInterrupt:
-        print('interrupted: the runs have saved; the same command goes on')
+        print('interrupted: the runs have saved; the same command continues')
         return 128 + signal.SIGINT
     bad = [one for one in finished if one.code]
     for one in bad:
@@ -125,8 +105,8 @@ def run(args: argparse.Namespace, tools: Tools) -> int:
     return 1 if bad else 0
 
 
-def status(args: argparse.Namespace, tools: Tools) -> int:
-    """Print the table, once, or until no run is on its way."""
+def status(args: argparse.Namespace, tools: str) -> int:
+    """Print the table, once, or until no run is active."""
     metric = Metric.parse(args.metric)
     manifest = read_manifest(args.folder)
 
@@ -143,7 +123,7 @@ def status(args: argparse.Namespace, tools: Tools) -> int:
 
     active, text = look()
     if args.watch is None:
-        _show(text)
+        show(text)
         return 0
     with Live(text, auto_refresh=False) as live:
         while active:
@@ -153,29 +133,29 @@ def status(args: argparse.Namespace, tools: Tools) -> int:
     return 0
 
 
-def collect(args: argparse.Namespace, tools: Tools) -> int:
+def collect(args: argparse.Namespace, tools: str) -> int:
     """Hand the runs that are done to compare_runs."""
     manifest = read_manifest(args.folder)
-    found = sweep_status(manifest, Metric('acc1'))
+    found = sweep_status(manifest)
     done = [one.run for one in found if one.state == DONE]
     if not done:
         raise ValueError(f'no run of {args.folder} is done yet')
     if len(done) < len(found):
         left = len(found) - len(done)
         print(f'note: {left} of {len(found)} runs are not done', flush=True)
-    command = [sys.executable, tools.compare]
+    command = [sys.executable, osp.join(tools, 'analysis', 'compare_runs.py')]
     command += [manifest.work_dir(run) for run in done]
     command += ['--metrics', *args.metrics, '--out', args.out or args.folder]
     command += ['--group', args.group] if args.group else []
     return subprocess.run(command).returncode
 
 
-def prune(args: argparse.Namespace, tools: Tools) -> int:
-    """Remove checkpoints of runs that are not on their way."""
+def prune(args: argparse.Namespace, tools: str) -> int:
+    """Remove checkpoints of runs that are not active."""
     policy = KeepPolicy.parse(args.keep)
     manifest = read_manifest(args.folder)
     removed = []
-    for one in sweep_status(manifest, Metric('acc1')):
+    for one in sweep_status(manifest):
         if not one.active:
             work_dir = manifest.work_dir(one.run)
             removed += prune_run(work_dir, policy, args.dry_run)
@@ -208,37 +188,32 @@ def _make(args: argparse.Namespace) -> Manifest:
         changes.update(parse_assignment(text))
     seeds = parse_values(args.seeds) if args.seeds else None
     spec = read_spec(args.target, changes, seeds)
-    train_args = []
-    if args.keep:
-        KeepPolicy.parse(args.keep)
-        train_args += ['--keep', args.keep]
-    if args.amp:
-        train_args.append('--amp')
     folder = args.out or osp.join('work_dirs', spec.name)
     options = _options(args, SlurmOptions())
-    return make_manifest(spec, folder, train_args, options)
+    return make_manifest(spec, folder, options, args.keep or '', args.amp)
 
 
 def _make_or_read(args: argparse.Namespace) -> Manifest:
     """The sweep in a folder, or one that is planned now."""
-    if osp.isfile(args.target):
+    if not osp.isdir(args.target) and osp.isfile(find_config(args.target)):
         return _make(args)
     if any(getattr(args, name, None) for name in PLAN_ARGUMENTS):
         raise ValueError(
-            f'{args.target} is no config and no .yaml, and --set, --seeds, '
+            f'{args.target} is not a config or .yaml, and --set, --seeds, '
             '--out, --keep and --amp make a new sweep of one'
         )
     manifest = read_manifest(args.target)
     return manifest._replace(slurm=_options(args, manifest.slurm))
 
 
+def _write_script(
+    manifest: Manifest, tools: str, indices: Optional[List[int]] = None
+) -> str:
+    template = osp.join(tools, 'slurm', 'array.sbatch')
+    with open(template, encoding='utf-8') as file:
+        return write_script(manifest, file.read(), indices)
+
+
 def _to_do(manifest: Manifest) -> List[SweepRun]:
-    found = sweep_status(manifest, Metric('acc1'))
+    found = sweep_status(manifest)
     return [one.run for one in found if one.state != DONE and not one.active]
-
-
-def _show(part: Any) -> None:
-    """Print a table; a file or a pipe has no width to ask for."""
-    console = Console()
-    width = console.width if console.is_terminal else 120
-    Console(width=max(80, width), highlight=False).print(part)

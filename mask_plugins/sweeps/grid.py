@@ -6,9 +6,18 @@ import os.path as osp
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .options import check_value
+from mask_plugins.analysis.runs.run_labels import short_names
+from mask_plugins.apis.find_config import find_config
+from mask_plugins.utils.checks import (
+    PathLike,
+    check_int,
+    check_number,
+    check_path,
+)
 
-KEYS = ('name', 'config', 'base', 'grid', 'list', 'seeds', 'measured')
+from .options import NAME, check_name, check_settings
+from .sweep_yaml import read_yaml
+
 SEED = 'randomness.seed'
 CONFIG = 'config'
 
@@ -42,78 +51,83 @@ class Spec(NamedTuple):
 
 
 def read_spec(
-    path: str, changes: Dict[str, List[Any]], seeds: Optional[List[int]]
+    path: PathLike, changes: Dict[str, List[Any]], seeds: Optional[List[int]]
 ) -> Spec:
     """Read a sweep file, or make a sweep of a single config.
 
     Args:
-        path (str): A ``.yaml`` that describes a sweep, or a config.
+        path (str | os.PathLike): A ``.yaml`` that describes a sweep, or a
+            config; also a name that :func:`find_config` knows.
         changes (dict): Axes of ``--set``; they replace those of the file.
         seeds (list[int], optional): Replaces those of the file.
 
     Raises:
         ValueError: If the file is not as tools/slurm/README.md says.
         FileNotFoundError: If there is none.
+
+    Examples:
+        >>> name = 'pss-vit-tiny_baseline_digits.py'
+        >>> spec = read_spec(name, {'train_cfg.max_epochs': [3, 5]}, [0, 1])
+        >>> spec.name, len(spec.points)
+        ('pss-vit-tiny_baseline_digits', 4)
     """
+    path = find_config(check_path('path', path))
     if not osp.isfile(path):
         raise FileNotFoundError(f'there is no config or sweep file {path}')
     name = osp.splitext(osp.basename(path))[0]
-    content: Dict[str, Any] = dict(config=osp.basename(path), seeds=[0])
-    if path.endswith(('.yaml', '.yml')):
-        content = _read_yaml(path)
-    if seeds is not None:
-        content['seeds'] = seeds
-    grid = dict(content.get('grid') or {})
-    base = dict(content.get('base') or {})
-    for key, values in changes.items():
-        grid.pop(key, None)
-        if len(values) == 1:
-            base[key] = values[0]
-        else:
-            base.pop(key, None)
-            grid[key] = values
-    if CONFIG in content:
-        base.setdefault(CONFIG, content[CONFIG])
-    content.update(grid=grid, base=base)
+    content: Dict[str, Any] = dict(config=osp.abspath(path), seeds=[0])
     try:
-        points = expand(content)
+        if path.endswith(('.yaml', '.yml')):
+            content = read_yaml(path)
+        if seeds is not None:
+            content['seeds'] = seeds
+        points = expand(_change(content, changes))
+        name = check_name('name', content.get('name', name))
+        seconds, on = _measured(content.get('measured'))
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from error
-    folder = osp.dirname(osp.abspath(path))
     for point in points:
-        config = osp.join(folder, point.overrides[CONFIG])
-        point.overrides[CONFIG] = osp.normpath(config)
-    measured = content.get('measured') or {}
-    seconds = measured.get('seconds_per_epoch')
-    if measured and not (isinstance(seconds, (int, float)) and seconds > 0):
-        raise ValueError(
-            f'{path}: measured.seconds_per_epoch must be a positive number, '
-            f'got {seconds!r}'
-        )
-    on = str(measured.get('on', ''))
-    return Spec(content.get('name') or name, points, seconds, on)
+        name_or_path = point.overrides[CONFIG]
+        config = osp.join(osp.dirname(path), name_or_path)
+        is_name = '::' in name_or_path or not osp.dirname(name_or_path)
+        if is_name and not osp.isfile(config):
+            config = find_config(name_or_path)
+        point.overrides[CONFIG] = osp.abspath(config)
+    return Spec(name, points, seconds, on)
 
 
-def _read_yaml(path: str) -> Dict[str, Any]:
-    import yaml
+def _change(
+    content: Dict[str, Any], changes: Dict[str, List[Any]]
+) -> Dict[str, Any]:
+    """A sweep with axes of ``--set``: one value is a setting of every run."""
+    grid = content.get('grid') or {}
+    base = content.get('base') or {}
+    if isinstance(grid, dict) and isinstance(base, dict):
+        several = {k: v for k, v in changes.items() if len(v) > 1}
+        grid = {k: v for k, v in grid.items() if k not in changes}
+        base = {k: v for k, v in base.items() if k not in several}
+        base.update({k: v[0] for k, v in changes.items() if len(v) == 1})
+        grid.update(several)
+        if CONFIG in content:
+            base.setdefault(CONFIG, content[CONFIG])
+    return dict(content, grid=grid, base=base)
 
-    with open(path, encoding='utf-8') as file:
-        try:
-            content = yaml.safe_load(file)
-        except yaml.YAMLError as error:
-            raise ValueError(f'{path} is not YAML: {error}') from error
-    if not isinstance(content, dict) or set(content) - set(KEYS):
-        found = list(content) if isinstance(content, dict) else content
+
+def _measured(measured: Any) -> 'tuple[Optional[float], str]':
+    if not measured:
+        return None, ''
+    if not isinstance(measured, dict):
         raise ValueError(
-            f'{path} must have some of the keys {list(KEYS)}, got {found!r}'
+            'measured must have the keys seconds_per_epoch and on, got '
+            f'{measured!r}'
         )
-    name = content.get('name')
-    if name is not None and not re.fullmatch(r'[\w.+-]+', str(name)):
-        raise ValueError(
-            f'{path}: name must be letters, digits, and any of . + - _, got '
-            f'{name!r}'
-        )
-    return content
+    seconds = check_number(
+        'measured.seconds_per_epoch',
+        measured.get('seconds_per_epoch'),
+        low=0,
+        ends='(]',
+    )
+    return seconds, str(measured.get('on', ''))
 
 
 def expand(content: Dict[str, Any]) -> List[Point]:
@@ -127,85 +141,65 @@ def expand(content: Dict[str, Any]) -> List[Point]:
         ValueError: If one of them has not the right form, no run is left, no
             config is named, or two runs are the same.
         TypeError: If a value is of no type that a command line can give.
+
+    Examples:
+        >>> base = dict(config='a.py')
+        >>> points = expand(dict(base=base, grid={'model.k': [1, 2]}))
+        >>> points[1].overrides
+        {'config': 'a.py', 'model.k': 2, 'randomness.seed': 0}
     """
-    base = _mapping(content.get('base'), 'base')
-    axes = [
-        _axis(key, values)
-        for key, values in _mapping(content.get('grid'), 'grid').items()
-    ]
-    entries = content.get('list')
-    if entries is not None:
-        axes.append(_list_axis(entries))
+    base = check_settings('base', content.get('base') or {})
+    grid = content.get('grid') or {}
+    if not isinstance(grid, dict):
+        raise ValueError(f'grid must map dotted keys to values, got {grid!r}')
+    axes = [_axis(key, values) for key, values in grid.items()]
+    if content.get('list') is not None:
+        axes.append(_list_axis(content['list']))
     seeds = content.get('seeds')
     seeds = [0] if seeds is None else seeds
-    if (
-        not isinstance(seeds, list)
-        or not seeds
-        or any(type(seed) is not int or seed < 0 for seed in seeds)
-    ):
-        raise ValueError(
-            'seeds must be a list of ints that are not negative, got '
-            f'{seeds!r}'
-        )
+    if not isinstance(seeds, list) or not seeds:
+        raise ValueError(f'seeds must be a list of ints, got {seeds!r}')
+    for seed in seeds:
+        check_int('seeds', seed, 0, 2**32 - 1)
     axes.append([Point({'seed': str(s)}, {SEED: s}) for s in seeds])
-    points = []
+    points: List[Point] = []
     for parts in itertools.product(*axes):
-        labels: Dict[str, str] = {}
-        overrides = dict(base)
+        point = Point({}, dict(base))
         for part in parts:
-            labels.update(part.labels)
-            overrides.update(part.overrides)
-        points.append(Point(labels, overrides))
-    _check(points)
-    return points
-
-
-def _check(points: Sequence[Point]) -> None:
-    seen: List[Dict[str, Any]] = []
-    for point in points:
+            point.labels.update(part.labels)
+            point.overrides.update(part.overrides)
         if not isinstance(point.overrides.get(CONFIG), str):
             raise ValueError("'config' must name a config file")
-        for key, value in point.overrides.items():
-            check_value(key, value)
-        if point.overrides in seen:
+        if any(point.overrides == other.overrides for other in points):
             raise ValueError(f'two runs are the same: {point.overrides}')
-        seen.append(point.overrides)
-
-
-def _mapping(value: Any, name: str) -> Dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(
-            f'{name} must map dotted keys to values, got {value!r}'
-        )
-    return value
+        points.append(point)
+    return points
 
 
 def _axis(key: str, values: Any) -> List[Point]:
     """One axis of a grid: values of a key, or names for several settings."""
     if isinstance(values, dict) and values:
         return [
-            Point({key: str(label)}, _mapping(settings, f'{key}.{label}'))
-            for label, settings in values.items()
+            Point({key: str(label)}, check_settings(f'{key}.{label}', some))
+            for label, some in values.items()
         ]
     if not isinstance(values, list) or not values:
         raise ValueError(
             f'grid.{key} must be a list of values, or map names to settings, '
             f'got {values!r}'
         )
-    return [Point({key: _label(key, v)}, {key: v}) for v in values]
+    settings = [check_settings('grid', {key: value}) for value in values]
+    return [Point({key: _label(key, one[key])}, one) for one in settings]
 
 
 def _list_axis(entries: Any) -> List[Point]:
     if not isinstance(entries, list) or not entries:
         raise ValueError(f'list must be a list of settings, got {entries!r}')
-    points = []
-    for entry in entries:
-        settings = _mapping(entry, 'an entry of list')
-        labels = {key: _label(key, v) for key, v in settings.items()}
-        points.append(Point(labels, settings))
-    return points
+    settings = [check_settings('an entry of list', one) for one in entries]
+    return [
+        Point({key: _label(key, v) for key, v in one.items()}, one)
+        for one in settings
+    ]
 
 
 def _label(key: str, value: Any) -> str:
@@ -225,6 +219,11 @@ def folder_names(points: Sequence[Point]) -> List[str]:
 
     Returns:
         list[str]: Unique, such as 'start-0.8_schedule-linear_seed-1'.
+
+    Examples:
+        >>> points = [Point({'model.k': k, 'seed': '0'}, {}) for k in '12']
+        >>> folder_names(points)
+        ['k-1_seed-0', 'k-2_seed-0']
     """
     keys = list(dict.fromkeys(key for point in points for key in point.labels))
     shown = [
@@ -233,7 +232,7 @@ def folder_names(points: Sequence[Point]) -> List[str]:
         if key == 'seed'
         or len({point.labels.get(key) for point in points}) > 1
     ]
-    short = _short_names(shown)
+    short = short_names(shown)
     names = []
     for point in points:
         parts = [
@@ -242,25 +241,10 @@ def folder_names(points: Sequence[Point]) -> List[str]:
             if key in point.labels
         ]
         names.append(re.sub(r'[^\w.+-]+', '-', '_'.join(parts)))
-    if len(set(names)) < len(names) or max(map(len, names)) > 200:
+    fit = all(NAME.fullmatch(name) and len(name) <= 200 for name in names)
+    if len(set(names)) < len(names) or not fit:
         return [
             f'{index:04}_seed-{point.labels["seed"]}'
             for index, point in enumerate(points)
         ]
     return names
-
-
-def _short_names(keys: Sequence[str]) -> Dict[str, str]:
-    """The last part of each dotted key, more where that is ambiguous."""
-    short = {}
-    for key in keys:
-        parts = key.split('.')
-        for count in range(1, len(parts) + 1):
-            name = '.'.join(parts[-count:])
-            others = [
-                k for k in keys if k != key and f'.{k}'.endswith(f'.{name}')
-            ]
-            if not others:
-                break
-        short[key] = name
-    return short

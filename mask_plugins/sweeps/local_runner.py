@@ -3,13 +3,13 @@
 
 import os
 import os.path as osp
-import queue
 import signal
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import time
 from typing import Dict, Iterator, List, NamedTuple, Sequence
+
+from mask_plugins.utils.checks import check_int
 
 from .manifest import LOGS, Manifest, SweepRun
 
@@ -26,7 +26,7 @@ class LocalRunner:
 
     The same commands and work_dirs as under SLURM; logs go to
     ``logs/local_<index>.out``. Interrupted (Ctrl-C, SIGTERM), the runs are
-    told to stop and save; the next start goes on.
+    told to stop and save; the next start continues.
 
     Args:
         manifest (Manifest): The sweep.
@@ -38,13 +38,7 @@ class LocalRunner:
     def __init__(self, manifest: Manifest, trainer: str, jobs: int) -> None:
         self.manifest = manifest
         self.trainer = trainer
-        self.jobs = jobs
-        self._stopping = threading.Event()
-        self._running: Dict[int, subprocess.Popen] = {}
-        self._lock = threading.Lock()
-        self._slots: queue.Queue[int] = queue.Queue()
-        for slot in range(jobs):
-            self._slots.put(slot)
+        self.jobs = check_int('jobs', jobs, low=1)
 
     def run(self, runs: Sequence[SweepRun]) -> Iterator[Finished]:
         """Run them; each is yielded when it has ended.
@@ -53,63 +47,49 @@ class LocalRunner:
             KeyboardInterrupt: After all of them have stopped.
         """
         os.makedirs(osp.join(self.manifest.folder, LOGS), exist_ok=True)
+        waiting = list(runs)
+        running: Dict[int, tuple] = {}  # slot -> run, process
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            with ThreadPoolExecutor(self.jobs) as pool:
-                futures = [pool.submit(self._one, run) for run in runs]
-                try:
-                    for future in as_completed(futures):
-                        yield future.result()
-                except (KeyboardInterrupt, GeneratorExit):
-                    self.stop()
-                    raise
+            while waiting or running:
+                free = [s for s in range(self.jobs) if s not in running]
+                for slot in free[: len(waiting)]:
+                    run = waiting.pop(0)
+                    running[slot] = run, self._start(run, slot)
+                for slot, (run, process) in list(running.items()):
+                    if process.poll() is not None:
+                        del running[slot]
+                        yield Finished(run, process.returncode)
+                time.sleep(0.1)
         finally:
+            for _, process in running.values():
+                process.terminate()
+            for _, process in running.values():
+                process.wait()
             signal.signal(signal.SIGTERM, before)
 
-    def stop(self) -> None:
-        """Tell the runs to stop and save, and start no other."""
-        self._stopping.set()
-        with self._lock:
-            for process in self._running.values():
-                process.terminate()
-
-    def _one(self, run: SweepRun) -> Finished:
-        slot = self._slots.get()
-        try:
-            return Finished(run, self._start(run, slot))
-        finally:
-            self._slots.put(slot)
-
-    def _start(self, run: SweepRun, slot: int) -> int:
+    def _start(self, run: SweepRun, slot: int) -> subprocess.Popen:
         log = osp.join(self.manifest.folder, LOGS, f'local_{run.index}.out')
         with open(log, 'ab') as file:
-            with self._lock:
-                if self._stopping.is_set():
-                    return -signal.SIGTERM
-                process = subprocess.Popen(
-                    self._command(run),
-                    env=self._environment(slot),
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    # Ctrl-C is for this process to pass on.
-                    start_new_session=True,
-                )
-                self._running[run.index] = process
-            code = process.wait()
-            with self._lock:
-                del self._running[run.index]
-        return code
+            return subprocess.Popen(
+                self._command(run),
+                env=self._environment(slot),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for this process to pass on.
+                start_new_session=True,
+            )
 
     def _command(self, run: SweepRun) -> List[str]:
         processes = self.manifest.slurm.tasks_per_node
         command = [sys.executable, '-u']
-        arguments = self.manifest.command(run)
+        config, *arguments = self.manifest.command(run)
         if processes > 1:
             command += ['-m', 'torch.distributed.run', '--standalone']
             command += [f'--nproc_per_node={processes}']
-            arguments = [arguments[0], '--launcher', 'pytorch', *arguments[1:]]
-        return [*command, self.trainer, *arguments]
+            arguments = ['--launcher', 'pytorch', *arguments]
+        return [*command, self.trainer, config, *arguments]
 
     def _environment(self, slot: int) -> Dict[str, str]:
         env = dict(os.environ)

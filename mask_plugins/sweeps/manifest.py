@@ -1,19 +1,32 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""The runs of a sweep, as one JSON file that everything else goes by."""
+"""The runs of a sweep, as one JSON file that everything else goes by.
+
+It names no path: folders and configs are found from the sweep's own folder
+and the checked names of runs and configs.
+"""
 
 import json
 import os.path as osp
-import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
 
+from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
+from mask_plugins.utils.checks import (
+    PathLike,
+    check_bool,
+    check_int,
+    check_number,
+    check_path,
+    check_type,
+)
 from mask_plugins.utils.files import read_json, write_text
 
 from .grid import CONFIG, Spec, folder_names
 from .options import (
     apply_overrides,
-    check_value,
+    check_name,
+    check_settings,
     format_options,
     without_marks,
 )
@@ -30,43 +43,62 @@ class SweepRun(NamedTuple):
 
     Args:
         index (int): Its number, and that of its array task.
-        config (str): The config file, relative to the sweep's folder.
+        name (str): The name of its folder in ``runs``.
+        config (str): The name of its config file in ``configs``.
         overrides (dict): Dotted keys and values.
-        work_dir (str): Its folder, relative to the sweep's.
         epochs (int, optional): How many it trains; None where iterations
             count.
+
+    Examples:
+        >>> SweepRun(0, 'seed-0', 'c.py', {'randomness.seed': 0}).work_dir
+        'runs/seed-0'
     """
 
     index: int
+    name: str
     config: str
     overrides: Dict[str, Any]
-    work_dir: str
     epochs: Optional[int] = None
 
     @property
-    def name(self) -> str:
-        """The last part of the work_dir."""
-        return osp.basename(self.work_dir)
+    def work_dir(self) -> str:
+        """Its folder, relative to the sweep's."""
+        return osp.join('runs', self.name)
+
+    @property
+    def config_file(self) -> str:
+        """Its config file, relative to the sweep's folder."""
+        return osp.join('configs', self.config)
 
 
 class Manifest(NamedTuple):
     """A sweep.
 
     Args:
-        folder (str): Where the manifest lies.
+        folder (str): The folder of the manifest.
         name (str): Name of the sweep.
         runs (list[SweepRun]): The runs, in the order of their index.
-        train_args (list[str]): More arguments of tools/train.py.
         slurm (SlurmOptions): How it is submitted.
+        keep (str): Which checkpoints stay, see :class:`KeepPolicy`; '' leaves
+            that to the config. Defaults to ''.
+        amp (bool): Whether to train in mixed precision. Defaults to False.
         seconds_per_epoch (float, optional): As measured.
         measured_on (str): Machine and date of that.
+
+    Examples:
+        >>> run = SweepRun(0, 'seed-0', 'c.py', {'randomness.seed': 0}, 30)
+        >>> made = Manifest('s', 'test', [run], SlurmOptions(), amp=True)
+        >>> ' '.join(made.command(run)[1:])
+        '--work-dir s/runs/seed-0 --resume --amp --cfg-options \
+randomness.seed=0'
     """
 
     folder: str
     name: str
     runs: List[SweepRun]
-    train_args: List[str]
     slurm: SlurmOptions
+    keep: str = ''
+    amp: bool = False
     seconds_per_epoch: Optional[float] = None
     measured_on: str = ''
 
@@ -74,12 +106,16 @@ class Manifest(NamedTuple):
         """Path of a run's folder."""
         return osp.join(self.folder, run.work_dir)
 
+    def train_args(self) -> List[str]:
+        """Arguments of tools/train.py that all runs have."""
+        keep = ['--keep', self.keep] if self.keep else []
+        return ['--resume', *keep, *(['--amp'] if self.amp else [])]
+
     def command(self, run: SweepRun) -> List[str]:
         """Arguments of tools/train.py."""
-        args = [osp.join(self.folder, run.config)]
-        args += ['--work-dir', self.work_dir(run), '--resume']
-        args += [*self.train_args, '--cfg-options']
-        return [*args, *format_options(run.overrides)]
+        args = [osp.join(self.folder, run.config_file)]
+        args += ['--work-dir', self.work_dir(run), *self.train_args()]
+        return [*args, '--cfg-options', *format_options(run.overrides)]
 
     def hours(self) -> Optional[float]:
         """Estimate of the time of all runs together, one after the other."""
@@ -91,27 +127,37 @@ class Manifest(NamedTuple):
 
 def make_manifest(
     spec: Spec,
-    folder: str,
-    train_args: Sequence[str],
+    folder: PathLike,
     slurm: SlurmOptions,
+    keep: str = '',
+    amp: bool = False,
 ) -> Manifest:
     """Check every run against its config, and copy the configs.
 
     Nothing is written if one of them is wrong. The configs are copied whole,
-    since a task may start days later, when somebody has edited them.
+    because a task may start days later, when they have been edited.
 
     Args:
         spec (Spec): The sweep.
-        folder (str): Where to write.
-        train_args (Sequence[str]): More arguments of tools/train.py.
+        folder (str | os.PathLike): Where to write.
         slurm (SlurmOptions): How it is submitted.
+        keep (str): See :class:`Manifest`. Defaults to ''.
+        amp (bool): See :class:`Manifest`. Defaults to False.
 
     Raises:
-        ValueError: If a setting is not in a config or of another form, or the
-            folder holds another sweep.
+        ValueError: If a setting is not in a config, nothing reads it, it has
+            another form, or the folder holds another sweep.
+
+    Examples:
+        >>> import tempfile
+        >>> from mask_plugins.sweeps import read_spec
+        >>> spec = read_spec('pss-vit-tiny_baseline_digits.py', {}, [0, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = make_manifest(spec, folder, SlurmOptions())
+        >>> [run.name for run in made.runs]
+        ['seed-0', 'seed-1']
     """
     configs: Dict[str, Config] = {}
-    targets: Dict[str, str] = {}
     runs = []
     for index, (point, name) in enumerate(
         zip(spec.points, folder_names(spec.points))
@@ -122,78 +168,75 @@ def make_manifest(
             if not osp.isfile(path):
                 raise FileNotFoundError(f'there is no config {path}')
             configs[path] = Config.fromfile(path)
-            targets[path] = osp.join('configs', osp.basename(path))
         cfg = apply_overrides(configs[path], overrides)
         overrides = without_marks(overrides)
         format_options(overrides)
         epochs = cfg.get('train_cfg', {}).get('max_epochs')
-        work_dir = osp.join('runs', name)
-        runs.append(
-            SweepRun(index, targets[path], overrides, work_dir, epochs)
-        )
-    if len(set(targets.values())) < len(targets):
+        config = check_name('the name of a config', osp.basename(path))
+        runs.append(SweepRun(index, name, config, overrides, epochs))
+    names = {osp.basename(path) for path in configs}
+    if len(names) < len(configs):
         raise ValueError(
-            f'two configs have the same name: {sorted(targets)}; rename one'
+            f'two configs have the same name: {sorted(configs)}; rename one'
         )
+    if keep:
+        KeepPolicy.parse(keep)
     manifest = Manifest(
-        folder,
-        spec.name,
-        runs,
-        list(train_args),
-        slurm,
-        spec.seconds_per_epoch,
-        spec.measured_on,
-    )
+        check_path('folder', folder), spec.name, runs, slurm, keep, amp,
+        spec.seconds_per_epoch, spec.measured_on,
+    )  # fmt: skip
     if osp.exists(osp.join(folder, MANIFEST)):
         old = read_manifest(folder)
-        if (old.runs, old.train_args) != (runs, manifest.train_args):
+        if (old.runs, old.keep, old.amp) != (runs, keep, amp):
             raise ValueError(
                 f'{folder} holds another sweep ({len(old.runs)} runs): take '
                 'another folder (--out), or remove that one'
             )
-    for path, target in targets.items():
-        write_text(osp.join(folder, target), configs[path].pretty_text)
+    for path, cfg in configs.items():
+        copy = osp.join(folder, 'configs', osp.basename(path))
+        write_text(copy, cfg.pretty_text)
     write_manifest(manifest)
     return manifest
 
 
 def write_manifest(manifest: Manifest) -> str:
     """Write it into its folder; the path."""
-    content = dict(
-        format=FORMAT,
-        name=manifest.name,
-        seconds_per_epoch=manifest.seconds_per_epoch,
-        measured_on=manifest.measured_on,
-        train_args=manifest.train_args,
-        slurm=manifest.slurm._asdict(),
-        runs=[run._asdict() for run in manifest.runs],
-    )
-    path = osp.join(manifest.folder, MANIFEST)
+    content = dict(format=FORMAT, **manifest._asdict())
+    content['slurm'] = manifest.slurm._asdict()
+    content['runs'] = [run._asdict() for run in manifest.runs]
+    folder = content.pop('folder')
+    path = osp.join(folder, MANIFEST)
     return write_text(path, json.dumps(content, indent=1) + '\n')
 
 
-def read_manifest(folder: str) -> Manifest:
+def read_manifest(folder: PathLike) -> Manifest:
     """Read and check the manifest of a sweep.
 
     Args:
-        folder (str): The folder of the sweep, or the manifest itself.
+        folder (str | os.PathLike): The folder of the sweep, or the manifest
+            itself.
 
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If something in it is wrong; it names what and where.
+
+    Examples:
+        >>> read_manifest('nowhere')  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: nowhere holds no sweep (no manifest.json): make ...
     """
-    path = folder
-    if osp.isdir(folder) or not folder.endswith('.json'):
-        path = osp.join(folder, MANIFEST)
+    path = check_path('folder', folder)
+    if osp.isdir(path) or not path.endswith('.json'):
+        path = osp.join(path, MANIFEST)
     if not osp.isfile(path):
         raise FileNotFoundError(
             f'{folder} holds no sweep (no {MANIFEST}): make one with '
             '`sweep.py plan CONFIG --out FOLDER`'
         )
     content = read_json(path)
-    folder = osp.dirname(path)
     try:
-        return _parse(content, folder)
+        return _parse(content, osp.dirname(path))
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -201,65 +244,41 @@ def read_manifest(folder: str) -> Manifest:
 def _parse(content: Any, folder: str) -> Manifest:
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         raise ValueError(f'no manifest of format {FORMAT}')
-    entries = content.get('runs')
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f'runs must be a list of runs, got {entries!r}')
-    runs = []
-    for index, entry in enumerate(entries):
-        try:
-            runs.append(_parse_run(entry, index, folder))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f'runs[{index}]: {error}') from error
-    if len({run.work_dir for run in runs}) < len(runs):
-        raise ValueError('two runs have the same work_dir')
-    args = content.get('train_args')
-    if not isinstance(args, list) or any(not isinstance(a, str) for a in args):
-        raise ValueError(f'train_args must be a list of text, got {args!r}')
-    name = content.get('name')
-    if not isinstance(name, str) or not re.fullmatch(r'[\w.+-]+', name):
-        raise ValueError(f'name must be fit for a folder, got {name!r}')
-    seconds = content.get('seconds_per_epoch')
-    if not isinstance(seconds, (int, float, type(None))):
-        raise ValueError(
-            f'seconds_per_epoch must be a number or null, got {seconds!r}'
-        )
+    wanted = {'format', *Manifest._fields[1:]}
+    if set(content) != wanted:
+        raise ValueError(f'must have the keys {wanted}, got {[*content]}')
+    entries = check_type('runs', content['runs'], list, 'a list of runs')
+    runs = [_parse_run(*item, folder) for item in enumerate(entries)]
+    if len({run.name for run in runs}) < len(runs) or not runs:
+        raise ValueError('runs must be some, of different names')
+    keep = check_type('keep', content['keep'], str, 'text')
+    if keep:
+        KeepPolicy.parse(keep)
+    seconds = content['seconds_per_epoch']
     return Manifest(
         folder,
-        name,
+        check_name('name', content['name']),
         runs,
-        args,
-        SlurmOptions.parse(content.get('slurm')),
-        seconds,
-        str(content.get('measured_on', '')),
+        SlurmOptions.parse(content['slurm']),
+        keep,
+        check_bool('amp', content['amp']),
+        check_number('seconds_per_epoch', seconds, low=0, optional=True),
+        str(content['measured_on']),
     )
 
 
-def _parse_run(entry: Any, index: int, folder: str) -> SweepRun:
+def _parse_run(index: int, entry: Any, folder: str) -> SweepRun:
+    at = f'runs[{index}]'
     if not isinstance(entry, dict) or set(entry) != set(SweepRun._fields):
-        raise ValueError(f'must have {SweepRun._fields}, got {entry!r}')
+        raise ValueError(f'{at} must have {SweepRun._fields}, got {entry!r}')
     run = SweepRun(**entry)
-    if run.index != index:
-        raise ValueError(f'index must be {index}, got {run.index!r}')
-    for name, path in (('config', run.config), ('work_dir', run.work_dir)):
-        if (
-            not isinstance(path, str)
-            or osp.isabs(path)
-            or '..' in path.split('/')
-            or not path
-        ):
-            raise ValueError(
-                f'{name} must be a path inside the folder, got {path!r}'
-            )
-    if not osp.isfile(osp.join(folder, run.config)):
-        raise ValueError(f'there is no config {run.config}')
-    if not isinstance(run.overrides, dict) or not run.overrides:
-        raise ValueError(
-            f'overrides must be an object with at least a seed, got '
-            f'{run.overrides!r}'
-        )
-    for key, value in run.overrides.items():
-        check_value(key, value)
+    check_int(f'{at}.index', run.index, index, index)
+    check_name(f'{at}.name', run.name)
+    check_name(f'{at}.config', run.config)
+    check_int(f'{at}.epochs', run.epochs, 0, optional=True)
+    if not osp.isfile(osp.join(folder, run.config_file)):
+        raise ValueError(f'{at}: there is no config {run.config}')
+    if not check_settings(f'{at}.overrides', run.overrides):
+        raise ValueError(f'{at}.overrides must have at least a seed')
     format_options(run.overrides)
-    if run.epochs is not None and type(run.epochs) is not int:
-        raise ValueError(f'epochs must be an int or null, got {run.epochs!r}')
     return run

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Tuple
+from typing import Optional, Tuple
 
 from mask_plugins.analysis.runs.run_log import RunLog
 
@@ -46,27 +46,28 @@ def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
                 stderr=subprocess.STDOUT,
             )
         try:
-            while process.poll() is None and not _has_epoch(folder):
+            while process.poll() is None and _seconds(folder) is None:
                 time.sleep(0.2)
         finally:
             process.terminate()
             process.wait()
-        if not _has_epoch(folder):
+        seconds = _seconds(folder)
+        if seconds is None:
             with open(output, encoding='utf-8', errors='replace') as file:
                 raise ValueError(f'measure: {file.read()[-2000:]}')
-        log = RunLog(folder)
-        lines = [line for line in log.train if line['epoch'] == 0]
-        seconds = sum(line['time'] for line in [*lines, *log.val[:1]])
     return round(seconds, 3), f'{_machine()}, {time.strftime("%Y-%m-%d")}'
 
 
-def _has_epoch(folder: str) -> bool:
-    """Whether an epoch is over, and validated if that comes after it."""
+def _seconds(folder: str) -> Optional[float]:
+    """Of the first epoch and its validation; None until both are over."""
     try:
         log = RunLog(folder)
     except (OSError, ValueError):
-        return False
-    return bool(log.val) or log.train[-1]['epoch'] > 0
+        return None
+    if not log.val and log.train[-1]['epoch'] == 0:
+        return None
+    lines = [line for line in log.train if line['epoch'] == 0]
+    return sum(line['time'] for line in [*lines, *log.val[:1]])
 
 
 def _machine() -> str:

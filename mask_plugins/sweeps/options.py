@@ -2,15 +2,44 @@
 """Settings of a config as text: dotted keys, values that survive a shell."""
 
 import difflib
-from typing import Any, Dict, List, Sequence
+import re
+from typing import Any, Dict, List
 
 from mmengine.config import Config
 
 from mask_plugins.analysis.cli import parse_options
+from mask_plugins.apis.config_keys import unread_keys
+from mask_plugins.utils.checks import check_type
 
 # Before a key that the config does not have yet.
 NEW = '+'
 PLAIN = (bool, int, float, str, type(None))
+# A dotted key, which may be NEW.
+KEY = re.compile(r'\+?\w[\w-]*(\.[\w-]+)*')
+# What a folder or file of ours may be called: never hidden, '.' or '..'.
+NAME = re.compile(r'\w[\w.+-]*')
+
+
+def check_name(name: str, value: Any) -> str:
+    """``value``, if it is fit for a folder or a file.
+
+    Raises:
+        ValueError: If it is not.
+
+    Examples:
+        >>> check_name('name', 'lr-0.1_seed-0')
+        'lr-0.1_seed-0'
+        >>> check_name('name', '..')  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: name must be letters, digits, ... got '..'
+    """
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError(
+            f'{name} must be letters, digits, and any of . + - _, and begin '
+            f'with a letter or digit, got {value!r}'
+        )
+    return value
 
 
 def parse_values(text: str) -> List[Any]:
@@ -21,27 +50,24 @@ def parse_values(text: str) -> List[Any]:
 
     Raises:
         ValueError: If one is empty, or brackets or quotes do not match.
+
+    Examples:
+        >>> parse_values('0.3,[1,2],relu')
+        [0.3, [1, 2], 'relu']
     """
-    parts, depth, quote = [''], 0, ''
-    for letter in text:
-        if quote:
-            quote = '' if letter == quote else quote
-        elif letter in '\'"':
-            quote = letter
-        elif letter in '[(':
-            depth += 1
-        elif letter in '])':
-            depth -= 1
-        elif letter == ',' and depth == 0:
-            parts.append('')
-            continue
-        parts[-1] += letter
-    if depth or quote or not all(part.strip() for part in parts):
+    values: List[Any] = []
+    quotes = sum(text.count(quote) for quote in '\'"')
+    if not quotes % 2 and not text.rstrip().endswith(','):
+        try:
+            values = parse_options([f'x=[{text}]'])['x']
+        except AssertionError:  # mmengine's, about brackets
+            pass
+    if not values or '' in values:
         raise ValueError(
             'values must be joined by commas, lists in brackets, such as '
             f'0.3,0.5 or [1,2],[3,4]; got {text!r}'
         )
-    return [parse_options([f'x={part.strip()}'])['x'] for part in parts]
+    return values
 
 
 def parse_assignment(text: str) -> Dict[str, List[Any]]:
@@ -49,6 +75,10 @@ def parse_assignment(text: str) -> Dict[str, List[Any]]:
 
     Raises:
         ValueError: If there is no key or no value.
+
+    Examples:
+        >>> parse_assignment('optim_wrapper.optimizer.lr=1e-3,5e-4')
+        {'optim_wrapper.optimizer.lr': [0.001, 0.0005]}
     """
     key, equals, values = text.partition('=')
     if not equals or not key.strip():
@@ -61,13 +91,18 @@ def format_option(key: str, value: Any) -> str:
 
     Raises:
         ValueError: If no text would be read as this value.
+
+    Examples:
+        >>> format_option('model.strides', [1, 2])
+        'model.strides=[1,2]'
     """
     text = f'{key}={_format(value)}'
-    # json: 1, 1.0 and True are equal in Python.
-    if repr(parse_options([text])[key]) != repr(value):
+    found = parse_options([text])[key]
+    # repr: 1, 1.0 and True are equal in Python.
+    if repr(found) != repr(value):
         raise ValueError(
-            f'{key}: {value!r} cannot be given on a command line (it would '
-            f'be read as {parse_options([text])[key]!r})'
+            f'{key}: {value!r} cannot be given on a command line, where it '
+            f'is read as {found!r}'
         )
     return text
 
@@ -83,20 +118,36 @@ def _format(value: Any) -> str:
     return str(value)
 
 
-def check_value(key: str, value: Any) -> None:
-    """Raise unless it is a number, text, None, or a list of these.
+def check_settings(name: str, value: Any) -> Dict[str, Any]:
+    """``value``, if it maps dotted keys to what a command line can give.
 
     Raises:
-        TypeError: If it is something else; it names the key.
+        ValueError: If it is not a dict, or a key is not a dotted one.
+        TypeError: If a value is not a number, text, bool, None or a list of
+            these; it names the key.
+
+    Examples:
+        >>> check_settings('base', {'train_cfg.max_epochs': 3})
+        {'train_cfg.max_epochs': 3}
     """
-    if isinstance(value, list):
-        for item in value:
-            check_value(key, item)
-    elif not isinstance(value, PLAIN):
-        raise TypeError(
-            f'{key}: a value must be a number, text, true, false, null or a '
-            f'list of these, got {value!r} ({type(value).__name__})'
+    if not isinstance(value, dict):
+        raise ValueError(
+            f'{name} must map dotted keys to values, got {value!r}'
         )
+    for key, setting in value.items():
+        if not isinstance(key, str) or not KEY.fullmatch(key):
+            raise ValueError(f'{name}: {key!r} is not a dotted key')
+        _check_value(key, setting)
+    return value
+
+
+def _check_value(key: str, value: Any, depth: int = 0) -> None:
+    if isinstance(value, list) and depth < 8:  # YAML may nest without end
+        for item in value:
+            _check_value(key, item, depth + 1)
+    else:
+        allowed = 'a number, text, true, false, null or a list of these'
+        check_type(f'{key}: a value', value, PLAIN, allowed)
 
 
 def apply_overrides(cfg: Config, overrides: Dict[str, Any]) -> Config:
@@ -108,11 +159,16 @@ def apply_overrides(cfg: Config, overrides: Dict[str, Any]) -> Config:
             that is new must begin with ``+``.
 
     Raises:
-        ValueError: If the config has no such key; it names near ones.
+        ValueError: If the config has no such key, or nothing reads it; it
+            names near ones.
     """
-    for key in overrides:
-        if not key.startswith(NEW):
-            _check_key(cfg, key)
+    known = [key for key in overrides if not key.startswith(NEW)]
+    for key in known:
+        _check_key(cfg, key)
+    for unread in unread_keys(cfg, known):
+        raise ValueError(f'{unread.text}. All runs would be the same')
+    if 'work_dir' in without_marks(overrides):
+        raise ValueError('work_dir: each run of a sweep has its own')
     copy = Config(cfg.to_dict())
     copy.merge_from_dict(without_marks(overrides), allow_list_keys=True)
     return copy
@@ -125,25 +181,19 @@ def without_marks(overrides: Dict[str, Any]) -> Dict[str, Any]:
 
 def _check_key(cfg: Config, key: str) -> None:
     here: Any = cfg
-    walked: List[str] = []
+    place = 'the config'
     for part in key.split('.'):
-        if isinstance(here, (list, tuple)):
-            known = [str(i) for i in range(len(here))]
-        else:
-            known = list(here) if hasattr(here, 'keys') else []
+        in_list = isinstance(here, (list, tuple))
+        known = [str(i) for i in range(len(here))] if in_list else []
+        if hasattr(here, 'keys'):
+            known = list(here)
         if part not in known:
-            place = '.'.join(walked) or 'the config'
+            near = difflib.get_close_matches(part, known, n=1)
+            text = f'{near[0]!r}' if near else f'only {known}'
             raise ValueError(
                 f'{key!r} is not in the config: {place} has '
-                f'{_known(part, known)}. A misspelt key would be ignored; if '
-                f'it is meant to be a new one, write {NEW}{key}'
+                f'{text if known else "no keys below it"}. A misspelt key '
+                f'would be ignored; if it is a new one, write {NEW}{key}'
             )
-        here = here[int(part) if isinstance(here, (list, tuple)) else part]
-        walked.append(part)
-
-
-def _known(part: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(part, known, n=1)
-    if near:
-        return f'{near[0]!r}'
-    return f'only {list(known)}' if known else 'no keys below it'
+        here = here[int(part) if in_list else part]
+        place = part if place == 'the config' else f'{place}.{part}'

@@ -7,9 +7,9 @@ import os
 import os.path as osp
 import re
 import socket
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from mask_plugins.analysis.runs.run_comparison import Metric
+from mask_plugins.analysis.runs.run_comparison import ACCURACY, Metric
 from mask_plugins.analysis.runs.run_log import TRAIN_LOG, VAL_LOG
 from mask_plugins.engine.checkpoint.run_state import (
     DONE,
@@ -59,55 +59,72 @@ class RunStatus(NamedTuple):
         return dict(index=run.index, name=run.name, **values)
 
 
-def sweep_status(manifest: Manifest, metric: Metric) -> List[RunStatus]:
+def sweep_status(
+    manifest: Manifest, metric: Metric = ACCURACY
+) -> List[RunStatus]:
     """The state of every run, from manifest, SLURM and logs.
 
     Args:
         manifest (Manifest): The sweep.
-        metric (Metric): Of ``val_log.json``.
+        metric (Metric): Of ``val_log.json``. Defaults to 'acc1'.
 
     Returns:
         list[RunStatus]: In the order of the runs.
+
+    Examples:
+        >>> from mask_plugins.sweeps import Manifest, SlurmOptions, SweepRun
+        >>> run = SweepRun(0, 'seed-0', 'c.py', {'randomness.seed': 0})
+        >>> made = Manifest('nowhere', 'test', [run], SlurmOptions())
+        >>> sweep_status(made)[0].state
+        'not started'
     """
     jobs = slurm_client.last_jobs(manifest.folder)
     queue = slurm_client.queue() if jobs else {}
-    ended: Dict[slurm_client.Task, str] = {}
-    if any((job, index) not in queue for index, job in jobs.items()):
-        ended = slurm_client.accounting(sorted(set(jobs.values())))
     statuses = []
     for run in manifest.runs:
-        task = (jobs.get(run.index, ''), run.index)
+        saved = read_state(manifest.work_dir(run)) or {}
+        queued = queue.get((jobs.get(run.index, ''), run.index))
+        state, detail = _state(manifest, run, saved, queued)
+        active = queued is not None or state == RUNNING
         statuses.append(
-            _status(manifest, run, metric, queue.get(task), ended.get(task))
+            RunStatus(
+                run,
+                state,
+                detail=detail,
+                active=active,
+                **_progress(manifest.work_dir(run), saved, metric, state),
+            )
         )
     return statuses
 
 
-def _status(
-    manifest: Manifest,
-    run: SweepRun,
-    metric: Metric,
-    queued: Optional[slurm_client.Queued],
-    ended: Optional[str],
-) -> RunStatus:
-    work_dir = manifest.work_dir(run)
-    saved = read_state(work_dir) or {}
+def _progress(
+    work_dir: str, saved: Dict[str, Any], metric: Metric, state: str
+) -> Dict[str, Any]:
+    """What the logs of a run say; they may be growing, or cut."""
     train = _tail(osp.join(work_dir, TRAIN_LOG))
     val = _tail(osp.join(work_dir, VAL_LOG))
-    iterations = 0
-    if train:
-        iterations = int(train[-1].get('iteration', -1)) + 1
-    known = [line[metric.key] for line in val if _number(line, metric.key)]
+    steps = _numbers(train, 'iteration')[-1:]
+    iterations = int(steps[0]) + 1 if steps else 0
+    known = _numbers(val, metric.key)
     best = None
     if known:
         best = max(known) if metric.best == 'max' else min(known)
-    state, detail = _state(manifest, run, saved, queued, ended)
     total = saved.get('max_iters')
+    if type(total) is not int or total < 1:
+        total = None
     left = None
     if state == RUNNING and total and train:
-        left = _seconds_left(train, val, iterations, total)
-    active = queued is not None or state == RUNNING
-    return RunStatus(run, state, iterations, total, best, left, detail, active)
+        # At the pace of the last iterations, and of the validations.
+        times = _numbers(train, 'time')
+        each = sum(times) / max(1, len(times))
+        times, steps = _numbers(val, 'time'), _numbers(val, 'iteration')
+        if times and steps and steps[-1] > 0:
+            each += times[-1] * len(val) / steps[-1]
+        left = (total - iterations) * each
+    return dict(
+        iterations=iterations, total=total, best=best, seconds_left=left
+    )
 
 
 def _state(
@@ -115,8 +132,7 @@ def _state(
     run: SweepRun,
     saved: Dict[str, Any],
     queued: Optional[slurm_client.Queued],
-    ended: Optional[str],
-) -> 'tuple[str, str]':
+) -> Tuple[str, str]:
     """State and detail of a run."""
     before = saved.get('state')
     if before == DONE:
@@ -127,47 +143,34 @@ def _state(
         if before == PREEMPTED:
             return PREEMPTED, f'back in the queue {queued.reason}'
         return PENDING, queued.reason
-    if before == RUNNING and _is_alive(saved):
+    if before == RUNNING and _is_running(saved):
         return RUNNING, f'process {saved["pid"]} on {saved["host"]}'
-    log = newest_log(manifest, run)
     if before == PREEMPTED:
         problem = saved.get('problem')
         if problem:
-            return FAILED, problem
-        return PREEMPTED, f'{saved.get("reason")}; `resubmit` goes on'
+            return FAILED, str(problem)
+        return PREEMPTED, f'{saved.get("reason")}; `resubmit` continues it'
+    log = newest_log(manifest, run)
     if log is None and not saved:
-        return MISSING, ended or ''
-    error = last_error(log) if log else 'no log'
-    return FAILED, f'{ended}: {error}' if ended else error
+        return MISSING, ''
+    return FAILED, last_error(log) if log else 'no log'
 
 
-def _is_alive(saved: Dict[str, Any]) -> bool:
+def _is_running(saved: Dict[str, Any]) -> bool:
     """Whether the process that wrote a state still runs, on this machine."""
-    if saved.get('host') != socket.gethostname() or not saved.get('pid'):
+    pid = saved.get('pid')
+    if saved.get('host') != socket.gethostname():
+        return False
+    # 0 and below are groups of processes.
+    if type(pid) is not int or not 0 < pid < 2**31:
         return False
     try:
-        os.kill(int(saved['pid']), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
-
-
-def _seconds_left(
-    train: Sequence[Dict[str, Any]],
-    val: Sequence[Dict[str, Any]],
-    iterations: int,
-    total: int,
-) -> float:
-    """What is left, at the pace of the last iterations and validations."""
-    times = [line['time'] for line in train if _number(line, 'time')]
-    each = sum(times) / max(1, len(times))
-    left = (total - iterations) * each
-    if val and _number(val[-1], 'time') and val[-1].get('iteration'):
-        per_iteration = val[-1]['time'] * len(val) / val[-1]['iteration']
-        left += (total - iterations) * per_iteration
-    return left
 
 
 def newest_log(manifest: Manifest, run: SweepRun) -> Optional[str]:
@@ -188,21 +191,21 @@ def last_error(path: str) -> str:
     return lines[-1] if lines else 'the log is empty'
 
 
-def _number(line: Dict[str, Any], key: str) -> bool:
-    return isinstance(line.get(key), (int, float))
+def _numbers(lines: Sequence[Dict[str, Any]], key: str) -> List[float]:
+    """The values of a key, where they are numbers."""
+    values = [line.get(key) for line in lines]
+    return [v for v in values if type(v) in (int, float)]
 
 
 def _tail(path: str) -> List[Dict[str, Any]]:
-    """The last whole lines of a log; it may be growing, or cut."""
+    """The last whole lines of a log."""
     records = []
     for line in _read_tail(path).splitlines():
         try:
-            record = json.loads(line)
-        except ValueError:
+            records.append(json.loads(line))
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
-            records.append(record)
-    return records
+    return [record for record in records if isinstance(record, dict)]
 
 
 def _read_tail(path: str) -> str:

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Ask SLURM: sbatch, squeue and, where there is accounting, sacct."""
+"""Ask SLURM: sbatch and squeue."""
 
 import getpass
 import os
@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from mask_plugins.utils.checks import check_int
 from mask_plugins.utils.files import read_json, write_json
 
 SUBMISSIONS = 'submissions.json'
@@ -54,27 +55,37 @@ def submit(
     Raises:
         OSError: If there is no sbatch, or it refuses.
     """
+    entries = read_submissions(folder)
     env = dict(os.environ)
     if python:
         env['MASK_PLUGINS_PYTHON'] = python
     out = _run(['sbatch', '--parsable', script], env)
     job = out.strip().split('\n')[-1].split(';')[0]
-    entries = read_submissions(folder)
-    entries.append(
-        dict(
-            job=job,
-            indices=list(indices),
-            time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
-        )
-    )
+    now = time.strftime('%Y-%m-%dT%H:%M:%S%z')
+    entries.append(dict(job=job, indices=list(indices), time=now))
     write_json(osp.join(folder, SUBMISSIONS), entries)
     return job
 
 
 def read_submissions(folder: str) -> List[Dict[str, Any]]:
-    """What was submitted so far, oldest first."""
+    """What was submitted so far, oldest first.
+
+    Raises:
+        ValueError: If the file holds something else.
+    """
     path = osp.join(folder, SUBMISSIONS)
-    return read_json(path) if osp.isfile(path) else []
+    entries = read_json(path) if osp.isfile(path) else []
+    try:
+        for entry in entries:
+            check_int('job', int(entry['job']), 0)
+            for index in entry['indices']:
+                check_int('indices', index, 0)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{path}: expected a list of job (a number as text) and indices '
+            f'(a list of ints): {error}'
+        ) from error
+    return entries
 
 
 def last_jobs(folder: str) -> Dict[int, str]:
@@ -107,40 +118,15 @@ def queue() -> Dict[Task, Queued]:
     return found
 
 
-def accounting(jobs: Sequence[str]) -> Dict[Task, str]:
-    """How tasks ended, such as 'TIMEOUT'; empty without accounting."""
-    if not jobs:
-        return {}
-    try:
-        out = _run(
-            ['sacct', '--noheader', '--parsable2', '--allocations', '--jobs',
-             ','.join(jobs), '--format', 'JobID,State,ExitCode']
-        )  # fmt: skip
-    except OSError:
-        return {}
-    found = {}
-    for line in out.splitlines():
-        name, _, rest = line.partition('|')
-        job, _, index = name.partition('_')
-        if index.isdigit():
-            state, _, code = rest.partition('|')
-            found[job, int(index)] = f'{state} ({code})'
-    return found
-
-
 def _run(command: List[str], env: Optional[Dict[str, str]] = None) -> str:
     try:
         done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=env,
+            command, capture_output=True, text=True, timeout=60, env=env
         )
     except FileNotFoundError:
         raise OSError(
-            f'{command[0]} is not installed here: this is no SLURM cluster. '
-            '`sweep.py run --local` does without'
+            f'{command[0]} is not installed here: this is not a SLURM '
+            'cluster. `sweep.py run --local` works without one'
         ) from None
     except subprocess.TimeoutExpired:
         raise OSError(f'{command[0]} does not answer') from None

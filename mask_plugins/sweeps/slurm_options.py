@@ -1,9 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How a sweep is submitted: what goes into the head of the sbatch script."""
 
-from typing import Any, NamedTuple
+from typing import Any, List, NamedTuple
 
 from mask_plugins.engine.launching.wall_time import parse_time
+from mask_plugins.utils.checks import check_bool, check_int, check_type
 
 _AT_LEAST_ONE = ('nodes', 'tasks_per_node', 'cpus_per_task')
 
@@ -29,6 +30,11 @@ class SlurmOptions(NamedTuple):
         max_requeues (int): How often at most.
         prologue (str): Lines of bash: modules, environment.
         stage (str): Data to copy to the local disk of a node.
+
+    Examples:
+        >>> options = SlurmOptions.parse(dict(gres='gpu:1', lead=0))
+        >>> options.directives()[:2]
+        ['#SBATCH --gres=gpu:1', '#SBATCH --nodes=1']
     """
 
     throttle: int = 0
@@ -53,7 +59,9 @@ class SlurmOptions(NamedTuple):
         """Check values of a manifest or a command line.
 
         Raises:
-            ValueError: If one is unknown, or of another type or range.
+            ValueError: If one is unknown, out of its range or several lines,
+                or the time limit is too short for ``lead``.
+            TypeError: If one is of another type.
         """
         if not isinstance(values, dict) or set(values) - set(cls._fields):
             raise ValueError(
@@ -61,15 +69,14 @@ class SlurmOptions(NamedTuple):
             )
         for name, value in values.items():
             default = cls._field_defaults[name]
-            least = int(name in _AT_LEAST_ONE)
-            if type(value) is not type(default) or (
-                type(default) is int and value < least
-            ):
-                kind = type(default).__name__
-                kind += f' of at least {least}' if kind == 'int' else ''
-                raise ValueError(f'{name} must be a {kind}, got {value!r}')
-            if isinstance(value, str) and name != 'prologue' and '\n' in value:
-                raise ValueError(f'{name} must be one line, got {value!r}')
+            if isinstance(default, bool):
+                check_bool(name, value)
+            elif isinstance(default, int):
+                check_int(name, value, int(name in _AT_LEAST_ONE))
+            else:
+                check_type(name, value, str, 'text')
+                if name != 'prologue' and '\n' in value:
+                    raise ValueError(f'{name} must be one line, got {value!r}')
         options = cls(**values)
         limit = parse_time(options.time) if options.time else float('inf')
         if options.lead and options.lead + 60 > limit:
@@ -80,7 +87,7 @@ class SlurmOptions(NamedTuple):
             )
         return options
 
-    def directives(self) -> 'list[str]':
+    def directives(self) -> List[str]:
         """The lines ``#SBATCH --...`` that these options ask for."""
         lines = [
             f'--{name}={getattr(self, name)}'

@@ -4,9 +4,10 @@
 from collections import Counter
 from typing import List, Sequence
 
-from rich import box
+from rich.markup import escape
 from rich.table import Table
 
+from mask_plugins.analysis.cli import make_table
 from mask_plugins.engine.launching.wall_time import format_time
 
 from .manifest import Manifest
@@ -23,13 +24,11 @@ _COLORS = {
 
 def plan_table(manifest: Manifest) -> Table:
     """The runs of a sweep and what each sets."""
-    table = Table(box=box.SIMPLE)
-    for column in ('index', 'work_dir', 'settings'):
-        table.add_column(column, overflow='fold')
-    for run in manifest.runs:
-        settings = '\n'.join(format_options(run.overrides))
-        table.add_row(str(run.index), run.work_dir, settings)
-    return table
+    rows = [
+        [run.index, run.work_dir, '\n'.join(format_options(run.overrides))]
+        for run in manifest.runs
+    ]
+    return make_table(['index', 'work_dir', 'settings'], rows)
 
 
 def size_line(manifest: Manifest) -> str:
@@ -38,24 +37,16 @@ def size_line(manifest: Manifest) -> str:
     hours = manifest.hours()
     if hours is None:
         return f'{text}; --measure estimates the hours from one epoch'
-    on = (
-        f', measured on {manifest.measured_on}' if manifest.measured_on else ''
-    )
+    on = manifest.measured_on and f', measured on {manifest.measured_on}'
     each = f'{manifest.seconds_per_epoch:.3g} s per epoch'
     return f'{text}, {hours:.2g} hours one after the other ({each}{on})'
 
 
 def status_table(statuses: Sequence[RunStatus], metric: str) -> Table:
     """One line per run."""
-    table = Table(box=box.SIMPLE)
-    for column in ('index', 'run', 'state', 'trained'):
-        table.add_column(column, overflow='fold', no_wrap=column == 'run')
-    table.add_column(f'best {metric}', justify='right')
-    table.add_column('left', justify='right')
-    table.add_column('detail', overflow='fold')
-    for status in statuses:
-        table.add_row(*_cells(status))
-    return table
+    columns = ['index', 'run', 'state', 'trained', f'best {metric}', 'left']
+    rows = [_cells(status) for status in statuses]
+    return make_table([*columns, 'detail'], rows, right=(4, 5))
 
 
 def _cells(status: RunStatus) -> List[str]:
@@ -63,20 +54,16 @@ def _cells(status: RunStatus) -> List[str]:
     if status.total:
         share = 100 * status.iterations // status.total
         trained = f'{status.iterations}/{status.total} ({share} %)'
-    color = _COLORS.get(status.state)
-    state = f'[{color}]{status.state}[/]' if color else status.state
-    left = '-'
-    if status.seconds_left is not None:
-        left = format_time(status.seconds_left)
+    color = _COLORS.get(status.state, 'default')
+    left = status.seconds_left
     return [
         str(status.run.index),
         status.run.name,
-        state,
+        f'[{color}]{status.state}[/]',
         trained,
         '-' if status.best is None else f'{status.best:.2f}',
-        left,
-        # Brackets of a message are no markup.
-        status.detail.replace('[', r'\['),
+        '-' if left is None else format_time(left),
+        escape(status.detail),
     ]
 
 

@@ -25,6 +25,10 @@ def track(
 
     Yields:
         The items.
+
+    Examples:
+        >>> list(track([1, 2], 'runs'))
+        [1, 2]
     """
     if total is None:
         total = len(items)

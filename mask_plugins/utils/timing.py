@@ -13,9 +13,13 @@ from typing import (
     NamedTuple,
     Sequence,
     Tuple,
+    Union,
 )
 
+import numpy as np
 import torch
+
+from .checks import check_choice, check_int
 
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
 
@@ -26,6 +30,10 @@ class Case(NamedTuple):
     Args:
         step (Callable): What is timed.
         prepare (Callable): Called before, untimed. Defaults to nothing.
+
+    Examples:
+        >>> Case(step=lambda: sum(range(1000))).step()
+        499500
     """
 
     step: Callable[[], object]
@@ -33,7 +41,15 @@ class Case(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """Median and quartiles of repeated measurements."""
+    """Median and quartiles of repeated measurements.
+
+    Examples:
+        >>> spread = Spread.of([1, 2, 3, 4, 5])
+        >>> spread
+        Spread(median=3.0, low=2.0, high=4.0)
+        >>> spread.iqr
+        2.0
+    """
 
     median: float
     low: float
@@ -42,9 +58,7 @@ class Spread(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> 'Spread':
         """Summarize ``values``."""
-        quantiles = torch.tensor([0.5, 0.25, 0.75], dtype=torch.float64)
-        found = torch.tensor(values, dtype=torch.float64).quantile(quantiles)
-        return cls(*found.tolist())
+        return cls(*np.quantile(values, [0.5, 0.25, 0.75]).tolist())
 
     @property
     def iqr(self) -> float:
@@ -85,16 +99,20 @@ def time_interleaved(
     Returns:
         dict: Seconds per step, one entry per round, by name; entry i of all
         cases is of the same round.
+
+    Raises:
+        ValueError: If `rounds` or `iters` is below 1, `warmup` below 0, or
+            `clock` unknown.
+
+    Examples:
+        >>> cases = dict(short=Case(lambda: sum(range(10))))
+        >>> len(time_interleaved(cases, rounds=3)['short'])
+        3
     """
-    for name, value, least in (
-        ('rounds', rounds, 1),
-        ('iters', iters, 1),
-        ('warmup', warmup, 0),
-    ):
-        if value < least:
-            raise ValueError(f'{name} must be at least {least}, got {value}')
-    if clock not in CLOCKS:
-        raise ValueError(f'clock must be of {tuple(CLOCKS)}, got {clock!r}')
+    check_int('rounds', rounds, 1)
+    check_int('iters', iters, 1)
+    check_int('warmup', warmup, 0)
+    check_choice('clock', clock, tuple(CLOCKS))
     now = CLOCKS[clock]
     order = random.Random(seed)
     times: Dict[Hashable, List[float]] = {name: [] for name in cases}
@@ -131,8 +149,12 @@ def timed(
     return now() - begin, result
 
 
-def synchronize(device: str) -> None:
-    """Wait until a GPU has done what it was given."""
+def synchronize(device: Union[str, torch.device]) -> None:
+    """Wait until a GPU has done what it was given; a CPU always has.
+
+    Examples:
+        >>> synchronize('cpu')
+    """
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
 
@@ -150,6 +172,10 @@ def peak_memory(case: Case, device: str = 'cpu') -> float:
 
     Returns:
         float: MiB.
+
+    Examples:
+        >>> peak_memory(Case(lambda: torch.zeros(2**18))) >= 1
+        True
     """
     case.prepare()
     if torch.device(device).type == 'cuda':

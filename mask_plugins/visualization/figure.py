@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mask_plugins.utils.checks import PathLike, check_path
+
 FORMATS = ('png', 'pdf')
 KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
 DROP_RATIO_LABEL = r'drop ratio $d$'
@@ -41,7 +43,15 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a drawing function under our style, and leave no trace of it."""
+    """Run a drawing function under our style, and leave no trace of it.
+
+    Examples:
+        >>> @styled
+        ... def draw():
+        ...     return matplotlib.rcParams['font.size']
+        >>> draw()
+        9.0
+    """
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Figure:
@@ -57,16 +67,20 @@ def new_figure(width: float, height: float) -> Figure:
     Args:
         width (float): Inches.
         height (float): Inches.
+
+    Examples:
+        >>> float(new_figure(4, 3).get_figwidth())
+        4.0
     """
     return Figure(figsize=(width, height), layout='constrained')
 
 
-def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
+def save_figure(figure: Figure, path: PathLike, dpi: int = 300) -> str:
     """Write a figure; the file appears whole or not at all.
 
     Args:
         figure (Figure): The figure.
-        path (str): Ends in ``.png`` or ``.pdf``.
+        path (str | os.PathLike): Ends in ``.png`` or ``.pdf``.
         dpi (int): Dots per inch of what is not vectors. Defaults to 300.
 
     Returns:
@@ -74,7 +88,15 @@ def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
 
     Raises:
         ValueError: If the ending is another.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_figure(new_figure(4, 3), f'{folder}/a.png', dpi=50)
+        ...     os.path.isfile(path)
+        True
     """
+    path = check_path('path', path)
     kind = os.path.splitext(path)[1][1:]
     if kind not in FORMATS:
         raise ValueError(f'pictures end in one of {FORMATS}, got {path!r}')
@@ -91,29 +113,53 @@ def save_figure(figure: Figure, path: str, dpi: int = 300) -> str:
 
 
 def color_of(index: int) -> str:
-    """Color of run number ``index``."""
+    """Color of run number ``index``.
+
+    Examples:
+        >>> color_of(0)
+        '#0072B2'
+    """
     return COLORS[index % len(COLORS)]
 
 
 def marker_of(index: int) -> str:
-    """Marker of run number ``index``."""
+    """Marker of run number ``index``.
+
+    Examples:
+        >>> marker_of(0)
+        'o'
+    """
     return MARKERS[index % len(MARKERS)]
 
 
 def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """Put the legend of ``axes`` below all panels, never over the data."""
+    """Put the legend of ``axes`` below all panels, never over the data.
+
+    Examples:
+        >>> figure = new_figure(4, 3)
+        >>> axes = figure.subplots()
+        >>> _ = axes.plot([1, 2], label='run')
+        >>> shared_legend(figure, axes)
+        >>> len(figure.legends)
+        1
+    """
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
     longest = max(len(label) for label in labels)
-    # About 12 characters fit into an inch, beside the line of each entry.
+    # About 12 characters fit into an inch, next to the line of each entry.
     fit = int(figure.get_figwidth() * 12 // (longest + 6))
     columns = max(1, min(columns, len(labels), fit))
     figure.legend(handles, labels, loc='outside lower center', ncols=columns)
 
 
 def time_unit(hours: float) -> Tuple[float, str]:
-    """Factor and name of the unit in which so many hours read well."""
+    """Factor and name of the unit in which so many hours read well.
+
+    Examples:
+        >>> time_unit(0.1)
+        (60.0, 'min')
+    """
     if hours >= 1:
         return 1.0, 'h'
     if hours >= 1 / 60:
@@ -127,6 +173,10 @@ def thin(values: Sequence, most: int = 4000) -> np.ndarray:
     Args:
         values (Sequence): One value per iteration.
         most (int): Defaults to 4000, more than a picture has pixels.
+
+    Examples:
+        >>> thin(range(10), most=3)
+        array([0, 4, 9])
     """
     values = np.asarray(values)
     if len(values) <= most:
@@ -144,6 +194,10 @@ def figure_to_image(figure: Figure, dpi: int = 100) -> np.ndarray:
 
     Returns:
         np.ndarray: uint8, RGB, :math:`(H, W, 3)`.
+
+    Examples:
+        >>> figure_to_image(new_figure(4, 3)).shape
+        (300, 400, 3)
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -49,7 +49,7 @@ def test_a_grid_is_grouped_by_what_was_searched(tmp_path):
     runs = [comparison.read_run(folder) for folder in grid(tmp_path)]
     groups = comparison.group_runs(runs)
     assert {name: len(group) for name, group in groups.items()} == {
-        f'mf_digits: mask_ratio={ratio}, inv_mode={inv}': 2
+        f'mask_ratio={ratio}, inv_mode={inv}': 2
         for ratio in (0.5, 0.85)
         for inv in ('v1', 'v2')
     }

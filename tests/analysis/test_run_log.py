@@ -19,7 +19,8 @@ from tests.evaluation.runs import CYCLE, PER_EPOCH, write_run
 
 
 def test_positions_in_epochs_and_hours(tmp_path):
-    run = RunLog(write_run(tmp_path / 'run'))
+    write_run(tmp_path / 'run')
+    run = RunLog(tmp_path / 'run')
     assert run.name == 'run'
     assert run.iters_per_epoch == PER_EPOCH
     assert run.epoch[0] == 0.1
@@ -52,17 +53,16 @@ def test_missing_and_corrupt_logs_are_named(tmp_path):
     write_run(folder)
     log = folder / 'train_log.json'
     lines = log.read_text().splitlines()
-    lines[4] = lines[4][:10]
-    log.write_text('\n'.join(lines) + '\n')
-    with pytest.raises(ValueError, match=r'train_log\.json, line 5'):
-        RunLog(str(folder))
-    lines[4] = '{"epoch": 0}'
-    log.write_text('\n'.join(lines) + '\n')
-    with pytest.raises(ValueError, match="line 5: 'time' must be a number"):
-        RunLog(str(folder))
+    for line, message in (
+        (lines[4][:10], r'train_log\.json, line 5'),
+        ('{"epoch": 0}', "line 5: 'time' must be a number"),
+    ):
+        log.write_text('\n'.join([*lines[:4], line, *lines[5:]]) + '\n')
+        with pytest.raises(ValueError, match=message):
+            RunLog(folder)
     log.write_text('')
     with pytest.raises(ValueError, match='is empty'):
-        RunLog(str(folder))
+        RunLog(folder)
 
 
 def test_a_last_line_that_is_cut_is_left_out_and_noted(tmp_path):
@@ -147,7 +147,7 @@ def test_a_run_without_a_schedule_is_one_segment_without_outliers(tmp_path):
 
 
 def test_a_stall_in_a_short_stretch_is_an_outlier(tmp_path):
-    """Few values never lie three of their own deviations from their mean."""
+    """Few values are never three of their deviations away from their mean."""
     folder = tmp_path / 'run'
     write_run(folder, epochs=1)
     lines = []

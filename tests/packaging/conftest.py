@@ -27,7 +27,7 @@ NOT_SOURCE = (
 
 def run(*command, cwd=None):
     """Run a command; its output, or a failed test that shows it."""
-    # Only what is installed may be found, not what lies around.
+    # Only what is installed may be found, not what is around.
     environ = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
     environ.update(OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
     done = subprocess.run(

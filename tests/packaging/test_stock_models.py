@@ -149,7 +149,7 @@ def test_apply_masks_output_needs_no_plugin(kind, tmp_path):
     config = tmp_path / f'{kind}.py'
     if kind == 'soft':
         config.write_text(SOFT)
-        base = checkpoint = train('soft')  # weights are trained beside masks
+        base = checkpoint = train('soft')  # weights and masks are trained
     else:
         base = train('stock')
         config.write_text(SCORE.format(base=str(base)))

@@ -55,15 +55,8 @@ def test_the_source_package_builds_the_same_wheel(
     source_tree, wheel, tmp_path
 ):
     """Through the sdist, which is what an index would hold."""
-    run(
-        sys.executable,
-        'setup.py',
-        '-q',
-        'sdist',
-        '-d',
-        tmp_path,
-        cwd=source_tree,
-    )
+    command = (sys.executable, 'setup.py', '-q', 'sdist', '-d', tmp_path)
+    run(*command, cwd=source_tree)
     (archive,) = tmp_path.glob('*.tar.gz')
     options = ('--no-build-isolation', '--no-deps', '--no-index')
     run(
@@ -89,19 +82,26 @@ class TestInstalledWheel:
         assert Path(found.strip()).parents[1] == installed.purelib
         assert ROOT not in Path(found.strip()).parents
 
-    def test_train_test_and_run(self, installed, tmp_path):
+    @pytest.mark.parametrize('by_base', [False, True])
+    def test_train_and_test(self, installed, tmp_path, by_base):
+        """A config by its basename, and one that inherits it by name."""
+        name = NAME
+        if by_base:
+            name = 'mine.py'
+            base = f"_base_ = ['mask_plugins::pss/{NAME}']"
+            (tmp_path / name).write_text(base)
         output = self.mim(
-            installed, tmp_path, 'train', 'mask_plugins', NAME,
+            installed, tmp_path, 'train', 'mask_plugins', name,
             '--work-dir', 'run', '--cfg-options', *SMALL,
         )  # fmt: skip
-        config = installed.purelib / 'mask_plugins/.mim/configs/pss'
-        assert str(config / NAME) in output
+        if not by_base:
+            config = installed.purelib / 'mask_plugins/.mim/configs/pss'
+            assert str(config / NAME) in output
         assert str(ROOT) not in output.replace(sys.prefix, '')
         log = (tmp_path / 'run' / 'train_log.json').read_text().splitlines()
         assert len(log) == 2
-
         self.mim(
-            installed, tmp_path, 'test', 'mask_plugins', NAME,
+            installed, tmp_path, 'test', 'mask_plugins', name,
             '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run',
             '--out', 'metrics.json', '--out-item', 'metrics',
             '--cfg-options', *SMALL_TEST,
@@ -109,10 +109,18 @@ class TestInstalledWheel:
         metrics = json.loads((tmp_path / 'metrics.json').read_text())
         assert 0 <= metrics['accuracy/top1'] <= 100
 
+    def test_a_sweep_by_its_name(self, installed, tmp_path):
+        output = self.mim(
+            installed, tmp_path, 'run', 'mask_plugins', 'sweep', 'plan',
+            'pss_digits_start-schedule.yaml', '--out', 'sweep',
+        )  # fmt: skip
+        assert '8 runs' in output
+        assert (tmp_path / 'sweep' / 'manifest.json').is_file()
+
     def test_run_doctor(self, installed, tmp_path):
         output = self.mim(installed, tmp_path, 'run', 'mask_plugins', 'doctor')
         assert str(installed.purelib / 'mask_plugins') in output
-        assert 'doctor: 0 to mend' in output
+        assert 'doctor: 0 to fix' in output
 
     def test_list(self, installed, tmp_path):
         output = self.mim(installed, tmp_path, 'list')
@@ -129,18 +137,6 @@ class TestInstalledWheel:
             (folder,) = tmp_path.glob(f'grid_search_*lr_{value}')
             log = (folder / 'train_log.json').read_text().splitlines()
             assert len(log) == 2
-
-    def test_bases_of_the_package(self, installed, tmp_path):
-        """Which mmengine looks up in the installed package."""
-        config = tmp_path / 'mine.py'
-        config.write_text(f"_base_ = ['mask_plugins::pss/{NAME}']")
-        code = (
-            'import mask_plugins\n'
-            'from mmengine.config import Config\n'
-            'print(Config.fromfile("mine.py").model.backbone.type)'
-        )
-        found = installed.run(installed.python, '-c', code, cwd=tmp_path)
-        assert found.split()[-1] == 'mask_plugins.PSSVisionTransformer'
 
 
 @pytest.mark.slow

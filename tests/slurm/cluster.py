@@ -72,7 +72,7 @@ def why_not():
 
 
 def free_ports(count):
-    """Ports nobody listens on."""
+    """Ports that are free."""
     with contextlib.ExitStack() as stack:
         listeners = [
             stack.enter_context(socket.socket()) for _ in range(count)
@@ -83,7 +83,7 @@ def free_ports(count):
 
 
 class Cluster:
-    """munged, slurmctld and slurmd, all of whose files lie in one folder."""
+    """munged, slurmctld and slurmd, with all of their files in one folder."""
 
     def __init__(self, folder):
         self.folder = Path(folder)

@@ -92,7 +92,7 @@ class Sweep:
     def run(self, index=0):
         """The work_dir of a run."""
         manifest = json.loads((self.folder / 'manifest.json').read_text())
-        return self.folder / manifest['runs'][index]['work_dir']
+        return self.folder / 'runs' / manifest['runs'][index]['name']
 
     def states(self):
         """The state of each run, as `status` says it."""

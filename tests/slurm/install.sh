@@ -23,7 +23,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 0
 fi
 
-# What invoke-rc.d asks before it starts a service; somebody else's is kept.
+# What invoke-rc.d asks before it starts a service; an existing one is kept.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT

@@ -120,7 +120,7 @@ def test_a_time_limit_ends_a_task(jobs):
 def test_a_signal_comes_ahead_of_the_time_limit(jobs):
     sweep = jobs['lead']
     sweep.wait(lambda: 'ended with code' in sweep.log(), 'the signal')
-    # However early it comes (SLURM says up to a minute), it is no accident.
+    # However early it comes (SLURM says up to a minute), it is on purpose.
     assert sweep.state()['reason'] == 'got SIGUSR1', sweep.log()
     assert 'DUE TO TIME LIMIT' not in sweep.log()
     assert 'stopped: yes, cancelled: no' in sweep.log()

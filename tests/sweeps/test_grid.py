@@ -1,14 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 import pytest
 
-from mask_plugins.sweeps import read_manifest, read_spec
+from mask_plugins.sweeps import (
+    SlurmOptions,
+    make_manifest,
+    read_manifest,
+    read_spec,
+)
 from mask_plugins.sweeps.grid import expand, folder_names
 from mask_plugins.sweeps.options import (
     format_option,
     parse_assignment,
     parse_values,
 )
-from tests.small_run import ROOT
+from tests.small_run import QUICKSTART, ROOT
 
 SWEEPS = sorted((ROOT / 'configs').glob('*/sweeps/*.yaml'))
 
@@ -50,13 +55,17 @@ def test_named_settings_and_a_list():
     ('content', 'message'),
     [
         (dict(seeds=[]), 'seeds must be a list of ints'),
-        (dict(seeds=[1.5]), r'got \[1.5\]'),
+        (dict(seeds=[1.5]), r'got 1.5'),
+        (dict(seeds=[10**20]), r'seeds must be an int in \[0, 4294967295\]'),
         (dict(seeds=[0, 0]), 'two runs are the same'),
         (dict(grid={'a': 3}), 'grid.a must be a list'),
         (dict(grid=[1]), r'grid must map dotted keys to values, got \[1\]'),
         (dict(list={}), 'list must be a list of settings'),
         (dict(grid={'a': [{'b': 1}]}), r"a: a value must be .*got {'b': 1}"),
         (dict(base={}), "'config' must name a config"),
+        (dict(base=['ab', 'cd']), 'base must map dotted keys'),
+        (dict(grid={3: [1]}), '3 is not a dotted key'),
+        (dict(grid={'a\nb': [1]}), 'is not a dotted key'),
     ],
 )
 def test_bad_sweeps(content, message):
@@ -97,24 +106,68 @@ def test_text_that_a_command_line_reads_otherwise(value):
 
 @pytest.mark.parametrize('path', SWEEPS, ids=lambda path: path.stem)
 def test_every_sweep_that_is_shipped_can_be_planned(path, tmp_path):
-    from mask_plugins.sweeps import SlurmOptions, make_manifest
-
-    spec = read_spec(str(path), {}, None)
+    spec = read_spec(path, {}, None)
     assert spec.name == path.stem
-    made = make_manifest(spec, str(tmp_path), [], SlurmOptions())
-    assert read_manifest(str(tmp_path)) == made
+    made = make_manifest(spec, tmp_path, SlurmOptions())
+    assert read_manifest(tmp_path)._replace(folder=tmp_path) == (
+        made._replace(folder=tmp_path)
+    )
     assert f'{len(made.runs)} runs' in path.read_text()
 
 
-def test_a_broken_file_is_named(tmp_path):
+def test_a_sweep_of_the_package_is_found_by_its_name():
+    path = SWEEPS[0].relative_to(ROOT / 'configs')
+    for name in (f'mask_plugins::{path}', path.name):
+        assert read_spec(name, {}, None).name == SWEEPS[0].stem
+    with pytest.raises(FileNotFoundError, match=r'near names: .*\.yaml'):
+        read_spec(SWEEPS[0].stem + 'x.yaml', {}, None)
+
+
+def write_sweep(tmp_path, text):
     path = tmp_path / 'sweep.yaml'
-    path.write_text('grids: {}')
-    with pytest.raises(
-        ValueError, match=r"some of the keys .*got \['grids'\]"
-    ):
-        read_spec(str(path), {}, None)
-    path.write_text('a: [')
-    with pytest.raises(ValueError, match='is not YAML'):
-        read_spec(str(path), {}, None)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_numbers_of_yaml(tmp_path):
+    """PyYAML reads 1e-3 as text: it has no dot."""
+    text = 'config: {}\ngrid:\n  lr: [1e-3, 5E-4, 1.e2, -2e+1, .5, 1e3]\n'
+    text += 'base: {{model: e-3, k: 1}}\n'
+    path = write_sweep(tmp_path, text.format(QUICKSTART))
+    points = read_spec(path, {}, None).points
+    found = [point.overrides['lr'] for point in points]
+    assert found == [1e-3, 5e-4, 100.0, -20.0, 0.5, 1000.0]
+    assert all(type(value) is float for value in found)
+    assert points[0].overrides['model'] == 'e-3'
+    assert type(points[0].overrides['k']) is int
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('grids: {}', r"some of the keys .*got \['grids'\]"),
+        ('a: [', 'not YAML'),
+        ('!!python/object:os.system {}', 'not YAML'),
+        (b'\xff\xfe\x00a', 'not YAML'),
+        ('[' * 10000, 'not YAML'),
+        ('config: &a [*a]', 'config: a value must be'),
+        ('base: &a {x: *a}', 'x: a value must be'),
+        ('grid: {x: [&a [*a]]}', 'x: a value must be'),
+        ('config: c.py\ngrid: 5', 'grid must map'),
+        ('config: c.py\nmeasured: [1]', 'measured must have'),
+        ('config: c.py\nmeasured: {seconds_per_epoch: .inf}', 'finite'),
+        ('config: c.py\nname: ".."', 'name must be letters'),
+        ('config: c.py\nname: "."', 'name must be letters'),
+        ('config: c.py\nname: a/b', 'name must be letters'),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, message):
+    path = write_sweep(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_spec(path, {}, None)
+    assert str(path) in str(error.value)
+
+
+def test_no_file():
     with pytest.raises(FileNotFoundError, match=r'nowhere\.yaml'):
         read_spec('nowhere.yaml', {}, None)

@@ -11,6 +11,7 @@ from mask_plugins.sweeps import (
     read_spec,
 )
 from mask_plugins.sweeps.script import array_text, render
+from mask_plugins.sweeps.slurm_client import last_jobs
 from tests.small_run import QUICKSTART, ROOT
 
 TEMPLATE = (ROOT / 'tools' / 'slurm' / 'array.sbatch').read_text()
@@ -25,7 +26,7 @@ def plan(folder, changes=None, config=QUICKSTART, **options):
     spec = read_spec(
         str(config), changes or {'train_cfg.max_epochs': [1, 2]}, [0]
     )
-    return make_manifest(spec, str(folder), [], SlurmOptions(**options))
+    return make_manifest(spec, folder, SlurmOptions(**options))
 
 
 def test_the_script_is_bash_and_has_what_was_asked_for(tmp_path):
@@ -92,20 +93,53 @@ def test_another_sweep_is_not_overwritten(tmp_path):
         plan(tmp_path, {'train_cfg.max_epochs': [3, 4]})
 
 
+def test_keys_that_nothing_reads_are_refused(tmp_path):
+    """Their runs would be equal, to the last digit."""
+    config = tmp_path / 'c.py'
+    config.write_text(
+        'base_lr = 5e-4\ntrain_cfg = dict(max_epochs=2)\n'
+        'optim_wrapper = dict(optimizer=dict(lr=base_lr))\n'
+        'randomness = dict(seed=0)\n'
+    )
+    for key, message in (
+        (
+            'base_lr',
+            "'base_lr' is a variable of .* optim_wrapper.optimizer.lr",
+        ),
+        ('work_dir', "'work_dir' is not in the config"),
+        ('+work_dir', 'each run of a sweep has its own'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plan(tmp_path / 's', {key: [1e-3, 1e-4]}, config)
+    assert not (tmp_path / 's').exists()
+    # Of a key that only a hook of the user reads, '+' says so.
+    made = plan(tmp_path / 's', {'+base_lr': [1e-3, 1e-4]}, config)
+    assert made.runs[1].overrides['base_lr'] == 1e-4
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
         (lambda m: m.update(format=2), 'no manifest of format 1'),
-        (lambda m: m.update(runs=[]), 'runs must be a list'),
-        (lambda m: m['runs'][1].update(index=0), r'runs\[1\]: index must'),
-        (lambda m: m['runs'][0].update(work_dir='/x'), 'inside the folder'),
-        (lambda m: m['runs'][0].update(work_dir='../x'), 'inside the folder'),
-        (lambda m: m['runs'][1].update(work_dir='runs/max_epochs-1_seed-0'),
-         'two runs have the same work_dir'),
-        (lambda m: m['runs'][0].update(config='configs/no.py'), 'no config'),
+        (lambda m: m.pop('keep'), 'must have the keys'),
+        (lambda m: m.update(keep='rm'), 'keep must be'),
+        (lambda m: m.update(amp='no'), 'amp must be True or False'),
+        (lambda m: m.update(name='..'), 'name must be letters'),
+        (lambda m: m.update(seconds_per_epoch='x'), 'seconds_per_epoch must'),
+        (lambda m: m.update(runs=[]), 'runs must be some'),
+        (lambda m: m.update(runs=5), 'runs must be a list'),
+        (lambda m: m['runs'][1].update(index=0), r'runs\[1\].index must'),
+        (lambda m: m['runs'][0].update(name='/x'), r'runs\[0\].name must be'),
+        (lambda m: m['runs'][0].update(name='..'), r'runs\[0\].name must be'),
+        (lambda m: m['runs'][1].update(name='max_epochs-1_seed-0'),
+         'of different names'),
+        (lambda m: m['runs'][0].update(config='no.py'), 'no config no.py'),
+        (lambda m: m['runs'][0].update(config='../c.py'), 'config must be'),
         (lambda m: m['runs'][0].update(overrides={}), 'at least a seed'),
-        (lambda m: m['runs'][0].pop('epochs'), 'must have'),
-        (lambda m: m['slurm'].update(nodes=0), 'nodes must be a int of at'),
+        (lambda m: m['runs'][0].update(work_dir='/x'), 'must have'),
+        (lambda m: m['runs'][0].update(epochs='2'), 'epochs must be an int'),
+        (lambda m: m['slurm'].update(nodes=0), 'nodes must be an int of at'),
+        (lambda m: m['slurm'].update(requeue='no'), 'requeue must be True'),
         (lambda m: m['slurm'].update(partition='a\nb'), 'one line'),
         (lambda m: m['slurm'].update(time='2', lead=61), 'lead=61 s and'),
         (lambda m: m['slurm'].update(x=1), 'slurm must have some of'),
@@ -118,10 +152,18 @@ def test_a_manifest_is_checked(tmp_path, change, message):
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message) as error:
-        read_manifest(str(tmp_path))
+        read_manifest(tmp_path)
     assert str(path) in str(error.value)
+
+
+def test_submissions_are_checked(tmp_path):
+    (tmp_path / 'submissions.json').write_text(
+        '[{"job": "--all", "indices": [0]}]'
+    )
+    with pytest.raises(ValueError, match=r'submissions\.json: .*--all'):
+        last_jobs(str(tmp_path))
 
 
 def test_no_manifest(tmp_path):
     with pytest.raises(FileNotFoundError, match='sweep.py plan CONFIG --out'):
-        read_manifest(str(tmp_path))
+        read_manifest(tmp_path)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mask_plugins.utils.files import read_json, read_json_lines
+from tests.analysis.test_run_columns import grid
 from tests.analysis.test_run_comparison import CONFIG
 from tests.evaluation.models import PSS, RESNET, write_model
 from tests.evaluation.runs import write_run
@@ -269,6 +270,19 @@ def test_compare_runs(tmp_path, call, capsys):
          '--include-unfinished')  # fmt: skip
     groups = read_json(str(out / 'compare_runs.json'))['groups']
     assert [group['n'] for group in groups] == [3, 3, 1]
+
+
+def test_a_grid_with_ranks(tmp_path, call):
+    out = tmp_path / 'out'
+    call('compare_runs', *grid(tmp_path), '--out', out)
+    table = (out / 'compare_runs.md').read_text()
+    assert 'rankme/rank final' in table
+    assert '| mask_ratio=0.85, inv_mode=v2 | 2 | 80.50 ±' in table
+    assert [name for name in names(out) if name.endswith('.png')] == [
+        'compare_runs.png', 'compare_runs_accuracy-rank.png',
+        'compare_runs_cifar10_1-accuracy-top1.png',
+        'compare_runs_probe-top1.png', 'compare_runs_rankme-rank.png',
+    ]  # fmt: skip
 
 
 def test_compare_runs_with_nothing_to_compare(tmp_path, call):

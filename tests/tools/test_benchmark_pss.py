@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mask_plugins.benchmarks import (
-    Case,
-    PSSBenchmark,
-    Spread,
-    peak_memory,
-    time_interleaved,
-)
 from mask_plugins.benchmarks.bias_gather import GivenBias, dense_gather
-from mask_plugins.benchmarks.pss import cyclic_shares
+from mask_plugins.benchmarks.pss import PSSBenchmark, cyclic_shares
 from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
 from mask_plugins.core.tokens import (
     gather_position_bias,
@@ -25,6 +18,12 @@ from mask_plugins.core.tokens import (
     select_index_pairs,
 )
 from mask_plugins.models.backbones import PSSVisionTransformer
+from mask_plugins.utils.timing import (
+    Case,
+    Spread,
+    peak_memory,
+    time_interleaved,
+)
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'pss.py'
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -224,7 +223,7 @@ def test_bad_settings(kwargs, message):
 
 
 def test_bad_rounds():
-    with pytest.raises(ValueError, match='rounds must be at least 1, got 0'):
+    with pytest.raises(ValueError, match='rounds must be .*, got 0'):
         time_interleaved({}, rounds=0)
     with pytest.raises(ValueError, match="clock must be .* got 'sun'"):
         time_interleaved({}, rounds=1, clock='sun')

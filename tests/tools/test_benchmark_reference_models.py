@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mask_plugins.benchmarks import ReferenceModelBenchmark
-from mask_plugins.benchmarks.reference_models import METHODS
+from mask_plugins.benchmarks.reference_models import (
+    METHODS,
+    ReferenceModelBenchmark,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'benchmarks' / 'reference_models.py'

@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mask_plugins.benchmarks import Case, WeightMaskBenchmark, peak_memory
 from mask_plugins.benchmarks.statistics import format_target, target
 from mask_plugins.benchmarks.weight_mask_chart import (
     plot_weight_mask_benchmark,
 )
 from mask_plugins.benchmarks.weight_mask_costs import copy_case, held_bytes
 from mask_plugins.benchmarks.weight_mask_steps import MaskStepBuilder, masks_of
+from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.core.weights import ScoreMask, mask_report, named_masks
+from mask_plugins.utils.timing import Case, peak_memory
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools/benchmarks/weight_masks.py'
 

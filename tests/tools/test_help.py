@@ -8,7 +8,11 @@ import pytest
 from .test_train import end_of
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob('tools/**/*.py'))
+TOOLS = sorted(
+    str(path.relative_to(ROOT))
+    for path in ROOT.glob('tools/**/*.py')
+    if not path.name.startswith('_')
+)
 
 
 @pytest.mark.parametrize('tool', TOOLS)

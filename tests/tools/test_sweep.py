@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,9 @@ import time
 import pytest
 
 from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
+from mask_plugins.sweeps import Manifest, SlurmOptions, SweepRun, tables
 from mask_plugins.sweeps.prune import prune
-from mask_plugins.sweeps.run_status import last_error
+from mask_plugins.sweeps.run_status import last_error, sweep_status
 
 from ..small_run import QUICKSTART, ROOT, SMALL
 
@@ -29,7 +31,7 @@ def sweep(*options, code=0):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore'),
         timeout=200,
     )
     assert done.returncode == code, done.stdout
@@ -94,6 +96,8 @@ def test_plan_prints_the_runs_and_the_script(tmp_path):
     said = sweep('plan', QUICKSTART, *settings(), '--seeds', '0,1',
                  '--out', tmp_path, '--throttle', 1)  # fmt: skip
     assert 'runs/seed-1' in said
+    # Without it SLURM ends each task without a word.
+    assert (tmp_path / 'logs').is_dir()
     assert '#SBATCH --array=0-1%1' in said
     assert '2 runs; --measure estimates the hours' in said
 
@@ -124,20 +128,60 @@ def test_the_last_error_of_a_log(tmp_path):
 
 
 def test_prune_keeps_what_a_run_resumes_from(tmp_path):
-    for name in (
-        'epoch_1',
-        'epoch_2',
-        'epoch_3',
-        'iter_70',
-        'best_acc_epoch_2',
-    ):
+    names = ('epoch_1', 'epoch_2', 'epoch_3', 'iter_70', 'best_acc_epoch_2')
+    for name in names:
         (tmp_path / f'{name}.pth').write_text('x' * 10)
     (tmp_path / 'last_checkpoint').write_text('/moved/epoch_2.pth')
-    removed = prune(str(tmp_path), KeepPolicy(1, True), dry_run=True)
+    removed = prune(tmp_path, KeepPolicy(1, True), dry_run=True)
     assert len(list(tmp_path.glob('*.pth'))) == 5
-    assert removed == prune(str(tmp_path), KeepPolicy(1, True))
+    assert removed == prune(tmp_path, KeepPolicy(1, True))
     assert [os.path.basename(r.path) for r in removed] == ['epoch_1.pth']
     assert removed[0].size == 10
+
+
+def test_prune_removes_files_of_a_run_only(tmp_path):
+    """Neither folders nor links, nor what a link leads to."""
+    outside = tmp_path / 'outside.pth'
+    outside.write_text('mine')
+    work_dir = tmp_path / 'runs' / 'a'
+    (work_dir / 'epoch_1.pth').mkdir(parents=True)
+    (work_dir / 'epoch_2.pth').symlink_to(outside)
+    for name in ('epoch_3', 'epoch_4', 'best_model', 'best_acc_iter_3'):
+        (work_dir / f'{name}.pth').write_text('x')
+    removed = prune(work_dir, KeepPolicy())
+    assert {os.path.basename(r.path) for r in removed} == {
+        'epoch_3.pth', 'best_acc_iter_3.pth',
+    }  # fmt: skip
+    left = {path.name for path in work_dir.iterdir()}
+    assert left == {
+        'epoch_1.pth', 'epoch_2.pth', 'epoch_4.pth', 'best_model.pth',
+    }  # fmt: skip
+    assert outside.read_text() == 'mine'
+    (tmp_path / 'link').symlink_to(tmp_path / 'runs')
+    (tmp_path / 'runs' / 'b').symlink_to(work_dir)
+    for folder in (tmp_path / 'link' / 'a', tmp_path / 'runs' / 'b'):
+        with pytest.raises(ValueError, match='is a link'):
+            prune(folder, KeepPolicy())
+
+
+@pytest.mark.parametrize('pid', ['abc', [1], -1, 0, True, 1.5, 2**40, None])
+def test_a_pid_that_is_none_is_not_a_running_process(tmp_path, pid):
+    run = SweepRun(0, 'a', 'c.py', {'randomness.seed': 0})
+    work_dir = tmp_path / 'runs' / 'a'
+    work_dir.mkdir(parents=True)
+    state = dict(
+        state='running', pid=pid, host=socket.gethostname(), max_iters='9',
+        problem=3, reason=[], time=[],
+    )  # fmt: skip
+    (work_dir / 'run_state.json').write_text(json.dumps(state))
+    (work_dir / 'train_log.json').write_text(
+        '{"iteration": "x", "time": true}\n[1]\n' + '[' * 9999 + '\n'
+    )
+    manifest = Manifest(str(tmp_path), 's', [run], SlurmOptions())
+    (status,) = sweep_status(manifest)
+    assert status.state == 'failed'
+    assert not status.active
+    tables.status_table([status], 'acc1')
 
 
 def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
@@ -157,5 +201,5 @@ def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
     task = slurm_client.queue()['7', 3]
     assert task.runs
     assert task.time_left == '29:07'
-    with pytest.raises(OSError, match=r'run --local.* does without'):
+    with pytest.raises(OSError, match=r'run --local.* works without'):
         slurm_client.submit('x', str(tmp_path), [0])

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mask_plugins.analysis.cli import Stopwatch
-from mask_plugins.benchmarks import PSSBenchmark
+from mask_plugins.benchmarks.pss import PSSBenchmark
 from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mask_plugins.analysis.cli import Stopwatch
-from mask_plugins.benchmarks import ReferenceModelBenchmark
 from mask_plugins.benchmarks.reference_model_chart import (
     plot_reference_model_benchmark,
 )
+from mask_plugins.benchmarks.reference_models import ReferenceModelBenchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.utils.files import write_json

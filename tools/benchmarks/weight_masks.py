@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mask_plugins.analysis.cli import Stopwatch
-from mask_plugins.benchmarks import WeightMaskBenchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.benchmarks.weight_mask_chart import (
     plot_weight_mask_benchmark,
 )
+from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.utils.files import write_json
 from mask_plugins.visualization.figure import save_figure
 

@@ -13,8 +13,9 @@ then, with the same tool:
   status work_dirs/two --watch 10
   resubmit work_dirs/two
   collect work_dirs/two
-CONFIG is a config, or a .yaml with a grid or a list; see README.md beside
-this tool. `run --local -j 2` takes the place of `submit` without SLURM.
+CONFIG is a config, or a .yaml with a grid or a list; see README.md next to
+this tool. Without SLURM, `run --local -j 2` takes the place of `submit`.
+After an installation: mim run mask_plugins sweep -- --help
 """
 
 
@@ -31,7 +32,8 @@ def parse_args(argv=None):
         return commands.add_parser(name, help=what, description=what)
 
     one = command('plan', 'print the runs and the script, and write both')
-    one.add_argument('target', help='config, or .yaml of a sweep')
+    one.add_argument('target', help='config, or .yaml of a sweep, or the '
+        'name of one of mask_plugins')  # fmt: skip
     add_plan_arguments(one)
     add_slurm_arguments(one)
     one.add_argument(
@@ -151,12 +153,8 @@ def main(argv=None):
     with clear_errors():
         from mask_plugins.sweeps import commands
 
-        tools = commands.Tools(
-            trainer=osp.join(osp.dirname(HERE), 'train.py'),
-            compare=osp.join(osp.dirname(HERE), 'analysis', 'compare_runs.py'),
-            template=osp.join(HERE, 'array.sbatch'),
-        )
-        sys.exit(getattr(commands, args.command)(args, tools))
+        name = 'submit' if args.command == 'resubmit' else args.command
+        sys.exit(getattr(commands, name)(args, osp.dirname(HERE)))
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
 
     Args:
         run (RunLog): The run.
-        epoch (int, optional): Which epoch, from 0; None is the second, since
+        epoch (int, optional): Which epoch, from 0; None is the second, because
             the first holds the warm-up, or the first if it is the only one.
             Defaults to None.
 
@@ -24,6 +24,15 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
 
     Raises:
         ValueError: If the log does not have this epoch.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> epoch_times(RunLog(folder.name))['ms']
+        [500.0]
     """
     epochs = run.column('epoch').astype(int)
     found = sorted(set(epochs.tolist()))
@@ -39,7 +48,7 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
     drop = run.column('patch_drop_ratio')[inside]
     stretches = _stretches(drop)
     # The deviation is that of the whole epoch: of ten values or fewer none can
-    # lie three of their own standard deviations from their own mean.
+    # be three of their own standard deviations away from their mean.
     usual = np.empty_like(ms)
     for first, last in stretches:
         stretch = np.sort(ms[first : last + 1])
@@ -79,6 +88,15 @@ def times_by_ratio(run: RunLog) -> List[Dict[str, float]]:
     Returns:
         list[dict]: ``drop_ratio``, ``share`` of the iterations, ``mean_ms``,
         ``median_ms``.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> times_by_ratio(RunLog(folder.name))[0]['mean_ms']
+        500.0
     """
     epochs = run.column('epoch').astype(int)
     chosen = epochs > epochs.min()
@@ -114,6 +132,6 @@ def _stretches(drop: np.ndarray) -> List[Tuple[int, int]]:
 
 
 def _inliers(values: np.ndarray) -> np.ndarray:
-    """Which values lie within three standard deviations, at least one."""
+    """Which values are within three standard deviations, at least one."""
     deviation = np.abs(values - values.mean())
     return deviation <= 3 * values.std() + 1e-12

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Which columns a comparison has, if nobody says."""
+"""Which columns a comparison has by default."""
 
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -7,8 +7,8 @@ import numpy as np
 
 from .run_comparison import Metric, Run
 
-# Beside the accuracy: what feature metrics, LinearProbeHook and RankMeHook
-# log.
+# In addition to the accuracy: what feature metrics, LinearProbeHook and
+# RankMeHook log.
 FEATURES = ('rankme/rank', 'rank', 'probe/top1', 'knn/top1')
 RANKS = ('rankme/rank', 'rank')
 OTHER_SET = '/accuracy/top1'
@@ -19,6 +19,10 @@ def default_metrics(runs: Sequence[Run]) -> List[Metric]:
 
     The rank of training batches is left out where there is that of a data
     set, with which it cannot be compared.
+
+    Examples:
+        >>> default_metrics([])
+        [Metric(key='acc1', best='max')]
     """
     keys = [key for run in runs for key in _keys(run)]
     known = dict.fromkeys(keys)
@@ -31,7 +35,12 @@ def default_metrics(runs: Sequence[Run]) -> List[Metric]:
 
 
 def rank_metric(metrics: Sequence[Metric]) -> Optional[Metric]:
-    """The one of these that is a rank, if there is one."""
+    """The one of these that is a rank, if there is one.
+
+    Examples:
+        >>> rank_metric([Metric('acc1'), Metric('rankme/rank')]).key
+        'rankme/rank'
+    """
     keys = {metric.key: metric for metric in metrics}
     return next((keys[key] for key in RANKS if key in keys), None)
 
@@ -49,6 +58,13 @@ def accuracy_and_rank(
     Returns:
         list[dict]: ``name``, and arrays ``rank`` and ``accuracy`` of each
         group that has any.
+
+    Examples:
+        >>> columns = {'acc1 final': dict(values=[90.0]),
+        ...            'rank final': dict(values=[12.0])}
+        >>> rows = [dict(name='a', columns=columns)]
+        >>> accuracy_and_rank(rows, 'acc1', 'rank')[0]['rank']
+        array([12.])
     """
     groups = []
     for row in rows:

@@ -10,6 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 from mmengine.config import Config
 
+from mask_plugins.utils.checks import PathLike
+
 from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
 
@@ -17,7 +19,12 @@ SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
 
 
 class Metric(NamedTuple):
-    """A column: a key of ``val_log.json`` or else of ``train_log.json``."""
+    """A column: a key of ``val_log.json`` or else of ``train_log.json``.
+
+    Examples:
+        >>> Metric.parse('loss')
+        Metric(key='loss', best='min')
+    """
 
     key: str
     best: str = 'max'
@@ -41,8 +48,21 @@ class Metric(NamedTuple):
         return cls(key, best)
 
 
+ACCURACY = Metric('acc1')
+
+
 class Run(NamedTuple):
-    """A finished or unfinished run."""
+    """A finished or unfinished run.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> Run(RunLog(folder.name), None, None).value(ACCURACY)
+        {'final': 90.0, 'best': 90.0}
+    """
 
     log: RunLog
     config: Optional[Config]
@@ -84,17 +104,26 @@ class Run(NamedTuple):
         return dict(final=float(values[-1]), best=float(best))
 
 
-def read_run(folder: str) -> Run:
+def read_run(folder: PathLike) -> Run:
     """Read the logs and the config of a work_dir.
 
     Raises:
         FileNotFoundError: If there are no logs.
         ValueError: If a log is corrupt.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> read_run(folder.name).log.train[0]['loss']
+        2
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f'there is no folder {folder}')
     log = RunLog(folder)
-    configs = glob.glob(os.path.join(glob.escape(folder), '*.py'))
+    configs = glob.glob(os.path.join(glob.escape(log.folder), '*.py'))
     if not configs:
         return Run(log, None, None)
     newest = max(configs, key=os.path.getmtime)
@@ -113,7 +142,7 @@ def group_runs(
 
     Runs whose configs are equal but for the seed are one group, called after
     the config; those that ``mim gridsearch`` started, after the settings in
-    which they differ. Where no config lies in the work_dir, the path with the
+    which they differ. Where no config is in the work_dir, the path with the
     seed stripped (``run-seed1``, ``run/seed_1``) is the group.
 
     Args:
@@ -124,6 +153,16 @@ def group_runs(
 
     Raises:
         ValueError: If the pattern is not valid, or a run does not match.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> groups = group_runs([read_run(folder.name)])
+        >>> [len(runs) for runs in groups.values()]
+        [1]
     """
     if pattern is not None:
         return _group(runs, [_match(pattern, run.name) for run in runs])
@@ -157,18 +196,24 @@ def _search_labels(
         same = [i for i, other in enumerate(names) if other == name]
         first = [groups[index][0] for index in same]
         searched = any(
-            base_name(r.config_name) != r.config_name for r in first
+            base_name(run.config_name) != run.config_name for run in first
         )
-        if not searched or any(run.config is None for run in first):
-            continue
-        plain = [recipe_of(run.config.to_dict()) for run in first]
-        for index, label in zip(same, label_by_options(plain)):
-            labels[index] = f'{name}: {label}'
+        if searched and all(run.config is not None for run in first):
+            plain = [recipe_of(run.config.to_dict()) for run in first]
+            # Of a single config every row would begin with its name.
+            prefix = f'{name}: ' if len(set(names)) > 1 else ''
+            for index, label in zip(same, label_by_options(plain)):
+                labels[index] = prefix + label
     return labels
 
 
 def strip_seed(path: str) -> str:
-    """``a/run-seed1`` to ``run``, ``a/run/seed_1`` to ``run``."""
+    """``a/run-seed1`` to ``run``, ``a/run/seed_1`` to ``run``.
+
+    Examples:
+        >>> strip_seed('work_dirs/cyclic-seed1'), strip_seed('run/seed_1')
+        ('cyclic', 'run')
+    """
     stripped = SEED.sub('', os.path.normpath(path)).rstrip('/')
     return os.path.basename(stripped) or os.path.basename(path)
 
@@ -191,8 +236,9 @@ def _match(pattern: str, name: str) -> str:
     try:
         found = re.search(pattern, name)
     except re.error as error:
-        raise ValueError(f'--group {pattern!r} is no regular expression: '
-                         f'{error}') from error  # fmt: skip
+        raise ValueError(
+            f'--group {pattern!r} is not a regular expression: {error}'
+        ) from error
     if found is None:
         raise ValueError(f'--group {pattern!r} does not match {name}')
     return found.group(1) if found.groups() else found.group(0)
@@ -210,6 +256,16 @@ def summarize(
 
     Raises:
         ValueError: If a metric is in none of the logs.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> groups = dict(baseline=[read_run(folder.name)])
+        >>> summarize(groups, [ACCURACY])[0]['columns']['acc1 best']['mean']
+        90.0
     """
     rows = []
     for name, runs in groups.items():
@@ -260,6 +316,15 @@ def mean_curves(
     Returns:
         list[dict]: What ``draw_curves`` takes; ``spread`` is one standard
         deviation. Groups without the metric are left out.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> mean_curves(dict(a=[read_run(folder.name)]), 'acc1')[0]['value']
+        array([90.])
     """
     curves = []
     for name, runs in groups.items():

@@ -16,7 +16,12 @@ NO_RECIPE = (
 
 
 def base_name(config_name: Optional[str]) -> Optional[str]:
-    """Name of a config without what ``mim gridsearch`` appends to it."""
+    """Name of a config without what ``mim gridsearch`` appends to it.
+
+    Examples:
+        >>> base_name('mf_digits_search_mask_ratio_0.5')
+        'mf_digits'
+    """
     return None if config_name is None else SEARCH.sub('', config_name)
 
 
@@ -30,6 +35,10 @@ def label_by_options(configs: Sequence[Dict[str, Any]]) -> List[str]:
         list[str]: As ``mask_ratio=0.5, inv_mode=v1``: every setting that
         differs, under the shortest end of its key that tells it apart, in the
         order of the config.
+
+    Examples:
+        >>> label_by_options([dict(k=1, lr=1), dict(k=1, lr=2)])
+        ['lr=1', 'lr=2']
     """
     flat = [_flatten(config) for config in configs]
     keys = list(dict.fromkeys(key for config in flat for key in config))
@@ -38,7 +47,7 @@ def label_by_options(configs: Sequence[Dict[str, Any]]) -> List[str]:
         for key in keys
         if len({repr(config.get(key, MISSING)) for config in flat}) > 1
     ]
-    names = _short_names(differing)
+    names = short_names(differing)
     return [
         ', '.join(
             f'{names[key]}={config.get(key, MISSING)}' for key in differing
@@ -63,8 +72,13 @@ def _flatten(value: Any, key: str = '') -> Dict[str, Any]:
     return found
 
 
-def _short_names(keys: Sequence[str]) -> Dict[str, str]:
-    """The last parts of each dotted key, as many as make it unique."""
+def short_names(keys: Sequence[str]) -> Dict[str, str]:
+    """The last parts of each dotted key, as many as make it unique.
+
+    Examples:
+        >>> short_names(['a.lr', 'b.lr', 'model.k'])
+        {'a.lr': 'a.lr', 'b.lr': 'b.lr', 'model.k': 'k'}
+    """
     names = {}
     for key in keys:
         parts = key.split('.')
@@ -80,7 +94,12 @@ def _short_names(keys: Sequence[str]) -> Dict[str, str]:
 
 
 def recipe_of(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Settings of a run without those that runs of one recipe differ in."""
+    """Settings of a run without those that runs of one recipe differ in.
+
+    Examples:
+        >>> recipe_of(dict(model=dict(k=1), seed=3, work_dir='w'))
+        {'model': {'k': 1}}
+    """
     return _without_seeds(_without_source(config))
 
 

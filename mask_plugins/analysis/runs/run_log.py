@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from mask_plugins.utils.checks import PathLike, check_path
 from mask_plugins.utils.files import read_json_lines
 
 TRAIN_LOG = 'train_log.json'
@@ -15,12 +16,12 @@ VAL_LOG = 'val_log.json'
 class RunLog:
     """What ``TrainLogHook`` wrote into a work_dir.
 
-    The logs of the original of PSS, which have the same keys, do as well. A
-    run may be under way, or have been killed: a last line that is cut is left
+    The logs of the original of PSS have the same keys and can be read, too. A
+    run may be training, or have been killed: a last line that is cut is left
     out, and ``notes`` says so.
 
     Args:
-        folder (str): The work_dir.
+        folder (str | os.PathLike): The work_dir.
         name (str, optional): What pictures call the run; by default the name
             of the folder.
 
@@ -28,10 +29,19 @@ class RunLog:
         FileNotFoundError: If there is no ``train_log.json``.
         ValueError: If another line is not JSON, or one lacks ``epoch`` or
             ``time``, or there is none.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> line = '{"epoch": 0, "time": 0.5, "loss": 2, "acc1": 90}'
+        >>> log = pathlib.Path(folder.name, 'train_log.json')
+        >>> _ = log.write_text(line)
+        >>> RunLog(folder.name).column('loss')
+        array([2.])
     """
 
-    def __init__(self, folder: str, name: Optional[str] = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: PathLike, name: Optional[str] = None) -> None:
+        self.folder = folder = check_path('folder', folder)
         self.name = name or os.path.basename(os.path.abspath(folder))
         self.notes: List[str] = []
         path = os.path.join(folder, TRAIN_LOG)
@@ -123,6 +133,10 @@ def smooth(values: np.ndarray, window: float) -> np.ndarray:
 
     Returns:
         np.ndarray: Of the same length.
+
+    Examples:
+        >>> smooth(np.array([1.0, 3.0]), window=2).round(3)
+        array([1.   , 2.333])
     """
     if window < 1:
         raise ValueError(f'window must be at least 1 iteration, got {window}')

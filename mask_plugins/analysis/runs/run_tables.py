@@ -7,12 +7,25 @@ from typing import Any, Dict, List, Sequence
 
 
 def header(rows: Sequence[Dict[str, Any]]) -> List[str]:
-    """Names of the columns of :func:`cells`."""
+    """Names of the columns of :func:`cells`.
+
+    Examples:
+        >>> mean = dict(mean=90.0, std=1.0, n=2)
+        >>> rows = [dict(name='a', n=2, columns={'acc1 final': mean})]
+        >>> header(rows)
+        ['run', 'n', 'acc1 final']
+    """
     return ['run', 'n', *(rows[0]['columns'] if rows else ())]
 
 
 def cells(row: Dict[str, Any], digits: int = 2) -> List[str]:
-    """A row as text: ``mean ± standard deviation``."""
+    """A row as text: ``mean ± standard deviation``.
+
+    Examples:
+        >>> mean = dict(mean=90.0, std=1.0, n=2)
+        >>> cells(dict(name='a', n=2, columns={'acc1 final': mean}))
+        ['a', '2', '90.00 ± 1.00']
+    """
     out = [row['name'], str(row['n'])]
     for name, spread in row['columns'].items():
         places = 3 if name == 'hours' else digits
@@ -30,7 +43,14 @@ def cells(row: Dict[str, Any], digits: int = 2) -> List[str]:
 
 
 def to_markdown(rows: Sequence[Dict[str, Any]], notes: Sequence[str]) -> str:
-    """A Markdown table; notes below it."""
+    """A Markdown table; notes below it.
+
+    Examples:
+        >>> mean = dict(mean=90.0, std=1.0, n=2)
+        >>> rows = [dict(name='a', n=2, columns={'acc1 final': mean})]
+        >>> print(to_markdown(rows, []).splitlines()[2])
+        | a | 2 | 90.00 ± 1.00 |
+    """
     names = header(rows)
     lines = [
         '| ' + ' | '.join(names) + ' |',
@@ -43,7 +63,14 @@ def to_markdown(rows: Sequence[Dict[str, Any]], notes: Sequence[str]) -> str:
 
 
 def to_csv(rows: Sequence[Dict[str, Any]]) -> str:
-    """A table of numbers: mean, standard deviation and n per column."""
+    """A table of numbers: mean, standard deviation and n per column.
+
+    Examples:
+        >>> mean = dict(mean=90.0, std=1.0, n=2)
+        >>> rows = [dict(name='a', n=2, columns={'acc1 final': mean})]
+        >>> to_csv(rows).splitlines()[1]
+        'a,2,90.0,1.0,2'
+    """
     table = []
     for row in rows:
         line = dict(run=row['name'], n=row['n'])
