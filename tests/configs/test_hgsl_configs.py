@@ -71,7 +71,7 @@ def test_four_datasets_and_their_baselines(dataset):
 
 
 def test_output_stride_is_16():
-    model = build(FOLDER / 'hgsl_resnet50_cub.py')
+    model = build(FOLDER / 'hgsl_resnet50_1xb84-100e.py')
     assert model.backbone.layer4[0].downsample[0].stride == (1, 1)
     with torch.device('meta'):
         (feature,) = model.backbone(torch.empty(1, 3, 280, 280))
@@ -79,8 +79,8 @@ def test_output_stride_is_16():
 
 
 def test_alpha_has_its_own_rate():
-    cfg = load('hgsl_resnet50_cub')
-    model = build(FOLDER / 'hgsl_resnet50_cub.py')
+    cfg = load('hgsl_resnet50_1xb84-100e')
+    model = build(FOLDER / 'hgsl_resnet50_1xb84-100e.py')
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     rates = {
         id(p): group['lr']
@@ -91,13 +91,13 @@ def test_alpha_has_its_own_rate():
     assert rates[id(model.head.weight)] == 0.005
     hooks = [hook.type for hook in cfg.custom_hooks]
     assert hooks[-1] == 'mask_plugins.ClipExemptHook'
-    parity = [hook.type for hook in load('hgsl_resnet50_cub_parity')
+    parity = [hook.type for hook in load('hgsl-parity_resnet50_1xb84-100e')
               .custom_hooks]  # fmt: skip
     assert 'mask_plugins.ClipExemptHook' not in parity
 
 
 def test_holdout_does_not_look_at_the_test_classes():
-    cfg = load('hgsl_resnet50_cub_holdout')
+    cfg = load('hgsl-holdout_resnet50_1xb84-100e')
     ranges = [
         tuple(cfg[f'{part}_dataloader'].dataset.classes)
         for part in ('train', 'val', 'test')
@@ -159,9 +159,9 @@ def test_masks_of_every_family(family, tmp_path):
 
 def test_the_retriever_measures_the_same(tmp_path):
     """mmpretrain's door and ours, over the same weights."""
-    cfg = small('hgsl-k1_resnet8_digits', tmp_path)
+    cfg = small('hgsl-k1_resnet8_1xb64-30e_digits', tmp_path)
     runner, found = measured(cfg)
-    recipe = load('hgsl_resnet50_cub_retriever')
+    recipe = load('hgsl-retriever_resnet50_1xb84-100e')
     model = cfg.model
     cfg.model = recipe.model
     cfg.model.update(
@@ -186,7 +186,7 @@ def test_the_retriever_measures_the_same(tmp_path):
 
 @pytest.mark.slow
 def test_mim_trains_and_tests(tmp_path):
-    cfg = small('hgsl-k1_resnet8_digits', tmp_path)
+    cfg = small('hgsl-k1_resnet8_1xb64-30e_digits', tmp_path)
     Config.dump(cfg, tmp_path / 'cfg.py')
     work_dir = tmp_path / 'run'
 

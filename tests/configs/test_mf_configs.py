@@ -111,18 +111,18 @@ def test_every_method_has_a_digits_variant():
     for name in STEMS:
         if name.endswith('c40_cifar10') and 'member' not in name:
             assert name.replace('c40_cifar10', 'c16_digits') in STEMS
-    assert 'masked-feature_resnet18-c16_digits' in STEMS
+    assert 'masked-feature_resnet18-c16_1xb64-15e_digits' in STEMS
 
 
 @pytest.mark.parametrize(
     ('name', 'epochs', 'milestones'),
     [
-        ('ce_resnet18-c40_50e_cifar10', 50, [25, 35]),
-        ('ce_resnet18-c40_70e_cifar10', 70, [35, 50]),
-        ('ce_resnet18-c40_200e_cifar10', 200, [100, 150]),
-        ('self-kd_resnet18-c40_cifar10', 50, [25, 35]),
-        ('masked-feature_resnet18-c40_cifar10', 50, [25, 35]),
-        ('ensemble_resnet18-c40_cifar10', 50, [25, 35, 45]),
+        ('ce_resnet18-c40_1xb128-50e_cifar10', 50, [25, 35]),
+        ('ce_resnet18-c40_1xb128-70e_cifar10', 70, [35, 50]),
+        ('ce_resnet18-c40_1xb128-200e_cifar10', 200, [100, 150]),
+        ('self-kd_resnet18-c40_1xb128-50e_cifar10', 50, [25, 35]),
+        ('masked-feature_resnet18-c40_1xb128-50e_cifar10', 50, [25, 35]),
+        ('ensemble_resnet18-c40_1xb128-50e_cifar10', 50, [25, 35, 45]),
     ],
 )
 def test_recipes_of_the_original(name, epochs, milestones):
@@ -176,7 +176,7 @@ def test_mim_trains_what_the_issue_names(tmp_path):
     run = subprocess.run(
         [
             sys.executable, '-m', 'mim', 'train', 'mmpretrain',
-            str(FOLDER / 'masked-feature_resnet18-c16_digits.py'),
+            str(FOLDER / 'masked-feature_resnet18-c16_1xb64-15e_digits.py'),
             '--work-dir', str(work_dir), '--cfg-options',
             'train_cfg.max_epochs=2', 'model.teacher.begin=1',
             'train_dataloader.dataset.indices=128',

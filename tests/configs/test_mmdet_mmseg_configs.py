@@ -122,7 +122,7 @@ def test_mmdet_backbone_trains(tmp_path):
     pytest.importorskip('mmdet')
     DefaultScope._instance_dict.clear()
     detection_data(tmp_path)
-    cfg = read(FOLDER / 'cs_mmdet_retinanet-r18.py').copy()
+    cfg = read(FOLDER / 'cs_mmdet-retinanet-r18_1xb8-3x12e_coco.py').copy()
     train(reduce(cfg, tmp_path))
 
 
@@ -130,7 +130,7 @@ def test_mmseg_backbone_trains(tmp_path):
     pytest.importorskip('mmseg')
     DefaultScope._instance_dict.clear()
     segmentation_data(tmp_path)
-    cfg = reduce(read(FOLDER / 'cs_mmseg_fcn-r18.py').copy(), tmp_path)
+    cfg = reduce(read(FOLDER / 'cs_mmseg-fcn-r18_4xb2-3x36e_cityscapes.py').copy(), tmp_path)
     cfg.model.data_preprocessor.size = (SIZE, SIZE)
     for part in (cfg, cfg.model.backbone, cfg.model.decode_head,
                  cfg.model.auxiliary_head):  # fmt: skip

@@ -64,14 +64,14 @@ def test_budgets_are_those_of_the_names():
 
 
 def test_fine_tuning_begins_with_the_gates_of_pretraining():
-    first = read(CONFIGS / 'pass/pass-pretrain_resnet18_synthetic.py')
-    second = read(CONFIGS / 'pass/pass-finetune_resnet18_synthetic.py')
+    first = read(CONFIGS / 'pass/pass-pretrain_resnet18_1xb8-6e_synthetic.py')
+    second = read(CONFIGS / 'pass/pass-finetune_resnet18_1xb16-3e_synthetic.py')
     epochs = first.train_cfg.max_epochs
     assert second.load_from == (
-        f'work_dirs/pass-pretrain_resnet18_synthetic/epoch_{epochs}.pth'
+        f'work_dirs/pass-pretrain_resnet18_1xb8-6e_synthetic/epoch_{epochs}.pth'
     )
-    theirs = build(CONFIGS / 'pass/pass-pretrain_resnet18_synthetic.py')
-    ours = build(CONFIGS / 'pass/pass-finetune_resnet18_synthetic.py')
+    theirs = build(CONFIGS / 'pass/pass-pretrain_resnet18_1xb8-6e_synthetic.py')
+    ours = build(CONFIGS / 'pass/pass-finetune_resnet18_1xb16-3e_synthetic.py')
     missing = set(ours.state_dict()) - set(theirs.state_dict())
     assert {key.split('.')[0] for key in missing} == {'head'}
 
@@ -115,7 +115,7 @@ def weights(work_dir, epoch=2):
 
 
 def test_pretraining_resumes_bit_for_bit(tmp_path):
-    name = 'pass-pretrain_resnet18_synthetic'
+    name = 'pass-pretrain_resnet18_1xb8-6e_synthetic'
     Runner.from_cfg(small(name, tmp_path / 'whole')).train()
     killed = small(name, tmp_path / 'killed')
     runner = Runner.from_cfg(killed)
@@ -139,11 +139,11 @@ def test_pretraining_resumes_bit_for_bit(tmp_path):
 
 
 def test_the_chain_in_one_process(tmp_path):
-    pretrain = small('pass-pretrain_resnet18_synthetic', tmp_path / 'a')
+    pretrain = small('pass-pretrain_resnet18_1xb8-6e_synthetic', tmp_path / 'a')
     Runner.from_cfg(pretrain).train()
     gates = {k: v for k, v in weights(tmp_path / 'a').items() if 'gate' in k}
     tune = small(
-        'pass-finetune_resnet18_synthetic',
+        'pass-finetune_resnet18_1xb16-3e_synthetic',
         tmp_path / 'b',
         load_from=str(tmp_path / 'a' / 'epoch_2.pth'),
     )
@@ -156,7 +156,7 @@ def test_the_chain_in_one_process(tmp_path):
     key = 'backbone.layer4.1.conv2.weight'
     assert not torch.equal(tuned[key], moved[key])
     stream = small(
-        'pass-stream_resnet18_synthetic',
+        'pass-stream_resnet18_1xb1_synthetic',
         tmp_path / 'c',
         load_from=str(tmp_path / 'b' / 'epoch_2.pth'),
     )
@@ -195,7 +195,7 @@ def test_the_chain_through_mim(tmp_path):
         (
             'pass-finetune',
             (
-                'load_from=work_dirs/pass-pretrain_resnet18_synthetic/epoch_3.pth',
+                'load_from=work_dirs/pass-pretrain_resnet18_1xb8-6e_synthetic/epoch_3.pth',
             ),
         ),
     ):
@@ -204,7 +204,7 @@ def test_the_chain_through_mim(tmp_path):
             options.append('val_dataloader.dataset.num_clips=2')
             options.append('train_cfg.val_interval=1')
         run('train', 'mmpretrain', config(name), '--cfg-options', *options)
-    checkpoint = 'work_dirs/pass-finetune_resnet18_synthetic/epoch_3.pth'
+    checkpoint = 'work_dirs/pass-finetune_resnet18_1xb16-3e_synthetic/epoch_3.pth'
     run(
         *('test', 'mmpretrain', config('pass-stream')),
         *('--checkpoint', checkpoint, '--out', 'metrics.json'),

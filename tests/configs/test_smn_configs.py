@@ -96,7 +96,7 @@ def test_what_is_masked(net, elements, tensors):
 
 
 def test_fused_attention_is_scaled_in_three_parts():
-    model = model_of('smn_clip-vit-base-p32_cifar10')
+    model = model_of('smn_clip-vit-base-p32_1xb64-32e')
     chunks = {i.name: i.mask.chunks for i in named_masks(model.backbone)}
     assert chunks['layers.3.attn.qkv.weight'] == 3
     assert chunks['layers.3.attn.qkv.bias'] == 3
@@ -131,20 +131,20 @@ def test_hyperparameters():
     for net, lr, decay in (('resnet18', 1e-3, 5e-4), ('resnet50', 0.15, 1e-6)):
         group = groups_of(f'finetune_{net}_dtd')['all']
         assert (group['lr'], group['weight_decay']) == (lr, decay)
-    group = groups_of('finetune_clip-vit-base-p32_dtd')['all']
+    group = groups_of('finetune_clip-vit-base-p32_1xb64-32e')['all']
     assert group['betas'] == (0.9, 0.98)
     assert (group['lr'], group['eps']) == (5e-4, 1e-6)
     assert group['weight_decay'] == 0.2
-    head = groups_of('smn_resnet50_cifar10_linear-head')['head']
+    head = groups_of('smn-linear-head_resnet50_1xb64-150e')['head']
     assert (head['lr'], head['weight_decay']) == (7e-4, 1e-4)
 
 
 def test_variants():
-    subset = load('smn_resnet18_cifar10_10p').train_dataloader.dataset
+    subset = load('smn_resnet18_1xb64-150e_10p').train_dataloader.dataset
     assert (subset.size, subset.seed) == ('10p', 42)
     assert (
         subset.dataset
-        == load('smn_resnet18_cifar10').train_dataloader['dataset']
+        == load('smn_resnet18_1xb64-150e').train_dataloader['dataset']
     )
     masks = {
         name: [i.mask for i in named_masks(model_of(f'smn_resnet18_{name}'))]
@@ -157,9 +157,9 @@ def test_variants():
     for mask in masks['cifar10_edge-popup']:
         assert (mask.k, mask.criterion) == (0.5, 'topk')
     assert {m.k for m in masks['cifar10_topk']} == {0.914, 0.0}
-    groups = groups_of('smn_resnet18_cifar10_edge-popup')
+    groups = groups_of('smn-edge-popup_resnet18_1xb64-150e')
     assert groups['masks']['weight_decay'] == 1e-4
-    groups = groups_of('smn_resnet18_cifar10_piggyback')
+    groups = groups_of('smn-piggyback_resnet18_1xb64-150e')
     assert (groups['masks']['lr'], groups['head']['lr']) == (1e-4, 1e-3)
 
 
@@ -170,7 +170,7 @@ def test_files_of_torchvision_and_swav_load(prefix, tmp_path):
     stock = torchvision.models.resnet18().state_dict()
     file = {prefix + key: value for key, value in stock.items()}
     torch.save(file, tmp_path / 'file.pth')
-    cfg = load('smn_resnet18_dtd')
+    cfg = load('smn_resnet18_1xb64-150e')
     cfg.model.backbone.module.init_cfg.checkpoint = str(tmp_path / 'file.pth')
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -226,9 +226,9 @@ def pretrained(tmp_path_factory):
     init_default_scope('mmpretrain')
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp('pretrained')
-    runner = Runner.from_cfg(small('pretrain_resnet18_digits', folder))
+    runner = Runner.from_cfg(small('pretrain_resnet18-narrow_1xb64-15e_digits', folder))
     runner.train()
-    return folder / 'pretrain_resnet18_digits' / 'epoch_2.pth'
+    return folder / 'pretrain_resnet18-narrow_1xb64-15e_digits' / 'epoch_2.pth'
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -261,10 +261,10 @@ def test_digits(kind, pretrained, tmp_path):
 
 
 def test_progressive_k_reaches_every_mask(pretrained, tmp_path):
-    cfg = small('smn_resnet18_digits', tmp_path)
+    cfg = small('smn_resnet18-narrow_1xb64-30e_digits', tmp_path)
     cfg.model.backbone.module.init_cfg.checkpoint = str(pretrained)
     cfg.model.backbone.mask.update(criterion='topk', k=1.0, init='kaiming')
-    hook = load('smn_resnet18_cifar10_progressive-k').custom_hooks[-1]
+    hook = load('smn-progressive-k_resnet18_1xb64-150e').custom_hooks[-1]
     cfg.custom_hooks.append(hook)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -278,7 +278,7 @@ def test_progressive_k_reaches_every_mask(pretrained, tmp_path):
 
 @pytest.mark.slow
 def test_mim_trains_and_tests(pretrained, tmp_path):
-    cfg = small('smn_resnet18_digits', tmp_path, epochs=1)
+    cfg = small('smn_resnet18-narrow_1xb64-30e_digits', tmp_path, epochs=1)
     cfg.model.backbone.module.init_cfg.checkpoint = str(pretrained)
     cfg.param_scheduler.warmup = 0
     Config.dump(cfg, tmp_path / 'cfg.py')
