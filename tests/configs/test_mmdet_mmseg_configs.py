@@ -130,7 +130,10 @@ def test_mmseg_backbone_trains(tmp_path):
     pytest.importorskip('mmseg')
     DefaultScope._instance_dict.clear()
     segmentation_data(tmp_path)
-    cfg = reduce(read(FOLDER / 'cs_mmseg-fcn-r18_4xb2-3x36e_cityscapes.py').copy(), tmp_path)
+    cfg = reduce(
+        read(FOLDER / 'cs_mmseg-fcn-r18_4xb2-3x36e_cityscapes.py').copy(),
+        tmp_path,
+    )
     cfg.model.data_preprocessor.size = (SIZE, SIZE)
     for part in (cfg, cfg.model.backbone, cfg.model.decode_head,
                  cfg.model.auxiliary_head):  # fmt: skip

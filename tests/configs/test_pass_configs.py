@@ -65,12 +65,16 @@ def test_budgets_are_those_of_the_names():
 
 def test_fine_tuning_begins_with_the_gates_of_pretraining():
     first = read(CONFIGS / 'pass/pass-pretrain_resnet18_1xb8-6e_synthetic.py')
-    second = read(CONFIGS / 'pass/pass-finetune_resnet18_1xb16-3e_synthetic.py')
+    second = read(
+        CONFIGS / 'pass/pass-finetune_resnet18_1xb16-3e_synthetic.py'
+    )
     epochs = first.train_cfg.max_epochs
     assert second.load_from == (
         f'work_dirs/pass-pretrain_resnet18_1xb8-6e_synthetic/epoch_{epochs}.pth'
     )
-    theirs = build(CONFIGS / 'pass/pass-pretrain_resnet18_1xb8-6e_synthetic.py')
+    theirs = build(
+        CONFIGS / 'pass/pass-pretrain_resnet18_1xb8-6e_synthetic.py'
+    )
     ours = build(CONFIGS / 'pass/pass-finetune_resnet18_1xb16-3e_synthetic.py')
     missing = set(ours.state_dict()) - set(theirs.state_dict())
     assert {key.split('.')[0] for key in missing} == {'head'}
@@ -139,7 +143,9 @@ def test_pretraining_resumes_bit_for_bit(tmp_path):
 
 
 def test_the_chain_in_one_process(tmp_path):
-    pretrain = small('pass-pretrain_resnet18_1xb8-6e_synthetic', tmp_path / 'a')
+    pretrain = small(
+        'pass-pretrain_resnet18_1xb8-6e_synthetic', tmp_path / 'a'
+    )
     Runner.from_cfg(pretrain).train()
     gates = {k: v for k, v in weights(tmp_path / 'a').items() if 'gate' in k}
     tune = small(
@@ -204,7 +210,9 @@ def test_the_chain_through_mim(tmp_path):
             options.append('val_dataloader.dataset.num_clips=2')
             options.append('train_cfg.val_interval=1')
         run('train', 'mmpretrain', config(name), '--cfg-options', *options)
-    checkpoint = 'work_dirs/pass-finetune_resnet18_1xb16-3e_synthetic/epoch_3.pth'
+    checkpoint = (
+        'work_dirs/pass-finetune_resnet18_1xb16-3e_synthetic/epoch_3.pth'
+    )
     run(
         *('test', 'mmpretrain', config('pass-stream')),
         *('--checkpoint', checkpoint, '--out', 'metrics.json'),

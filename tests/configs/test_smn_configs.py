@@ -226,7 +226,9 @@ def pretrained(tmp_path_factory):
     init_default_scope('mmpretrain')
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp('pretrained')
-    runner = Runner.from_cfg(small('pretrain_resnet18-narrow_1xb64-15e_digits', folder))
+    runner = Runner.from_cfg(
+        small('pretrain_resnet18-narrow_1xb64-15e_digits', folder)
+    )
     runner.train()
     return folder / 'pretrain_resnet18-narrow_1xb64-15e_digits' / 'epoch_2.pth'
 

@@ -13,7 +13,7 @@ from mmpretrain.apis import (
     list_models,
 )
 
-NAME = 'pss-vit-tiny_magnitude-cyclic-80-0_digits'
+NAME = 'pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits'
 
 
 @pytest.fixture
