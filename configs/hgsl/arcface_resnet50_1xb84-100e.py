@@ -12,5 +12,5 @@ model = dict(
     )
 )
 optim_wrapper = dict(paramwise_cfg=dict(_delete_=True))
-# There is no alpha to leave out of the clipping.
+# Without the hook for alpha.
 custom_hooks = _base_.custom_hooks[:-1]

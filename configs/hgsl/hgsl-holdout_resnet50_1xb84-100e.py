@@ -2,7 +2,7 @@ _base_ = './hgsl_resnet50_1xb84-100e.py'
 
 work_dir = 'work_dirs/{{fileBasenameNoExtension}}_{{$HGSL_DATASET:cub}}'
 # Selection without a look at the test classes: four fifths of the training
-# classes train, the epoch is chosen on the others, the test is as ever.
+# classes train, the epoch is chosen on the others, the test is unchanged.
 num_classes = _base_.data_preprocessor.num_classes
 seen = num_classes * 4 // 5
 model = dict(head=dict(num_classes=seen))

@@ -19,5 +19,5 @@ optim_wrapper = dict(
         )
     )
 )
-# There is no alpha to leave out of the clipping.
+# Without the hook for alpha.
 custom_hooks = _base_.custom_hooks[:-1]

@@ -50,6 +50,6 @@ val_cfg = None
 test_dataloader = None
 test_evaluator = None
 test_cfg = None
-# Gates are small, and start as hardly more than a constant.
+# Gates are small and start as little more than a constant.
 optim_wrapper = dict(optimizer=dict(lr=3e-2, weight_decay=0.0))
 default_hooks = dict(logger=dict(interval=10))

@@ -1,4 +1,4 @@
-# Step 3: sparse inference of streams, beside the dense network:
+# Step 3: sparse inference of streams, next to the dense network:
 #   mim test mmpretrain THIS --checkpoint work_dirs/.../epoch_3.pth
 _base_ = ['./pass-finetune_resnet18_1xb16-3e_synthetic.py']
 
