@@ -4,7 +4,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NAME = 'pss-vit-tiny_magnitude-cyclic-80-0_digits.py'
+NAME = 'pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits.py'
 QUICKSTART = ROOT / 'configs' / 'pss' / NAME
 ONE_LAYER = 'model.backbone.arch.num_layers=1'
 # Options for --cfg-options: two iterations of 32 images, one validation.

@@ -8,7 +8,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=${VENV:-.venv}
-config=${CONFIG:-configs/pss/pss-vit-tiny_magnitude-cyclic-80-0_digits.py}
+config=${CONFIG:-configs/pss/pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits.py}
 out=${OUT:-outputs/quickstart}
 
 say() { echo "quickstart: $*"; }

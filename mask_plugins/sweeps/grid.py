@@ -66,10 +66,10 @@ def read_spec(
         FileNotFoundError: If there is none.
 
     Examples:
-        >>> name = 'pss-vit-tiny_baseline_digits.py'
+        >>> name = 'pss_vit-tiny_1xb16-baseline-30e_digits.py'
         >>> spec = read_spec(name, {'train_cfg.max_epochs': [3, 5]}, [0, 1])
         >>> spec.name, len(spec.points)
-        ('pss-vit-tiny_baseline_digits', 4)
+        ('pss_vit-tiny_1xb16-baseline-30e_digits', 4)
     """
     path = find_config(check_path('path', path))
     if not osp.isfile(path):

@@ -18,7 +18,7 @@ SHIPPED = [
     for method in ('continuous_sparsification', 'self_masking')
     for path in sorted((ROOT / 'configs' / method).glob('*.py'))
     # One data set stands for the eight that differ in nothing else.
-    if path.stem.startswith(('cs_', 'smn_'))
+    if path.stem.startswith(('cs_', 'cs-', 'smn_', 'smn-'))
     and path.stem.rpartition('_')[2]
     not in (
         'cifar100',
@@ -56,9 +56,9 @@ def test_no_mask_is_left_of_what_we_ship(path):
 
 @pytest.mark.parametrize(
     'name',
-    ['continuous_sparsification/cs_resnet20_digits',
-     'continuous_sparsification/cs_vit-tiny_digits',
-     'self_masking/smn_resnet18_digits'],
+    ['continuous_sparsification/cs_resnet20_1xb64-3x10e_digits',
+     'continuous_sparsification/cs_vit-tiny_1xb32-2x20e_digits',
+     'self_masking/smn_resnet18-narrow_1xb64-30e_digits'],
     ids=lambda name: name.rpartition('/')[2],
 )  # fmt: skip
 def test_merged_models_fit_their_stock_config(name, tmp_path):

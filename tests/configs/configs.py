@@ -3,9 +3,13 @@
 
 import copy
 import functools
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from unittest import mock
 
 import torch
 from mmengine.config import Config
@@ -15,14 +19,15 @@ from mask_plugins.models.teachers import ensemble_teacher
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
-PROJECTS = ('mmdet', 'mmseg')
 ALL = sorted(
     path
     for path in CONFIGS.glob('*/*.py')
     if '_base_' not in path.relative_to(CONFIGS).parts
 )
-# Their bases lie in another project, which need not be installed.
-EXTERNAL = [path for path in ALL if path.stem.split('_')[1] in PROJECTS]
+# Their bases are in another project, which need not be installed.
+EXTERNAL = [
+    path for path in ALL if path.stem.startswith(('cs_mmdet', 'cs_mmseg'))
+]
 LEAVES = [path for path in ALL if path not in EXTERNAL]
 BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 
@@ -31,36 +36,94 @@ def identify(path):
     return path.stem
 
 
-@lru_cache(maxsize=None)
-def read(path):
-    return Config.fromfile(str(path))
+def leaves_of(folder):
+    return [path for path in LEAVES if path.parent.name == folder]
 
 
-@lru_cache(maxsize=None)
-def build(path):
+def find(name):
+    """The file of a config: names are unique."""
+    (path,) = [path for path in ALL + BASES if path.stem == name]
+    return path
+
+
+def read(path, **env):
+    """The config as it is with these environment variables; do not change."""
+    return _read(path, tuple(env.items()))
+
+
+def load(name, **env):
+    """A config by its name, to be changed."""
+    return copy.deepcopy(read(find(name), **env))
+
+
+def build(path, **env):
     """The model, on no device: names and shapes without a second of time."""
+    return _build(path, tuple(env.items()))
+
+
+def model_of(name, **env):
+    return build(find(name), **env)
+
+
+@lru_cache(maxsize=None)
+def _read(path, env):
+    with mock.patch.dict(os.environ, dict(env)):
+        return Config.fromfile(str(path))
+
+
+@lru_cache(maxsize=None)
+def _build(path, env):
     init_default_scope('mmpretrain')
     with torch.device('meta'), _linspace_on_cpu(), _no_checkpoints():
-        return MODELS.build(copy.deepcopy(read(path).model))
+        return MODELS.build(copy.deepcopy(_read(path, env).model))
 
 
 @contextmanager
 def _linspace_on_cpu():
     """mmpretrain's ResNet asks a tensor for its drop path rates."""
-    stock = torch.linspace
-    torch.linspace = functools.partial(stock, device='cpu')
-    try:
+    stock = functools.partial(torch.linspace, device='cpu')
+    with mock.patch.object(torch, 'linspace', stock):
         yield
-    finally:
-        torch.linspace = stock
 
 
-@contextmanager
 def _no_checkpoints():
-    """An ensemble's members are made by other runs."""
-    stock = ensemble_teacher._load
-    ensemble_teacher._load = lambda member, path: None
-    try:
-        yield
-    finally:
-        ensemble_teacher._load = stock
+    """The members of an ensemble are made by other runs."""
+    return mock.patch.object(ensemble_teacher, '_load')
+
+
+def innermost(dataset):
+    """The datasets inside wrappers, of a split or a subset."""
+    if isinstance(dataset, list):
+        return [inner for part in dataset for inner in innermost(part)]
+    return innermost(dataset.dataset) if 'dataset' in dataset else [dataset]
+
+
+def heads(head):
+    """The head, and those that it wraps."""
+    return [head] + (heads(head.head) if 'head' in head else [])
+
+
+def shorten(cfg, work_dir, train, test):
+    """A run of two epochs and of so many images."""
+    for part, count in (('train', train), ('val', test), ('test', test)):
+        for dataset in innermost(cfg[f'{part}_dataloader'].dataset):
+            dataset.indices = count
+    cfg.train_cfg.max_epochs = 2
+    cfg.work_dir = str(work_dir)
+    cfg.log_level = 'ERROR'
+    return cfg
+
+
+def mim(*args, cwd, **env):
+    """Run mim as a user does; returns what it printed."""
+    env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', **env)
+    run = subprocess.run(
+        [sys.executable, '-m', 'mim', *map(str, args)],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr

@@ -2,44 +2,57 @@
 """Every config of every method resolves and builds."""
 
 import copy
-from pathlib import Path
+import re
 
 import pytest
 import yaml
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, init_default_scope
+from mmengine.registry import HOOKS
 
 from .configs import (
     ALL,
     BASES,
-    EXTERNAL,
     LEAVES,
     ROOT,
     build,
+    find,
+    heads,
     identify,
+    innermost,
+    mim,
     read,
 )
 
+LOADERS = [f'{part}_dataloader' for part in ('train', 'val', 'test')]
+# {method}_{model}_{gpus}xb{batch}[-{schedule}][_{data}]
+NAME = re.compile(r'[a-z0-9-]+_[a-z0-9-]+_\dxb\d+(-[a-z0-9-]+)?(_[a-z0-9-]+)?')
 
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
 
-
-def innermost(dataset):
-    """What wrappers, of a split or a subset, hold: one or several."""
-    if isinstance(dataset, list):
-        return [inner for part in dataset for inner in innermost(part)]
-    return innermost(dataset.dataset) if 'dataset' in dataset else [dataset]
+def test_names_follow_the_scheme_and_are_unique():
+    names = [path.name for path in ALL + BASES]
+    names += [path.name for path in (ROOT / 'tools').rglob('*.py')]
+    assert sorted(set(names)) == sorted(names)  # mim takes a bare name
+    assert [path.stem for path in ALL if not NAME.fullmatch(path.stem)] == []
+    for path in LEAVES:
+        cfg = read(path)
+        gpus, batch = re.search(r'_(\d)xb(\d+)', path.stem).groups()
+        if 'pass-stream' in path.stem:  # for tests
+            assert cfg.test_dataloader.batch_size == int(batch)
+            continue
+        assert cfg.train_dataloader.batch_size == int(batch), path
+        if 'auto_scale_lr' in cfg:
+            together = int(gpus) * int(batch)
+            assert cfg.auto_scale_lr.base_batch_size == together, path
+        epochs = re.search(r'(?:(\d)x)?(\d+)e(_|$)', path.stem)
+        length = int(epochs[1] or 1) * int(epochs[2])
+        trained = cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('epochs'))
+        assert trained == length, path
 
 
 @pytest.mark.parametrize('path', BASES + LEAVES, ids=identify)
 def test_config_resolves(path):
     cfg = read(path)
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(name)
-        if loader is None:
-            continue
+    for loader in filter(None, map(cfg.get, LOADERS)):
         # The two together make torch's DataLoader fail.
         assert loader.num_workers > 0 or not loader.persistent_workers
     if cfg.get('train_dataloader') is not None:
@@ -60,36 +73,82 @@ def test_config_builds(path):
         if hook.type.startswith('mask_plugins.'):
             HOOKS.build(hook)
     assert cfg.default_hooks.checkpoint.type.endswith('SafeCheckpointHook')
-    assert cfg.model.get('head', cfg.model.get('module', {}).get('head'))
     assert model.head is not None
+    video = 'VideoClips' in str(cfg.test_dataloader)  # ImageNet's classes
+    for head in heads(cfg.model.head):
+        if 'num_classes' in head and not video:
+            assert head.num_classes == cfg.data_preprocessor.num_classes
     wrapper = dict(copy.deepcopy(cfg.optim_wrapper), type='OptimWrapper')
     wrapper.pop('dtype', None)  # no GPU here
     build_optim_wrapper(model, wrapper)
 
 
-def test_metafile_lists_every_config_and_no_other():
-    for folder in sorted({path.parent for path in LEAVES}):
+def test_metafiles_list_what_was_measured():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    folders = {path.parent for path in LEAVES}
+    assert {ROOT / entry for entry in index} == {
+        folder / 'metafile.yml' for folder in folders
+    }
+    for folder in sorted(folders):
         metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
-        collections = {entry['Name'] for entry in metafile['Collections']}
-        listed = []
+        (collection,) = metafile['Collections']
+        assert (ROOT / collection['README']).is_file()
+        names = [model['Name'] for model in metafile['Models']]
+        assert names == sorted(set(names))
         for model in metafile['Models']:
-            assert (ROOT / model['Config']).is_file(), model['Config']
-            assert Path(model['Config']).stem == model['Name']
-            assert model['In Collection'] in collections
-            assert model['Weights'] is None
-            listed.append(model['Name'])
-            if ROOT / model['Config'] in EXTERNAL:
-                continue
-            cfg, data = read(ROOT / model['Config']), model['Metadata']
-            if 'max_epochs' in cfg.train_cfg:
-                assert data['Epochs'] == cfg.train_cfg.max_epochs, model
-            if 'auto_scale_lr' in cfg:
-                batch = cfg.auto_scale_lr.base_batch_size
-                assert data['Batch Size'] == batch, model
-        assert len(listed) == len(set(listed))
-        assert set(listed) == {
-            path.stem for path in ALL if path.parent == folder
-        }
-    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    for entry in index['Import']:
-        assert (ROOT / entry).is_file()
+            path = ROOT / model['Config']
+            assert path in LEAVES, path
+            assert (path.parent, path.stem) == (folder, model['Name'])
+            assert model['In Collection'] == collection['Name']
+            for result in model['Results']:
+                assert result['Task']
+                assert result['Metrics']
+                assert result['Dataset'] == model['Metadata']['Training Data']
+            cfg, data = read(path), model['Metadata']
+            epochs = cfg.train_cfg.get(
+                'max_epochs', cfg.train_cfg.get('epochs')
+            )
+            assert data['Epochs'] == epochs, path
+            assert re.search(rf'_1xb{data["Batch Size"]}(-|_)', path.stem)
+
+
+def test_numbers_of_metafiles_stand_in_the_readmes():
+    for folder in {path.parent for path in LEAVES}:
+        text = (folder / 'README.md').read_text(encoding='utf-8')
+        metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
+        for model in metafile['Models']:
+            for value in model['Results'][0]['Metrics'].values():
+                assert re.search(rf'(?<![\d.]){value}', text), (model, value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('hgsl-k1_resnet8_1xb64-30e_digits', 'retrieval/map_at_r'),
+        ('masked-feature_resnet18-c16_1xb64-15e_digits', 'rankme/rank'),
+        ('smn_resnet18-narrow_1xb64-30e_digits', 'accuracy/top1'),
+    ],
+)
+def test_mim_trains_and_tests(name, said, tmp_path):
+    options = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
+    if name.startswith('masked'):
+        options.append('model.teacher.begin=0')
+    if name.startswith('smn'):
+        options += [
+            'param_scheduler.warmup=0',
+            'model.backbone.module.init_cfg=None',
+        ]
+    where = ('--work-dir', 'run', '--cfg-options', *options)
+    mim('train', 'mmpretrain', find(name), *where, cwd=tmp_path)
+    if name.startswith('masked'):
+        log = (tmp_path / 'run' / 'train_log.json').read_text()
+        assert 'loss_msk' in log
+    mim_test = (
+        'test',
+        'mmpretrain',
+        find(name),
+        '--checkpoint',
+        'run/epoch_1.pth',
+    )
+    assert said in mim(*mim_test, *where, cwd=tmp_path)

@@ -15,10 +15,11 @@ from PIL import Image
 
 from mask_plugins.core.weights import SoftMaskConv2d, named_masks
 
-from .configs import CONFIGS, EXTERNAL, read
+from .configs import EXTERNAL, load
 
 pytestmark = pytest.mark.mmdet
-FOLDER = CONFIGS / 'continuous_sparsification'
+DETECTOR = 'cs_mmdet-retinanet-r18_1xb8-3x12e_coco'
+SEGMENTOR = 'cs_mmseg-fcn-r18_4xb2-3x36e_cityscapes'
 SIZE = 64
 
 
@@ -115,22 +116,21 @@ def train(cfg):
 
 
 def test_both_are_known_as_configs_of_other_projects():
-    assert {path.stem.split('_')[1] for path in EXTERNAL} == {'mmdet', 'mmseg'}
+    assert [path.stem for path in EXTERNAL] == [DETECTOR, SEGMENTOR]
 
 
 def test_mmdet_backbone_trains(tmp_path):
     pytest.importorskip('mmdet')
     DefaultScope._instance_dict.clear()
     detection_data(tmp_path)
-    cfg = read(FOLDER / 'cs_mmdet_retinanet-r18.py').copy()
-    train(reduce(cfg, tmp_path))
+    train(reduce(load(DETECTOR), tmp_path))
 
 
 def test_mmseg_backbone_trains(tmp_path):
     pytest.importorskip('mmseg')
     DefaultScope._instance_dict.clear()
     segmentation_data(tmp_path)
-    cfg = reduce(read(FOLDER / 'cs_mmseg_fcn-r18.py').copy(), tmp_path)
+    cfg = reduce(load(SEGMENTOR), tmp_path)
     cfg.model.data_preprocessor.size = (SIZE, SIZE)
     for part in (cfg, cfg.model.backbone, cfg.model.decode_head,
                  cfg.model.auxiliary_head):  # fmt: skip

@@ -2,223 +2,122 @@
 """The recipes of PSS say what they should."""
 
 import copy
-import math
+import re
 
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import (
-    DATA_SAMPLERS,
-    HOOKS,
-    PARAM_SCHEDULERS,
-    init_default_scope,
-)
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from PIL import Image
 
-from .configs import CONFIGS, LEAVES, build, identify, read
+from .configs import build, find, identify, leaves_of, load, model_of, read
 
-SIMMIM = 'pss-vit-base_simmim_{}_4xb128-100e_in1k'
-DEIT = 'pss-deit-small_{}_4xb256-300e_in1k'
-DEIT_384 = 'pss-deit-small_{}_4xb128-300e_in1k-384px'
-CIFAR = 'pss-vit-tiny_{}_cifar10'
-PSS = [path for path in LEAVES if path.parent.name == 'pss']
+PSS = leaves_of('pss')
 STEMS = {path.stem for path in PSS}
-
-
-def load(name):
-    return copy.deepcopy(read(CONFIGS / 'pss' / f'{name}.py'))
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
+SIMMIM = 'pss_simmim-vit-base_4xb128-{}-100e_in1k'
+DEIT = 'pss_deit-small_4xb256-{}-300e_in1k'
+DEIT_384 = 'pss_deit-small_4xb128-{}-300e_in1k-384px'
+CIFAR = 'pss_vit-tiny_1xb128-{}-100e_cifar10'
+CYCLIC = 'magnitude-cyclic-80-0'
 
 
 # ------------------------------------------------------------------- all
 @pytest.mark.parametrize('path', PSS, ids=identify)
-def test_schedule_or_baseline(path):
-    cfg = read(path)
-    assert build(path).backbone.drop_ratio == 0
-    names = [hook.type for hook in cfg.custom_hooks]
-    assert ('mask_plugins.PSSHook' in names) == ('baseline' not in path.stem)
-    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes
-
-
-@pytest.mark.parametrize('path', PSS, ids=identify)
 def test_variant_differs_from_its_baseline_in_the_schedule_only(path):
-    parts = path.stem.split('_')
-    at = next(
-        (
-            i
-            for i, part in enumerate(parts)
-            if part.startswith(('magnitude', 'random'))
-        ),
-        None,
-    )
-    if at is None:
-        return
-    tail = '-no-rpb' if parts[at].endswith('-no-rpb') else ''
-    scorer = parts[at].split('-')[0]
-    parts[at] = f'baseline{tail}'
     cfg = copy.deepcopy(read(path))
-    baseline = copy.deepcopy(read(path.with_name('_'.join(parts) + '.py')))
+    assert build(path).backbone.drop_ratio == 0
+    if 'baseline' in path.stem:
+        names = [hook.type for hook in cfg.custom_hooks]
+        assert 'mask_plugins.PSSHook' not in names
+        return
+    variant = re.search(r'(magnitude|random)-(cyclic|linear|fixed)-\d+(-0)?',
+                        path.stem)  # fmt: skip
+    baseline = load(path.stem.replace(variant[0], 'baseline'))
     hook = cfg.custom_hooks.pop()
-    assert hook.type == 'mask_plugins.PSSHook'
-    assert cfg.model.backbone.pop('scorer', 'magnitude') == scorer
+    assert hook.type == cfg.pop('pss_hook').type == 'mask_plugins.PSSHook'
+    assert cfg.model.backbone.pop('scorer', 'magnitude') == variant[1]
     assert cfg.to_dict() == baseline.to_dict()
     # and the schedule is that of the name
     built = HOOKS.build(hook).schedule.resolve(300 * 900, 900)
     values = [built.value(t) for t in (0, 450, 135_000, 270_000 - 1)]
     expected = {
-        'cyclic': [0.8, 0.0, 0.8, 0.8],
+        'cyclic': [0.8, 0.0, 0.8, 0.0 if 'deit' in path.stem else 0.8],
         'linear': [0.8, 0.8, 0.4, 0.0],
         'fixed': [0.4, 0.4, 0.4, 0.4],
     }
-    kind = path.stem.split(f'{scorer}-')[1].split('-')[0]
-    if hook.schedule.get('cooldown'):
-        assert 'deit' in path.stem
-        expected['cyclic'][-1] = 0.0
-    assert values == pytest.approx(expected[kind])
+    assert values == pytest.approx(expected[variant[2]])
 
 
-# --------------------------------------------------------------- recipes
 def test_every_published_run_has_a_config():
     for kind in ('magnitude', 'random'):
         for schedule in ('cyclic-80-0', 'linear-80-0', 'fixed-40'):
             assert SIMMIM.format(f'{kind}-{schedule}') in STEMS
     for template in (SIMMIM, DEIT, DEIT_384, CIFAR):
-        for variant in ('baseline', 'magnitude-cyclic-80-0'):
+        for variant in ('baseline', CYCLIC):
             assert template.format(variant) in STEMS
     for template in (SIMMIM, CIFAR):
-        for variant in ('baseline', 'magnitude-cyclic-80-0'):
-            name = template.format(f'{variant}-no-rpb')
-            assert not load(name).model.backbone.use_rel_pos_bias
+        for variant in ('baseline', CYCLIC):
+            name = re.sub('(vit-[a-z]+)', r'\1-no-rpb', template)
+            backbone = load(name.format(variant)).model.backbone
+            assert not backbone.use_rel_pos_bias
             # without any position the comparison would be idle
-            assert load(name).model.backbone.use_abs_pos_emb
+            assert backbone.use_abs_pos_emb
 
 
 @pytest.mark.parametrize(
-    ('name', 'millions'),
-    [(SIMMIM, 86.5), (DEIT, 22.1), (DEIT_384, 22.4)],
+    ('template', 'millions'), [(SIMMIM, 86.5), (DEIT, 22.1), (DEIT_384, 22.4)]
 )
-def test_size_of_the_networks(name, millions):
-    model = build(CONFIGS / 'pss' / f'{name.format("baseline")}.py')
+def test_size_of_the_networks(template, millions):
+    model = model_of(template.format('baseline'))
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.2)
 
 
-def groups_of(cfg, name):
-    """Parameter groups by name, as the recipe's optimizer has them."""
-    model = build(CONFIGS / 'pss' / f'{name}.py')
-    wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')  # no GPU here
-    wrapper.pop('dtype', None)
-    wrapper = build_optim_wrapper(model, wrapper)
-    names = {id(p): name for name, p in model.named_parameters()}
+# --------------------------------------------------------------- recipes
+def depth_of(key):
+    """Its place in the layer-wise decay of rates: 0 is the embedding."""
+    layer = re.match(r'backbone\.layers\.(\d+)', key)
+    if layer:
+        return int(layer[1]) + 1
+    return 13 if key.startswith(('head', 'backbone.ln')) else 0
+
+
+@pytest.mark.parametrize(
+    ('template', 'lr', 'decay_rate'),
+    [(SIMMIM, 1.25e-3, 0.65), (DEIT, 1e-3, 1.0), (DEIT_384, 5e-4, 1.0)],
+    ids=['simmim', 'deit', 'deit-384'],
+)
+def test_rates_and_decay_of_each_parameter(template, lr, decay_rate):
+    name = template.format(CYCLIC)
+    cfg, model = load(name), model_of(name)
+    cfg.optim_wrapper.type = 'OptimWrapper'  # no GPU here
+    cfg.optim_wrapper.pop('dtype')
     groups = {
-        names[id(parameter)]: group
-        for group in wrapper.optimizer.param_groups
+        id(parameter): group
+        for group in build_optim_wrapper(
+            model, cfg.optim_wrapper
+        ).optimizer.param_groups
         for parameter in group['params']
     }
-    assert groups.keys() == set(names.values())
-    return wrapper, groups
-
-
-def test_simmim_recipe():
-    name = SIMMIM.format('magnitude-cyclic-80-0')
-    cfg = load(name)
-    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-    assert cfg.optim_wrapper.clip_grad == dict(max_norm=5.0)
-    assert cfg.train_dataloader.batch_size * 4 == 512
-    assert cfg.default_hooks.checkpoint.interval == 25
-    wrapper, groups = groups_of(cfg, name)
-    lr = 1.25e-3
-    for key, layer in (
-        ('backbone.cls_token', 0),
-        ('backbone.patch_embed.projection.weight', 0),
-        ('backbone.layers.0.attn.qkv.weight', 1),
-        ('backbone.layers.11.gamma_1', 12),
-        ('backbone.ln2.weight', 13),
-        ('head.fc.weight', 13),
-    ):
-        assert groups[key]['lr'] == pytest.approx(lr * 0.65 ** (13 - layer))
-    undecayed = {
-        key for key, group in groups.items() if not group['weight_decay']
-    }
-    parameters = dict(build(CONFIGS / 'pss' / f'{name}.py').named_parameters())
-    expected = {key for key, p in parameters.items() if p.ndim == 1}
-    assert undecayed == expected | {'backbone.cls_token'}
-    table = 'backbone.layers.3.attn.relative_position_bias_table'
-    assert groups[table]['weight_decay'] == 0.05
-
-    schedule = dict(cfg.param_scheduler, end=cfg.train_cfg.max_epochs)
-    PARAM_SCHEDULERS.build(
-        schedule, default_args=dict(optimizer=wrapper, epoch_length=2502)
-    )
-    assert {group['lr'] for group in groups.values()} == {2.5e-7}
-    again = PARAM_SCHEDULERS.build(
-        schedule,
-        default_args=dict(optimizer=wrapper, epoch_length=2502),
-    )
-    again.last_step = 20 * 2502 - 1
-    again._global_step = again.last_step
-    again.step()
-    cosine = 0.5 * (1 + math.cos(math.pi * 0.2))
-    peak = 2.5e-7 + (lr - 2.5e-7) * cosine
-    assert groups['head.fc.weight']['lr'] == pytest.approx(peak)
-    deep = lr * 0.65**13
-    assert groups['backbone.cls_token']['lr'] == pytest.approx(
-        2.5e-7 + (deep - 2.5e-7) * cosine
-    )
+    for key, parameter in model.named_parameters():
+        group = groups[id(parameter)]
+        rate = lr * decay_rate ** (13 - depth_of(key))
+        assert group['lr'] == pytest.approx(rate), key
+        embedding = key.endswith(('cls_token', 'pos_embed'))
+        decays = parameter.ndim > 1 and not embedding
+        assert group['weight_decay'] == (0.05 if decays else 0), key
 
 
 @pytest.mark.parametrize(
-    ('template', 'lr', 'batch'),
-    [(DEIT, 1e-3, 1024), (DEIT_384, 5e-4, 512)],
-    ids=['224', '384'],
-)
-def test_deit_recipe(template, lr, batch):
-    name = template.format('magnitude-cyclic-80-0')
-    cfg = load(name)
-    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr)
-    assert cfg.train_dataloader.batch_size * 4 == batch
-    assert 'clip_grad' not in cfg.optim_wrapper
-    assert not cfg.param_scheduler.get('convert_to_iter_based')
-    _, groups = groups_of(cfg, name)
-    assert {group['lr'] for group in groups.values()} == {lr}
-    for key, decay in (
-        ('backbone.cls_token', 0),
-        ('backbone.pos_embed', 0),
-        ('backbone.layers.0.attn.q_bias', 0),
-        ('backbone.layers.0.ln1.weight', 0),
-        ('head.fc.bias', 0),
-        ('head.fc.weight', 0.05),
-        ('backbone.layers.0.attn.relative_position_bias_table', 0.05),
-    ):
-        assert groups[key]['weight_decay'] == decay, key
-    averages = [h for h in cfg.custom_hooks if h.type == 'EMAHook']
-    assert [1 - h.momentum for h in averages] == [pytest.approx(0.99996)]
-    assert averages[0].evaluate_on_origin
-    assert not averages[0].evaluate_on_ema
-    # three repeats of each image, 1251 iterations of 4 GPUs x 256
-    sampler = DATA_SAMPLERS.build(
-        cfg.train_dataloader.sampler,
-        default_args=dict(dataset=range(1_281_167 // 4), seed=0),
-    )
-    assert sampler.num_repeats == 3
-    assert cfg.train_dataloader.drop_last
-    images = math.ceil(1_281_167 / 4)
-    assert images // cfg.train_dataloader.batch_size == 1251 * 1024 // batch
-
-
-@pytest.mark.parametrize(
-    ('name', 'size'),
+    ('template', 'size'),
     [(SIMMIM, 224), (DEIT, 224), (DEIT_384, 384), (CIFAR, 32)],
     ids=['simmim', 'deit', 'deit-384', 'cifar'],
 )
-def test_pipelines_feed_the_size_of_the_model(name, size, tmp_path):
-    cfg = load(name.format('baseline'))
+def test_pipelines_feed_the_size_of_the_model(template, size, tmp_path):
+    cfg = load(template.format('baseline'))
+    assert cfg.model.backbone.img_size == size
     pixels = np.random.default_rng(0).integers(
         0, 256, (size, size, 3) if size == 32 else (300, 420, 3), np.uint8
     )
@@ -229,17 +128,16 @@ def test_pipelines_feed_the_size_of_the_model(name, size, tmp_path):
         packed = Compose(loader.dataset.pipeline)(dict(sample))
         assert packed['inputs'].shape == (3, size, size)
         assert packed['data_samples'].gt_label.item() == 1
-    assert build(CONFIGS / 'pss' / f'{name.format("baseline")}.py').backbone
 
 
 # ------------------------------------------------------------------- runs
 @pytest.mark.parametrize(
-    'name', [SIMMIM, DEIT, CIFAR], ids=['simmim', 'deit', 'cifar']
+    'template', [SIMMIM, DEIT, CIFAR], ids=['simmim', 'deit', 'cifar']
 )
-def test_reduced_recipe_trains_and_tests(name, tmp_path):
+def test_reduced_recipe_trains_and_tests(template, tmp_path):
     """The recipe as it is, of a small network on the embedded images."""
-    cfg = load(name.format('magnitude-cyclic-80-0'))
-    data = copy.deepcopy(read(CONFIGS / '_base_/datasets/digits_bs16.py'))
+    cfg = load(template.format(CYCLIC))
+    data = copy.deepcopy(read(find('digits_bs16')))
     cfg.model.backbone.update(
         img_size=data.image_size,
         patch_size=data.image_size // 4,
@@ -261,9 +159,8 @@ def test_reduced_recipe_trains_and_tests(name, tmp_path):
     data.val_dataloader.dataset.indices = 64
     for split in ('val', 'test'):
         cfg[f'{split}_dataloader'] = data.val_dataloader
-    if cfg.optim_wrapper.type == 'AmpOptimWrapper':
-        cfg.optim_wrapper.type = 'OptimWrapper'
-        del cfg.optim_wrapper['dtype']
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    cfg.optim_wrapper.pop('dtype', None)
     if cfg.custom_hooks[-1].schedule.get('cooldown'):
         cfg.custom_hooks[-1].schedule.cooldown = 1
     cfg.train_cfg.max_epochs = 2
@@ -274,10 +171,8 @@ def test_reduced_recipe_trains_and_tests(name, tmp_path):
     model = runner.model
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
     runner.train()
-    moved = [
-        key for key, p in model.named_parameters() if not p.equal(before[key])
-    ]
-    assert len(moved) == len(before)
+    for key, parameter in model.named_parameters():
+        assert not parameter.equal(before[key]), key
     metrics = runner.test()
     assert 0 <= metrics['accuracy/top1'] <= 100
     assert (tmp_path / 'train_log.json').stat().st_size

@@ -13,7 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs' / 'pass' / 'pass-pretrain_resnet18_synthetic.py'
+CONFIG = (
+    ROOT / 'configs' / 'pass' / 'pass-pretrain_resnet18_1xb8-6e_synthetic.py'
+)
 
 
 class Snapshot(Hook):

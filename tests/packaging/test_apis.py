@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmpretrain.apis import (
     ImageClassificationInferencer,
@@ -13,7 +14,7 @@ from mmpretrain.apis import (
     list_models,
 )
 
-NAME = 'pss-vit-tiny_magnitude-cyclic-80-0_digits'
+NAME = 'pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits'
 
 
 @pytest.fixture
@@ -52,11 +53,12 @@ def test_inferencer(config):
 
 
 def test_list_models(hub, repo_root):
-    ours = {name for name in list_models() if name.startswith('pss-')}
-    assert ours == {
-        path.stem for path in (repo_root / 'configs' / 'pss').glob('*.py')
-    }
-    assert list_models('pss-vit-tiny*cyclic*digits')
+    ours = {name for name in list_models() if name.startswith('pss_')}
+    metafile = yaml.safe_load(
+        (repo_root / 'configs' / 'pss' / 'metafile.yml').read_text()
+    )
+    assert ours == {model['Name'] for model in metafile['Models']}
+    assert list_models('pss_vit-tiny*cyclic*digits')
 
 
 def test_get_model_by_name(hub):
@@ -65,8 +67,6 @@ def test_get_model_by_name(hub):
 
 
 def test_metafiles_name_configs_that_exist(repo_root):
-    import yaml
-
     index = yaml.safe_load((repo_root / 'model-index.yml').read_text())
     for metafile in index['Import']:
         models = yaml.safe_load((repo_root / metafile).read_text())['Models']

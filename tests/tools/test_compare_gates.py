@@ -15,7 +15,7 @@ from mask_plugins.engine.launching.run_config import load_config
 from mask_plugins.registry import MODELS
 
 CONFIG = """
-_base_ = ['{root}/configs/pass/pass-stream_resnet18_synthetic.py']
+_base_ = ['{root}/configs/pass/pass-stream_resnet18_1xb1_synthetic.py']
 model = dict(backbone=dict(base_channels=8, stem_channels=8),
              head=dict(in_channels=64))
 val_dataloader = dict(dataset=dict(num_clips=4, clip_len=4))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.configs.configs import CONFIGS, ROOT, read
 
-CONFIG = CONFIGS / 'hgsl' / 'hgsl-k1_resnet8_digits.py'
+CONFIG = CONFIGS / 'hgsl' / 'hgsl-k1_resnet8_1xb64-30e_digits.py'
 TOOLS = ROOT / 'tools' / 'analysis'
 
 

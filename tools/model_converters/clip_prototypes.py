@@ -16,10 +16,11 @@ def parse_args(argv=None):
         description='Embed the names of the classes by the text tower of a '
         'CLIP, for mask_plugins.TextPrototypeClsHead. The order of the names '
         "is that of the labels. Needs pip install 'mask_plugins[clip]'.",
-        epilog='example: python tools/model_converters/clip_prototypes.py '
+        epilog='example: SMN_DATASET=dtd python '
+        'tools/model_converters/clip_prototypes.py '
         'clip/model.safetensors clip/tokenizer.json '
         'checkpoints/clip-vit-base-p32_dtd.safetensors '
-        '--config configs/self_masking/smn_clip-vit-base-p32_dtd.py',
+        '--config configs/self_masking/smn_clip-vit-base-p32_1xb64-32e.py',
     )
     parser.add_argument(
         'checkpoint', help='whole CLIP of OpenAI, Hugging Face or mmpretrain'

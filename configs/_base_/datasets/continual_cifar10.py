@@ -1,4 +1,6 @@
-# CIFAR-10 at 32 px in two tasks, with the augmentation of masked-analysis.
+# CIFAR-10 at 32 px, with the augmentation of masked-analysis, in two tasks or
+# as many as an environment variable says:
+#   CONTINUAL_TASKS=5 mim train mmpretrain configs/masked_feature/...
 dataset_type = 'CIFAR10'
 data_root = 'data/cifar10'
 data_preprocessor = dict(
@@ -15,9 +17,12 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type='PackInputs')]
 
+num_tasks = '{{$CONTINUAL_TASKS:2}}'
+if not num_tasks.isdecimal():
+    raise ValueError(f'CONTINUAL_TASKS={num_tasks}: give a number of tasks')
 # -1: in the order of the dataset, as the original. For another order set the
 # seed of all three loaders.
-tasks = dict(type='mask_plugins.TaskSplit', tasks=2, seed=-1)
+tasks = dict(type='mask_plugins.TaskSplit', tasks=int(num_tasks), seed=-1)
 train_dataloader = dict(
     batch_size=128,
     num_workers=2,

@@ -1,4 +1,4 @@
-# CIFAR-100 at 32 px in two tasks, otherwise as CIFAR-10.
+# CIFAR-100 at 32 px, otherwise as CIFAR-10.
 _base_ = './continual_cifar10.py'
 
 data_preprocessor = dict(

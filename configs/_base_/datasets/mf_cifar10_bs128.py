@@ -40,7 +40,7 @@ val_dataloader = dict(
     ),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
-# The rank of the features of the test set, beside the accuracy.
+# The rank of the features of the test set, next to the accuracy.
 val_evaluator = [
     dict(type='Accuracy', topk=(1, 5)),
     dict(type='mask_plugins.RankMe'),

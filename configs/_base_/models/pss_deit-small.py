@@ -1,6 +1,6 @@
 # DeiT-S/16 with the read-out and the relative position bias of the PSS runs;
 # stock DeiT has neither (class token, absolute embedding only), so the
-# baseline beside it is this very class at drop ratio 0.
+# baseline is this very class at drop ratio 0.
 model = dict(
     type='ImageClassifier',
     backbone=dict(

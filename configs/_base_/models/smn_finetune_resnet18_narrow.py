@@ -1,15 +1,15 @@
-# What would be masked is trained instead, with a linear head: no masks.
-_base_ = './smn_resnet18_narrow.py'
+# What would be masked is trained instead: the network of smn_resnet18_narrow.
+_base_ = './smn_finetune_resnet18.py'
 
+pretrained = None
 model = dict(
     backbone=dict(
-        rules=[
-            ('*conv*', 'train'),
-            ('*downsample*', 'train'),
-            ('*', 'freeze'),
-        ],
+        module=dict(
+            type='ResNet_CIFAR',
+            stem_channels=16,
+            base_channels=16,
+            init_cfg=dict(checkpoint=pretrained, prefix='backbone.'),
+        )
     ),
-    head=dict(
-        _delete_=True, type='LinearClsHead', num_classes=1000, in_channels=128
-    ),
+    head=dict(in_channels=128),
 )

@@ -1,19 +1,8 @@
-# What would be masked is trained instead, with a linear head: no masks.
-_base_ = './smn_resnet50.py'
+# What would be masked is trained instead: SwAV's ResNet-50.
+_base_ = './smn_finetune_resnet18.py'
 
+pretrained = 'checkpoints/swav_800ep_pretrain.pth.tar'
 model = dict(
-    backbone=dict(
-        rules=[
-            ('*conv*', 'train'),
-            ('*downsample*', 'train'),
-            ('*', 'freeze'),
-        ],
-    ),
-    head=dict(
-        _delete_=True,
-        type='LinearClsHead',
-        num_classes=1000,
-        in_channels=2048,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
+    backbone=dict(module=dict(depth=50, init_cfg=dict(checkpoint=pretrained))),
+    head=dict(in_channels=2048),
 )

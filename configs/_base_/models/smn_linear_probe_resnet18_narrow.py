@@ -1,12 +1,15 @@
-# A linear head on the frozen backbone, norms included: no masks.
-_base_ = './smn_resnet18_narrow.py'
+# A linear head on the frozen backbone: the network of smn_resnet18_narrow.
+_base_ = './smn_linear_probe_resnet18.py'
 
+pretrained = None
 model = dict(
     backbone=dict(
-        rules=[('*', 'freeze')],
-        module=dict(norm_eval=True),
+        module=dict(
+            type='ResNet_CIFAR',
+            stem_channels=16,
+            base_channels=16,
+            init_cfg=dict(checkpoint=pretrained, prefix='backbone.'),
+        )
     ),
-    head=dict(
-        _delete_=True, type='LinearClsHead', num_classes=1000, in_channels=128
-    ),
+    head=dict(in_channels=128),
 )

@@ -1,17 +1,8 @@
-# A linear head on the frozen backbone: no masks.
-_base_ = './smn_resnet50.py'
+# A linear head on the frozen backbone: SwAV's ResNet-50.
+_base_ = './smn_linear_probe_resnet18.py'
 
+pretrained = 'checkpoints/swav_800ep_pretrain.pth.tar'
 model = dict(
-    backbone=dict(
-        rules=[('*', 'freeze')],
-        # Statistics stay those of the pretraining.
-        module=dict(norm_eval=True),
-    ),
-    head=dict(
-        _delete_=True,
-        type='LinearClsHead',
-        num_classes=1000,
-        in_channels=2048,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
+    backbone=dict(module=dict(depth=50, init_cfg=dict(checkpoint=pretrained))),
+    head=dict(in_channels=2048),
 )

@@ -1,6 +1,8 @@
 # DeiT: 4 GPUs x 256 images, rate 5e-4 per 512; it moves once per epoch.
 # (The original steps it after the epoch of the same number, so each of its
 # rates comes one epoch later.)
+_base_ = '../default_runtime.py'
+
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='float16',
@@ -36,3 +38,18 @@ val_cfg = dict()
 test_cfg = dict()
 
 auto_scale_lr = dict(base_batch_size=1024, enable=False)
+
+default_hooks = dict(
+    checkpoint=dict(
+        interval=1, max_keep_ckpts=2, save_best='accuracy/top1', rule='greater'
+    )
+)
+custom_hooks = _base_.custom_hooks + [
+    # The original keeps this average (decay 0.99996) and never evaluates it.
+    dict(
+        type='EMAHook',
+        momentum=4e-5,
+        evaluate_on_ema=False,
+        evaluate_on_origin=True,
+    ),
+]

@@ -1,5 +1,5 @@
 # Three rounds of search and the ticket phase, 85 epochs each; the rates start
-# anew in each of them. The hook stands among the default hooks, where it has a
+# again in each of them. The hook is one of the default hooks, where it has a
 # name: --cfg-options default_hooks.sparsification.penalty=1e-7
 _base_ = '../default_runtime.py'
 

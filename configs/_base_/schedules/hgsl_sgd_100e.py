@@ -1,7 +1,7 @@
 # As released: the rate stays as it is within the 100 epochs (its first
 # milestone is their end); alpha has a rate of 1e-5. Alpha is left out of the
 # clipping, whose norm it would rule; the original clips it with the rest
-# (hgsl_resnet50_cub_parity.py).
+# (hgsl-parity_resnet50_1xb84-100e.py).
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(

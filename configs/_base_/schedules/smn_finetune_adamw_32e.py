@@ -1,7 +1,9 @@
-# Fine-tuning of CLIP, as the paper's baseline.
+# Fine-tuning of all that would be masked: the paper's baseline of CLIP.
+_base_ = './smn_finetune_150e.py'
+
 optim_wrapper = dict(
-    type='OptimWrapper',
     optimizer=dict(
+        _delete_=True,
         type='AdamW',
         lr=5e-4,
         betas=(0.9, 0.98),
@@ -9,10 +11,4 @@ optim_wrapper = dict(
         weight_decay=0.2,
     ),
 )
-param_scheduler = dict(type='mask_plugins.WarmupCosineLR')
-
-train_cfg = dict(by_epoch=True, max_epochs=32, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()
-
-auto_scale_lr = dict(base_batch_size=64, enable=False)
+train_cfg = dict(max_epochs=32)

@@ -1,18 +1,10 @@
 # Scores of CLIP: a rate of 10, 32 epochs of cosine, no warm-up.
+_base_ = './smn_finetune_150e.py'
+
 optim_wrapper = dict(
-    type='OptimWrapper',
     constructor='mask_plugins.MaskOptimWrapperConstructor',
     optimizer=dict(
-        type='mask_plugins.SGDConstantDecay',
-        lr=10.0,
-        momentum=0.9,
-        weight_decay=0.0,
+        type='mask_plugins.SGDConstantDecay', lr=10.0, weight_decay=0.0
     ),
 )
-param_scheduler = dict(type='mask_plugins.WarmupCosineLR')
-
-train_cfg = dict(by_epoch=True, max_epochs=32, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()
-
-auto_scale_lr = dict(base_batch_size=64, enable=False)
+train_cfg = dict(max_epochs=32)

@@ -1,6 +1,0 @@
-_base_ = './cs_resnet20_digits.py'
-
-# Baseline: a random ticket of the sparsity that the search finds.
-default_hooks = dict(
-    sparsification=dict(target_sparsity=0.94, ticket_by='random')
-)

@@ -1,3 +1,0 @@
-_base_ = './hgsl-k1_resnet8_digits.py'
-
-model = dict(head=dict(top_k=4))

@@ -1,5 +1,0 @@
-_base_ = [
-    '../_base_/models/hgsl_resnet101.py',
-    '../_base_/datasets/retrieval_cub_bs84.py',
-    '../_base_/schedules/hgsl_sgd_100e.py',
-]

@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/proxyanchor_resnet8.py',
+    '../_base_/datasets/retrieval_cifar10_reduced_bs64.py',
+    '../_base_/schedules/retrieval_sgd_30e.py',
+]
+
+# Proxies need longer steps than the network.
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys={'head.metric_loss': dict(lr_mult=10.0)})
+)
+
+param_scheduler = dict(T_max=10)
+train_cfg = dict(max_epochs=10)

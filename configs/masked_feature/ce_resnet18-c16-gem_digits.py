@@ -1,8 +1,0 @@
-_base_ = './ce_resnet18-c16_digits.py'
-
-# Generalized mean pooling; p = 1 is the average, larger p nears the maximum.
-model = dict(
-    neck=dict(
-        _delete_=True, type='GeneralizedMeanPooling', p=3.0, p_trainable=False
-    )
-)

@@ -1,4 +1,0 @@
-_base_ = './ce_resnet18-c40_50e_cifar10.py'
-
-param_scheduler = dict(milestones=[35, 50])
-train_cfg = dict(max_epochs=70)

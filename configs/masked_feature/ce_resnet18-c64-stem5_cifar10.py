@@ -1,3 +1,0 @@
-_base_ = './ce_resnet18-c64_cifar10.py'
-
-model = dict(backbone=dict(type='mask_plugins.StemResNetCIFAR', stem_kernel=5))

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/continual_lwf_resnet18.py',
+    '../_base_/datasets/continual_cifar10.py',
+    '../_base_/schedules/continual_sgd_30e.py',
+]
+
+work_dir = 'work_dirs/{{fileBasenameNoExtension}}-{{$CONTINUAL_TASKS:2}}tasks'
+custom_hooks = _base_.custom_hooks + [dict(type='mask_plugins.TeacherHook')]

@@ -1,5 +1,0 @@
-_base_ = './continual-lwf_resnet18_cifar100-2tasks.py'
-
-train_dataloader = dict(dataset=dict(tasks=10))
-val_dataloader = dict(dataset=dict(tasks=10))
-test_dataloader = val_dataloader

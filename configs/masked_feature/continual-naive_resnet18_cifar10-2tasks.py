@@ -1,5 +1,0 @@
-_base_ = [
-    '../_base_/models/continual_resnet18.py',
-    '../_base_/datasets/continual_cifar10.py',
-    '../_base_/schedules/continual_sgd_30e.py',
-]

@@ -1,7 +1,0 @@
-_base_ = [
-    '../_base_/models/continual_resnet18.py',
-    '../_base_/datasets/continual_cifar100.py',
-    '../_base_/schedules/continual_sgd_200e.py',
-]
-
-model = dict(head=dict(head=dict(num_classes=100)))

@@ -1,0 +1,3 @@
+_base_ = './kd-ema_resnet18-c16_1xb64-15e_digits.py'
+
+model = dict(scope='head')

@@ -1,3 +1,0 @@
-_base_ = './kd-ema_resnet18-c16_digits.py'
-
-model = dict(scope='head')

@@ -1,0 +1,3 @@
+_base_ = './kd-ema_resnet18-c40_1xb128-50e_cifar10.py'
+
+model = dict(scope='head')

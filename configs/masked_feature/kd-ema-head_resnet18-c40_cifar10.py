@@ -1,3 +1,0 @@
-_base_ = './kd-ema_resnet18-c40_cifar10.py'
-
-model = dict(scope='head')

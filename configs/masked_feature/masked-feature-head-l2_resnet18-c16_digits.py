@@ -1,3 +1,0 @@
-_base_ = './masked-feature-head_resnet18-c16_digits.py'
-
-model = dict(head=dict(mask_loss='l2', mask_softmax=True))

@@ -1,4 +1,0 @@
-_base_ = './masked-feature-head_resnet18-c40_cifar10.py'
-
-# The original's complemaskclsol2: squared distance of class probabilities.
-model = dict(head=dict(mask_loss='l2', mask_softmax=True))

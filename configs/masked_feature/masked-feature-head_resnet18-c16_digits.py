@@ -1,4 +1,0 @@
-_base_ = './masked-feature_resnet18-c16_digits.py'
-
-# The reference is a head on the student's features: almost as cheap as CE.
-model = dict(scope='head')

@@ -1,4 +1,0 @@
-# The blocks of a stage share the parameters of one gate.
-_base_ = ['./pass-pretrain_resnet18_synthetic.py']
-
-model = dict(backbone=dict(place='stage'))

@@ -1,9 +1,0 @@
-_base_ = ['./pass-stream_resnet18_512px.py']
-
-model = dict(
-    backbone=dict(
-        depth=50,
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
-    ),
-    head=dict(in_channels=2048),
-)

@@ -1,7 +1,0 @@
-# Without relative position bias; the checkpoint has no absolute embedding, so
-# a learned one (from zero) takes its place: else no token knew where it lies.
-_base_ = ['./pss-vit-base_simmim_baseline_4xb128-100e_in1k.py']
-
-model = dict(
-    backbone=dict(use_rel_pos_bias=False, use_abs_pos_emb=True),
-)

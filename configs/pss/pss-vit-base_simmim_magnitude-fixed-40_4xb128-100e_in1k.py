@@ -1,8 +1,0 @@
-_base_ = ['./pss-vit-base_simmim_baseline_4xb128-100e_in1k.py']
-
-custom_hooks = _base_.custom_hooks + [
-    dict(
-        type='mask_plugins.PSSHook',
-        schedule=dict(type='mask_plugins.ConstantSchedule', start=0.4),
-    ),
-]

@@ -1,0 +1,7 @@
+_base_ = [
+    './pss_simmim-vit-base_4xb128-baseline-100e_in1k.py',
+    '../_base_/schedules/pss_fixed-40.py',
+]
+
+model = dict(backbone=dict(scorer='random'))
+custom_hooks = _base_.custom_hooks + [_base_.pss_hook]

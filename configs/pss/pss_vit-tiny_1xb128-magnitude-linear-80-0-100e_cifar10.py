@@ -1,0 +1,6 @@
+_base_ = [
+    './pss_vit-tiny_1xb128-baseline-100e_cifar10.py',
+    '../_base_/schedules/pss_linear-80-0.py',
+]
+
+custom_hooks = _base_.custom_hooks + [_base_.pss_hook]

@@ -1,0 +1,7 @@
+_base_ = [
+    './pss_vit-tiny_1xb16-baseline-30e_digits.py',
+    '../_base_/schedules/pss_cyclic-80-0.py',
+]
+
+model = dict(backbone=dict(scorer='random'))
+custom_hooks = _base_.custom_hooks + [_base_.pss_hook]

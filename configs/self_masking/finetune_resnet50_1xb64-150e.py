@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/smn_finetune_resnet50.py',
+    '../_base_/datasets/smn_bs64_224.py',
+    '../_base_/schedules/smn_finetune_swav_150e.py',
+]
+
+work_dir = 'work_dirs/{{fileBasenameNoExtension}}_{{$SMN_DATASET:cifar10}}'
+model = dict(head=dict(num_classes=_base_.data_preprocessor.num_classes))

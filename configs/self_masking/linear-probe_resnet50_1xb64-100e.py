@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/smn_linear_probe_resnet50.py',
+    '../_base_/datasets/smn_bs64_224.py',
+    '../_base_/schedules/smn_linear_probe_100e.py',
+]
+
+work_dir = 'work_dirs/{{fileBasenameNoExtension}}_{{$SMN_DATASET:cifar10}}'
+model = dict(head=dict(num_classes=_base_.data_preprocessor.num_classes))
+train_pipeline = _base_.probe_pipeline
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,0 +1,14 @@
+_base_ = [
+    '../_base_/models/smn_resnet18_narrow.py',
+    '../_base_/datasets/digits_5to9_bs64.py',
+    '../_base_/schedules/smn_sgdc_150e.py',
+]
+
+pretrained = 'work_dirs/pretrain_resnet18-narrow_1xb64-15e_digits/epoch_15.pth'
+model = dict(
+    backbone=dict(module=dict(init_cfg=dict(checkpoint=pretrained))),
+    head=dict(num_classes=_base_.data_preprocessor.num_classes),
+)
+# A fifth of the epochs.
+param_scheduler = dict(warmup=8)
+train_cfg = dict(max_epochs=30)

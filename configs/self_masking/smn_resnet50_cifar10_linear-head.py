@@ -1,9 +1,0 @@
-# A trained linear head with its own rate and decay in place of the masked one.
-_base_ = ['./smn_resnet50_cifar10.py']
-
-model = dict(
-    head=dict(
-        _delete_=True, type='LinearClsHead', num_classes=10, in_channels=2048
-    )
-)
-optim_wrapper = dict(paramwise_cfg=dict(head=dict(lr=7e-4, weight_decay=1e-4)))
