@@ -40,11 +40,19 @@ _EXPORTS = {
             'merge_masks',
             'named_masks',
             'pack_masks',
+            'remove_weight_masks',
             'unload_masks',
             'unmerge_masks',
         ),
-        'core.patches': ('apply_patch_gates', 'remove_patch_gates'),
-        'models.backbones.token_sampler': ('apply_token_sampling',),
+        'core.patches': (
+            'apply_patch_gates',
+            'gated_layers',
+            'remove_patch_gates',
+        ),
+        'models.backbones.token_sampler': (
+            'apply_token_sampling',
+            'remove_token_sampling',
+        ),
     }.items()
     for name in names
 }

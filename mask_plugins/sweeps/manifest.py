@@ -151,7 +151,8 @@ def make_manifest(
     Examples:
         >>> import tempfile
         >>> from mask_plugins.sweeps import read_spec
-        >>> spec = read_spec('pss_vit-tiny_1xb16-baseline-30e_digits.py', {}, [0, 1])
+        >>> config = 'pss_vit-tiny_1xb16-baseline-30e_digits.py'
+        >>> spec = read_spec(config, {}, [0, 1])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     made = make_manifest(spec, folder, SlurmOptions())
         >>> [run.name for run in made.runs]

@@ -3,10 +3,8 @@
 
 import glob
 import json
-import os
 import os.path as osp
 import re
-import socket
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from mask_plugins.analysis.runs.run_comparison import ACCURACY, Metric
@@ -15,6 +13,7 @@ from mask_plugins.engine.checkpoint.run_state import (
     DONE,
     PREEMPTED,
     RUNNING,
+    is_running,
     read_state,
 )
 
@@ -143,7 +142,7 @@ def _state(
         if before == PREEMPTED:
             return PREEMPTED, f'back in the queue {queued.reason}'
         return PENDING, queued.reason
-    if before == RUNNING and _is_running(saved):
+    if before == RUNNING and is_running(saved):
         return RUNNING, f'process {saved["pid"]} on {saved["host"]}'
     if before == PREEMPTED:
         problem = saved.get('problem')
@@ -154,23 +153,6 @@ def _state(
     if log is None and not saved:
         return MISSING, ''
     return FAILED, last_error(log) if log else 'no log'
-
-
-def _is_running(saved: Dict[str, Any]) -> bool:
-    """Whether the process that wrote a state still runs, on this machine."""
-    pid = saved.get('pid')
-    if saved.get('host') != socket.gethostname():
-        return False
-    # 0 and below are groups of processes.
-    if type(pid) is not int or not 0 < pid < 2**31:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def newest_log(manifest: Manifest, run: SweepRun) -> Optional[str]:
