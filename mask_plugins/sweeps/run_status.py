@@ -3,6 +3,7 @@
 
 import glob
 import json
+import os
 import os.path as osp
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
