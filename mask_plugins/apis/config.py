@@ -1,30 +1,16 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """From a path to a config."""
 
-import difflib
-import inspect
-import logging
 import os
 import os.path as osp
-from typing import Iterable, List, Optional
+from typing import Optional
 
 from mmengine.config import Config
-from mmengine.logging import print_log
-from mmengine.runner import Runner
 
 from mask_plugins.utils.checks import PathLike, check_path
 
-# What the runner and the tools read in addition to the runner's own arguments.
-_ALSO_READ = {
-    'auto_scale_lr',
-    'compile',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-}
+from .config_keys import check_options
+from .find_config import find_config
 
 
 def check_file(path: PathLike, name: str) -> None:
@@ -72,10 +58,12 @@ def load_config(
 ) -> Config:
     """Read a config, apply ``--cfg-options`` and settle the work_dir.
 
-    An option that nothing reads gives a warning.
+    An option that nothing reads gives a warning; one that changes a variable
+    which the config file has used up is an error.
 
     Args:
-        path (str | PathLike): The config file.
+        path (str | PathLike): The config: a file, or a name as of
+            :func:`mask_plugins.apis.find_config.find_config`.
         work_dir (str, optional): Overrides the one in the config; without
             either it is ``./work_dirs/<name of the config>``. Defaults to
             None.
@@ -87,6 +75,7 @@ def load_config(
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If an option changes a variable that is used up.
 
     Examples:
         >>> import os, tempfile
@@ -96,12 +85,11 @@ def load_config(
         >>> cfg.model.a, cfg.work_dir
         (2, 'work_dirs/some')
     """
-    path = check_path('config', path)
+    path = find_config(path)
     check_file(path, 'config')
     cfg = Config.fromfile(path)
+    check_options(cfg, options)
     if options:
-        for message in unread_keys(cfg, options):
-            print_log(message, 'current', logging.WARNING)
         cfg.merge_from_dict(options)
     if work_dir is not None:
         cfg.work_dir = os.fspath(work_dir)
@@ -109,36 +97,3 @@ def load_config(
         name = osp.splitext(osp.basename(path))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     return cfg
-
-
-def unread_keys(cfg: Config, options: Iterable[str]) -> List[str]:
-    """Describe the options that neither the runner nor a tool reads.
-
-    A variable that a config file uses while it is read, such as ``base_lr``,
-    is one of them: the places that got its value keep it.
-
-    Args:
-        cfg (Config): The config before they are applied.
-        options (Iterable[str]): Dotted keys.
-
-    Returns:
-        list[str]: One message for each.
-
-    Examples:
-        >>> unread_keys(Config(dict(model=dict())), ['modle.depth'])
-        ["modle: nothing reads this key; did you mean 'model'?"]
-    """
-    known = set(inspect.signature(Runner.__init__).parameters) | _ALSO_READ
-    messages = []
-    for key in dict.fromkeys(key.split('.')[0] for key in options):
-        if key in known:
-            continue
-        near = difflib.get_close_matches(key, sorted({*known, *cfg}), n=1)
-        hint = f'; did you mean {near[0]!r}?' if near else ''
-        if key in cfg:
-            hint = (
-                ': it is a variable of the config file, and what was made '
-                'from it keeps its value. Change that in its place'
-            )
-        messages.append(f'{key}: nothing reads this key{hint}')
-    return messages

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 # Arguments of mmengine's Runner, and what else runners and tools read.
 READ = (
     *inspect.signature(Runner).parameters,
-    'activation_checkpointing', 'compile', 'custom_imports',
+    'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline',
 )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mask_plugins.apis.config import check_file, load_config, unread_keys
+from mask_plugins.apis.config import check_file, load_config
 from mask_plugins.engine.launching.run_config import (
     set_dataloader_defaults,
     set_resume,
@@ -112,19 +112,3 @@ def test_a_stock_run_without_last_checkpoint_is_resumed(tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path), load_from='w.pth'))
     set_resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, str(path))
-
-
-@pytest.mark.parametrize(
-    ('key', 'message'),
-    [
-        ('train_cfgs.max_epochs', "did you mean 'train_cfg'"),
-        ('base_lr', 'a variable of the config file'),
-        ('model.depth', None),
-        ('randomness.seed', None),
-    ],
-)
-def test_options_that_nothing_reads(key, message):
-    cfg = Config(dict(base_lr=1, model=dict(), train_cfg=dict()))
-    found = unread_keys(cfg, [key])
-    assert len(found) == (message is not None)
-    assert not found or message in found[0]
