@@ -200,4 +200,4 @@ def test_the_model_has_no_teacher(tmp_path):
 def test_two_processes_have_one_teacher(tmp_path, kind):
     codes, output = launch('ddp_teacher.py', tmp_path, kind)
     assert codes == [0, 0], output
-    assert output.count('teachers equal True, batch statistics False') == 2
+    assert output.count('teachers equal True, batch statistics True') == 2
