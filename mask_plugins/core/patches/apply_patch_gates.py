@@ -9,7 +9,7 @@ from torch import nn
 
 from mask_plugins.utils.checks import check_choice
 
-from ..composed import compose
+from ..composed import Composed, compose
 from ..rules import Rule, parse_rules
 from .gated_block import GatedBlockMixin, is_residual_block
 from .gated_conv import GatedConv2d, GatedConvMixin
@@ -67,7 +67,8 @@ def gate_module(
             'a gate goes on a Conv2d or a residual block with conv1, conv2 '
             f'and downsample, got {type(module).__name__}'
         )
-    taken = [name for name in OPTIONS if hasattr(module, name)]
+    names = {*OPTIONS, *vars(GatedLayer)} - {*dir(nn.Module), *dir(Composed)}
+    taken = sorted(name for name in names if hasattr(module, name))
     if taken:
         raise TypeError(
             f'{type(module).__name__} has attributes {taken} of its own, '

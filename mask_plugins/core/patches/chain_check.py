@@ -77,7 +77,7 @@ def check_chain(layer: nn.Module, chain: Chain) -> None:
 @torch.no_grad()
 def _errors(layer: nn.Module, chain: Chain) -> Tensor:
     """Largest error of each of two random maps, relative to its size."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator('cpu').manual_seed(0)
     twin = copy.deepcopy(layer)
     on_meta = any(tensor.is_meta for tensor in _tensors(twin))
     twin = twin.to_empty(device='cpu') if on_meta else twin.cpu()
@@ -94,7 +94,9 @@ def _errors(layer: nn.Module, chain: Chain) -> Tensor:
     while min(_out_size(chain, size)) < 2:
         size = (2 * size[0], 2 * size[1])
     channels = chain.steps[0].op.in_channels
-    x = torch.randn(2, channels, *size, generator=generator).double()
+    # On the CPU also where a context says that new tensors are elsewhere.
+    x = torch.randn(2, channels, *size, generator=generator, device='cpu')
+    x = x.double()
     x[1] *= 100  # where a clamp shows
     own = twin.make_chain()
     own.version()

@@ -225,6 +225,28 @@ def test_a_block_that_is_one_is_gated(make, kind, dtype):
     assert list(gated_layers(apply_patch_gates(net))) == ['0']
 
 
+@pytest.mark.parametrize('make', [BasicBlock, NoParameters])
+def test_blocks_without_memory_are_checked_too(make):
+    with torch.device('meta'):
+        net = nn.Sequential(BasicBlock(8, 8) if make is BasicBlock else make())
+        if make is BasicBlock:
+            apply_patch_gates(net)
+            assert net[0].conv1.weight.is_meta
+        else:
+            with pytest.raises(TypeError, match="place='conv'"):
+                apply_patch_gates(net)
+
+
+def test_an_attribute_that_a_gate_would_replace_is_refused():
+    for name in ('gate', 'hidden', 'plan'):
+        block = Block(8, 8)
+        setattr(block, name, nn.Identity())
+        with pytest.raises(TypeError, match=rf"\['{name}'\]"):
+            apply_patch_gates(nn.Sequential(block))
+        assert type(block) is Block
+        assert hasattr(block, name)
+
+
 def test_a_convolution_with_a_forward_of_its_own_is_refused():
     net = nn.Sequential(Standardized(3, 4, 3))
     with pytest.raises(TypeError, match="0: .*action 'skip'"):
