@@ -22,7 +22,7 @@ from mask_plugins.core.weights import (
     named_masks,
     read_adapter,
 )
-from mask_plugins.core.weights.adapter_file import tensor_hash
+from mask_plugins.core.weights.adapter_content import tensor_hash
 
 from .mask_export import empty_notes, load_masked_model, make_tickets
 from .stock_config import StockConfig, stock_config

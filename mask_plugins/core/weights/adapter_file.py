@@ -11,17 +11,21 @@ name -> begin of the SHA-256 of the masked weight), ``info`` (JSON: what the
 writer added), and ``sha256`` of all of these and of the tensors.
 """
 
-import hashlib
 import json
-import math
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Union
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
+from .adapter_content import (
+    base_hash,
+    check_packed,
+    content_hash,
+    dtype_name,
+    pack_bits,
+    tensor_hash,
+)
 from .binary_mask import check_settings
 from .named_masks import base_state, clean_name, named_masks, named_tensors
 
@@ -81,7 +85,7 @@ class Adapter:
             settings = self.settings[name]
             try:
                 check_settings(settings)
-                _check_packed(packed, settings['shape'])
+                check_packed(packed, settings['shape'])
             except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f'{name}: {error}') from error
         for key, value in self.state.items():
@@ -307,107 +311,6 @@ def _parse(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> Adapter:
         clean(bases),
         info,
     )
-
-
-# ----------------------------------------------------------------------- bits
-def pack_bits(on: Tensor) -> Tensor:
-    """Pack a bool tensor as ``numpy.packbits`` does.
-
-    Args:
-        on (Tensor): bool, of any shape; read in C order, the first element in
-            the highest bit of the first byte.
-
-    Returns:
-        Tensor: uint8, ceil(n / 8); the last byte is filled up with zeros.
-
-    Examples:
-        >>> pack_bits(torch.tensor([True, False, True]))
-        tensor([160], dtype=torch.uint8)
-    """
-    flat = on.detach().cpu().contiguous().view(-1).numpy()
-    return torch.from_numpy(np.packbits(flat))
-
-
-def unpack_bits(packed: Tensor, shape: Tuple[int, ...]) -> Tensor:
-    """Undo :func:`pack_bits`.
-
-    Args:
-        packed (Tensor): uint8, ceil(n / 8).
-        shape (tuple[int]): Of the result.
-
-    Returns:
-        Tensor: bool.
-
-    Raises:
-        ValueError: If there are more or fewer bytes than the shape needs.
-
-    Examples:
-        >>> unpack_bits(torch.tensor([160], dtype=torch.uint8), (3,))
-        tensor([ True, False,  True])
-    """
-    size = _check_packed(packed, shape)
-    bits = np.unpackbits(packed.cpu().numpy(), count=size)
-    return torch.from_numpy(bits.astype(bool)).view(shape)
-
-
-def _check_packed(packed: Tensor, shape: Tuple[int, ...]) -> int:
-    """Number of bits, if the tensor holds those of the shape."""
-    size = math.prod(shape)
-    if packed.dtype != torch.uint8 or packed.shape != (-(-size // 8),):
-        raise ValueError(
-            f'{packed.numel()} bytes of {packed.dtype} do not hold a mask of '
-            f'shape {tuple(shape)}, which takes {-(-size // 8)} of uint8'
-        )
-    return size
-
-
-# --------------------------------------------------------------------- hashes
-def base_hash(base: Dict[str, Tensor], without: Dict[str, Any]) -> str:
-    """SHA-256 of the weights that an adapter does not hold.
-
-    Args:
-        base (dict[str, Tensor]): What :func:`base_state` returned.
-        without (dict): Keys that the adapter holds itself.
-
-    Returns:
-        str: Hexadecimal. Names, shapes and values count, devices do not.
-    """
-    return _hash({k: v for k, v in base.items() if k not in without})
-
-
-def content_hash(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> str:
-    """SHA-256 of all that an adapter file says.
-
-    Args:
-        tensors (dict[str, Tensor]): All tensors of the file.
-        metadata (dict[str, str]): Its own ``sha256`` does not count.
-    """
-    said = {k: v for k, v in metadata.items() if k != 'sha256'}
-    return _hash(tensors, json.dumps(said, sort_keys=True))
-
-
-def tensor_hash(tensor: Tensor) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of one tensor.
-
-    Args:
-        tensor (Tensor): Dtype, shape and values count.
-    """
-    return _hash({'': tensor})[:16]
-
-
-def dtype_name(tensor: Tensor) -> str:
-    """The name of a dtype, such as ``'float32'``."""
-    return str(tensor.dtype).rpartition('.')[2]
-
-
-def _hash(tensors: Dict[str, Tensor], text: str = '') -> str:
-    digest = hashlib.sha256(text.encode())
-    for key in sorted(tensors):
-        tensor = tensors[key].detach().cpu().contiguous()
-        said = f'{key} {tensor.dtype} {tuple(tensor.shape)};'
-        digest.update(said.encode())
-        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _safetensors():

@@ -4,125 +4,17 @@
 import os
 import warnings
 from fnmatch import fnmatchcase
-from typing import Dict, List, Optional, Union
+from typing import List, Optional, Union
 
 import torch
 from torch import Tensor, nn
 
-from .adapter_file import (
-    Adapter,
-    base_hash,
-    dtype_name,
-    read_adapter,
-    tensor_hash,
-    unpack_bits,
-)
-from .apply_weight_masks import check_maskable
+from .adapter_bank import AdapterBank
+from .adapter_content import base_hash, dtype_name, tensor_hash
+from .adapter_file import Adapter, read_adapter
 from .binary_mask import BinaryMask
 from .lifecycle import BANK
-from .masked_module import (
-    attach_mask,
-    detach_masks,
-    masked_names,
-    update_scopes,
-)
 from .named_masks import base_state, named_masks, named_tensors, unwrap
-
-_NOTHING = Adapter({}, {}, {}, '', {})
-
-
-class AdapterBank:
-    """Adapters of one model, and what the base had in place of their state."""
-
-    def __init__(self) -> None:
-        self.adapters: Dict[str, Adapter] = {}
-        self.active: Optional[str] = None
-        self.replaced: Dict[str, Tensor] = {}
-
-    def switch(self, model: nn.Module, name: Optional[str]) -> None:
-        """Switch to an adapter, or to the base; after an error, to nothing.
-
-        Args:
-            model (nn.Module): The model, unwrapped.
-            name (str, optional): Of the adapter. None is the base.
-
-        Raises:
-            KeyError: If there is no such adapter.
-            TypeError: If a parameter cannot be masked.
-        """
-        if name is not None and name not in self.adapters:
-            raise KeyError(
-                f'no adapter {name!r} is loaded, only {sorted(self.adapters)}'
-            )
-        adapter = self.adapters.get(name, _NOTHING)
-        masks = self._build(model, adapter)
-        state = base_state(model)
-        base = {
-            key: self.replaced.get(key, state[key]).detach().clone()
-            for key in {**self.replaced, **adapter.state}
-        }
-        _exchange(state, {**base, **adapter.state})
-        self._place(model, masks)
-        self.replaced = {key: base[key] for key in adapter.state}
-        self.active = name
-
-    @staticmethod
-    def _build(model: nn.Module, adapter: Adapter) -> Dict[str, BinaryMask]:
-        parameters = named_tensors(model)
-        modules = dict(model.named_modules(remove_duplicate=False))
-        masks: Dict[str, BinaryMask] = {}
-        for name, settings in adapter.settings.items():
-            options = dict(settings)
-            shape, _ = options.pop('shape'), options.pop('dtype')
-            on = unpack_bits(adapter.masks[name], tuple(shape))
-            masks[name] = BinaryMask(parameters[name], on, **options)
-        if not {item.name for item in named_masks(model)}:
-            for name in _places(model, masks):
-                check_maskable(name, modules)
-        return masks
-
-    @staticmethod
-    def _place(model: nn.Module, masks: Dict[str, BinaryMask]) -> None:
-        old = {item.name: item.mask for item in named_masks(model)}
-        if old.keys() == masks.keys():
-            for name, mask in old.items():
-                mask.become(masks[name])
-            return
-        for module in list(model.modules()):
-            if masked_names(module):
-                detach_masks(module)
-        for path, mask in _places(model, masks).items():
-            owner, _, leaf = path.rpartition('.')
-            module = model.get_submodule(owner)
-            if leaf not in masked_names(module):  # it may stand twice
-                attach_mask(module, leaf, mask)
-        update_scopes(model)
-
-
-def _places(
-    model: nn.Module, masks: Dict[str, BinaryMask]
-) -> Dict[str, BinaryMask]:
-    """Full name of each parameter, tied ones included -> its mask."""
-    parameters = named_tensors(model)
-    of = {id(parameters[name]): mask for name, mask in masks.items()}
-    return {
-        path: of[id(parameter)]
-        for path, parameter in model.named_parameters(remove_duplicate=False)
-        if id(parameter) in of
-    }
-
-
-@torch.no_grad()
-def _exchange(state: Dict[str, Tensor], values: Dict[str, Tensor]) -> None:
-    """Write values into the state: all of them, or after an error none."""
-    before = {key: state[key].detach().clone() for key in values}
-    try:
-        for key, value in values.items():
-            state[key].copy_(value)
-    except BaseException:
-        for key, value in before.items():
-            state[key].copy_(value)
-        raise
 
 
 def load_masks(

@@ -17,7 +17,7 @@ from mask_plugins.core.weights import (
     pack_masks,
     write_adapter,
 )
-from mask_plugins.core.weights.adapter_file import content_hash
+from mask_plugins.core.weights.adapter_content import content_hash
 
 from . import nets
 from .test_adapters import X, assert_unchanged, base_of, snapshot, trained

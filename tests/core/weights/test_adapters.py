@@ -27,7 +27,7 @@ from mask_plugins.core.weights import (
     unmerge_masks,
     write_adapter,
 )
-from mask_plugins.core.weights.adapter_file import (
+from mask_plugins.core.weights.adapter_content import (
     pack_bits,
     unpack_bits,
 )

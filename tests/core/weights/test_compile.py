@@ -1,12 +1,23 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Compiled, the fused functions have the values and gradients of eager."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mask_plugins.core.weights import score_masked_weight, soft_masked_weight
+from mask_plugins.core.weights import (
+    hold_masks,
+    named_masks,
+    score_masked_weight,
+    soft_masked_weight,
+)
 from mask_plugins.core.weights.scores import binary_masked_weight
+
+from . import nets
+
+X = nets.small_input()
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +96,51 @@ def test_finished_masks(scale):
         return F.linear(x, product).square().sum() + other.sum()
 
     compare(loss, *tensors(True))
+
+
+@pytest.mark.parametrize('kind', list(nets.KINDS))
+def test_compile(kind):
+    """One graph; the eager values and gradients to the bit."""
+    model = nets.masked_small(kind)
+    twin = copy.deepcopy(model)
+    compiled = torch.compile(twin, fullgraph=True, backend='aot_eager')
+    results = []
+    for net in (model, compiled):
+        out = net(X)
+        out.square().sum().backward()
+        results.append(out)
+    assert torch.equal(*results)
+    ours = dict(twin.named_parameters())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert torch.equal(ours[name].grad, parameter.grad), name
+
+
+@pytest.mark.parametrize('quantity', ['temperature', 'k'])
+def test_a_schedule_does_not_recompile(quantity):
+    model = nets.masked_small('soft' if quantity == 'temperature' else 'score')
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(model, backend=backend)
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        for item in named_masks(model):
+            if quantity == 'k':
+                item.mask.threshold = value
+            else:
+                item.mask.temperature = value
+        found = compiled(X)
+        torch.testing.assert_close(found, model(X))
+    # A plain number becomes a variable of the graph once it has changed.
+    assert len(graphs) <= (1 if quantity == 'temperature' else 2)
+
+
+def test_compile_while_held():
+    model = nets.masked_small().eval()
+    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    expected = model(X)
+    with hold_masks(model):
+        assert torch.equal(compiled(X), expected)

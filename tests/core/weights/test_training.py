@@ -17,7 +17,6 @@ from mask_plugins.core.weights import (
     SoftMask,
     SoftMaskConv2d,
     apply_weight_masks,
-    hold_masks,
     named_masks,
 )
 
@@ -271,61 +270,6 @@ def test_meta_device():
         apply_weight_masks(model, nets.SMALL_RULES, ScoreMask)
         apply_weight_masks(model, [('head.*', 'mask')], SoftMask)
     assert model(torch.empty(2, 2, 6, 6, device='meta')).shape == (2, 3)
-
-
-# ------------------------------------------------------------- torch.compile
-@pytest.mark.parametrize('kind', KINDS)
-def test_compile(kind):
-    """One graph; the eager values and gradients to the bit."""
-    torch._dynamo.reset()
-    model = nets.masked_small(kind)
-    twin = copy.deepcopy(model)
-    compiled = torch.compile(twin, fullgraph=True, backend='aot_eager')
-    results = []
-    for net in (model, compiled):
-        out = net(X)
-        out.square().sum().backward()
-        results.append(out)
-    assert torch.equal(*results)
-    ours = dict(twin.named_parameters())
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            assert torch.equal(ours[name].grad, parameter.grad), name
-    torch._dynamo.reset()
-
-
-@pytest.mark.parametrize('quantity', ['temperature', 'k'])
-def test_a_schedule_does_not_recompile(quantity):
-    torch._dynamo.reset()
-    model = nets.masked_small('soft' if quantity == 'temperature' else 'score')
-    graphs = []
-
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
-    compiled = torch.compile(model, backend=backend)
-    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
-        for item in named_masks(model):
-            if quantity == 'k':
-                item.mask.threshold = value
-            else:
-                item.mask.temperature = value
-        found = compiled(X)
-        torch.testing.assert_close(found, model(X))
-    # A plain number becomes a variable of the graph once it has changed.
-    assert len(graphs) <= (1 if quantity == 'temperature' else 2)
-    torch._dynamo.reset()
-
-
-def test_compile_while_held():
-    torch._dynamo.reset()
-    model = nets.masked_small().eval()
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    expected = model(X)
-    with hold_masks(model):
-        assert torch.equal(compiled(X), expected)
-    torch._dynamo.reset()
 
 
 # ----------------------------------------------------------- two processes
