@@ -28,6 +28,8 @@ _EXPORTS = {
         'core.weights': (
             'ScoreMask',
             'SoftMask',
+            'SoftMaskConv2d',
+            'SoftMaskLinear',
             'activate_masks',
             'active_masks',
             'apply_weight_masks',

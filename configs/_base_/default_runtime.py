@@ -10,6 +10,8 @@ default_hooks = dict(
     preemption=dict(type='mask_plugins.PreemptionHook'),
     # NaN or inf in loss or parameters: exit with code 3, keep what was saved.
     divergence=dict(type='mask_plugins.DivergenceHook'),
+    # num_classes of the model against the classes of the data.
+    class_count=dict(type='mask_plugins.ClassCountHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )

@@ -31,6 +31,7 @@ val_cfg = dict()
 test_cfg = dict()
 
 default_hooks = dict(
+    mask_report=dict(type='mask_plugins.MaskReportHook'),
     checkpoint=dict(interval=5, max_keep_ckpts=2),
     sparsification=dict(
         type='mask_plugins.ContinuousSparsificationHook',

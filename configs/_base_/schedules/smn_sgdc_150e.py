@@ -8,3 +8,4 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = dict(warmup=40, cosine_after_warmup=True)
+default_hooks = dict(mask_report=dict(type='mask_plugins.MaskReportHook'))

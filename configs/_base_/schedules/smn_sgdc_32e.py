@@ -8,3 +8,4 @@ optim_wrapper = dict(
     ),
 )
 train_cfg = dict(max_epochs=32)
+default_hooks = dict(mask_report=dict(type='mask_plugins.MaskReportHook'))

@@ -33,6 +33,7 @@ from ..checkpoint.resume import (
     inside_epoch,
     owes_validation,
 )
+from ..checkpoint.resumed_length import fit_length
 from ..checkpoint.shared_buffers import restore_buffers
 from .atomic_checkpoint_hook import AtomicCheckpointHook, slug
 
@@ -76,9 +77,6 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             whose weights the run begins with where there is nothing to
             resume from. Defaults to None.
         **kwargs: The same as ``args``.
-
-    Attributes:
-        saved_iter (int): Iterations behind the newest checkpoint; on rank 0.
 
     Raises:
         ValueError: If ``keep`` cannot be read, ``max_keep_ckpts`` is set
@@ -318,6 +316,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             return
         run = read_mark(checkpoint).get('run')
         self._run = run if isinstance(run, str) else ''
+        fit_length(runner, checkpoint)
         meta = checkpoint.get('meta', {})
         if isinstance(runner.train_loop, ResumableEpochBasedTrainLoop):
             runner.train_loop.resume_at(meta.get(_POSITION))

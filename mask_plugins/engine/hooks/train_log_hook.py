@@ -107,9 +107,16 @@ class TrainLogHook(Hook):
             and hook.owes_validation(runner)
             for hook in runner.hooks
         )
-        cut = self._train.cut(lambda line: line['iteration'] < done)
+        # An epoch may have had another length: what it logged is kept.
+        epoch = self._epoch(runner, done)
+        cut = self._train.cut(
+            lambda line: line['epoch'] < epoch or line['iteration'] < done
+        )
         cut += self._val.cut(
-            lambda line: line['iteration'] < done + (not again)
+            lambda line: (
+                line['epoch'] < epoch - again
+                or line['iteration'] < done + (not again)
+            )
         )
         if cut:
             runner.logger.info(
