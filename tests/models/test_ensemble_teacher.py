@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A teacher of several checkpoints."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from mmengine.registry import MODELS
 
 from .test_reference_classifier import (
+    BACKBONE,
     LINEAR,
     STOCK,
     _scope,  # noqa: F401  (a fixture)
