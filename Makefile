@@ -46,7 +46,7 @@ lint: setup  ## ruff (lint and format), codespell, words
 		echo 'lint: say it in plainer words (Makefile, WORDS)'; exit 1; fi
 
 # Without `setup`: it has to run where that fails.
-doctor:  ## say what is installed and what mends it
+doctor:  ## say what is installed and what fixes it
 	@if [ -x $(BIN)/python ]; then $(BIN)/python tools/doctor.py; \
 		else $${PYTHON:-python3} tools/doctor.py; fi
 

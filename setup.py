@@ -102,7 +102,7 @@ class BuildPy(build_py):
 class EditableWheel(editable_wheel):
     """``pip install -e .`` that mim and mmengine can follow to the checkout.
 
-    Both look for the package beside its metadata in site-packages, where an
+    Both look for the package next to its metadata in site-packages, where an
     editable install has no folder, and then join site-packages with the first
     line of ``top_level.txt``. An absolute path there is what join returns: so
     ``mim train mask_plugins`` and ``mask_plugins::`` bases find the checkout.

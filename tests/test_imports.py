@@ -30,7 +30,7 @@ FLOORS = (
     'functional',
     'utils',
 )
-# What these may import beside torch and numpy: nothing of OpenMMLab.
+# What these may import in addition to torch and numpy: nothing of OpenMMLab.
 TORCH_ONLY = ('core', 'functional')
 LEAVES = ('registry', 'version')
 PREFIX = 'mask_plugins.'

@@ -79,7 +79,7 @@ pip_install() {
         >>"$venv/setup.log" 2>&1 && return
     tail -n 8 "$venv/setup.log" >&2
     fail "pip stopped (whole log: $venv/setup.log). If that is about a" \
-        "connection or disk space, mend it and run the same command again:" \
+        "connection or disk space, fix it and run the same command again:" \
         "it continues where it stopped"
 }
 

@@ -2,7 +2,7 @@
 """The obvious implementations of weight masks, as yardsticks of ours.
 
 What one writes first: ``torch.nn.utils.parametrize`` and plain autograd, with
-a mask of floats that is kept for the backward pass. The maths is ours, which
+a mask of floats that is kept for the backward pass. The math is ours, which
 the tests check.
 """
 

@@ -77,7 +77,7 @@ def describe_storage(call: Call) -> Tuple[torch.dtype, str, int]:
 
 
 class PlainValues:
-    """Convert records; each container is made anew, each tensor once.
+    """Convert records; each container is made new, each tensor once.
 
     Args:
         read_storage (Callable): From the key of a storage and its size in
@@ -103,7 +103,7 @@ class PlainValues:
         kind = type(value)
         if kind in _SCALARS:
             return value
-        # A shared container is made anew each time: what is small in a file
+        # A shared container is made again each time: what is small in a file
         # can be large, and what holds itself has no end.
         self._budget.spend(64 + 8 * len(value) if kind in _SIZED else 64)
         self._depth += 1

@@ -78,7 +78,7 @@ def _by_layer(axes: Axes, overlap: Mapping[str, Any]) -> None:
     rows = [row['name'] for row in pairs[0]['layers']]
     ticks = np.arange(len(rows))
     for number, pair in enumerate(pairs):
-        # Beside each other, so that equal ones do not hide each other.
+        # Side by side, so that equal ones do not hide each other.
         shift = (number - (len(pairs) - 1) / 2) * 0.7 / len(pairs)
         for index, style in (('', {}), ('expected_', dict(fillstyle='none'))):
             found = [row[f'{index}jaccard_kept'] for row in pair['layers']]

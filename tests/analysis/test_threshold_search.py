@@ -15,7 +15,7 @@ from mask_plugins.analysis.streams.threshold_search import (
 )
 
 GRID = [0.01 * 1.5**i for i in range(12)]
-# What a threshold of 1 saves and errs, by layer.
+# What a threshold of 1 saves and its error, by layer.
 WORTH = dict(early=(1.0, 0.3), middle=(0.6, 0.6), late=(0.1, 0.9))
 GATE = 0.04
 

@@ -162,7 +162,7 @@ def test_a_ticket_freezes_the_logits():
     layer(x, 1.0, True).sum().backward()
     assert layer.mask_weight.grad is None
     assert layer.weight.grad is not None
-    layer(x, 1.0, False).sum().backward()  # search goes on
+    layer(x, 1.0, False).sum().backward()  # the search continues
     assert layer.mask_weight.grad is not None
 
 

@@ -38,14 +38,14 @@ def warnings_of(dataset, **counts):
     return said
 
 
-def labelled(names, labels):
+def labeled(names, labels):
     return SimpleNamespace(
         metainfo=dict(classes=names), get_gt_labels=lambda: labels
     )
 
 
 def test_too_many_are_a_warning():
-    (said,) = warnings_of(labelled('abc', [0, 1, 2]), head=10)
+    (said,) = warnings_of(labeled('abc', [0, 1, 2]), head=10)
     assert '3 classes (a, b, c)' in said
     assert 'head.num_classes=10' in said
 
@@ -53,11 +53,11 @@ def test_too_many_are_a_warning():
 @pytest.mark.parametrize(
     ('dataset', 'counts'),
     [
-        (labelled('abc', [0, 1, 2]), dict(head=3, data_preprocessor=3)),
+        (labeled('abc', [0, 1, 2]), dict(head=3, data_preprocessor=3)),
         # A subset that has renumbered its labels and kept all names.
-        (labelled('abcde', [0, 1, 0]), dict(head=2)),
+        (labeled('abcde', [0, 1, 0]), dict(head=2)),
         (SimpleNamespace(), dict(head=2)),
-        (labelled('abc', [0, 1, 2]), dict(backbone=2)),
+        (labeled('abc', [0, 1, 2]), dict(backbone=2)),
     ],
 )
 def test_what_fits_is_silent(dataset, counts):

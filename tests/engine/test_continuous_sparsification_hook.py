@@ -81,7 +81,7 @@ def assert_equal(a, b):
 # ------------------------------------------------------------------ stages
 def test_stages(tmp_path):
     runner, watch = train(tmp_path, final_temperature=100.0)
-    # once per epoch, anew in each round; it stays in the ticket phase
+    # once per epoch, again in each round; it stays in the ticket phase
     assert watch.temperatures == [1] * 3 + [100] * 3 + [1] * 3 + [100] * 9
     key = 'linear.0.weight_mask.logits'
     # between rounds: min(T s, s0)
@@ -279,7 +279,7 @@ def test_killed_run_resumes_exactly(run, reference, tmp_path, iteration):
     assert_equal(*points)
 
 
-def test_the_rates_start_anew(reference):
+def test_the_rates_start_again(reference):
     rates = {
         line['epoch']: line['lr']
         for line in log_lines(reference, 'train_log.json')

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Metrics of features, by config only, beside a stock classifier."""
+"""Metrics of features, by config only, with a stock classifier."""
 
 import math
 
@@ -101,7 +101,7 @@ def test_test_and_a_sample_cap(trained, tmp_path):
     assert math.isclose(
         found['some/rank'], rankme(values[chosen], 'row'), rel_tol=1e-6
     )
-    # A second evaluation starts anew.
+    # A second evaluation starts again.
     assert runner.test_loop.run() == found
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""A probe beside the classifier's accuracy, which it never touches."""
+"""A probe next to the classifier's accuracy, which it never touches."""
 
 import json
 from pathlib import Path

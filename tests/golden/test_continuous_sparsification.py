@@ -141,7 +141,7 @@ def an_untrained_ticket_is_empty():
 
 
 def few_state_keys():
-    """No ``init_weight`` beside each layer: a mask adds three keys."""
+    """No ``init_weight`` next to each layer: a mask adds three keys."""
     dense = CIFARResNet().state_dict()
     masked = CIFARResNet(
         conv_cfg=dict(type='mask_plugins.SoftMaskConv2d')

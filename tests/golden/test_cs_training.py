@@ -53,7 +53,7 @@ def test_lr_schedule():
         rates.append(wrapper.get_lr()['lr'][0])
         scheduler.step()
     for case in cases(FILE, 'lr_schedule'):
-        for stage in range(4):  # it starts anew in each
+        for stage in range(4):  # it starts again in each
             for epoch, rate in case.items():
                 assert rates[85 * stage + int(epoch)] == pytest.approx(
                     rate, rel=1e-12

@@ -155,7 +155,7 @@ def test_a_still_stream_skips_and_a_stream_goes_on():
         return float(done / dense)
 
     assert run(0) == pytest.approx(1 / 4)  # the first frame in full
-    assert run(4) == 0  # it goes on
+    assert run(4) == 0  # it continues
     assert run(12) == pytest.approx(1 / 4)  # frames are missing
     assert run(0, 'another') == pytest.approx(1 / 4)
     # two clips of one video in a batch are two streams

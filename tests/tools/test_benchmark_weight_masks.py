@@ -62,7 +62,7 @@ def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
         # masks and effective weights, at the least
         assert row['extra_bytes_per_weight'] > 4
         assert row['alone_ms']['median'] > 0
-    # What the obvious implementation keeps beside it is there.
+    # What the obvious implementation keeps in addition is there.
     for ours, plain in (
         ('score', 'plain_score'),
         ('soft_penalty', 'plain_soft_penalty'),

@@ -186,7 +186,7 @@ def test_mmengine_reads_no_safetensors(tmp_path):
 
 
 def original_training_file(path, weights):
-    """A checkpoint as SimMIM writes it: yacs settings beside the weights."""
+    """A checkpoint as SimMIM writes it: yacs settings next to the weights."""
     import types
 
     class CfgNode(dict):

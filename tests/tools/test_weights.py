@@ -284,7 +284,7 @@ def test_bad_input_writes_nothing(tmp_path, call):
          files.checkpoint, '--out', run_folder / 'x.pth'),
         ('would be overwritten', 'merge_masks', files.config,
          files.checkpoint, '--out', files.checkpoint),
-        # whole.pth would have its config beside it: whole.py
+        # whole.pth would have its config next to it: whole.py
         ('would be overwritten', 'merge_masks', files.config,
          files.checkpoint, '--out', run_folder / 'whole.pth'),
         ('is a folder', 'merge_masks', files.config, files.checkpoint,

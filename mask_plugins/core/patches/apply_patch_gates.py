@@ -64,7 +64,7 @@ def gate_module(
         mixin, channels = GatedBlockMixin, module.conv1.in_channels
     else:
         raise TypeError(
-            'a gate goes on a Conv2d or a residual block with conv1, conv2 '
+            'a gate takes a Conv2d or a residual block with conv1, conv2 '
             f'and downsample, got {type(module).__name__}'
         )
     names = {*OPTIONS, *vars(GatedLayer)} - {*dir(nn.Module), *dir(Composed)}

@@ -59,7 +59,7 @@ class StreamBinder:
         The output of a gated layer is its cache: it changes with the next
         frame of its streams, so keep a copy of what you want to keep. A
         consumer that changes it in place costs one full refresh, after which
-        that layer hands out copies.
+        that layer returns copies.
 
         Args:
             states (StreamState | Sequence[StreamState]): One per sample of

@@ -38,7 +38,7 @@ def to_plain(checkpoint: Dict[str, Any]) -> List[str]:
     scalar a number. So a tool that knows nothing of this module reads a
     checkpoint as it is. A table under :data:`KEY` says what to turn back.
     Only the outermost dict is changed; all containers in it are rebuilt,
-    since they may be live (``MessageHub.state_dict`` hands out its own).
+    since they may be live (``MessageHub.state_dict`` returns its own).
 
     Args:
         checkpoint (dict): The checkpoint, changed in place.

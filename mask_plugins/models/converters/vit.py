@@ -67,7 +67,7 @@ def convert_simmim(
 ) -> Conversion:
     """Convert a ViT of SimMIM, pre-trained or fine-tuned.
 
-    A pre-training checkpoint has the transformer under ``encoder.``, beside
+    A pre-training checkpoint has the transformer under ``encoder.``, next to
     a mask token and a decoder, which are left out; its one table of relative
     positions is copied to every block.
 
