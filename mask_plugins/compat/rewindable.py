@@ -34,7 +34,7 @@ class Rewindable:
         self._point.rewind(self)
 
     def get_extra_state(self) -> Dict[str, Any]:
-        """What the state dict holds in addition to the tensors of the module."""
+        """What the state dict holds that is not a tensor of the module."""
         return dict(rewind=self._point.state_dict())
 
     def set_extra_state(self, state: Dict[str, Any]) -> None:
