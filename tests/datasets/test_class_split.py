@@ -152,7 +152,9 @@ def test_ranks_share_the_groups(monkeypatch):
 
 
 def test_samplers_that_are_refused():
-    with pytest.raises(ValueError, match='samples_per_class must be at least'):
+    with pytest.raises(
+        ValueError, match='samples_per_class must be an int of at least'
+    ):
         MPerClassSampler(Toy([0, 1]), 0)
     with pytest.raises(ValueError, match='too few'):
         MPerClassSampler(Toy([0, 1]), 4)

@@ -54,7 +54,7 @@ def test_order_by_names():
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(tasks=11), 'tasks must be 1 to 10'),
+        (dict(tasks=11), r'tasks must be an int in \[1, 10\]'),
         (dict(tasks=[4, 4]), '8 classes, the dataset has 10'),
         (dict(tasks=5, task=5), 'task must be 0 to 4'),
         (dict(order=[0, 1]), 'each of the 10 classes'),

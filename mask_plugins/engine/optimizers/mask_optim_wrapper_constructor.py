@@ -72,15 +72,15 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             parameters, or nothing is trained at all.
 
     Examples:
-        >>> import torch
-        >>> from mmengine.optim import build_optim_wrapper
-        >>> from mask_plugins.core.weights import SoftMaskLinear
-        >>> wrapper = build_optim_wrapper(SoftMaskLinear(2, 3), dict(
+        >>> optim_wrapper = dict(
         ...     constructor='mask_plugins.MaskOptimWrapperConstructor',
-        ...     optimizer=dict(type='SGD', lr=0.1),
-        ...     paramwise_cfg=dict(masks=dict(lr=50.))))
-        >>> [(g['role'], g['lr']) for g in wrapper.param_groups]
-        [('masks', 50.0), ('weights', 0.1)]
+        ...     optimizer=dict(type='SGD', lr=50.0, momentum=0.9),
+        ...     paramwise_cfg=dict(weights=dict(lr=0.1)),
+        ... )
+        >>> name = optim_wrapper['constructor']
+        >>> found = OPTIM_WRAPPER_CONSTRUCTORS.get(name)
+        >>> found.__name__
+        'MaskOptimWrapperConstructor'
     """
 
     def __init__(
