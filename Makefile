@@ -24,8 +24,9 @@ setup:  ## build the virtual environment (skipped when it is there)
 quickstart:  ## set up, train and test on the embedded digits, draw the curves
 	@tools/quickstart.sh
 
-test: setup  ## set up, then the test suite (about 15 minutes)
-	$(BIN)/python -m pytest -m 'not ($(SLOW))' $(PYTEST_ARGS)
+test: setup  ## set up, then the test suite with the examples of docstrings
+	$(BIN)/python -m pytest --doctest-modules mask_plugins tests \
+		-m 'not ($(SLOW))' $(PYTEST_ARGS)
 
 test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
 	$(BIN)/python -m pytest -m '($(SLOW)) and not slurm' $(PYTEST_ARGS)
