@@ -129,9 +129,9 @@ def test_bad_input_of_model_tools_writes_nothing(tmp_path, call, capsys):
             call(tool, config, other)
         with pytest.raises(SystemExit, match='cannot drop tokens'):
             call(tool, *resnet)
-        with pytest.raises(SystemExit, match=r'no file .*none\.pth'):
+        with pytest.raises(SystemExit, match=r'file not found: .*none\.pth'):
             call(tool, config, tmp_path / 'none.pth')
-        with pytest.raises(SystemExit, match=r'no file .*none\.py'):
+        with pytest.raises(SystemExit, match=r'file not found: .*none\.py'):
             call(tool, tmp_path / 'none.py', checkpoint)
         with pytest.raises(SystemExit, match='is a file, not a folder'):
             call(tool, config, checkpoint, '--out', tmp_path / 'file')

@@ -276,8 +276,8 @@ def test_bad_input_writes_nothing(tmp_path, call):
     cases = [
         ('no masks', 'export_masks', files.stock, files.base),
         ('do not fit the model', 'export_masks', files.config, files.base),
-        ('no file', 'export_masks', files.config, 'nowhere.pth'),
-        ('no file', 'merge_masks', 'nowhere.py', files.checkpoint),
+        ('file not found', 'export_masks', files.config, 'nowhere.pth'),
+        ('file not found', 'merge_masks', 'nowhere.py', files.checkpoint),
         ('KEY=VALUE', 'export_masks', files.config, files.checkpoint,
          '--cfg-options', 'x'),
         ('must end in .safetensors', 'export_masks', files.config,
