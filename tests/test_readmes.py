@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
+from torchvision.models import resnet18
 
 import mask_plugins as mp
 
@@ -37,16 +38,16 @@ def test_files_in_commands_exist(path):
     assert [x for x in named if not (ROOT / x).exists()] == []
 
 
-# ------------------------------------------- snippets of the first README
-def snippet(start):
-    """The first block of Python in the README that contains ``start``."""
-    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+# ---------------------------------------------------------------- snippets
+def snippet(start, page='README.md'):
+    """The first block of Python on a page that contains ``start``."""
+    text = (ROOT / page).read_text(encoding='utf-8')
     blocks = re.findall(r'```python\n(.*?)```', text, re.S)
     return next(block for block in blocks if start in block)
 
 
-def short_run(tmp_path, code, size, num_classes, **overrides):
-    """A run of two iterations of a config of the README, on digits."""
+def short_run(tmp_path, code, size, num_classes):
+    """A run of two iterations of a config of a page, on digits."""
     path = tmp_path / 'my_config.py'
     path.write_text(code)
     cfg = Config.fromfile(path)
@@ -72,7 +73,6 @@ def short_run(tmp_path, code, size, num_classes, **overrides):
     for name in ('val', 'test'):
         cfg[f'{name}_dataloader'] = cfg[f'{name}_evaluator'] = None
         cfg[f'{name}_cfg'] = None
-    cfg.update(overrides)
     return cfg
 
 
@@ -129,6 +129,68 @@ def test_a_scheduled_value_changes_the_loss(tmp_path):
         found.append(losses_of(cfg)[1])
     plain, scheduled = found
     assert plain != scheduled
+
+
+def test_features_are_measured(tmp_path):
+    code = snippet('FeatureHook', 'docs/features.md')
+    evaluators = Config.fromstring(code, '.py').val_evaluator
+    cfg = short_run(tmp_path, code, 32, 10)
+    loader = dict(cfg.train_dataloader, batch_size=4)
+    cfg.train_dataloader = cfg.val_dataloader = loader
+    cfg.val_cfg = dict()
+    evaluators[-1].k = 2
+    cfg.val_evaluator = evaluators
+    cfg.custom_hooks[1].interval = 1
+    runner = losses_of(cfg)[0]
+    scalars = runner.message_hub.log_scalars
+    names = ('rankme/rank', 'knn/top1', 'probe/top1', 'accuracy/top1')
+    assert {f'val/{name}' for name in names} <= set(scalars)
+    assert scalars['train/rank'].current() > 0
+
+
+def test_four_lines_make_a_run_resumable(tmp_path):
+    """Killed and resumed it ends as one that was not."""
+    base = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
+    code = base + snippet('SeedSample', 'docs/resume.md')
+    found = []
+    for epochs in ((2,), (1, 2)):
+        cfg = short_run(tmp_path, code, 32, 10)
+        cfg.work_dir = str(tmp_path / f'work{len(found)}')
+        pipeline = cfg.train_dataloader.dataset.pipeline
+        pipeline.insert(0, dict(type='RandomFlip', prob=0.5))
+        pipeline.insert(0, cfg.pop('seed_sample'))
+        for max_epochs in epochs:
+            cfg.train_cfg = dict(by_epoch=True, max_epochs=max_epochs)
+            cfg.resume = max_epochs > 1 and len(epochs) > 1
+            cfg.experiment_name = f'run{len(found)}-{max_epochs}'
+            runner = losses_of(cfg)[0]
+        found.append(runner.model.state_dict())
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
+def test_masked_features_are_trained(tmp_path):
+    page = 'configs/masked_feature/README.md'
+    base = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
+    code = snippet('MaskedFeatureHead', page)
+    code = code.replace('_base_.custom_hooks + ', '')
+    code = code.replace('in_channels=320', 'in_channels=512')
+    cfg = short_run(tmp_path, base + code, 32, 10)
+    cfg.model.teacher.begin = 0
+    cfg.model.head.head.loss = dict(type='CrossEntropyLoss')
+    runner = losses_of(cfg)[0]
+    names = set(runner.message_hub.log_scalars)
+    assert len([n for n in names if n.startswith('train/loss')]) > 1
+
+
+def test_patch_gates_in_plain_pytorch():
+    model = resnet18(num_classes=2)
+    frame = torch.randn(1, 3, 64, 64)
+    scope = dict(model=model, frames=[frame, frame])
+    exec(snippet('apply_patch_gates', 'configs/pass/README.md'), scope)
+    skipped = {n.split('.')[0] for n in mp.gated_layers(model)}
+    assert skipped == {'conv1', 'layer1', 'layer2', 'layer3'}
+    dense = mp.remove_patch_gates(model)(frame)
+    torch.testing.assert_close(scope['output'], dense, rtol=1e-4, atol=1e-4)
 
 
 def test_masks_in_plain_pytorch(tmp_path, monkeypatch):

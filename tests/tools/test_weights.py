@@ -277,7 +277,7 @@ def test_bad_input_writes_nothing(tmp_path, call):
         ('no masks', 'export_masks', files.stock, files.base),
         ('do not fit the model', 'export_masks', files.config, files.base),
         ('file not found', 'export_masks', files.config, 'nowhere.pth'),
-        ('file not found', 'merge_masks', 'nowhere.py', files.checkpoint),
+        ('no file', 'merge_masks', 'nowhere.py', files.checkpoint),
         ('KEY=VALUE', 'export_masks', files.config, files.checkpoint,
          '--cfg-options', 'x'),
         ('must end in .safetensors', 'export_masks', files.config,
