@@ -295,7 +295,7 @@ def test_bad_input_writes_nothing(tmp_path, call):
          files.base),
         ('truncated or not', 'inspect_masks', files.base),
         ('give its checkpoint too', 'inspect_masks', files.config),
-        ('truncated or no', 'merge_masks', files.config,
+        ('can be read', 'merge_masks', files.config,
          tmp_path / 'cut.pth'),
         ('is a file', 'inspect_masks', files.config, files.checkpoint,
          '--out', files.base),
