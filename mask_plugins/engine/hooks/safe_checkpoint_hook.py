@@ -309,9 +309,8 @@ class SafeCheckpointHook(AtomicCheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
-        meta = checkpoint.get('meta')
-        if isinstance(meta, dict):
-            meta.pop('config', None)  # mmengine would run it as Python
+        # mmengine would run it as Python.
+        checkpoint.get('meta', {}).pop('config', None)
         from_plain(checkpoint)
         self._loaded_buffers = checkpoint.pop(_RANK_BUFFERS, None)
         if not runner._resume:
