@@ -122,7 +122,7 @@ def read_json(path: str) -> Any:
     with _open(path) as file:
         try:
             return json.load(file)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f'{path} is not JSON: {error}') from error
 
 
@@ -150,7 +150,7 @@ def read_json_lines(
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 hint = ''
                 if not line.endswith('\n'):
                     if on_cut is not None:

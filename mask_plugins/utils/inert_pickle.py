@@ -24,6 +24,7 @@ _GET = dict(BINGET='<B', LONG_BINGET='<I')
 _PUT = dict(BINPUT='<B', LONG_BINPUT='<I')
 _TUPLES = dict(TUPLE1=1, TUPLE2=2, TUPLE3=3)
 _SKIPPED = dict(PROTO=1, FRAME=8)
+_NAME = 1000
 # Python 2 and numpy 1 have other names for the same.
 _MODULES = {
     '__builtin__': 'builtins',
@@ -240,6 +241,8 @@ class InertUnpickler:
     def _push_global(self, module: str, name: str) -> None:
         if type(module) is not str or type(name) is not str:
             raise ValueError('a name in it is not text')
+        if len(module) + len(name) > _NAME:  # the same may be asked often
+            raise ValueError('a name in it is too long')
         full = f'{_MODULES.get(module, module)}.{name}'
         if not self._known(full):
             raise ValueError(f'it holds {full[:200]}, which is not data')

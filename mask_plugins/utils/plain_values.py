@@ -2,7 +2,7 @@
 """Make plain values and tensors of the records of a pickle."""
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import PurePosixPath
 from typing import Any, Callable, Dict, Tuple
 
@@ -11,17 +11,9 @@ import torch
 from torch import Tensor
 
 from .inert_pickle import Budget, Call, Global, Pairs
+from .storages import describe_storage, storage_dtype, torch_dtype
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
-_SIZED = (list, tuple, Pairs)
-_STORAGES = dict(
-    Double=torch.float64, Float=torch.float32, Half=torch.float16,
-    BFloat16=torch.bfloat16, Long=torch.int64, Int=torch.int32,
-    Short=torch.int16, Char=torch.int8, Byte=torch.uint8, Bool=torch.bool,
-    ComplexDouble=torch.complex128, ComplexFloat=torch.complex64,
-    Untyped=torch.uint8,
-)  # fmt: skip
-_STORAGE = re.compile(r'torch\.(?:cuda\.|storage\.)?(\w+)Storage')
 # Archives of torch.jit have classes of their own under these.
 _SCRIPT = ('__torch__.', 'torch.jit._pickle.')
 _HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
@@ -36,8 +28,11 @@ _NAMES = {
     'builtins.int',
     'builtins.list',
 }
-_DTYPE_CODE = re.compile(r'\?|[biufc]\d{1,2}|[SU]\d{1,9}')
+_DTYPE_CODE = re.compile(r'\?|[biufc]\d{1,2}|[SU][1-9]\d{0,8}')
 _DEPTH = 100
+_DIMENSIONS = 64
+# As many keys of a dict may have the same hash.
+_EQUAL_HASHES = 100
 
 
 def is_known(name: str) -> bool:
@@ -54,26 +49,9 @@ def is_known(name: str) -> bool:
         name in _BUILDERS
         or name in _NAMES
         or name.startswith((*_SCRIPT, f'{_HISTORY}.'))
-        or _storage_dtype(name) is not None
-        or _dtype(name) is not None
+        or storage_dtype(name) is not None
+        or torch_dtype(name) is not None
     )
-
-
-def describe_storage(call: Call) -> Tuple[torch.dtype, str, int]:
-    """Dtype, key and bytes of what a tensor lies in.
-
-    Raises:
-        ValueError: If the record is another.
-    """
-    if type(call) is not Call or call.name != 'storage':
-        raise ValueError('a tensor in it has no data')
-    word, kind, key, _, count, *view = call.args
-    dtype = _storage_dtype(kind.name)
-    if word != 'storage' or type(key) is not str or dtype is None:
-        raise ValueError('the data of a tensor in it is not named')
-    if type(count) is not int or count < 0 or any(view):
-        raise ValueError('the data of a tensor in it has no length')
-    return dtype, key, count * torch.empty(0, dtype=dtype).element_size()
 
 
 class PlainValues:
@@ -105,7 +83,7 @@ class PlainValues:
             return value
         # A shared container is made again each time: what is small in a file
         # can be large, and what holds itself has no end.
-        self._budget.spend(64 + 8 * len(value) if kind in _SIZED else 64)
+        self._budget.spend(_size(value))
         self._depth += 1
         if self._depth > _DEPTH:
             raise ValueError('it is nested too deeply, or holds itself')
@@ -118,7 +96,7 @@ class PlainValues:
                 return _BUILDERS[value.name](self, value)
             if kind is Call and value.name.startswith('__torch__.'):
                 return self._script(value)
-            dtype = _dtype(value.name) if kind is Global else None
+            dtype = torch_dtype(value.name) if kind is Global else None
             if dtype is not None:
                 return dtype
             raise ValueError(f'it holds {value.name}, which is not data')
@@ -127,25 +105,28 @@ class PlainValues:
 
     # ----------------------------------------------------------- containers
     def _dict(self, pairs: Pairs, into: dict) -> dict:
+        hashes: Counter = Counter()
         for key, value in pairs:
-            into[self._key(key)] = self.convert(value)
+            into[self._key(key, hashes)] = self.convert(value)
         return into
 
-    def _key(self, record: Any) -> Any:
+    def _key(self, record: Any, hashes: Counter) -> Any:
         key = self.convert(record)
         parts = key if isinstance(key, tuple) else [key]
         if not all(isinstance(part, _SCALARS) for part in parts):
             raise ValueError(f'a key in it is a {type(key).__name__}')
+        hashes[hash(key)] += 1
+        if hashes[hash(key)] > _EQUAL_HASHES:  # it would take for ever
+            raise ValueError('its keys are made to collide')
         return key
 
     def _mapping(self, call: Call) -> dict:
         ordered = call.name == 'collections.OrderedDict'
         into = OrderedDict() if ordered else {}
         for given in call.args:
-            if type(given) is list:  # of pairs
-                given = [tuple(pair) for pair in given]
-            if type(given) in (list, Pairs):
-                self._dict(given, into)
+            if type(given) in (list, Pairs):  # a list of pairs
+                self._budget.spend(64 * len(given))
+                self._dict(map(_pair, given), into)
         self._dict(call.pairs, into)
         for key, value in call.state if type(call.state) is Pairs else ():
             if ordered and key == '_metadata':
@@ -165,12 +146,18 @@ class PlainValues:
         return self.convert(call.args[0])
 
     def _list(self, call: Call) -> list:
-        first = self.convert(call.args[0]) if call.args else ()
-        return [*first, *map(self.convert, call.items)]
+        return [*map(self.convert, self._items(call))]
 
     def _set(self, call: Call) -> set:
+        hashes: Counter = Counter()
+        return {self._key(item, hashes) for item in self._items(call)}
+
+    def _items(self, call: Call) -> list:
         first = call.args[0] if call.args else ()
-        return {self._key(item) for item in (*first, *call.items)}
+        if type(first) not in (list, tuple):
+            raise ValueError(f'it holds a {call.name} of what is not a list')
+        self._budget.spend(64 * len(first))
+        return [*first, *call.items]
 
     def _nothing(self, call: Call) -> None:
         return None
@@ -182,9 +169,9 @@ class PlainValues:
                 raise ValueError(f'it holds text in the code {values[1]!r}')
             self._budget.spend(len(values[0]))
             return values[0].encode('latin1')
-        if any(type(value) is not bytes for value in values):
+        if values and (len(values) > 1 or type(values[0]) is not bytes):
             raise ValueError('it holds bytes of what is not bytes')
-        return b''.join(values)
+        return values[0] if values else b''
 
     def _plain_class(self, call: Call) -> Any:
         kinds = {
@@ -195,7 +182,9 @@ class PlainValues:
         return kinds[call.name](*map(self.convert, call.args))
 
     def _path(self, call: Call) -> str:
-        return str(PurePosixPath(*map(self.convert, call.args)))
+        parts = [str(self.convert(part)) for part in call.args]
+        self._budget.spend(16 * sum(map(len, parts)))
+        return str(PurePosixPath(*parts))
 
     # ---------------------------------------------------------------- numpy
     def _array_dtype(self, call: Call) -> np.dtype:
@@ -210,6 +199,7 @@ class PlainValues:
     def _array(self, call: Call) -> np.ndarray:
         _, shape, dtype, fortran, data = call.state
         data = memoryview(self.convert(data))
+        self._budget.spend(data.nbytes)
         order = 'F' if fortran else 'C'
         dtype = self._array_dtype(dtype)
         # Raises if there are too few bytes.
@@ -218,6 +208,7 @@ class PlainValues:
     def _array_scalar(self, call: Call) -> Any:
         dtype, data = call.args
         data = self.convert(data)
+        self._budget.spend(4 * len(data))
         return np.frombuffer(data, self._array_dtype(dtype), 1)[0].item()
 
     # -------------------------------------------------------------- tensors
@@ -236,8 +227,8 @@ class PlainValues:
         if raw:
             flat = torch.frombuffer(raw, dtype=dtype)
         numbers = (offset, *size, *stride)
-        if len(size) != len(stride) or not all(
-            type(number) is int and number >= 0 for number in numbers
+        if not len(size) == len(stride) <= _DIMENSIONS or not all(
+            type(number) is int and 0 <= number < 2**63 for number in numbers
         ):
             raise ValueError('the shape of a tensor in it is damaged')
         last, count = offset, 1
@@ -246,7 +237,7 @@ class PlainValues:
             last += (length - 1) * step
         if count and last >= len(flat):
             raise ValueError('a tensor in it is larger than its data')
-        self._budget.spend(count * flat.element_size())
+        self._budget.spend(512 + count * flat.element_size())
         tensor = torch.empty(0, dtype=dtype)
         return tensor.set_(flat.untyped_storage(), offset, size, stride)
 
@@ -274,22 +265,31 @@ class PlainValues:
                 continue
             if value.name.startswith('__torch__.'):
                 inner = self.convert(value)
-                self._budget.spend(64 * len(inner))
+                lengths = sum(map(len, inner)) + len(key) * len(inner)
+                self._budget.spend(64 * len(inner) + 4 * lengths)
                 weights.update({f'{key}.{k}': v for k, v in inner.items()})
             elif _REBUILD.fullmatch(value.name):
                 weights[key] = self.convert(value)
         return weights
 
 
-def _storage_dtype(name: str) -> Any:
-    found = _STORAGE.fullmatch(name)
-    return _STORAGES.get(found[1]) if found else None
+def _size(record: Any) -> int:
+    """Memory that a container takes, without what is in it."""
+    if type(record) is Call:
+        parts = (record.args, record.items, record.pairs, record.state)
+        return 64 + sum(map(_size, filter(_is_sized, parts)))
+    each = 48 if type(record) is Pairs else 8
+    return 64 + each * len(record) if _is_sized(record) else 64
 
 
-def _dtype(name: str) -> Any:
-    module, _, name = name.rpartition('.')
-    found = getattr(torch, name, None) if module == 'torch' else None
-    return found if isinstance(found, torch.dtype) else None
+def _is_sized(record: Any) -> bool:
+    return type(record) in (list, tuple, Pairs)
+
+
+def _pair(record: Any) -> tuple:
+    if type(record) not in (list, tuple) or len(record) != 2:
+        raise ValueError('it holds a dict of what is not pairs')
+    return tuple(record)
 
 
 _REBUILD = re.compile(r'torch\._utils\._rebuild_(tensor(_v[23])?|parameter)')

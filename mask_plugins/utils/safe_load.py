@@ -8,7 +8,8 @@ from typing import Any, Dict
 
 from .checks import PathLike, check_path
 from .inert_pickle import Budget, InertUnpickler
-from .plain_values import PlainValues, describe_storage, is_known
+from .plain_values import PlainValues, is_known
+from .storages import describe_storage
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before 1.6
 _TAR = slice(257, 262)
@@ -66,13 +67,19 @@ def read_checkpoint(path: PathLike) -> Any:
         )
     # The file is a stranger's: whatever reading it raises is its fault.
     except Exception as error:
-        reason = str(error).splitlines() or [type(error).__name__]
-        if not isinstance(error, ValueError):
-            reason[0] = f'it is damaged ({type(error).__name__}: {reason[0]})'
+        reason = _printable(error)
+        if type(error) is not ValueError:
+            reason = f'it is damaged ({type(error).__name__}: {reason})'
         raise ValueError(
-            f'{path!r} is not a checkpoint that can be read: {reason[0]}. '
+            f'{path!r} is not a checkpoint that can be read: {reason}. '
             'Nothing in it was run'
         ) from error
+
+
+def _printable(error: Exception) -> str:
+    """One short line, without what a terminal would obey."""
+    line = f'{error} '.splitlines()[0][:300].strip()
+    return ascii(line)[1:-1] or 'no reason'
 
 
 def _read_safetensors(path: str) -> Dict[str, Any]:

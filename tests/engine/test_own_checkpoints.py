@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from mask_plugins.engine.checkpoint.own_checkpoints import own_checkpoint
+from mask_plugins.engine.checkpoint.resume import (
+    checkpoint_folders,
+    choose_checkpoint,
+)
 from mask_plugins.engine.hooks import SafeCheckpointHook
 
 from ..common.runs import load, names, train
@@ -15,7 +19,8 @@ from .toys import build_runner
 
 ODD = [
     None, True, 3, -1, 1.5, float('nan'), b'x', [], ['a'], {}, dict(a=1),
-    '', '.', '..', '/', '~', '\0', 'a\0b', 'x' * 5000,
+    '', '.', '..', '/', '~', '\0', 'a\0b', 'x' * 5000, 'iter_\u00b2.pth',
+    10**400, torch.ones(2), 1j,
 ]  # fmt: skip
 FOREIGN = [
     '/etc/passwd', '../epoch_1.pth', 'a/epoch_1.pth', './epoch_1.pth',
@@ -144,6 +149,31 @@ def test_values_of_any_type(started, tmp_path, value):
     found = [n for n in names(work_dir) if '-' not in n]
     assert found[-2:] == ['best_toy_acc_epoch_2.pth', 'epoch_2.pth']
     assert 'epoch_1.pth' not in found
+
+
+def test_meta_runs_nothing(started, tmp_path):
+    """mmengine runs `config` in the meta of what it resumes from."""
+    work_dir, canary = tmp_path / 'run', tmp_path / 'canary'
+    shutil.copytree(started, work_dir)
+    path = work_dir / 'epoch_1.pth'
+    checkpoint = load(path)
+    checkpoint['meta']['config'] = f'open({str(canary)!r}, "w").close()'
+    torch.save(checkpoint, path)
+    resume(work_dir, path, epochs=2)
+    assert not canary.exists()
+    assert (work_dir / 'epoch_2.pth').exists()
+
+
+def test_a_foreign_address_is_not_fetched(tmp_path):
+    last = tmp_path / 'last_checkpoint'
+    for address, expected in (
+        ('https://example.org/a/run/epoch_1.pth', False),
+        ('s3://mine/run/epoch_1.pth', True),
+    ):
+        last.write_text(address)
+        folders = checkpoint_folders(str(tmp_path / 'run'), 's3://mine/')
+        choice = choose_checkpoint(str(tmp_path), folders, 'epoch_{}.pth')
+        assert choice.resume is expected
 
 
 def test_a_stale_best_goes(started, tmp_path):

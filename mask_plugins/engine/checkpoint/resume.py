@@ -109,7 +109,11 @@ def _check_records(path: str) -> None:
         }
     if set(records) != set(reader.get_all_records()):
         raise ValueError('its table of contents is damaged')
+    size = osp.getsize(path)
     for name, info in records.items():
+        # Torch stores; what is compressed may take any memory.
+        if info.compress_type or info.file_size > size:
+            raise ValueError(f'{name} is damaged')
         data = reader.get_record(name)
         wrong = options() and zlib.crc32(data) != info.CRC
         if wrong or len(data) != info.file_size or info.external_attr & 16:
@@ -172,9 +176,10 @@ def checkpoint_folders(work_dir: str, out_dir: Optional[str]) -> List[str]:
     """
     if out_dir is None or out_dir == work_dir:
         return [work_dir]
+    name = osp.basename(work_dir.rstrip(osp.sep))
     if '://' in str(out_dir):
-        return []
-    return [osp.join(out_dir, osp.basename(work_dir.rstrip(osp.sep)))]
+        return [f'{str(out_dir).rstrip("/")}/{name}']
+    return [osp.join(out_dir, name)]
 
 
 def choose_checkpoint(
@@ -211,7 +216,7 @@ def choose_checkpoint(
         with open(last_file, errors='replace') as file:
             last = file.read().strip()
         why = '' if last else f'{last_file} is empty'
-    if '://' in last:
+    if '://' in last and osp.dirname(last) in folders:
         return ResumeChoice(True, last, found=True)
     if last:
         folders = [*folders, osp.dirname(last) or '.']

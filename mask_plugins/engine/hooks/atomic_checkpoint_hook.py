@@ -326,3 +326,16 @@ def slug(key: str) -> str:
         'accuracy_top1'
     """
     return key.replace('/', '_')
+
+
+def is_score(value: Any) -> bool:
+    """Whether a value is one finite number.
+
+    Examples:
+        >>> is_score(0.5), is_score('0.5'), is_score(10**400)
+        (True, False, False)
+    """
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False

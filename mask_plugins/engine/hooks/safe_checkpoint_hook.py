@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Checkpoints that load safely, survive a kill, and resume exactly."""
 
-import math
 import os.path as osp
 import uuid
 from typing import Any, Dict, Optional
@@ -35,7 +34,7 @@ from ..checkpoint.resume import (
 )
 from ..checkpoint.resumed_length import fit_length
 from ..checkpoint.shared_buffers import restore_buffers
-from .atomic_checkpoint_hook import AtomicCheckpointHook, slug
+from .atomic_checkpoint_hook import AtomicCheckpointHook, is_score, slug
 
 # In a checkpoint's meta: batches of the epoch trained, and its length.
 _POSITION = 'epoch_position'
@@ -172,7 +171,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         claimed = {
             key: info.pop(key)
             for key in list(info)
-            if key.startswith(('best_ckpt', 'keep_ckpt_ids', 'last_ckpt'))
+            if str(key).startswith(('best_ckpt', 'keep_ckpt_ids', 'last_ckpt'))
         }
         super().before_train(runner)
         self._take_over(runner, claimed)
@@ -249,9 +248,8 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             if name:
                 self._set_best(key, name)
                 hub.update_info(self._info('best_ckpt', key), self._path(name))
-        for key in [k for k in hub.runtime_info if k.startswith('best_score')]:
-            score = hub.runtime_info[key]
-            if not hasattr(score, '__float__') or not math.isfinite(score):
+        for key, score in list(hub.runtime_info.items()):
+            if str(key).startswith('best_score') and not is_score(score):
                 hub.runtime_info.pop(key)
 
     def _known(
@@ -309,6 +307,8 @@ class SafeCheckpointHook(AtomicCheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
+        # mmengine would run it as Python.
+        checkpoint.get('meta', {}).pop('config', None)
         from_plain(checkpoint)
         self._loaded_buffers = checkpoint.pop(_RANK_BUFFERS, None)
         if not runner._resume:

@@ -155,6 +155,7 @@ DAMAGES = {
     edited(extra=1): 'settings are .*extra',
     state('head.weight', nan): 'head.weight has NaN or infinite values',
     state('bn.running_var', torch.neg): 'bn.running_var has negative values',
+    state('head.weight', lambda x: x.to(torch.float8_e4m3fn)): 'is damaged',
     state('head.weight', torch.Tensor.int): 'head.weight is float32 in the',
     state('bn.num_batches_tracked', torch.Tensor.bool): 'is int64 in the',
 }
