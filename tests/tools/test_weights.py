@@ -2,7 +2,6 @@
 """The tools of weight masks through their command lines."""
 
 import json
-import runpy
 import sys
 from pathlib import Path
 
@@ -21,26 +20,14 @@ from mask_plugins.core.weights import (
     read_adapter,
     write_adapter,
 )
+from tests.common.tools import call_tool
 from tests.evaluation.masked_models import CONFIGS, scores_of, write_masked
 
 from .test_train import run
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = (
-    'export_masks', 'apply_masks', 'merge_masks', 'inspect_masks',
-    'compare_masks',
-)  # fmt: skip
 
-
-@pytest.fixture
-def call():
-    """Run a tool in this process."""
-
-    def run_tool(tool, *argv):
-        path = ROOT / 'tools' / 'weights' / f'{tool}.py'
-        runpy.run_path(str(path))['main']([str(x) for x in argv])
-
-    return run_tool
+def call(tool, *args):
+    call_tool(f'weights/{tool}', *args)
 
 
 def names(folder):
@@ -61,18 +48,9 @@ def stock_scores(config, checkpoint):
     return scores_of(get_model(str(config), pretrained=str(checkpoint)))
 
 
-@pytest.mark.parametrize('tool', TOOLS)
-def test_help_has_an_example(tool, call, capsys):
-    with pytest.raises(SystemExit) as end:
-        call(tool, '--help')
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert f'example: python tools/weights/{tool}.py' in ' '.join(out.split())
-
-
 # ------------------------------------------------------------ export, apply
 @pytest.mark.parametrize('kind', CONFIGS)
-def test_export_and_apply(kind, tmp_path, call, capsys):
+def test_export_and_apply(kind, tmp_path, capsys):
     """Bit for bit what the masked model computes, in a stock model."""
     files = write_masked(tmp_path / 'run', kind)
     adapter = tmp_path / 'task.safetensors'
@@ -110,7 +88,7 @@ def test_export_and_apply(kind, tmp_path, call, capsys):
     assert report['size'] == sum(row['size'] for row in report['masks'])
 
 
-def test_the_adapter(tmp_path, call):
+def test_the_adapter(tmp_path):
     files = write_masked(tmp_path)
     call('export_masks', files.config, files.checkpoint)
     written = tmp_path / 'whole_0_masks.safetensors'
@@ -142,7 +120,7 @@ def test_the_adapter(tmp_path, call):
     assert torch.equal(scores_of(model), masked_scores(files))
 
 
-def test_apply_to_a_backbone_alone(tmp_path, call, capsys):
+def test_apply_to_a_backbone_alone(tmp_path, capsys):
     """As SwAV and the like are published: no head, no prefix."""
     files = write_masked(tmp_path, 'whole')
     adapter, out = tmp_path / 'task.safetensors', tmp_path / 'stock.pth'
@@ -162,7 +140,7 @@ def test_apply_to_a_backbone_alone(tmp_path, call, capsys):
     assert torch.equal(stock_scores(files.stock, out), masked_scores(files))
 
 
-def test_apply_only_the_backbone(tmp_path, call):
+def test_apply_only_the_backbone(tmp_path):
     files = write_masked(tmp_path, 'whole')
     adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out.safetensors'
     call('export_masks', files.config, files.checkpoint, '--out', adapter)
@@ -176,7 +154,7 @@ def test_apply_only_the_backbone(tmp_path, call):
     assert torch.equal(weights[name], masked[name])
 
 
-def test_apply_to_a_wrong_base(tmp_path, call, capsys):
+def test_apply_to_a_wrong_base(tmp_path, capsys):
     files = write_masked(tmp_path, 'whole')
     adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out' / 'x.pth'
     call('export_masks', files.config, files.checkpoint, '--out', adapter)
@@ -211,7 +189,7 @@ def test_apply_to_a_wrong_base(tmp_path, call, capsys):
 # -------------------------------------------------------------------- merge
 @pytest.mark.parametrize('soft', [False, True])
 @pytest.mark.parametrize('kind', ['soft', 'backbone'])
-def test_merge(kind, soft, tmp_path, call, capsys):
+def test_merge(kind, soft, tmp_path, capsys):
     files = write_masked(tmp_path / 'run', kind)
     command = ('merge_masks', files.config, files.checkpoint)
     if soft and kind == 'backbone':
@@ -230,7 +208,7 @@ def test_merge(kind, soft, tmp_path, call, capsys):
     assert report['soft'] == soft
 
 
-def test_a_merged_model_is_stock(tmp_path, call):
+def test_a_merged_model_is_stock(tmp_path):
     """Its classes are those of torch, and the keys those of mmpretrain."""
     files = write_masked(tmp_path, 'soft')
     out = tmp_path / 'ticket.pth'
@@ -241,7 +219,7 @@ def test_a_merged_model_is_stock(tmp_path, call):
     assert 0.3 < share < 0.7
 
 
-def test_checkpoints_of_other_writers(tmp_path, call):
+def test_checkpoints_of_other_writers(tmp_path):
     """Averaged weights, a wrapper's prefix, safetensors; no pickle."""
     files = write_masked(tmp_path, 'whole')
     masked = torch.load(files.checkpoint, weights_only=True)['state_dict']
@@ -271,7 +249,7 @@ def test_checkpoints_of_other_writers(tmp_path, call):
 
 
 # ------------------------------------------------------------------ inspect
-def test_inspect_an_adapter(tmp_path, call, capsys):
+def test_inspect_an_adapter(tmp_path, capsys):
     files = write_masked(tmp_path, 'topk')
     adapter = tmp_path / 'task.safetensors'
     call('export_masks', files.config, files.checkpoint, '--out', adapter)
@@ -304,7 +282,7 @@ def test_inspect_an_adapter(tmp_path, call, capsys):
     assert (again / 'inspect_masks.pdf').read_bytes().startswith(b'%PDF')
 
 
-def test_inspect_names_what_is_empty(tmp_path, call, capsys):
+def test_inspect_names_what_is_empty(tmp_path, capsys):
     files = write_masked(tmp_path, 'whole')
     state = torch.load(files.checkpoint, weights_only=True)
     key = 'backbone.conv1.weight_mask.scores'
@@ -323,7 +301,7 @@ def test_inspect_names_what_is_empty(tmp_path, call, capsys):
     assert not list(tmp_path.glob('*merged*'))
 
 
-def test_an_adapter_of_the_function(tmp_path, call):
+def test_an_adapter_of_the_function(tmp_path):
     """``pack_masks`` writes no sizes of the model; there is a floor."""
     files = write_masked(tmp_path, 'whole')
     model = load_trained_model(Config.fromfile(files.config), files.checkpoint)
@@ -336,7 +314,7 @@ def test_an_adapter_of_the_function(tmp_path, call):
 
 
 # ------------------------------------------------------------------ compare
-def export(call, folder, kind='whole', seeds=(0, 1, 2)):
+def export(folder, kind='whole', seeds=(0, 1, 2)):
     paths = []
     for seed in seeds:
         files = write_masked(folder, kind, seed)
@@ -346,8 +324,8 @@ def export(call, folder, kind='whole', seeds=(0, 1, 2)):
     return paths
 
 
-def test_compare(tmp_path, call, capsys):
-    paths = export(call, tmp_path, 'topk')
+def test_compare(tmp_path, capsys):
+    paths = export(tmp_path, 'topk')
     same = tmp_path / 'copy.safetensors'
     same.write_bytes(paths[0].read_bytes())
     out = tmp_path / 'out'
@@ -378,8 +356,8 @@ def test_compare(tmp_path, call, capsys):
     assert independent['kept_by_both'] == both
 
 
-def test_compare_of_what_does_not_fit(tmp_path, call, capsys):
-    (path,) = export(call, tmp_path, seeds=(0,))
+def test_compare_of_what_does_not_fit(tmp_path, capsys):
+    (path,) = export(tmp_path, seeds=(0,))
     out = tmp_path / 'out'
     with pytest.raises(SystemExit, match='two or more adapters'):
         call('compare_masks', path, '--out', out)
@@ -407,15 +385,15 @@ def test_compare_of_what_does_not_fit(tmp_path, call, capsys):
 
 
 # ---------------------------------------------------------------- bad input
-def test_bad_input_writes_nothing(tmp_path, call):
+def test_bad_input_writes_nothing(tmp_path):
     run_folder = tmp_path / 'run'
     files = write_masked(run_folder, 'whole')
     before = names(run_folder)
     cases = [
         ('no masks', 'export_masks', files.stock, files.base),
         ('do not fit the model', 'export_masks', files.config, files.base),
-        ('no file', 'export_masks', files.config, 'nowhere.pth'),
-        ('no file', 'merge_masks', 'nowhere.py', files.checkpoint),
+        ('file not found', 'export_masks', files.config, 'nowhere.pth'),
+        ('file not found', 'merge_masks', 'nowhere.py', files.checkpoint),
         ('KEY=VALUE', 'export_masks', files.config, files.checkpoint,
          '--cfg-options', 'x'),
         ('must end in .safetensors', 'export_masks', files.config,
