@@ -411,7 +411,7 @@ def test_bad_input_writes_nothing(tmp_path):
          files.base),
         ('truncated or not', 'inspect_masks', files.base),
         ('give its checkpoint too', 'inspect_masks', files.config),
-        ('truncated or no', 'merge_masks', files.config,
+        ('it is damaged', 'merge_masks', files.config,
          tmp_path / 'cut.pth'),
         ('is a file', 'inspect_masks', files.config, files.checkpoint,
          '--out', files.base),
