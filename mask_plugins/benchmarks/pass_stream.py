@@ -2,7 +2,7 @@
 """What skipping patches gains: a layer, a video, exactness, memory."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -161,10 +161,13 @@ class PassStreamBenchmark:
 
     # -------------------------------------------------------------- measure
     def _images(self, count: int, skip: int = 0) -> List[torch.Tensor]:
+        return list(self._inputs(count, skip))
+
+    def _inputs(self, count: int, skip: int = 0) -> Iterator[torch.Tensor]:
         source = FrameSource(
             self.video, size=self.size, limit=count, skip=skip, seed=self.seed
         )
-        return [to_input(frame) for frame in source]
+        return map(to_input, source)
 
     def _half(self) -> int:
         """Number of the first frame of the second half."""
@@ -216,16 +219,8 @@ class PassStreamBenchmark:
                 random_head(dense.feat_dim),
                 self.clock,
             )
-            judged = FrameSource(
-                self.video,
-                size=self.size,
-                limit=self.judged_frames,
-                skip=half,
-                seed=self.seed,
-            )
-            summary = summarize_stream(
-                list(comparison.run(to_input(frame) for frame in judged))
-            )
+            judged = self._inputs(self.judged_frames, half)
+            summary = summarize_stream(list(comparison.run(judged)))
             self.log(
                 f'error {summary["error_mean"]:.3f}, speed-up '
                 f'{summary["speed_up"]:.2f} (aimed at {limit})'
@@ -249,15 +244,9 @@ class PassStreamBenchmark:
         )
         feature = last_feature(dense)
         comparison = StreamComparison(feature, stream, stream.skip_ratio)
-        source = FrameSource(
-            self.video,
-            size=self.size,
-            limit=self.exact_frames,
-            seed=self.seed,
-        )
         records = []
-        for frame in source:
-            records.append(comparison.step(to_input(frame)))
+        for record in comparison.run(self._inputs(self.exact_frames)):
+            records.append(record)
             if len(records) % 50 == 0:
                 self.log(f'exact: {len(records)} frames')
         summary = summarize_stream(records)

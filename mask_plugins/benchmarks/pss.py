@@ -2,7 +2,7 @@
 """What patch sampling saves, and what it costs."""
 
 from collections import Counter
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -10,11 +10,12 @@ from mask_plugins.core.schedules import CyclicSchedule
 from mask_plugins.core.tokens import block_macs, keep_count
 from mask_plugins.models.backbones import PSSVisionTransformer
 from mask_plugins.utils.checks import check_choice, check_int
-from mask_plugins.utils.timing import peak_memory, time_interleaved
+from mask_plugins.utils.timing import peak_memory
 
 from .bias_gather import GATHER_DROP, measure_bias_gather
 from .statistics import machine, ratios, spread, spread_ms, target
 from .step_builder import StepBuilder
+from .timer import Timer
 
 # ImageNet in batches of 512: the published epoch.
 EPOCH_ITERS = 2502
@@ -39,16 +40,12 @@ class PSSBenchmark:
             ViT-B width; 0 leaves them out. Defaults to 16.
         gather_layers (int, optional): Blocks of those measurements, None for
             ``layers``. Defaults to None.
-        rounds, iters, warmup, seed, clock: See :func:`time_interleaved`.
-        device (str): Defaults to 'cpu'.
         dtype (str): ``'fp32'``, or ``'bf16'`` or ``'fp16'`` by autocast.
             Defaults to 'fp32'.
         compiled (bool): Use ``torch.compile``. Defaults to False.
-        log (Callable): Where progress goes. Defaults to ``print``.
+        **timing: See :class:`Timer`.
     """
 
-    PATCH_SIZE = StepBuilder.PATCH_SIZE
-    DTYPES = StepBuilder.DTYPES
     MODES = ('train', 'infer')
 
     def __init__(
@@ -61,15 +58,9 @@ class PSSBenchmark:
         layers: Optional[int] = None,
         gather_batch_size: int = 16,
         gather_layers: Optional[int] = None,
-        rounds: int = 10,
-        iters: int = 1,
-        warmup: int = 2,
-        seed: int = 0,
-        clock: str = 'wall',
-        device: str = 'cpu',
         dtype: str = 'fp32',
         compiled: bool = False,
-        log: Callable[[str], None] = print,
+        **timing,
     ) -> None:
         for arch in archs:
             check_choice('arch', arch, tuple(PSSVisionTransformer.arch_zoo))
@@ -80,15 +71,13 @@ class PSSBenchmark:
             'gather_batch_size', gather_batch_size, low=0
         )
         self.layers = check_int('layers', layers, low=1, optional=True)
-        self.gather_layers = layers
+        self.gather_layers = self.layers
         if gather_layers is not None:
             self.gather_layers = check_int(
                 'gather_layers', gather_layers, low=1
             )
-        if clock == 'cpu' and torch.device(device).type != 'cpu':
-            raise ValueError(
-                f"clock='cpu' says nothing about device={device!r}"
-            )
+        self.time = Timer(**timing)
+        device, seed = (self.time.options[key] for key in ('device', 'seed'))
         self.builder = StepBuilder(image_size, device, dtype, compiled, seed)
         self.drop_ratios = sorted({0.0, *map(float, drop_ratios)})
         self.counts = {
@@ -97,15 +86,6 @@ class PSSBenchmark:
         }
         self.archs = tuple(archs)
         self.modes = tuple(modes)
-        self.timing = dict(
-            rounds=rounds,
-            iters=iters,
-            warmup=warmup,
-            seed=seed,
-            clock=clock,
-            device=device,
-        )
-        self.log = log
 
     # ------------------------------------------------------------------ run
     def run(self) -> dict:
@@ -134,7 +114,7 @@ class PSSBenchmark:
         if self.gather_batch_size:
             result['gather'], result['lookup'] = measure_bias_gather(
                 self.builder,
-                self._time,
+                self.time,
                 self.gather_batch_size,
                 self.drop_ratios[1:],
                 self.gather_layers,
@@ -147,25 +127,17 @@ class PSSBenchmark:
         return dict(
             archs=list(self.archs),
             image_size=self.builder.image_size,
-            patch_size=self.PATCH_SIZE,
+            patch_size=StepBuilder.PATCH_SIZE,
             batch_size=self.batch_size,
             gather_batch_size=self.gather_batch_size,
             gather_layers=self.gather_layers,
             layers=self.layers,
             dtype=self.builder.dtype,
             compiled=self.builder.compiled,
-            **self.timing,
+            **self.time.options,
         )
 
     # -------------------------------------------------------------- measure
-    def _time(self, what: str, cases: Dict) -> Dict:
-        self.log(f'{what}: {len(cases)} cases, interleaved')
-
-        def progress(done: int, total: int) -> None:
-            self.log(f'{what}: round {done}/{total}')
-
-        return time_interleaved(cases, progress=progress, **self.timing)
-
     def _measure_arch(self, arch: str) -> Tuple[List[dict], List[dict]]:
         builder, settings = self.builder, self._arch(arch)
         models = dict(
@@ -178,7 +150,7 @@ class PSSBenchmark:
                 built = builder.cases(model, self.batch_size, ratio)
                 for mode in self.modes:
                     cases[name, mode, ratio] = built[mode]
-        times = self._time(f'ViT {arch}', cases)
+        times = self.time(f'ViT {arch}', cases)
         steps = []
         for (name, mode, ratio), seconds in times.items():
             full = times[name, mode, 0.0]

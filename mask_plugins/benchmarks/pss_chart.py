@@ -10,6 +10,8 @@ from mask_plugins.visualization.figure import (
     styled,
 )
 
+from .statistics import quartile_errors
+
 MODELS = dict(
     pss=('PSS, magnitude', 'o-', COLORS[0]),
     random=('plain ViT, random tokens', 's--', COLORS[1]),
@@ -42,21 +44,11 @@ def plot_pss_benchmark(result: dict) -> Figure:
             ]
             for model, (label, style, color) in MODELS.items():
                 own = [row for row in rows if row['model'] == model]
-                median = [row['to_drop_0']['median'] for row in own]
-                error = [
-                    [
-                        m - row['to_drop_0']['low']
-                        for m, row in zip(median, own)
-                    ],
-                    [
-                        row['to_drop_0']['high'] - m
-                        for m, row in zip(median, own)
-                    ],
-                ]
+                spreads = [row['to_drop_0'] for row in own]
                 ax.errorbar(
                     [row['drop_ratio'] for row in own],
-                    median,
-                    error,
+                    [s['median'] for s in spreads],
+                    quartile_errors(spreads),
                     fmt=style,
                     color=color,
                     label=label,

@@ -5,6 +5,8 @@ from matplotlib.figure import Figure
 
 from mask_plugins.visualization.figure import COLORS, new_figure, styled
 
+from .statistics import quartile_errors
+
 
 @styled
 def plot_reference_model_benchmark(result: dict) -> Figure:
@@ -23,7 +25,7 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
     time.barh(
         range(len(rows)),
         [s['median'] for s in spreads],
-        xerr=_errors(spreads),
+        xerr=quartile_errors(spreads),
         color=COLORS[0],
         capsize=2,
     )
@@ -39,7 +41,7 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
             [i + 0.4 * shift - 0.2 for i in range(len(spreads))],
             [s['median'] for s in spreads],
             0.36,
-            yerr=_errors(spreads),
+            yerr=quartile_errors(spreads),
             color=COLORS[4 - 3 * shift],
             label=label,
             capsize=2,
@@ -57,11 +59,3 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
         fontsize='small',
     )
     return figure
-
-
-def _errors(spreads: list) -> list:
-    """Distances of the quartiles from the median, as errorbar takes them."""
-    return [
-        [s['median'] - s['low'] for s in spreads],
-        [s['high'] - s['median'] for s in spreads],
-    ]

@@ -21,6 +21,7 @@ from mask_plugins.utils.checks import check_int
 from mask_plugins.utils.timing import Case, synchronize, time_interleaved
 
 from .statistics import machine, ratios, spread, spread_ms, target
+from .timer import Timer
 
 SNAPSHOT = dict(type='mask_plugins.SnapshotTeacher')
 EMA = dict(type='mask_plugins.EMATeacher', momentum=0.2)
@@ -46,13 +47,11 @@ class ReferenceModelBenchmark:
     Args:
         channels (int): Channels of its first stage. Defaults to 40.
         batch_size (int): Images of 32 x 32 pixels. Defaults to 128.
-        rounds, warmup, seed, clock: See :func:`time_interleaved`.
         rows, dims (int): Size of the features for RankMe. Default to 25,600
             and 512.
         svd (bool): Compare RankMe with a full SVD, which needs all rows in
             memory. Defaults to True.
-        device (str): Defaults to 'cpu'.
-        log (Callable): Where progress goes. Defaults to ``print``.
+        **timing: See :class:`Timer`.
 
     Raises:
         TypeError, ValueError: If a size is too small or not an int.
@@ -62,26 +61,18 @@ class ReferenceModelBenchmark:
         self,
         channels: int = 40,
         batch_size: int = 128,
-        rounds: int = 10,
-        warmup: int = 1,
-        seed: int = 0,
-        clock: str = 'wall',
         rows: int = 25_600,
         dims: int = 512,
         svd: bool = True,
-        device: str = 'cpu',
-        log: Callable[[str], None] = print,
+        **timing,
     ) -> None:
         self.channels = check_int('channels', channels, 1)
         self.batch_size = check_int('batch_size', batch_size, 2)
         self.rows = check_int('rows', rows, 1)
         self.dims = check_int('dims', dims, 1)
         self.svd = svd
-        self.device = device
-        self.timing = dict(
-            rounds=rounds, warmup=warmup, seed=seed, clock=clock, device=device
-        )
-        self.log = log
+        self.time = Timer(**timing)
+        self.device = self.time.options['device']
 
     def run(self) -> dict:
         """Measure.
@@ -96,7 +87,7 @@ class ReferenceModelBenchmark:
                 batch_size=self.batch_size,
                 rows=self.rows,
                 dims=self.dims,
-                **self.timing,
+                **self.time.options,
             ),
             machine=machine(self.device),
             steps=self._steps(),
@@ -108,7 +99,7 @@ class ReferenceModelBenchmark:
 
     # ---------------------------------------------------------------- steps
     def _steps(self) -> List[dict]:
-        torch.manual_seed(self.timing['seed'])
+        torch.manual_seed(self.time.options['seed'])
         size = (self.batch_size, 3, 32, 32)
         images = torch.randn(size, device=self.device)
         samples = [
@@ -118,7 +109,7 @@ class ReferenceModelBenchmark:
         cases = {
             name: Case(self._step(name, images, samples)) for name in METHODS
         }
-        times = self._time('training', cases)
+        times = self.time('training', cases)
         return [
             dict(
                 method=name,
@@ -154,7 +145,7 @@ class ReferenceModelBenchmark:
                 teacher=copy.deepcopy(teacher),
                 scope=scope,
             )
-        torch.manual_seed(self.timing['seed'])
+        torch.manual_seed(self.time.options['seed'])
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             model = MODELS.build(cfg).to(self.device)
         if teacher is not None:
@@ -197,7 +188,7 @@ class ReferenceModelBenchmark:
                 loop.update_parameters(student)
 
             cases = dict(ours=Case(all_at_once), loop=Case(one_by_one))
-            times = self._time(f'EMA of {name}', cases, more=3)
+            times = self.time(f'EMA of {name}', cases, more=3)
             row = dict(
                 network=name,
                 tensors=len(list(student.parameters())),
@@ -212,7 +203,7 @@ class ReferenceModelBenchmark:
 
     # --------------------------------------------------------------- RankMe
     def _rankme(self) -> dict:
-        torch.manual_seed(self.timing['seed'])
+        torch.manual_seed(self.time.options['seed'])
         # Singular values that fall like those of trained features.
         scale = torch.logspace(0, -4, self.dims)
         basis = torch.linalg.qr(torch.randn(self.dims, self.dims))[0]
@@ -241,9 +232,9 @@ class ReferenceModelBenchmark:
         cases = dict(streamed=Case(streamed))
         if self.svd:
             cases['svd'] = Case(full)
-        timing = dict(self.timing, rounds=min(3, self.timing['rounds']))
-        self.log(f'RankMe of {self.rows} x {self.dims}')
-        times = time_interleaved(cases, **timing)
+        few = min(3, self.time.options['rounds'])
+        self.time.log(f'RankMe of {self.rows} x {self.dims}')
+        times = time_interleaved(cases, **dict(self.time.options, rounds=few))
         result = dict(
             values=found,
             seconds={name: spread(values) for name, values in times.items()},
@@ -254,17 +245,6 @@ class ReferenceModelBenchmark:
                 found['streamed'] / found['svd'] - 1
             )
         return result
-
-    # ---------------------------------------------------------------- parts
-    def _time(self, what: str, cases: Dict, more: int = 1) -> Dict:
-        self.log(f'{what}: {len(cases)} cases, interleaved')
-
-        def progress(done: int, total: int) -> None:
-            if done % more == 0 or done == total:
-                self.log(f'{what}: round {done}/{total}')
-
-        timing = dict(self.timing, rounds=more * self.timing['rounds'])
-        return time_interleaved(cases, progress=progress, **timing)
 
     @staticmethod
     def _targets(result: dict):

@@ -129,3 +129,16 @@ def machine(device: str) -> dict:
         date=datetime.datetime.now().astimezone().isoformat('T', 'seconds'),
         memory='max_memory_allocated' if gpu else 'torch.profiler',
     )
+
+
+def quartile_errors(spreads: Sequence[dict]) -> List[List[float]]:
+    """Distances of the quartiles from the median, as errorbar takes them.
+
+    Examples:
+        >>> quartile_errors([spread([1, 2, 3])])
+        [[0.5], [0.5]]
+    """
+    return [
+        [s['median'] - s['low'] for s in spreads],
+        [s['high'] - s['median'] for s in spreads],
+    ]

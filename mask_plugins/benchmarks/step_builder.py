@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The models that are compared, and the steps that are timed."""
 
-import contextlib
 from typing import Callable, Dict, Optional, Tuple
 
 import torch
@@ -13,6 +12,8 @@ from mask_plugins.models.backbones import PSSVisionTransformer
 from mask_plugins.models.backbones.token_sampler import apply_token_sampling
 from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.timing import Case
+
+from .precision import DTYPES, autocast
 
 NUM_CLASSES = 1000
 
@@ -46,7 +47,6 @@ class StepBuilder:
     """
 
     PATCH_SIZE = 16
-    DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class StepBuilder:
         compiled: bool = False,
         seed: int = 0,
     ) -> None:
-        check_choice('dtype', dtype, tuple(self.DTYPES))
+        check_choice('dtype', dtype, tuple(DTYPES))
         if image_size < 2 * self.PATCH_SIZE or image_size % self.PATCH_SIZE:
             raise ValueError(
                 'image_size must be a multiple of the patch size '
@@ -145,29 +145,24 @@ class StepBuilder:
         images = torch.randn(size, generator=generator).to(self.device)
         labels = torch.arange(batch_size, device=self.device) % NUM_CLASSES
         head = nn.Linear(width, NUM_CLASSES).to(self.device)
-        kind = torch.device(self.device).type
-        dtype = self.DTYPES[self.dtype]
-
-        def autocast():
-            if dtype is None:
-                return contextlib.nullcontext()
-            return torch.autocast(kind, dtype)
 
         def prepare(training: bool) -> None:
             backbone.train(training)
             backbone.drop_ratio = drop_ratio
+            clear()
+
+        def clear() -> None:
             backbone.zero_grad(set_to_none=True)
             head.zero_grad(set_to_none=True)
 
         def train() -> None:
-            backbone.zero_grad(set_to_none=True)
-            head.zero_grad(set_to_none=True)
-            with autocast():
+            clear()
+            with autocast(self.device, self.dtype):
                 loss = F.cross_entropy(head(forward(images)[-1]), labels)
             loss.backward()
 
         def infer() -> None:
-            with torch.no_grad(), autocast():
+            with torch.no_grad(), autocast(self.device, self.dtype):
                 head(forward(images)[-1])
 
         return dict(

@@ -10,6 +10,8 @@ from mask_plugins.visualization.figure import (
     styled,
 )
 
+from .statistics import quartile_errors
+
 # What is plain is hatched.
 KINDS = dict(
     soft=('soft', COLORS[5], ''),
@@ -46,8 +48,8 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
         spreads = [row['to_dense'] for row in rows]
         heights = [s['median'] - 1 for s in spreads]
         time.bar(
-            at, heights, width, bottom=1, yerr=_errors(spreads), label=label,
-            capsize=2, **style,
+            at, heights, width, bottom=1, yerr=quartile_errors(spreads),
+            label=label, capsize=2, **style,
         )  # fmt: skip
         extra = [row['extra_bytes_per_weight'] for row in rows]
         memory.bar(at, extra, width, **style)
@@ -83,11 +85,3 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
         fontsize='small',
     )
     return figure
-
-
-def _errors(spreads: list) -> list:
-    """Distances of the quartiles from the median, as errorbar takes them."""
-    return [
-        [s['median'] - s['low'] for s in spreads],
-        [s['high'] - s['median'] for s in spreads],
-    ]

@@ -25,6 +25,7 @@ from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.timing import Case
 
 from .plain_masks import plain_masks_of, put_plain_masks
+from .precision import DTYPES, autocast
 
 NUM_CLASSES = 10
 PENALTY = 1e-8
@@ -91,7 +92,6 @@ class MaskStepBuilder:
         ValueError: If ``dtype`` is unknown.
     """
 
-    DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
     #: name -> batch size, pixels
     ARCHS = dict(resnet18=(32, 112), resnet50=(32, 112), resnet20=(128, 32))
     KINDS = (
@@ -111,7 +111,7 @@ class MaskStepBuilder:
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
-        check_choice('dtype', dtype, tuple(self.DTYPES))
+        check_choice('dtype', dtype, tuple(DTYPES))
         self.device = device
         self.dtype = dtype
         self.channels_last = channels_last
@@ -126,11 +126,8 @@ class MaskStepBuilder:
             kind (str): Of :attr:`KINDS`. Defaults to ``'dense'``.
         """
         torch.manual_seed(self.seed)
-        if arch == 'resnet20':
-            model = MaskNet(CIFARResNet(depth=20))
-        else:
-            backbone = ResNet(depth=int(arch[len('resnet') :]))
-            model = MaskNet(backbone)
+        network = CIFARResNet if arch == 'resnet20' else ResNet
+        model = MaskNet(network(depth=int(arch[len('resnet') :])))
         if kind == 'dense':
             return self._place(model)
         masked = copy.deepcopy(model)
@@ -178,7 +175,7 @@ class MaskStepBuilder:
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            with self._autocast():
+            with autocast(self.device, self.dtype):
                 out, penalty = forward(images)
                 loss = F.cross_entropy(out.float(), labels)
             if penalty is not None:
@@ -220,7 +217,7 @@ class MaskStepBuilder:
 
         def case(model: nn.Module) -> Case:
             def step() -> None:
-                with torch.no_grad(), self._autocast():
+                with torch.no_grad(), autocast(self.device, self.dtype):
                     model(images)
 
             return Case(step, model.eval)
@@ -272,9 +269,3 @@ class MaskStepBuilder:
             images = images.to(memory_format=torch.channels_last)
         labels = torch.arange(batch_size, device=self.device) % NUM_CLASSES
         return images, labels
-
-    def _autocast(self):
-        dtype = self.DTYPES[self.dtype]
-        if dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(torch.device(self.device).type, dtype)

@@ -1,16 +1,15 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What masks of weights cost, and what they save."""
 
-from typing import Callable, Dict, List, Optional, Sequence
-
-import torch
+from typing import Dict, List, Optional, Sequence
 
 from mask_plugins.core.weights import named_masks
 from mask_plugins.utils.checks import check_choice, check_int
-from mask_plugins.utils.timing import Spread, peak_memory, time_interleaved
+from mask_plugins.utils.timing import Spread, peak_memory
 
 from .mask_adapters import measure_adapters
 from .statistics import machine, ratios, spread, spread_ms, target
+from .timer import Timer
 from .weight_mask_costs import (
     COPY_BYTES,
     KEPT,
@@ -49,12 +48,10 @@ class WeightMaskBenchmark:
             128 for ResNet-20.
         image_size (int, optional): Pixels. Defaults to None: 112, and 32 for
             ResNet-20.
-        rounds, iters, warmup, seed, clock: See :func:`time_interleaved`.
-        device (str): Defaults to 'cpu'.
         dtype (str): ``'fp32'``, or ``'bf16'`` or ``'fp16'`` by autocast.
             Defaults to 'fp32'.
         channels_last (bool): Memory format. Defaults to False.
-        log (Callable): Where progress goes. Defaults to ``print``.
+        **timing: See :class:`Timer`.
 
     Raises:
         ValueError: If a network, ``dtype`` or ``clock`` is unknown, or a size
@@ -67,22 +64,15 @@ class WeightMaskBenchmark:
     """
 
     ARCHS = MaskStepBuilder.ARCHS
-    DTYPES = MaskStepBuilder.DTYPES
 
     def __init__(
         self,
         archs: Sequence[str] = tuple(ARCHS),
         batch_size: Optional[int] = None,
         image_size: Optional[int] = None,
-        rounds: int = 10,
-        iters: int = 1,
-        warmup: int = 2,
-        seed: int = 0,
-        clock: str = 'wall',
-        device: str = 'cpu',
         dtype: str = 'fp32',
         channels_last: bool = False,
-        log: Callable[[str], None] = print,
+        **timing,
     ) -> None:
         for arch in archs:
             check_choice('arch', arch, tuple(self.ARCHS))
@@ -91,10 +81,8 @@ class WeightMaskBenchmark:
         # A norm over one image and one pixel has no variance.
         check_int('batch_size', batch_size, low=2, optional=True)
         check_int('image_size', image_size, low=8, optional=True)
-        if clock == 'cpu' and torch.device(device).type != 'cpu':
-            raise ValueError(
-                f"clock='cpu' says nothing about device={device!r}"
-            )
+        self.time = Timer(**timing)
+        device, seed = (self.time.options[key] for key in ('device', 'seed'))
         self.builder = MaskStepBuilder(device, dtype, channels_last, seed)
         self.archs = tuple(archs)
         self.sizes = {
@@ -102,15 +90,6 @@ class WeightMaskBenchmark:
             for arch, (size, pixels) in self.ARCHS.items()
             if arch in archs
         }
-        self.timing = dict(
-            rounds=rounds,
-            iters=iters,
-            warmup=warmup,
-            seed=seed,
-            clock=clock,
-            device=device,
-        )
-        self.log = log
 
     # ------------------------------------------------------------------ run
     def run(self) -> dict:
@@ -140,20 +119,10 @@ class WeightMaskBenchmark:
             dtype=self.builder.dtype,
             channels_last=self.builder.channels_last,
             copy_bytes=COPY_BYTES,
-            **self.timing,
+            **self.time.options,
         )
 
     # -------------------------------------------------------------- measure
-    def _time(self, what: str, cases: Dict, more: int = 1) -> Dict:
-        self.log(f'{what}: {len(cases)} cases, interleaved')
-
-        def progress(done: int, total: int) -> None:
-            if done % more == 0 or done == total:
-                self.log(f'{what}: round {done}/{total}')
-
-        timing = dict(self.timing, rounds=more * self.timing['rounds'])
-        return time_interleaved(cases, progress=progress, **timing)
-
     def _measure_steps(self, arch: str) -> List[dict]:
         builder, device = self.builder, self.builder.device
         nets: Dict[str, Trained] = {
@@ -161,14 +130,14 @@ class WeightMaskBenchmark:
             for kind in builder.KINDS
         }
         cases = {kind: net.case for kind, net in nets.items()}
-        times = self._time(f'{arch}, training', cases)
+        times = self.time(f'{arch}, training', cases)
         # Short, so that they can be repeated more often.
         parts = {
             kind: builder.operations(nets[kind].model)
             for kind in dict.fromkeys(ALONE.values())
         }
         parts['copy'] = copy_case(device)
-        alone = self._time(f'{arch}, masks alone', parts, more=3)
+        alone = self.time(f'{arch}, masks alone', parts, more=3)
         speed = 2 * COPY_BYTES / Spread.of(alone['copy']).median
         del parts
         peaks = {
@@ -217,7 +186,7 @@ class WeightMaskBenchmark:
 
     def _measure_inference(self, arch: str) -> List[dict]:
         cases = self.builder.inference(arch, *self.sizes[arch])
-        times = self._time(f'{arch}, inference', cases, more=2)
+        times = self.time(f'{arch}, inference', cases, more=2)
         return [
             dict(
                 arch=arch,
@@ -232,7 +201,7 @@ class WeightMaskBenchmark:
         found = measure_adapters(
             self.builder.network(arch),
             self.builder.network(arch, 'score'),
-            lambda cases: self._time(f'{arch}, adapters', cases),
+            lambda cases: self.time(f'{arch}, adapters', cases),
         )
         return [dict(arch=arch, **found)]
 

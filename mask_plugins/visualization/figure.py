@@ -153,6 +153,33 @@ def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
     figure.legend(handles, labels, loc='outside lower center', ncols=columns)
 
 
+def note(axes: Axes, text: str, at: Tuple, shift: Tuple, **style) -> None:
+    """Write next to a point, ``shift`` in points away from it.
+
+    Examples:
+        >>> axes = new_figure(4, 3).subplots()
+        >>> note(axes, 'best', (1, 2), (0, 5))
+        >>> axes.texts[0].get_text()
+        'best'
+    """
+    style = {'ha': 'center', 'fontsize': 7.5, **style}
+    axes.annotate(text, at, xytext=shift, textcoords='offset points', **style)
+
+
+def as_picture(axes: Axes, spines: bool = False) -> None:
+    """Take grid, ticks and, unless ``spines``, the frame off the axes.
+
+    Examples:
+        >>> axes = new_figure(4, 3).subplots()
+        >>> as_picture(axes)
+        >>> axes.get_xticks().tolist()
+        []
+    """
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(spines)
+
+
 def time_unit(hours: float) -> Tuple[float, str]:
     """Factor and name of the unit in which so many hours read well.
 

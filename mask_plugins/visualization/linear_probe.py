@@ -5,7 +5,14 @@ from typing import Any, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from .figure import color_of, marker_of, new_figure, shared_legend, styled
+from .figure import (
+    color_of,
+    marker_of,
+    new_figure,
+    note,
+    shared_legend,
+    styled,
+)
 
 PARTS = (
     ('train_top1', 'training set'),
@@ -53,17 +60,11 @@ def draw_linear_probe(
                 markerfacecolor='none',
                 color=color_of(len(PARTS) - 1),
             )
-            axes.annotate(
-                f'{point[1]:.2f} %',
-                point,
-                xytext=(0, -14),
-                textcoords='offset points',
-                ha='center',
-            )
+            note(axes, f'{point[1]:.2f} %', point, (0, -14), fontsize=9)
     axes.margins(y=0.15)
-    axes.set_xscale('log')
-    axes.set_xlabel(r'weight of L2, $\lambda$')
-    axes.set_ylabel('top-1 accuracy [%]')
-    axes.set_title(title)
+    axes.set(
+        xscale='log', xlabel=r'weight of L2, $\lambda$',
+        ylabel='top-1 accuracy [%]', title=title,
+    )  # fmt: skip
     shared_legend(figure, axes)
     return figure

@@ -6,7 +6,7 @@ from typing import Any, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figure import new_figure, styled
+from .figure import as_picture, new_figure, styled
 
 
 @styled
@@ -41,9 +41,7 @@ def draw_patch_distribution(data: Mapping[str, Any]) -> Figure:
             f'$\\rho$ = {1 - drop:.2g}  (mean {share.mean():.1f} %)',
             fontsize=9,
         )
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
+        as_picture(axes)
     bar = figure.colorbar(image, ax=list(panels), aspect=15)
     bar.set_label('kept in % of images')
     figure.suptitle(

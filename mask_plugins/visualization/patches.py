@@ -10,7 +10,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .figure import new_figure, styled
+from .figure import as_picture, new_figure, note, styled
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -191,7 +191,11 @@ def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
             _draw_picture(axes, picture, ~kept.reshape(grid_of(record)))
             _title(axes, record, column, index)
             if line == 0:
-                _head(axes, f'$\\rho$ = {1 - ratios[column]:.2g}')
+                head = f'$\\rho$ = {1 - ratios[column]:.2g}'
+                note(
+                    axes, head, (0.5, 1), (0, 14), xycoords='axes fraction',
+                    fontsize=10,
+                )  # fmt: skip
         label = '\n'.join(textwrap.wrap(labels[line], 24)[:3])
         panels[line, 0].set_ylabel(label, fontsize=8)
     figure.supxlabel(
@@ -221,23 +225,7 @@ def _draw_picture(
             frames, facecolor='none', edgecolor='black', linewidth=0.35
         )
     )
-    axes.grid(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _head(axes: Axes, text: str) -> None:
-    axes.annotate(
-        text,
-        (0.5, 1),
-        xycoords='axes fraction',
-        xytext=(0, 14),
-        textcoords='offset points',
-        ha='center',
-        fontsize=10,
-    )
+    as_picture(axes)
 
 
 def _title(axes: Axes, record: Record, ratio: int, index: int) -> None:

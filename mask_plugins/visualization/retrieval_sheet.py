@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figure import new_figure, styled
+from .figure import as_picture, new_figure, styled
 
 HIT, MISS, UNKNOWN = '#009E73', '#D55E00', '#999999'
 
@@ -62,10 +62,5 @@ def _draw(axes: Axes, image: np.ndarray, color: str, text: str) -> None:
         color=color,
         pad=3,
     )
-    axes.grid(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color(color)
-        spine.set_linewidth(2.5)
+    as_picture(axes, spines=True)
+    axes.spines[:].set(color=color, linewidth=2.5)

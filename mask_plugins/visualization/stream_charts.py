@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figure import color_of, marker_of, new_figure, styled
+from .figure import color_of, marker_of, new_figure, note, styled
 from .stream_frames import overlay_active
 
 Records = Sequence[Mapping[str, float]]
@@ -87,13 +87,8 @@ def draw_skip_sweep(rows: Records, title: str = '') -> Figure:
     swept.sort(key=lambda row: row['threshold'])
     draw_frontier(left, {'one threshold': swept})
     for row in swept:
-        left.annotate(
-            f'{row["threshold"]:g}',
-            (100 * row['error_mean'], row['speed_up']),
-            xytext=(3, -10),
-            textcoords='offset points',
-            fontsize=7.5,
-        )
+        at = 100 * row['error_mean'], row['speed_up']
+        note(left, f'{row["threshold"]:g}', at, (3, -10), ha='left')
     calibrated = [row for row in rows if row.get('threshold') is None]
     if calibrated:
         draw_frontier(left, {'thresholds per layer': calibrated}, first=1)

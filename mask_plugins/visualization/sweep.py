@@ -11,6 +11,7 @@ from .figure import (
     color_of,
     marker_of,
     new_figure,
+    note,
     shared_legend,
     styled,
 )
@@ -71,14 +72,11 @@ def label_throughput(axes: Axes, records: Records, at: str, side: str) -> None:
     for record in records:
         if record.get(at) is None or record.get('throughput') is None:
             continue
-        axes.annotate(
-            f'{record["throughput"]:.0f}',
-            (1 - record['drop_ratio'], record[at]),
-            xytext=(-1 if left else 1, 5),
-            textcoords='offset points',
+        note(
+            axes, f'{record["throughput"]:.0f}',
+            (1 - record['drop_ratio'], record[at]), (-1 if left else 1, 5),
             ha='right' if left else 'left',
-            fontsize=7.5,
-        )
+        )  # fmt: skip
 
 
 def keep_ratio_axis(axes: Axes) -> None:

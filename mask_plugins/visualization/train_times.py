@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figure import color_of, new_figure, shared_legend, styled
+from .figure import color_of, new_figure, note, shared_legend, styled
 
 
 @styled
@@ -71,14 +71,12 @@ def _draw_segment(axes: Axes, segment: Mapping[str, Any], color: str) -> None:
     text = f'{mean:.0f}' if mean >= 100 else f'{mean:.1f}'
     if drop is not None:
         text += f'\n$\\rho$ {1 - drop:.2g}'
-    axes.annotate(
+    note(
+        axes,
         text,
         ((first + last) / 2, mean),
-        xytext=(0, 5),
-        textcoords='offset points',
-        ha='center',
+        (0, 5),
         va='bottom',
-        fontsize=7.5,
         color=color,
         bbox=dict(boxstyle='round,pad=0.1', fc='white', ec='none', alpha=0.75),
     )

@@ -2,10 +2,9 @@
 """The accuracy matrix of several runs."""
 
 import json
-import runpy
-import sys
 
 from mask_plugins.functional.continual import continual_report
+from tests.common.tools import run_tool
 
 from .test_train import ROOT, end_of
 
@@ -19,9 +18,8 @@ def test_mean_of_runs(tmp_path, monkeypatch, capsys):
         report = continual_report([[90.0], [50.0 + n, 80.0]], [['a'], ['b']])
         (folder / 'accuracy_matrix.json').write_text(json.dumps(report))
     out = tmp_path / 'out'
-    arguments = [*map(str, folders), '--out', str(out), '--title', 'two']
-    monkeypatch.setattr(sys, 'argv', [str(TOOL), *arguments])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    args = [*folders, '--out', out, '--title', 'two']
+    run_tool(monkeypatch, 'analysis/accuracy_matrix', *args)
     assert '| task 2 | 50.50 | 80.00 |' in capsys.readouterr().out
     names = {path.name for path in out.iterdir()}
     assert names == {

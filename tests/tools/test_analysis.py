@@ -2,7 +2,6 @@
 """The analysis tools through their command lines."""
 
 import json
-import runpy
 import subprocess
 import sys
 
@@ -13,21 +12,15 @@ import pytest
 from mask_plugins.utils.files import read_json, read_json_lines
 from tests.analysis.test_run_columns import grid
 from tests.analysis.test_run_comparison import CONFIG
+from tests.common.tools import call_tool
 from tests.evaluation.models import PSS, RESNET, write_model
 from tests.evaluation.runs import write_run
 
 PNG = b'\x89PNG'
 
 
-@pytest.fixture
-def call(repo_root):
-    """Run a tool in this process."""
-
-    def run(tool, *argv):
-        path = repo_root / 'tools' / 'analysis' / f'{tool}.py'
-        runpy.run_path(str(path))['main']([str(x) for x in argv])
-
-    return run
+def call(tool, *args):
+    call_tool(f'analysis/{tool}', *args)
 
 
 def names(folder):
@@ -63,7 +56,7 @@ def test_sweep_drop_as_a_process(tmp_path, repo_root):
     assert_picture(tmp_path / 'sweep_drop.png')
 
 
-def test_image_patches_and_comparison(tmp_path, call, capsys):
+def test_image_patches_and_comparison(tmp_path, capsys):
     for name in 'ab':
         paths = write_model(tmp_path / name, PSS, name)
         call('image_patches', *paths, '--indices', 3, 5, '--device', 'cpu')
@@ -89,7 +82,7 @@ def test_image_patches_and_comparison(tmp_path, call, capsys):
     assert not (tmp_path / 'no').exists()
 
 
-def test_image_patches_of_files(tmp_path, call):
+def test_image_patches_of_files(tmp_path):
     config, checkpoint = write_model(tmp_path)
     image = np.zeros((40, 30, 3), np.uint8)
     image[:, :, 0] = 255  # blue, to OpenCV
@@ -109,7 +102,7 @@ def test_image_patches_of_files(tmp_path, call):
              tmp_path / 'b.png')  # fmt: skip
 
 
-def test_patch_distribution(tmp_path, call):
+def test_patch_distribution(tmp_path):
     paths = write_model(tmp_path)
     call('patch_distribution', *paths, '--limit', 10, '--drop-ratios', 0.5)
     data = read_json(str(tmp_path / 'patch_distribution.json'))
@@ -118,7 +111,7 @@ def test_patch_distribution(tmp_path, call):
     assert_picture(tmp_path / 'patch_distribution.png')
 
 
-def test_bad_input_of_model_tools_writes_nothing(tmp_path, call, capsys):
+def test_bad_input_of_model_tools_writes_nothing(tmp_path, capsys):
     config, checkpoint = write_model(tmp_path / 'a')
     _, other = write_model(tmp_path / 'b', dict(PSS, patch_size=2), 'other')
     resnet = write_model(tmp_path / 'c', RESNET)
@@ -147,7 +140,7 @@ def test_bad_input_of_model_tools_writes_nothing(tmp_path, call, capsys):
 
 
 # -------------------------------------------------------------- of schedules
-def test_plot_schedules(tmp_path, call, capsys, monkeypatch):
+def test_plot_schedules(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (tmp_path / 'a').with_suffix('.py')
     config, _ = write_model(tmp_path / 'm')
@@ -181,7 +174,7 @@ def test_plot_schedules(tmp_path, call, capsys, monkeypatch):
 
 
 # ------------------------------------------------------------------ of logs
-def test_plot_training(tmp_path, call, capsys):
+def test_plot_training(tmp_path, capsys):
     a = write_run(tmp_path / 'a')
     b = write_run(tmp_path / 'b', schedule=False)
     sweep = [dict(drop_ratio=0.2 * i, acc1=80 - i, throughput=100 + i)
@@ -204,7 +197,7 @@ def test_plot_training(tmp_path, call, capsys):
     assert summary[0]['acc1_best'] == 80
 
 
-def test_plot_training_without_validation(tmp_path, call):
+def test_plot_training_without_validation(tmp_path):
     run = write_run(tmp_path / 'a', epochs=1)
     (tmp_path / 'a' / 'val_log.json').unlink()
     call('plot_training', run)
@@ -214,7 +207,7 @@ def test_plot_training_without_validation(tmp_path, call):
     ]  # fmt: skip
 
 
-def test_plot_training_with_bad_logs_writes_nothing(tmp_path, call):
+def test_plot_training_with_bad_logs_writes_nothing(tmp_path):
     run = write_run(tmp_path / 'a')
     with pytest.raises(SystemExit, match=r'no train_log\.json'):
         call('plot_training', run, tmp_path)
@@ -225,7 +218,7 @@ def test_plot_training_with_bad_logs_writes_nothing(tmp_path, call):
     assert names(tmp_path / 'a') == ['train_log.json', 'val_log.json']
 
 
-def test_logs_of_a_killed_run(tmp_path, call, capsys):
+def test_logs_of_a_killed_run(tmp_path, capsys):
     config = CONFIG.format(seed=0, lr=1)
     run = write_run(tmp_path / 'a', epochs=2, config=config)
     log = tmp_path / 'a' / 'train_log.json'
@@ -241,7 +234,7 @@ def test_logs_of_a_killed_run(tmp_path, call, capsys):
     assert [group['n'] for group in comparison['groups']] == [1]
 
 
-def test_compare_runs(tmp_path, call, capsys):
+def test_compare_runs(tmp_path, capsys):
     runs = []
     for lr in (1, 2):
         for seed in range(3):
@@ -272,7 +265,7 @@ def test_compare_runs(tmp_path, call, capsys):
     assert [group['n'] for group in groups] == [3, 3, 1]
 
 
-def test_a_grid_with_ranks(tmp_path, call):
+def test_a_grid_with_ranks(tmp_path):
     out = tmp_path / 'out'
     call('compare_runs', *grid(tmp_path), '--out', out)
     table = (out / 'compare_runs.md').read_text()
@@ -285,7 +278,7 @@ def test_a_grid_with_ranks(tmp_path, call):
     ]  # fmt: skip
 
 
-def test_compare_runs_with_nothing_to_compare(tmp_path, call):
+def test_compare_runs_with_nothing_to_compare(tmp_path):
     with pytest.raises(SystemExit, match='no run to compare'):
         call('compare_runs', tmp_path, '--out', tmp_path / 'out')
     run = write_run(tmp_path / 'a')

@@ -2,9 +2,6 @@
 """The benchmark measures what it says; none of this depends on a time."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,20 +21,17 @@ from mask_plugins.utils.timing import (
     peak_memory,
     time_interleaved,
 )
+from tests.common.tools import run_tool
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'pss.py'
+TOOL = 'benchmarks/pss'
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
-
-
-def run_tool(monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
-    runpy.run_path(str(TOOL), run_name='__main__')
 
 
 def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'sub' / 'pss.json'
     run_tool(
         monkeypatch,
+        TOOL,
         '--quick',
         *('--arch', 'tiny', '--image-size', 64, '--layers', 1),
         *('--batch-size', 1, '--gather-batch-size', 1, '--rounds', 2),
@@ -232,7 +226,7 @@ def test_bad_rounds():
 def test_tool_refuses_before_it_measures(tmp_path, monkeypatch):
     out = tmp_path / 'pss.json'
     with pytest.raises(SystemExit, match='image_size'):
-        run_tool(monkeypatch, '--image-size', 100, '--out', out)
+        run_tool(monkeypatch, TOOL, '--image-size', 100, '--out', out)
     with pytest.raises(SystemExit, match='2'):
-        run_tool(monkeypatch, '--out', tmp_path / 'pss.txt')
+        run_tool(monkeypatch, TOOL, '--out', tmp_path / 'pss.txt')
     assert not list(tmp_path.iterdir())

@@ -2,9 +2,6 @@
 """The benchmark measures what it says; none of this depends on a time."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +9,8 @@ from mask_plugins.benchmarks.reference_models import (
     METHODS,
     ReferenceModelBenchmark,
 )
+from tests.common.tools import run_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / 'tools' / 'benchmarks' / 'reference_models.py'
 SMALL = dict(channels=4, batch_size=2, rounds=1, rows=300, dims=16)
 
 
@@ -25,9 +21,8 @@ def test_tool(tmp_path, monkeypatch, capsys):
         for key, value in SMALL.items()
         for part in (f'--{key.replace("_", "-")}', str(value))
     ]
-    args = [str(TOOL), '--quick', *small, '--device', 'cpu', '--out', str(out)]
-    monkeypatch.setattr(sys, 'argv', args)
-    runpy.run_path(str(TOOL), run_name='__main__')
+    args = ['--quick', *small, '--device', 'cpu', '--out', out]
+    run_tool(monkeypatch, 'benchmarks/reference_models', *args)
     printed = capsys.readouterr().out
     assert 'KD: training step to CE' in printed
     assert 'target 1.4' in printed

@@ -2,9 +2,6 @@
 """The benchmark measures what it says; none of this depends on a time."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,19 +17,16 @@ from mask_plugins.benchmarks.weight_mask_steps import MaskStepBuilder, masks_of
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.core.weights import ScoreMask, mask_report, named_masks
 from mask_plugins.utils.timing import Case, peak_memory
+from tests.common.tools import run_tool
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools/benchmarks/weight_masks.py'
-
-
-def run_tool(monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
-    runpy.run_path(str(TOOL), run_name='__main__')
+TOOL = 'benchmarks/weight_masks'
 
 
 def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'sub' / 'masks.json'
     run_tool(
         monkeypatch,
+        TOOL,
         '--quick',
         *('--archs', 'resnet20', '--batch-size', 2, '--image-size', 16),
         *('--rounds', 1, '--warmup', 1, '--device', 'cpu', '--out', out),
@@ -229,10 +223,15 @@ def test_bad_settings(kwargs, message):
 def test_tool_refuses_before_it_measures(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match='batch_size'):
         run_tool(
-            monkeypatch, '--batch-size', 1, '--out', tmp_path / 'masks.json'
+            monkeypatch,
+            TOOL,
+            '--batch-size',
+            1,
+            '--out',
+            tmp_path / 'masks.json',
         )
     with pytest.raises(SystemExit, match='2'):
-        run_tool(monkeypatch, '--out', tmp_path / 'masks.txt')
+        run_tool(monkeypatch, TOOL, '--out', tmp_path / 'masks.txt')
     assert not list(tmp_path.iterdir())
 
 

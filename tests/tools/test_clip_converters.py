@@ -2,8 +2,6 @@
 """CLIP checkpoints of three sources, small ones made here."""
 
 import importlib.util
-import runpy
-import sys
 from pathlib import Path
 
 import mmpretrain
@@ -32,6 +30,7 @@ from tests.common.clip_reference import (
     reference_texts,
     to_hugging_face,
 )
+from tests.common.tools import run_tool
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools' / 'model_converters'
@@ -98,17 +97,12 @@ def write_tokenizer(path):
     tokenizer.save(str(path))
 
 
-def run_tool(monkeypatch, name, *args):
-    monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-    runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
-
-
 @pytest.fixture
 def files(openai, tmp_path, monkeypatch):
     """Checkpoint, converted checkpoint and prototypes."""
     torch.save(to_hugging_face(openai), tmp_path / 'clip.pth')
     run_tool(
-        monkeypatch, 'clip_to_mask_plugins',
+        monkeypatch, 'model_converters/clip_to_mask_plugins',
         tmp_path / 'clip.pth', tmp_path / 'visual.pth',
     )  # fmt: skip
     write_prototypes(
@@ -122,16 +116,18 @@ def test_prototypes_tool(files, openai, monkeypatch):
     pytest.importorskip('transformers')
     write_tokenizer(files / 'tokenizer.json')
     run_tool(
-        monkeypatch, 'clip_prototypes', files / 'clip.pth', files,
-        files / 'tool.safetensors', '--classes', 'cat', 'big_dog', 'zebra',
+        monkeypatch, 'model_converters/clip_prototypes', files / 'clip.pth',
+        files, files / 'tool.safetensors', '--classes', 'cat', 'big_dog',
+        'zebra',
     )  # fmt: skip
     found = read_checkpoint(files / 'tool.safetensors')
     for name, value in read_checkpoint(files / 'p.safetensors').items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
     # A text that is too long ends with the end token.
     run_tool(
-        monkeypatch, 'clip_prototypes', files / 'clip.pth', files,
-        files / 'long.safetensors', '--classes', 'cat_dog_cat_dog_cat_dog',
+        monkeypatch, 'model_converters/clip_prototypes', files / 'clip.pth',
+        files, files / 'long.safetensors', '--classes',
+        'cat_dog_cat_dog_cat_dog',
     )  # fmt: skip
     tokens = torch.tensor([[10, 1, 2, 3, 4, 5, 3, 6, 8, 6, 8, 11]])
     torch.testing.assert_close(
@@ -234,7 +230,7 @@ def test_tools_tell_what_is_wrong(files, monkeypatch):
         ([files / 'other.pth', *good[1:], *classes], 'other.pth.: not a CLIP'),
     ):
         with pytest.raises(SystemExit, match=message):
-            run_tool(monkeypatch, 'clip_prototypes', *args)
+            run_tool(monkeypatch, 'model_converters/clip_prototypes', *args)
     assert not (files / 'q').exists()
 
 
@@ -260,7 +256,7 @@ def test_openai_archive_is_read(openai, tmp_path, monkeypatch):
     holder.transformer.resblocks.attn_mask = torch.ones(2)
     torch.jit.script(holder).save(str(tmp_path / 'ViT-B-32.pt'))
     run_tool(
-        monkeypatch, 'clip_to_mask_plugins',
+        monkeypatch, 'model_converters/clip_to_mask_plugins',
         tmp_path / 'ViT-B-32.pt', tmp_path / 'out.pth',
     )  # fmt: skip
     found = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']

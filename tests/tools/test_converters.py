@@ -7,7 +7,6 @@ from our backbone: its forward is what the converted weights must reproduce.
 
 import os
 import pickle
-import runpy
 import subprocess
 import sys
 from argparse import Namespace
@@ -37,6 +36,7 @@ from tests.common.original_vit import (
     images,
     randomized,
 )
+from tests.common.tools import run_tool
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools' / 'model_converters'
@@ -244,15 +244,13 @@ def test_tool_converts_a_training_checkpoint(tmp_path):
 def test_tool_refuses_a_foreign_file_and_writes_nothing(tmp_path, monkeypatch):
     src, dst = tmp_path / 'resnet.pth', tmp_path / 'out.pth'
     torch.save({'conv1.weight': torch.zeros(1)}, src)
-    tool = str(TOOLS / 'deit_to_mask_plugins.py')
-    monkeypatch.setattr(sys, 'argv', [tool, str(src), str(dst)])
+    tool = 'model_converters/deit_to_mask_plugins'
     with pytest.raises(SystemExit, match=r'error: .*conv1\.weight'):
-        runpy.run_path(tool, run_name='__main__')
+        run_tool(monkeypatch, tool, src, dst)
     assert not dst.exists()
     # a file is never written onto itself
-    monkeypatch.setattr(sys, 'argv', [tool, str(src), str(src)])
     with pytest.raises(SystemExit, match='overwrite'):
-        runpy.run_path(tool, run_name='__main__')
+        run_tool(monkeypatch, tool, src, src)
 
 
 def test_unexpected_and_missing_keys_are_named():

@@ -2,7 +2,6 @@
 """A teacher's student, deployed through the command line."""
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,16 @@ from mmengine.config import Config
 from mmpretrain.apis import get_model
 
 from mask_plugins.apis.model import build_model
+from tests.common.tools import call_tool
 from tests.engine.resume_runs import config
 from tests.engine.teacher_runs import plain, reference
 
-ROOT = Path(__file__).resolve().parents[2]
 EMA = dict(type='EMATeacher', momentum=0.5)
 MASKED = dict(mask_mode='a', inv_mode='v1')
 
 
-@pytest.fixture
-def call():
-    """Run the tool in this process."""
-    path = ROOT / 'tools' / 'weights' / 'extract_student.py'
-    main = runpy.run_path(str(path))['main']
-    return lambda *argv: main([str(x) for x in argv])
+def call(*args):
+    call_tool('weights/extract_student', *args)
 
 
 def write(folder, override, begin=True):
@@ -44,7 +39,7 @@ def write(folder, override, begin=True):
 
 @pytest.mark.parametrize('scope', ['whole', 'head'])
 @pytest.mark.parametrize('which', ['student', 'teacher'])
-def test_extract(tmp_path, call, capsys, scope, which):
+def test_extract(tmp_path, capsys, scope, which):
     files = write(tmp_path, reference(EMA, MASKED, scope=scope))
     call(*files[:2], '--which', which)
     stem = tmp_path / f'epoch_1_{which}'
@@ -67,7 +62,7 @@ def test_extract(tmp_path, call, capsys, scope, which):
     assert 'left out: teacher' in capsys.readouterr().out
 
 
-def test_trained_weights_of_an_average(tmp_path, call):
+def test_trained_weights_of_an_average(tmp_path):
     """With evaluate_on_ema=False the run evaluated what the hook swapped."""
     override = reference(EMA)
     path, checkpoint, model = write(tmp_path, override)
@@ -93,7 +88,7 @@ def test_trained_weights_of_an_average(tmp_path, call):
         assert state['head.fc.weight'].equal(expected)
 
 
-def test_bad_input(tmp_path, call):
+def test_bad_input(tmp_path):
     path, checkpoint, _ = write(tmp_path, reference(EMA), begin=False)
     with pytest.raises(SystemExit, match='has not begun'):
         call(path, checkpoint, '--which', 'teacher')

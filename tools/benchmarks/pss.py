@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mask_plugins.analysis.cli import Stopwatch
+from mask_plugins.benchmarks.precision import DTYPES
 from mask_plugins.benchmarks.pss import PSSBenchmark
 from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
@@ -47,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     add('--warmup', type=int, help='rounds before; default: 2')
     add('--seed', type=int, default=0)
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    add('--dtype', choices=tuple(PSSBenchmark.DTYPES), default='fp32')
+    add('--dtype', choices=tuple(DTYPES), default='fp32')
     add('--compile', action='store_true', help='use torch.compile')
     add('--threads', type=int, help='CPU threads (default: all)')
     add('--clock', choices=('wall', 'cpu'), default='wall',

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mask_plugins.analysis.cli import Stopwatch
+from mask_plugins.benchmarks.precision import DTYPES
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.benchmarks.weight_mask_chart import (
@@ -40,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     add('--warmup', type=int, help='rounds before; default: 2')
     add('--seed', type=int, default=0)
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    add('--dtype', choices=tuple(WeightMaskBenchmark.DTYPES), default='fp32')
+    add('--dtype', choices=tuple(DTYPES), default='fp32')
     add('--channels-last', action='store_true', help='memory format')
     add('--threads', type=int, help='CPU threads (default: all)')
     add('--clock', choices=('wall', 'cpu'), default='wall',

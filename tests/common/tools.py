@@ -1,0 +1,21 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Run a file of ``tools`` in this process."""
+
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call_tool(tool, *args):
+    """Call ``main(args)`` of ``tools/TOOL.py``."""
+    path = ROOT / 'tools' / f'{tool}.py'
+    return runpy.run_path(str(path))['main']([str(arg) for arg in args])
+
+
+def run_tool(monkeypatch, tool, *args):
+    """Run ``tools/TOOL.py`` as from a command line."""
+    path = str(ROOT / 'tools' / f'{tool}.py')
+    monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+    return runpy.run_path(path, run_name='__main__')
