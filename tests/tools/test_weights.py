@@ -2,6 +2,7 @@
 """The tools of weight masks through their command lines."""
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -18,14 +19,26 @@ from mask_plugins.core.weights import (
     named_masks,
     read_adapter,
 )
-from tests.common.tools import call_tool
 from tests.evaluation.masked_models import CONFIGS, scores_of, write_masked
 
 from .test_train import run
 
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = (
+    'export_masks', 'apply_masks', 'merge_masks', 'inspect_masks',
+    'compare_masks',
+)  # fmt: skip
 
-def call(tool, *args):
-    call_tool(f'weights/{tool}', *args)
+
+@pytest.fixture
+def call():
+    """Run a tool in this process."""
+
+    def run_tool(tool, *argv):
+        path = ROOT / 'tools' / 'weights' / f'{tool}.py'
+        runpy.run_path(str(path))['main']([str(x) for x in argv])
+
+    return run_tool
 
 
 def names(folder):
@@ -46,9 +59,18 @@ def stock_scores(config, checkpoint):
     return scores_of(get_model(str(config), pretrained=str(checkpoint)))
 
 
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_has_an_example(tool, call, capsys):
+    with pytest.raises(SystemExit) as end:
+        call(tool, '--help')
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert f'example: python tools/weights/{tool}.py' in ' '.join(out.split())
+
+
 # ------------------------------------------------------------ export, apply
 @pytest.mark.parametrize('kind', CONFIGS)
-def test_export_and_apply(kind, tmp_path, capsys):
+def test_export_and_apply(kind, tmp_path, call, capsys):
     """Bit for bit what the masked model computes, in a stock model."""
     files = write_masked(tmp_path / 'run', kind)
     adapter = tmp_path / 'task.safetensors'
@@ -86,7 +108,7 @@ def test_export_and_apply(kind, tmp_path, capsys):
     assert report['size'] == sum(row['size'] for row in report['masks'])
 
 
-def test_the_adapter(tmp_path):
+def test_the_adapter(tmp_path, call):
     files = write_masked(tmp_path)
     call('export_masks', files.config, files.checkpoint)
     written = tmp_path / 'whole_0_masks.safetensors'
@@ -118,7 +140,7 @@ def test_the_adapter(tmp_path):
     assert torch.equal(scores_of(model), masked_scores(files))
 
 
-def test_apply_to_a_backbone_alone(tmp_path, capsys):
+def test_apply_to_a_backbone_alone(tmp_path, call, capsys):
     """As SwAV and the like are published: no head, no prefix."""
     files = write_masked(tmp_path, 'whole')
     adapter, out = tmp_path / 'task.safetensors', tmp_path / 'stock.pth'
@@ -138,7 +160,7 @@ def test_apply_to_a_backbone_alone(tmp_path, capsys):
     assert torch.equal(stock_scores(files.stock, out), masked_scores(files))
 
 
-def test_apply_only_the_backbone(tmp_path):
+def test_apply_only_the_backbone(tmp_path, call):
     files = write_masked(tmp_path, 'whole')
     adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out.safetensors'
     call('export_masks', files.config, files.checkpoint, '--out', adapter)
@@ -152,7 +174,7 @@ def test_apply_only_the_backbone(tmp_path):
     assert torch.equal(weights[name], masked[name])
 
 
-def test_apply_to_a_wrong_base(tmp_path, capsys):
+def test_apply_to_a_wrong_base(tmp_path, call, capsys):
     files = write_masked(tmp_path, 'whole')
     adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out' / 'x.pth'
     call('export_masks', files.config, files.checkpoint, '--out', adapter)
@@ -187,7 +209,7 @@ def test_apply_to_a_wrong_base(tmp_path, capsys):
 # -------------------------------------------------------------------- merge
 @pytest.mark.parametrize('soft', [False, True])
 @pytest.mark.parametrize('kind', ['soft', 'backbone'])
-def test_merge(kind, soft, tmp_path, capsys):
+def test_merge(kind, soft, tmp_path, call, capsys):
     files = write_masked(tmp_path / 'run', kind)
     command = ('merge_masks', files.config, files.checkpoint)
     if soft and kind == 'backbone':
@@ -206,7 +228,7 @@ def test_merge(kind, soft, tmp_path, capsys):
     assert report['soft'] == soft
 
 
-def test_a_merged_model_is_stock(tmp_path):
+def test_a_merged_model_is_stock(tmp_path, call):
     """Its classes are those of torch, and the keys those of mmpretrain."""
     files = write_masked(tmp_path, 'soft')
     out = tmp_path / 'ticket.pth'
@@ -217,7 +239,7 @@ def test_a_merged_model_is_stock(tmp_path):
     assert 0.3 < share < 0.7
 
 
-def test_checkpoints_of_other_writers(tmp_path):
+def test_checkpoints_of_other_writers(tmp_path, call):
     """Averaged weights, a wrapper's prefix, safetensors; no pickle."""
     files = write_masked(tmp_path, 'whole')
     masked = torch.load(files.checkpoint, weights_only=True)['state_dict']
@@ -246,144 +268,8 @@ def test_checkpoints_of_other_writers(tmp_path):
         assert torch.equal(stock_scores(out.with_suffix('.py'), out), expected)
 
 
-# ------------------------------------------------------------------ inspect
-def test_inspect_an_adapter(tmp_path, capsys):
-    files = write_masked(tmp_path, 'topk')
-    adapter = tmp_path / 'task.safetensors'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
-    out = tmp_path / 'out'
-    capsys.readouterr()
-    call('inspect_masks', adapter, '--out', out)
-    printed = capsys.readouterr().out
-    assert 'masks, lzma' in printed
-    assert names(out) == ['inspect_masks.json', 'inspect_masks.png']
-    content = json.loads((out / 'inspect_masks.json').read_text())
-    assert content['density'] == pytest.approx(0.3, abs=0.01)
-    sizes = {row['name'].strip(): row for row in content['sizes']}
-    packed = sizes['masks, 1 bit per weight']
-    weights = sizes['its masked weights, float32']['bytes']
-    assert packed['bytes'] == content['packed_bytes']
-    assert packed['times_smaller'] == pytest.approx(32, rel=1e-3)
-    assert weights == content['float_bytes']
-    whole = sizes['adapter: masks and state']['bytes']
-    state = sizes['norm buffers, head, other state']['bytes']
-    assert whole == packed['bytes'] + state
-    model = sizes['fine-tuned model, float']['bytes']
-    assert model == content['info']['model_bytes'] > weights
-    # From config and checkpoint: the same numbers.
-    again = tmp_path / 'again'
-    call('inspect_masks', files.config, files.checkpoint, '--out', again,
-         '--format', 'pdf')  # fmt: skip
-    found = json.loads((again / 'inspect_masks.json').read_text())
-    same = ('masks', 'sizes', 'density', 'base_sha256', 'density_of_model')
-    assert {k: found[k] for k in same} == {k: content[k] for k in same}
-    assert (again / 'inspect_masks.pdf').read_bytes().startswith(b'%PDF')
-
-
-def test_inspect_names_what_is_empty(tmp_path, capsys):
-    files = write_masked(tmp_path, 'whole')
-    state = torch.load(files.checkpoint, weights_only=True)
-    key = 'backbone.conv1.weight_mask.scores'
-    state['state_dict'][key].fill_(-1)
-    torch.save(state, files.checkpoint)
-    adapter = tmp_path / 'task.safetensors'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
-    call('inspect_masks', adapter)
-    printed = capsys.readouterr().out
-    assert printed.count('nothing of backbone.conv1.weight is kept') == 2
-    state['state_dict'][key].fill_(float('nan'))
-    torch.save(state, files.checkpoint)
-    for tool in ('export_masks', 'merge_masks', 'inspect_masks'):
-        with pytest.raises(SystemExit, match='diverged'):
-            call(tool, files.config, files.checkpoint)
-    assert not list(tmp_path.glob('*merged*'))
-
-
-def test_an_adapter_of_the_function(tmp_path):
-    """``pack_masks`` writes no sizes of the model; there is a floor."""
-    files = write_masked(tmp_path, 'whole')
-    model = load_trained_model(Config.fromfile(files.config), files.checkpoint)
-    path = tmp_path / 'plain.safetensors'
-    adapter = pack_masks(model, str(path))
-    call('inspect_masks', path)
-    content = json.loads((tmp_path / 'inspect_masks.json').read_text())
-    model = content['sizes'][0]['bytes']
-    assert model == content['float_bytes'] + adapter.state_bytes
-
-
-# ------------------------------------------------------------------ compare
-def export(folder, kind='whole', seeds=(0, 1, 2)):
-    paths = []
-    for seed in seeds:
-        files = write_masked(folder, kind, seed)
-        paths.append(folder / f'task{seed}.safetensors')
-        call('export_masks', files.config, files.checkpoint,
-             '--out', paths[-1])  # fmt: skip
-    return paths
-
-
-def test_compare(tmp_path, capsys):
-    paths = export(tmp_path, 'topk')
-    same = tmp_path / 'copy.safetensors'
-    same.write_bytes(paths[0].read_bytes())
-    out = tmp_path / 'out'
-    capsys.readouterr()
-    call('compare_masks', *paths, same, '--out', out, '--layers')
-    printed = capsys.readouterr().out
-    assert 'task0, task1' in printed
-    assert 'backbone.conv1.weight' in printed
-    assert names(out) == ['compare_masks.json', 'compare_masks.png']
-    overlap = json.loads((out / 'compare_masks.json').read_text())
-    pairs = {(p['a'], p['b']): p['total'] for p in overlap['pairs']}
-    assert len(pairs) == 6
-    copy = pairs['task0', 'copy']
-    assert copy['agreement'] == copy['jaccard_kept'] == 1
-    assert copy['jaccard_removed'] == 1
-    independent = pairs['task0', 'task1']
-    assert abs(independent['z']) < 4 < copy['z']
-    for key in ('agreement', 'jaccard_kept', 'jaccard_removed'):
-        assert independent[key] == pytest.approx(
-            independent[f'expected_{key}'], abs=0.03
-        )
-    a, b = (read_adapter(str(path)).masks for path in paths[:2])
-    both = sum(
-        bin(byte).count('1')
-        for key in a
-        for byte in (a[key] & b[key]).tolist()
-    )
-    assert independent['kept_by_both'] == both
-
-
-def test_compare_of_what_does_not_fit(tmp_path, capsys):
-    (path,) = export(tmp_path, seeds=(0,))
-    out = tmp_path / 'out'
-    with pytest.raises(SystemExit, match='two or more adapters'):
-        call('compare_masks', path, '--out', out)
-    with pytest.raises(SystemExit, match='a file is given twice'):
-        call('compare_masks', path, path, '--out', out)
-    adapter = read_adapter(str(path))
-    for masks in (adapter.masks, adapter.settings, adapter.bases):
-        masks['other.weight'] = masks.pop('backbone.conv1.weight')
-    object.__setattr__(adapter, 'base_sha256', 'other')
-    other = tmp_path / 'other.safetensors'
-    write_adapter(adapter, str(other))
-    capsys.readouterr()
-    call('compare_masks', path, other, '--out', out)
-    printed = capsys.readouterr().out
-    assert '2 masks are not in all adapters' in printed
-    assert 'different base weights' in printed
-    keep = 'other.weight'
-    for masks in (adapter.masks, adapter.settings, adapter.bases):
-        for key in set(masks) - {keep}:
-            del masks[key]
-    write_adapter(adapter, str(other))
-    with pytest.raises(SystemExit, match='no layer in common'):
-        call('compare_masks', path, other, '--out', tmp_path / 'no')
-    assert not (tmp_path / 'no').exists()
-
-
 # ---------------------------------------------------------------- bad input
-def test_bad_input_writes_nothing(tmp_path):
+def test_bad_input_writes_nothing(tmp_path, call):
     run_folder = tmp_path / 'run'
     files = write_masked(run_folder, 'whole')
     before = names(run_folder)
@@ -391,7 +277,7 @@ def test_bad_input_writes_nothing(tmp_path):
         ('no masks', 'export_masks', files.stock, files.base),
         ('do not fit the model', 'export_masks', files.config, files.base),
         ('file not found', 'export_masks', files.config, 'nowhere.pth'),
-        ('file not found', 'merge_masks', 'nowhere.py', files.checkpoint),
+        ('no file', 'merge_masks', 'nowhere.py', files.checkpoint),
         ('KEY=VALUE', 'export_masks', files.config, files.checkpoint,
          '--cfg-options', 'x'),
         ('must end in .safetensors', 'export_masks', files.config,
@@ -409,7 +295,7 @@ def test_bad_input_writes_nothing(tmp_path):
          files.base),
         ('truncated or not', 'inspect_masks', files.base),
         ('give its checkpoint too', 'inspect_masks', files.config),
-        ('it is damaged', 'merge_masks', files.config,
+        ('can be read', 'merge_masks', files.config,
          tmp_path / 'cut.pth'),
         ('is a file', 'inspect_masks', files.config, files.checkpoint,
          '--out', files.base),
