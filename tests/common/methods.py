@@ -136,7 +136,8 @@ def write_config(method, path, hooks=()):
     })  # fmt: skip
     for part, count in (('train', 40), ('val', 45), ('test', 45)):
         # 20 images per rank are batches of 8, 8 and 4; of 45, one is padding.
-        count = 80 if (method, part) == ('lwf', 'train') else count
+        if part == 'train' and method in ('smn', 'lwf'):
+            count = 80  # a part of the classes at a time
         _shrink(cfg.get(f'{part}_dataloader'), count)
     cfg.custom_hooks += [dict(type='mask_plugins.EqualRanksHook'), *hooks]
     cfg.dump(str(path))
