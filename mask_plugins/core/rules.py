@@ -28,6 +28,11 @@ class Rule(NamedTuple):
             function of name and parameter.
         action (str): For weights ``'mask'``, ``'train'`` or ``'freeze'``.
         options (dict): Arguments of this mask that differ from the others.
+
+    Examples:
+        >>> rule = Rule('layer*.weight', 'mask', dict(factor=2.0))
+        >>> print(rule)
+        layer*.weight
     """
 
     pattern: Pattern

@@ -27,6 +27,13 @@ def draw_accuracy_matrix(report: Mapping[str, Any], title: str = '') -> Figure:
         Figure: On the left the matrix, a row per task that was trained; on
         the right the accuracy on each task (up to six of them) over the
         training, and the mean of all seen so far.
+
+    Examples:
+        >>> from mask_plugins.functional.continual import continual_report
+        >>> report = continual_report([[90.0], [70.0, 80.0]], [['a'], ['b']])
+        >>> figure = draw_accuracy_matrix(report, 'two tasks')
+        >>> len(figure.axes) >= 2
+        True
     """
     count = len(report['matrix'])
     matrix = np.full((count, count), np.nan)

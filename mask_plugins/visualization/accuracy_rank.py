@@ -26,6 +26,11 @@ def draw_accuracy_rank(
     Returns:
         Figure: Of several runs the mean is large, with bars of one standard
         deviation.
+
+    Examples:
+        >>> group = dict(name='ce', rank=np.ones(2), accuracy=np.ones(2))
+        >>> draw_accuracy_rank([group]).axes[0].get_xlabel()
+        'RankMe'
     """
     figure = new_figure(5.4, 4.0)
     axes = figure.subplots()

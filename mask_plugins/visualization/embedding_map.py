@@ -22,6 +22,13 @@ def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
     Returns:
         Figure: With more than 16 classes there is no legend, and colors
         repeat with other markers.
+
+    Examples:
+        >>> record = dict(
+        ...     points=np.zeros((2, 2)), labels=np.array([0, 1]),
+        ...     classes=['a', 'b'], axes=('x', 'y'), title='two images')
+        >>> draw_embedding_map(record).axes[0].get_xlabel()
+        'x'
     """
     points = np.asarray(record['points'])
     labels = np.asarray(record['labels'])

@@ -34,6 +34,12 @@ def draw_linear_probe(
 
     Returns:
         Figure: The chosen one has a ring and its accuracy.
+
+    Examples:
+        >>> record = dict(l2=1.0, train_top1=90.0, holdout_top1=None,
+        ...               test_top1=80.0, chosen=True)
+        >>> len(draw_linear_probe([record]).axes)
+        1
     """
     figure = new_figure(5.2, 3.6)
     axes = figure.subplots()

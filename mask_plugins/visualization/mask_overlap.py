@@ -27,6 +27,16 @@ def draw_mask_overlap(overlap: Mapping[str, Any]) -> Figure:
         index of each pair, in brackets that of independent masks of the same
         densities. Below that index of what is kept by layer (of up to six
         pairs), hollow that of independent masks.
+
+    Examples:
+        >>> kinds = ('', 'expected_')
+        >>> keys = [f'{x}jaccard_{y}' for x in kinds for y in INDICES]
+        >>> found = dict.fromkeys(keys, 0.5)
+        >>> layers = [dict(found, name='conv')]
+        >>> pair = dict(a='cats', b='dogs', total=found, layers=layers)
+        >>> overlap = dict(names=['cats', 'dogs'], pairs=[pair])
+        >>> len(draw_mask_overlap(overlap).axes)
+        3
     """
     names = overlap['names']
     layers = len(overlap['pairs'][0]['layers'])

@@ -29,6 +29,13 @@ def draw_retrieval_sheet(
     Returns:
         Figure: Frames are green for the query's class, orange for another,
         gray where a class is not known.
+
+    Examples:
+        >>> hit = dict(similarity=0.9, hit=True)
+        >>> record = {'class': 'a', 'results': [{'class': 'a', **hit}]}
+        >>> gray = np.zeros((4, 4, 3), 'uint8')
+        >>> len(draw_retrieval_sheet([record], lambda item: gray).axes)
+        2
     """
     columns = 1 + max(len(record['results']) for record in records)
     size, rows = 1.25, len(records)

@@ -34,6 +34,14 @@ class Chain:
     Raises:
         TypeError: If a part cannot run on tiles.
         ValueError: If its options cannot.
+
+    Examples:
+        >>> from .tiles import TileIndex
+        >>> conv = nn.Conv2d(1, 1, 3, padding=1)
+        >>> chain = Chain([Step(conv, act=nn.ReLU())])
+        >>> plan = chain.plan((8, 8), (4, 4), torch.device('cpu'))
+        >>> plan.grid, plan.window.before
+        ((2, 2), (1, 1))
     """
 
     def __init__(

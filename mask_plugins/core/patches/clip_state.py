@@ -14,6 +14,14 @@ class ClipState:
     read them. Decisions are drawn once, in the first pass that needs them
     (best an Anchor one, which sees the true features), and shared by all
     passes until the next commit.
+
+    Examples:
+        >>> import torch
+        >>> state = ClipState()
+        >>> state.active['conv'] = torch.tensor([[[True, False]]])
+        >>> state.macs['conv'] = 100
+        >>> state.skip_ratio()
+        tensor(0.5000)
     """
 
     def __init__(self) -> None:

@@ -25,6 +25,12 @@ class GatedLayer(Composed):
     in a running mode that bypasses gates, it is the stock layer, bit for bit.
     Of several mix-ins gates are the innermost, so that a gated convolution
     reads its effective weight whether masks came before or after.
+
+    Examples:
+        >>> from mask_plugins.core.patches import GatedConv2d
+        >>> conv = GatedConv2d(3, 4, 3, padding=1, gate='exact')
+        >>> isinstance(conv, GatedLayer), conv.reuse
+        (True, 'output')
     """
 
     gate: Gate

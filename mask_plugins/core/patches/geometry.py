@@ -19,6 +19,11 @@ class Geometry(NamedTuple):
         dilation (tuple[int, int]): Down and across.
         before (tuple[int, int]): Padding above and to the left.
         after (tuple[int, int]): Padding below and to the right.
+
+    Examples:
+        >>> conv = Geometry((3, 3), (2, 2), before=(1, 1), after=(1, 1))
+        >>> conv.out_size((8, 8)), conv.reach(axis=0)
+        ((4, 4), 3)
     """
 
     kernel: Pair = (1, 1)

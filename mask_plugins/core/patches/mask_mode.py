@@ -16,6 +16,10 @@ class MaskMode(Enum):
     - ``Anchor``: x, the gate is an identity.
     - ``Positive``: skip * ref + (1 - skip) * x, what inference sees.
     - ``Negative``: skip * x + (1 - skip) * ref, the complement.
+
+    Examples:
+        >>> [mode.name for mode in MaskMode]
+        ['Anchor', 'Positive', 'Negative']
     """
 
     Anchor = 0

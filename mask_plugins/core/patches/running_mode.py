@@ -20,6 +20,11 @@ class RunningMode(Enum):
     - ``FineTuning``: the network learns behind frozen gates, which neither
       sample nor update their statistics.
     - ``Test``: nothing learns, nothing is random.
+
+    Examples:
+        >>> mode = RunningMode['GatePreTrain']
+        >>> mode.trains_gates, mode.trains_backbone, mode.bypasses_gates
+        (True, False, False)
     """
 
     BackboneTrain = 0

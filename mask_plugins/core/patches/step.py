@@ -55,6 +55,11 @@ class Step:
     Raises:
         TypeError: If a part is of a kind that does not work on tiles.
         ValueError: If its options do not.
+
+    Examples:
+        >>> step = Step(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        >>> step.pools, step.geometry.kernel
+        (False, (3, 3))
     """
 
     def __init__(

@@ -23,6 +23,12 @@ class TileIndex(NamedTuple):
         patch (Tensor): Number of the patch, :math:`(n,)`.
         sample (Tensor, optional): Number of the sample, :math:`(n,)`; None
             for a batch of one.
+
+    Examples:
+        >>> active = torch.tensor([[[True, False]], [[True, True]]])
+        >>> index = TileIndex.of(active)
+        >>> index.sample.tolist(), index.patch.tolist(), len(index)
+        ([0, 1, 1], [0, 0, 1], 3)
     """
 
     patch: Tensor
@@ -114,6 +120,13 @@ def scatter_tiles(
         tiles (Tensor): :math:`(n, C, h, w)`.
         plan (TilePlan): Says where.
         index (TileIndex): The n patches.
+
+    Examples:
+        >>> plan = TilePlan((2, 4), (), (2, 2), torch.device('cpu'))
+        >>> out, tiles = torch.zeros(1, 1, 2, 4), torch.ones(1, 1, 2, 2)
+        >>> scatter_tiles(out, tiles, plan, TileIndex(torch.tensor([0]), None))
+        >>> out[0, 0].tolist()
+        [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
     """
     table = plan.tables[-1].runs or plan.tables[-1]
     rows, values = index.rows(table), as_rows(tiles, table.run)
@@ -136,6 +149,14 @@ def copy_patches(
             first are copied.
         plan (TilePlan): Of this size.
         index (TileIndex): The patches.
+
+    Examples:
+        >>> plan = TilePlan((2, 4), (), (2, 2), torch.device('cpu'))
+        >>> target, source = torch.zeros(1, 1, 2, 4), torch.ones(1, 1, 2, 4)
+        >>> index = TileIndex(torch.tensor([1]), None)
+        >>> copy_patches(target, source, plan, index)
+        >>> target[0, 0].tolist()
+        [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
     table, channels = plan.own, target.shape[1]
     if channels == source.shape[1]:

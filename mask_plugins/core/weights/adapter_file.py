@@ -48,6 +48,14 @@ class Adapter:
         bases (dict[str, str]): Name -> hash of the masked weight alone, for
             where only some masks are taken.
         info (dict): Plain values that the writer added.
+
+    Examples:
+        >>> from mask_plugins.core.weights import SoftMaskLinear
+        >>> adapter = pack_masks(SoftMaskLinear(8, 2))
+        >>> sorted(adapter.masks), sorted(adapter.state)
+        (['weight'], ['bias'])
+        >>> adapter.mask_bytes
+        2
     """
 
     masks: Dict[str, Tensor]

@@ -43,6 +43,12 @@ class MaskReport:
         rows (list[MaskRow]): One per mask, in the order of the model.
         parameters (int): Elements of all parameters of the model, masks left
             out.
+
+    Examples:
+        >>> row = MaskRow('fc.weight', (2, 4), 8, 6, 0.7, True)
+        >>> report = MaskReport([row], parameters=10)
+        >>> report.density, report.sparsity, report.density_of_model
+        (0.75, 0.25, 0.8)
     """
 
     rows: List[MaskRow]

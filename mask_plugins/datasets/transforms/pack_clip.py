@@ -27,6 +27,12 @@ class PackClip:
 
     Raises:
         ImportError: If mmpretrain is not installed.
+
+    Examples:
+        >>> clip = np.zeros((2, 8, 8, 3), np.uint8)
+        >>> packed = PackClip()(dict(img=clip, gt_label=1, frame=7))
+        >>> tuple(packed['inputs'].shape), packed['data_samples'].frame
+        ((2, 3, 8, 8), 7)
     """
 
     def __init__(

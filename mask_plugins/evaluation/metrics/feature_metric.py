@@ -29,6 +29,12 @@ class EvaluatedFeatures(NamedTuple):
         values (Tensor): Features, :math:`(B, D)`.
         size (int): Samples of the data set that is being evaluated.
         bank (Any): Features of the training set, if the hook takes them.
+
+    Examples:
+        >>> import torch
+        >>> batch = EvaluatedFeatures(torch.zeros(4, 16), size=100)
+        >>> len(batch.values), batch.bank
+        (4, None)
     """
 
     values: Tensor
@@ -47,6 +53,18 @@ class FeatureMetric(BaseMetric):
         prefix (str, optional): Of the names of the results. Defaults to None,
             that of the class.
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
+
+    Examples:
+        >>> class Count(FeatureMetric):
+        ...     default_prefix = 'count'
+        ...     def reset(self):
+        ...         self.samples = 0
+        ...     def add(self, batch, samples, positions):
+        ...         self.samples += len(samples)
+        ...     def result(self):
+        ...         return dict(samples=self.samples)
+        >>> Count().result()
+        {'samples': 0}
     """
 
     def __init__(self, **kwargs) -> None:

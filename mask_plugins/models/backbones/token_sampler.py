@@ -153,6 +153,15 @@ def remove_token_sampling(backbone: nn.Module) -> nn.Module:
     Raises:
         TypeError: If it is a ``PSSVisionTransformer``, which is made for
             sampling: set its ``drop_ratio`` to 0.
+
+    Examples:
+        >>> from mmpretrain.models import VisionTransformer
+        >>> arch = dict(embed_dims=8, num_layers=1, num_heads=2,
+        ...             feedforward_channels=8)
+        >>> vit = VisionTransformer(arch, img_size=8, patch_size=4)
+        >>> vit = apply_token_sampling(vit, drop_ratio=0.5)
+        >>> type(remove_token_sampling(vit)) is VisionTransformer
+        True
     """
     if isinstance(backbone, SampledBackbone):
         backbone.stop_sampling()

@@ -54,6 +54,11 @@ class Conversion(NamedTuple):
         dropped (list[tuple[str, str]]): Original key, why it is left out.
         backbone (dict): Config of the backbone that the weights fit, read
             off their names and shapes.
+
+    Examples:
+        >>> found = Conversion({}, [], [('mask_token', 'not used')], {})
+        >>> found.dropped
+        [('mask_token', 'not used')]
     """
 
     state_dict: Dict[str, Tensor]
@@ -83,6 +88,12 @@ def convert_simmim(
 
     Raises:
         ValueError: If a key is not one of SimMIM's, or one is missing.
+
+    Examples:
+        >>> convert_simmim({})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: ...
     """
     dropped = []
     pretraining = any(key.startswith('encoder.') for key in weights)
@@ -122,6 +133,12 @@ def convert_deit(weights: Dict[str, Tensor]) -> Conversion:
     Raises:
         ValueError: If a key is not one of DeiT's, or one is missing
             (distilled DeiTs, with a second class token, are not taken).
+
+    Examples:
+        >>> convert_deit({})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: ...
     """
     return _convert(weights, 'DeiT', None, [])
 

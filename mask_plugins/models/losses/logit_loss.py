@@ -99,6 +99,13 @@ def build_logit_loss(
     Raises:
         ValueError: If the name is unknown, or softmax does not apply.
         TypeError: If it is not a name, a config or a module.
+
+    Examples:
+        >>> import torch
+        >>> loss = build_logit_loss('l2', softmax=True)
+        >>> logits = torch.tensor([[1.0, 2.0]])
+        >>> loss(logits, logits)
+        tensor(0.)
     """
     is_distance = isinstance(loss, str) and loss in DISTANCES
     if check_bool(f'softmax of {name}', softmax) and not is_distance:

@@ -29,6 +29,14 @@ class ReferenceTeacher(nn.Module):
 
     Raises:
         TypeError, ValueError: If ``begin`` is not an int of at least 0.
+
+    Examples:
+        >>> from mask_plugins.models.teachers import SnapshotTeacher
+        >>> teacher = SnapshotTeacher(begin=2)
+        >>> isinstance(teacher, ReferenceTeacher), teacher.active
+        (True, False)
+        >>> teacher.due(epoch=1), teacher.due(epoch=2)
+        (False, True)
     """
 
     # Whether update() is called after each optimizer step, too.

@@ -18,6 +18,12 @@ class Network(nn.Module):
         backbone (nn.Module, optional): None takes features instead of
             images. Defaults to None.
         neck (nn.Module, optional): Defaults to None.
+
+    Examples:
+        >>> import torch
+        >>> network = Network(nn.Linear(8, 3), backbone=nn.Flatten())
+        >>> network(torch.zeros(2, 8, 1, 1)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(

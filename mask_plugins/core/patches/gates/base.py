@@ -25,6 +25,16 @@ class Gate(nn.Module):
     Args:
         patch_size (int | tuple[int, int]): Height and width of a patch.
             Defaults to 8.
+
+    Examples:
+        >>> import torch
+        >>> class Brighter(Gate):
+        ...     def decide(self, scores):
+        ...         return scores > 0.5
+        >>> gate, x = Brighter(patch_size=2), torch.zeros(1, 3, 4, 4)
+        >>> x[..., :2, :2] = 1
+        >>> gate.decide(gate.scores(x, torch.zeros(1, 3, 4, 4))).tolist()
+        [[[True, False], [False, False]]]
     """
 
     #: How the change within a window becomes one number.

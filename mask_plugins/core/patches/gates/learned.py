@@ -23,6 +23,11 @@ class LearnedGate(Gate):
 
     Raises:
         TypeError, ValueError: If the threshold is not a finite number.
+
+    Examples:
+        >>> gate = LearnedGate(threshold=1.0, patch_size=4).eval()
+        >>> gate.decide(torch.tensor([0.5, 1.5, torch.nan]))
+        tensor([False,  True,  True])
     """
 
     #: Of the relaxation.
