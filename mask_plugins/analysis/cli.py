@@ -5,7 +5,6 @@ import argparse
 import os
 import sys
 import textwrap
-import time
 from contextlib import contextmanager
 from typing import (
     TYPE_CHECKING,
@@ -197,28 +196,6 @@ def _argument(kind: type, text: str, name: str, check: Callable, **bounds):
         return check(name, value, **bounds)
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(error) from error
-
-
-class Stopwatch:
-    """Print what a long tool does, each line with the seconds so far.
-
-    Examples:
-        >>> say = Stopwatch()
-        >>> say('training')  # doctest: +ELLIPSIS
-        [ ... s] training
-    """
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Since it was made."""
-        return time.perf_counter() - self._start
-
-    def __call__(self, message: str) -> None:
-        """Print a line."""
-        print(f'[{self.seconds:6.1f} s] {message}', flush=True)
 
 
 def parse_options(pairs: Sequence[str]) -> dict:

@@ -5,6 +5,7 @@ import json
 
 from mask_plugins.analysis.runs import run_columns
 from mask_plugins.analysis.runs import run_comparison as comparison
+from mask_plugins.analysis.runs.mean_curves import mean_curves
 from mask_plugins.analysis.runs.run_labels import label_by_options
 from tests.evaluation.runs import write_run
 
@@ -85,6 +86,6 @@ def test_the_rank_of_training_batches_over_time(tmp_path):
     run = comparison.read_run(str(tmp_path / 'a'))
     keys = [metric.key for metric in run_columns.default_metrics([run])]
     assert keys == ['acc1', 'rank']
-    (curve,) = comparison.mean_curves(dict(a=[run]), 'rank')
+    (curve,) = mean_curves(dict(a=[run]), 'rank')
     assert len(curve['epoch']) == 30
     assert set(curve['value']) == {3.0}

@@ -7,6 +7,7 @@ import pytest
 
 from mask_plugins.analysis.runs import run_comparison as comparison
 from mask_plugins.analysis.runs import run_tables
+from mask_plugins.analysis.runs.mean_curves import mean_curves
 from tests.evaluation.runs import write_run
 
 CONFIG = """
@@ -134,9 +135,9 @@ def test_curves_are_means_at_common_epochs(tmp_path):
     runs = seeds(tmp_path)
     short = write_run(tmp_path / 'a9', epochs=2, accuracy=70.0)
     runs.append(comparison.read_run(short))
-    (curve,) = comparison.mean_curves(dict(all=runs), 'acc1')
+    (curve,) = mean_curves(dict(all=runs), 'acc1')
     assert curve['epoch'] == [1, 2]
     assert np.isclose(curve['value'][0], np.mean([70, 71, 72, 65]))
     assert np.isclose(curve['spread'][0], np.std([70, 71, 72, 65], ddof=1))
     assert curve['name'] == 'all (n = 4)'
-    assert comparison.mean_curves(dict(all=runs), 'nope') == []
+    assert mean_curves(dict(all=runs), 'nope') == []

@@ -51,6 +51,7 @@ def run(args):
     """Read, compare, then write."""
     from mask_plugins.analysis.runs import run_columns, run_tables
     from mask_plugins.analysis.runs import run_comparison as comparison
+    from mask_plugins.analysis.runs.mean_curves import mean_curves
     from mask_plugins.utils.files import write_json, write_text
     from mask_plugins.visualization import (
         draw_accuracy_rank,
@@ -70,7 +71,7 @@ def run(args):
     rows = comparison.summarize(groups, metrics)
     figures = {}
     for number, metric in enumerate(metrics):
-        curves = comparison.mean_curves(groups, metric.key)
+        curves = mean_curves(groups, metric.key)
         if curves:
             suffix = f'_{metric.key}'.replace('/', '-') if number else ''
             title = ''

@@ -11,6 +11,7 @@ from mask_plugins.analysis.streams.gated_stream import PATCH_SIZES
 from mask_plugins.benchmarks.pass_stream import PARTS, PassStreamBenchmark
 from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.utils.files import write_json
+from mask_plugins.utils.timing import Stopwatch
 from mask_plugins.visualization.figure import save_figure
 from mask_plugins.visualization.stream_charts import plot_pass_stream
 
@@ -125,7 +126,7 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    log = cli.Stopwatch()
+    log = Stopwatch()
 
     given = {
         key: value

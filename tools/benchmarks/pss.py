@@ -10,12 +10,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.analysis.cli import Stopwatch
 from mask_plugins.benchmarks.precision import DTYPES
 from mask_plugins.benchmarks.pss import PSSBenchmark
 from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.timing import Stopwatch
 from mask_plugins.visualization.figure import save_figure
 
 # Four blocks of each size say what twelve do, but for the patch embedding,

@@ -8,7 +8,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.analysis.cli import Stopwatch
 from mask_plugins.benchmarks.reference_model_chart import (
     plot_reference_model_benchmark,
 )
@@ -16,6 +15,7 @@ from mask_plugins.benchmarks.reference_models import ReferenceModelBenchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.utils.files import write_json
+from mask_plugins.utils.timing import Stopwatch
 from mask_plugins.visualization.figure import save_figure
 
 FULL = dict(channels=40, batch_size=128, rounds=10, rows=25_600, dims=512)

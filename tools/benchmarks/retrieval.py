@@ -8,10 +8,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.analysis.cli import Stopwatch
 from mask_plugins.benchmarks.retrieval import RetrievalBenchmark
 from mask_plugins.benchmarks.statistics import format_spread
 from mask_plugins.utils.files import write_json
+from mask_plugins.utils.timing import Stopwatch
 
 
 def parse_args():

@@ -8,7 +8,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.analysis.cli import Stopwatch
 from mask_plugins.benchmarks.precision import DTYPES
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
@@ -17,6 +16,7 @@ from mask_plugins.benchmarks.weight_mask_chart import (
 )
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.utils.files import write_json
+from mask_plugins.utils.timing import Stopwatch
 from mask_plugins.visualization.figure import save_figure
 
 # Masks cost the same at any batch, so small ones show a higher ratio.
