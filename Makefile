@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # The plain word is shorter: next to, continues, because there is no.
-WORDS := beside|goes on|for want of|is nobody's|hands out
+WORDS := beside|goes on|for want of|hands out
 SLOW := slow or gpu or slurm or mmdet
 export PYTHON VENV OUT CONFIG
 
