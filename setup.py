@@ -149,6 +149,7 @@ if __name__ == '__main__':
             'analysis': parse_requirements('analysis'),
             'clip': parse_requirements('clip'),
             'optional': parse_requirements('optional'),
+            'pretrained': parse_requirements('pretrained'),
             'tests': parse_requirements('tests'),
             'timm': parse_requirements('timm'),
         },

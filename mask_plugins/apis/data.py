@@ -53,12 +53,26 @@ def build_test_set(cfg: Config) -> Dataset:
     Raises:
         ValueError: If it is empty.
     """
+    return build_set(cfg, test_settings(cfg)['dataset'], 'test')
+
+
+def build_set(cfg: Config, settings: dict, name: str) -> Dataset:
+    """Build a data set as a config means it.
+
+    Args:
+        cfg (Config): Says in which scope.
+        settings (dict): Config of the data set.
+        name (str): What it is, for the error: ``'training'``.
+
+    Raises:
+        ValueError: If it is empty.
+    """
     with config_scope(cfg):
-        dataset = DATASETS.build(test_settings(cfg)['dataset'])
+        dataset = DATASETS.build(settings)
         if hasattr(dataset, 'full_init'):
             dataset.full_init()
     if len(dataset) == 0:
-        raise ValueError('the test set of the config has no images')
+        raise ValueError(f'the {name} set of the config has no images')
     return dataset
 
 

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mask_plugins.functional.feature_vectors import features_of
-from mask_plugins.registry import DATASETS
 from mask_plugins.utils.progress import track
 
-from .data import build_test_loader, labels_of, test_pipeline
-from .model import config_scope, load_trained_model
+from .data import build_set, build_test_loader, labels_of, test_pipeline
+from .model import load_trained_model
 
 LAYERS = ('backbone', 'neck', 'pre_logits')
 
@@ -68,13 +67,7 @@ def build_train_set(cfg: Config) -> Dataset:
     settings = copy.deepcopy(cfg.train_dataloader['dataset'])
     for holder in _holders(settings):
         holder['pipeline'] = copy.deepcopy(pipeline)
-    with config_scope(cfg):
-        dataset = DATASETS.build(settings)
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
-    if len(dataset) == 0:
-        raise ValueError('the training set of the config has no images')
-    return dataset
+    return build_set(cfg, settings, 'training')
 
 
 def _holders(settings: Any) -> Iterator[dict]:
@@ -182,8 +175,7 @@ def _run(
     rank, _ = get_dist_info()
     for batch in track(loader, f'{what}, batches') if rank == 0 else loader:
         true = labels_of(batch)
-        inputs = model.data_preprocessor(dict(batch), False)['inputs']
-        found = features_of(_extract(model, inputs, layer)).float()
+        found = batch_features(model, batch, layer)
         if values is None:
             values = torch.empty(len(labels), found.shape[1])
         values[done : done + len(found)] = found.cpu()
@@ -192,16 +184,55 @@ def _run(
     return [torch.empty(0, 0) if values is None else values, labels]
 
 
+def batch_features(model: nn.Module, batch: dict, layer: str) -> Tensor:
+    """One vector per image of a batch.
+
+    Args:
+        model (nn.Module): In eval mode; a self-supervised algorithm will do.
+        batch (dict): As a data loader gives it.
+        layer (str): See :func:`extract_features`. The neck of a
+            self-supervised algorithm is its projection.
+
+    Returns:
+        Tensor: fp32 :math:`(B, D)`. Of tokens, that of the class if there is
+        one, else their mean.
+
+    Raises:
+        ValueError: If there is no such layer, or images have several views.
+    """
+    batch, plain = dict(batch), hasattr(model, 'target_generator')
+    images = batch['inputs']
+    if plain and isinstance(images, (list, tuple)):
+        if images[0].ndim != 3:
+            raise ValueError(
+                'features are taken of one view per image, got '
+                f'{len(images)}: give the data set a pipeline without '
+                'MultiView'
+            )
+        batch['inputs'] = torch.stack(tuple(images))
+    inputs = model.data_preprocessor(batch, False)['inputs']
+    output = _extract(model, inputs, layer)
+    last = output[-1] if isinstance(output, (list, tuple)) else output
+    if isinstance(last, Tensor) and last.ndim == 3:
+        extra = getattr(model.backbone, 'num_extra_tokens', 0)
+        output = last[:, 0] if extra else last.mean(1)
+    return features_of(output).float()
+
+
 def _extract(model: nn.Module, inputs: Tensor, layer: str) -> Any:
-    accepted = inspect.signature(model.extract_feat).parameters
-    if 'stage' in accepted:
+    if 'stage' in inspect.signature(model.extract_feat).parameters:
         return model.extract_feat(inputs, stage=layer)
-    if layer != 'neck':
-        raise ValueError(
-            f"{type(model).__name__}.extract_feat gives one layer, 'neck', "
-            f'got {layer!r}'
-        )
-    return model.extract_feat(inputs)
+    output = model.extract_feat(inputs)
+    # Self-supervised algorithms give what their backbone gives, retrievers
+    # what their neck gives.
+    given = 'backbone' if hasattr(model, 'target_generator') else 'neck'
+    if layer == given:
+        return output
+    if layer == 'neck' and model.neck is not None:
+        return model.neck(output)
+    raise ValueError(
+        f'{type(model).__name__}.extract_feat gives {given!r}, got {layer!r}'
+    )
 
 
 def _dataset_indices(dataset: Dataset) -> Tensor:

@@ -7,6 +7,7 @@ from .continual_hook import ContinualHook
 from .continuous_sparsification_hook import ContinuousSparsificationHook
 from .divergence_hook import DivergenceHook
 from .feature_hook import FeatureHook
+from .lidar_hook import LiDARHook
 from .linear_probe_hook import LinearProbeHook
 from .mask_report_hook import MaskReportHook
 from .preemption_hook import PreemptionHook
@@ -16,6 +17,7 @@ from .running_mode_hook import RunningModeHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .schedule_hook import ScheduleHook
 from .seed_hook import SeedHook
+from .swav_hook import SwAVHook
 from .teacher_hook import TeacherHook
 from .train_log_hook import TrainLogHook
 
@@ -26,6 +28,7 @@ __all__ = [
     'ContinuousSparsificationHook',
     'DivergenceHook',
     'FeatureHook',
+    'LiDARHook',
     'LinearProbeHook',
     'MaskReportHook',
     'PSSHook',
@@ -35,6 +38,7 @@ __all__ = [
     'SafeCheckpointHook',
     'ScheduleHook',
     'SeedHook',
+    'SwAVHook',
     'TeacherHook',
     'TrainLogHook',
 ]

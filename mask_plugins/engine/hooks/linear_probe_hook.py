@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from mask_plugins.evaluation.metrics import nan_results
@@ -15,6 +15,7 @@ from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int, check_number
 
 from .attribute_target import unwrap
+from .evaluation_interval import is_due
 
 
 @HOOKS.register_module()
@@ -78,7 +79,7 @@ class LinearProbeHook(Hook):
         self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
     ) -> None:
         """Probe, if it is time to."""
-        if not self._is_due(runner):
+        if not is_due(runner, self.interval):
             return
         found = self._probe(runner, runner.val_loop.dataloader.dataset)
         self._add(runner, 'val', found, metrics)
@@ -102,20 +103,6 @@ class LinearProbeHook(Hook):
             runner.message_hub.update_scalar(f'{mode}/{key}', value)
         if metrics is not None:
             metrics.update(found)
-
-    def _is_due(self, runner: Runner) -> bool:
-        loop = runner._train_loop
-        if not isinstance(loop, BaseLoop):  # a validation without a training
-            return True
-        if hasattr(loop, 'dataloader_iterator'):  # counts no epochs
-            length = len(runner.train_dataloader)
-            done, last = runner.iter // length, runner.iter >= loop.max_iters
-            whole = runner.iter % length == 0
-        else:
-            done, last = runner.epoch, runner.epoch >= loop.max_epochs
-            whole = True
-        every = self.interval and whole and done % self.interval == 0
-        return bool(last or every)
 
     def _probe(self, runner: Runner, dataset: Dataset) -> Dict[str, float]:
         # Imported here: it needs mmpretrain, other hooks do not.

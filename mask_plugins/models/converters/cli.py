@@ -33,7 +33,7 @@ def make_parser(
         'model'
     """
     parser = argparse.ArgumentParser(
-        description=f'Convert a ViT checkpoint of {source} to the names of '
+        description=f'Convert a checkpoint of {source} to the names of '
         f'{target} in an ImageClassifier.',
         epilog=f'example: python tools/model_converters/{tool}.py '
         'original.pth checkpoints/converted.pth',

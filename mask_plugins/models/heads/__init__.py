@@ -11,6 +11,7 @@ __all__ = [
     'MaskedFeatureHead',
     'MaskedLinearClsHead',
     'PMLLossHead',
+    'SwAVHead',
     'TextPrototypeClsHead',
 ]
 
@@ -22,6 +23,7 @@ if HAS_MMPRETRAIN:
     from .masked_feature_head import MaskedFeatureHead
     from .masked_linear_head import MaskedLinearClsHead
     from .pml_loss_head import PMLLossHead
+    from .swav_head import SwAVHead
     from .text_prototype_head import TextPrototypeClsHead
 else:
     register_missing(__all__)

