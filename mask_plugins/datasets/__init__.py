@@ -5,6 +5,7 @@ from . import samplers, transforms  # noqa: F401  (they register)
 from .cifar10_1 import CIFAR10_1
 from .class_split import ClassSplit
 from .class_subset import ClassSubset
+from .cluster_subset import ClusterSubset
 from .digits import Digits
 from .image_folder import ImageFolder
 from .stratified_split import StratifiedSplit
@@ -18,6 +19,7 @@ __all__ = [
     'CIFAR10_1',
     'ClassSplit',
     'ClassSubset',
+    'ClusterSubset',
     'Digits',
     'ImageFolder',
     'StratifiedSplit',

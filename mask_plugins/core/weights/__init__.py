@@ -15,8 +15,10 @@ from .adapter_switching import (
     loaded_masks,
     unload_masks,
 )
+from .apply_adapters import apply_adapters
 from .apply_weight_masks import apply_weight_masks, format_plan
 from .binary_mask import BinaryMask
+from .combine_adapters import combine_adapters
 from .layers import SoftMaskConv2d, SoftMaskLinear
 from .lifecycle import (
     collect_sums,
@@ -61,9 +63,11 @@ __all__ = [
     'WeightMask',
     'activate_masks',
     'active_masks',
+    'apply_adapters',
     'apply_weight_masks',
     'base_state',
     'collect_sums',
+    'combine_adapters',
     'disable_masks',
     'format_plan',
     'hold_masks',

@@ -20,6 +20,7 @@ class SwAVHook(Hook):
 
     Both are functions of ``runner.iter``: a resumed run continues them
     without any state of the hook, and the queue itself is in the checkpoint.
+    A training that starts from the weights of another has an empty queue.
 
     Args:
         queue_start_epoch (int): From this epoch, counted from 0, the queue is
@@ -51,7 +52,10 @@ class SwAVHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the head; let the optimizer skip frozen prototypes."""
-        self._head(runner)
+        head = self._head(runner)
+        if runner.iter == 0:  # of a checkpoint that another training left
+            head.queue.zero_()
+            head.queued.zero_()
         if not self.freeze_prototypes:
             return
         wrapper = runner.optim_wrapper

@@ -1,0 +1,113 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Features of the training and test set of a config, in a file."""
+
+from typing import NamedTuple, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from torch import Tensor
+
+from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.features import (
+    Features,
+    build_feature_loader,
+    build_train_set,
+    extract_features,
+    load_feature_model,
+)
+from mask_plugins.core.weights import load_masks
+from mask_plugins.datasets.cluster_subset import fingerprint
+from mask_plugins.utils.checks import PathLike
+from mask_plugins.utils.tensor_files import read_tensors, write_tensors
+
+KIND = 'features'
+
+
+class FeatureFile(NamedTuple):
+    """Features of a training and a test set, not normalized.
+
+    Args:
+        train (Tensor): fp32 :math:`(N, F)`, in the order of the data set.
+        train_labels (Tensor): int64 :math:`(N,)`.
+        test (Tensor): fp32 :math:`(M, F)`.
+        test_labels (Tensor): int64 :math:`(M,)`.
+        images (str): Fingerprint of the training set.
+
+    Examples:
+        >>> x, y = torch.ones(2, 3), torch.zeros(2, dtype=torch.int64)
+        >>> FeatureFile(x, y, x, y, '').train.shape
+        torch.Size([2, 3])
+    """
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    images: str
+
+
+def write_features(
+    cfg: Config,
+    checkpoint: PathLike,
+    path: PathLike,
+    layer: str = 'backbone',
+    adapter: Optional[PathLike] = None,
+    normalize: bool = False,
+    device: Optional[str] = None,
+) -> None:
+    """Run a model over both sets of its config, without augmentation.
+
+    In a distributed run the ranks share the work, and rank 0 writes.
+
+    Args:
+        cfg (Config): The config.
+        checkpoint (str | os.PathLike): The weights.
+        path (str | os.PathLike): The file to write.
+        layer (str): See :func:`mask_plugins.apis.features.extract_features`.
+            Defaults to ``'backbone'``.
+        adapter (str | os.PathLike, optional): Masks that are loaded onto the
+            model. Defaults to None.
+        normalize (bool): Scale rows to length 1. Defaults to False.
+        device (str, optional): Defaults to None, a GPU if there is one.
+    """
+    model = load_feature_model(cfg, checkpoint, device)
+    if adapter is not None:
+        load_masks(model, adapter)
+    sets = dict(train=build_train_set(cfg), test=build_test_set(cfg))
+    tensors = {}
+    for name, dataset in sets.items():
+        loader = build_feature_loader(cfg, dataset)
+        found: Features = extract_features(
+            model, loader, layer, f'{name} features'
+        )
+        values = found.values
+        if normalize:
+            values = torch.nn.functional.normalize(values)
+        tensors[name] = values
+        tensors[f'{name}_labels'] = found.labels
+        tensors[f'{name}_indices'] = found.indices
+    if is_main_process():
+        texts = dict(layer=layer, images=fingerprint(sets['train']))
+        write_tensors(path, KIND, tensors, texts)
+
+
+def read_features(path: PathLike) -> FeatureFile:
+    """Read what :func:`write_features` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or not such a file.
+
+    Examples:
+        >>> read_features('nowhere')
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: no features file: 'nowhere'
+    """
+    tensors, texts = read_tensors(path, KIND)
+    names = FeatureFile._fields[:-1]
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise ValueError(f'{path!r} has no {", ".join(missing)}')
+    return FeatureFile(*(tensors[n] for n in names), texts.get('images', ''))

@@ -1,0 +1,91 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Tensors and texts in a safetensors file of ours."""
+
+import os
+from typing import Dict, NamedTuple, Optional
+
+from torch import Tensor
+
+from .checks import PathLike
+from .files import replace_atomically
+
+
+class TensorFile(NamedTuple):
+    """What such a file holds.
+
+    Args:
+        tensors (dict[str, Tensor]): On the CPU.
+        texts (dict[str, str]): Next to them.
+
+    Examples:
+        >>> import torch
+        >>> TensorFile(dict(x=torch.ones(1)), dict(kind='test')).texts['kind']
+        'test'
+    """
+
+    tensors: Dict[str, Tensor]
+    texts: Dict[str, str]
+
+
+def write_tensors(
+    path: PathLike,
+    kind: str,
+    tensors: Dict[str, Tensor],
+    texts: Optional[Dict[str, str]] = None,
+) -> None:
+    """Write tensors; the file appears whole or not at all.
+
+    Args:
+        path (str | os.PathLike): The file.
+        kind (str): What it is, which :func:`read_tensors` asks for.
+        tensors (dict[str, Tensor]): What to write.
+        texts (dict[str, str], optional): Written next to them.
+
+    Examples:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, 'x.safetensors')
+        ...     write_tensors(path, 'test', dict(x=torch.ones(2)))
+        ...     read_tensors(path, 'test').tensors['x'].tolist()
+        [1.0, 1.0]
+    """
+    from safetensors.torch import save_file
+
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    with replace_atomically(path) as part:
+        save_file(tensors, part, dict(texts or {}, kind=kind))
+
+
+def read_tensors(path: PathLike, kind: str) -> TensorFile:
+    """Read what :func:`write_tensors` wrote.
+
+    Args:
+        path (str | os.PathLike): The file.
+        kind (str): What it has to be.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or of another kind.
+
+    Examples:
+        >>> read_tensors('nowhere', 'test')
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: no test file: 'nowhere'
+    """
+    from safetensors import safe_open
+
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'no {kind} file: {path!r}')
+    try:
+        with safe_open(path, framework='pt') as file:
+            texts = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except Exception as error:
+        raise ValueError(
+            f'{path!r} is truncated or not a safetensors file: {error}'
+        ) from error
+    if texts.pop('kind', None) != kind:
+        raise ValueError(f'{path!r} is not a {kind} file of mask_plugins')
+    return TensorFile(tensors, texts)
