@@ -19,6 +19,7 @@ STEPS = {
     'embed': ('features', 'features and adapters of all models'),
     'combine': ('combined', 'one representation from all features'),
     'evaluate': ('results', 'k-NN and linear probe of each'),
+    'export': ('features', 'one file for mask_plugins.CascadeClassifier'),
 }
 EXAMPLE = """example: python tools/cascade.py run \\
     configs/self_masking/cascade_resnet18-narrow_digits.yaml
@@ -52,6 +53,15 @@ def parse_args(argv=None):
             '-j', '--jobs', type=int, default=1, metavar='N',
             help='experts that train at a time (default: 1)',
         )  # fmt: skip
+        if name == 'export':
+            one.add_argument(
+                '--method', default='pca_conditional',
+                help='how embeddings are combined (default: %(default)s)',
+            )  # fmt: skip
+            one.add_argument(
+                '--classifier', required=True, metavar='FILE.safetensors',
+                help='file to write',
+            )  # fmt: skip
         one.add_argument('--device', help='default: a GPU if there is one')
         one.add_argument(
             '--slurm', nargs=argparse.REMAINDER,
@@ -84,6 +94,10 @@ def main(argv=None) -> None:
             return
         os.makedirs(folder, exist_ok=True)
         plan.run(STEPS[args.command][0], print)
+        if args.command == 'export':
+            where = {step: folder for step, folder, _ in plan.state()}
+            cascade.export(where, args.method, args.classifier)
+            print(f'wrote {args.classifier}')
         rows = {step: where for step, where, _ in plan.state()}
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f'error: {error}')

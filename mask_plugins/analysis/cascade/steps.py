@@ -12,7 +12,12 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from mask_plugins.apis.model import load_trained_model
-from mask_plugins.core.weights import pack_masks, write_adapter
+from mask_plugins.core.weights import (
+    base_state,
+    pack_masks,
+    read_adapter,
+    write_adapter,
+)
 from mask_plugins.functional.combine import fit_combination
 from mask_plugins.functional.knn import knn_predict
 from mask_plugins.functional.linear_probe import LinearProbe
@@ -243,6 +248,45 @@ class Cascade:
             ),
         )
         return ['results.json']
+
+    def export(self, folders: Folders, method: str, path: str) -> None:
+        """Write one file for :class:`mask_plugins.CascadeClassifier`.
+
+        Args:
+            folders (dict[str, str]): Of the steps up to ``features``.
+            method (str): How embeddings are combined.
+            path (str): The file to write.
+        """
+        # Imported here: it needs mmpretrain.
+        from mask_plugins.models.classifiers.cascade_file import (
+            CascadeFile,
+            write_cascade,
+        )
+
+        clusters = read_clusters(
+            osp.join(folders['clusters'], 'clusters.safetensors')
+        )
+        found, adapters = [], {}
+        for name in self._checkpoints(folders):
+            at = osp.join(folders['features'], name)
+            found.append(read_features(f'{at}.safetensors'))
+            adapters[name] = read_adapter(f'{at}_adapter.safetensors')
+        train = [part.train for part in found]
+        combine = fit_combination(train, clusters.train, method)
+        probe = LinearProbe().fit(
+            combine(train, clusters.train), found[0].train_labels
+        )
+        model = load_trained_model(
+            self.cfg, osp.join(folders['dispatcher'], CHECKPOINT)
+        )
+        base = base_state(model.backbone)
+        write_cascade(
+            CascadeFile(
+                base, adapters, clusters.router, combine, probe.weight,
+                probe.bias,
+            ),
+            path,
+        )  # fmt: skip
 
     # ---------------------------------------------------------------- parts
     def _checkpoints(self, folders: Folders) -> Dict[str, str]:
