@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from mask_plugins.visualization.figure import COLORS, new_figure, styled
 
-from .statistics import quartile_errors
+from .statistics import machine_title, quartile_errors
 
 
 @styled
@@ -51,11 +51,10 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
     ema.set(title='update of an average', ylabel='ms')
     ema.grid(axis='x', visible=False)
     ema.legend(fontsize='small')
-    machine, settings = result['machine'], result['settings']
-    figure.suptitle(
-        f'{machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, '
-        f'ResNet-18 of {settings["channels"]} channels, batch '
-        f'{settings["batch_size"]}, torch {machine["torch"]}',
-        fontsize='small',
+    settings, machine = result['settings'], result['machine']
+    what = (
+        f'{machine["threads"]} threads, ResNet-18 of {settings["channels"]} '
+        f'channels, batch {settings["batch_size"]}'
     )
+    figure.suptitle(machine_title(machine, what), fontsize='small')
     return figure

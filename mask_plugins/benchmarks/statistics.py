@@ -6,29 +6,8 @@ import os
 import platform
 from typing import List, Sequence
 
+import numpy as np
 import torch
-
-from mask_plugins.utils.timing import Spread
-
-
-def ratios(a: Sequence[float], b: Sequence[float]) -> List[float]:
-    """Round by round, so that what slows a whole round cancels.
-
-    Examples:
-        >>> ratios([2, 6], [1, 2])
-        [2.0, 3.0]
-    """
-    return [x / y for x, y in zip(a, b)]
-
-
-def shares(part: Sequence[float], whole: Sequence[float]) -> List[float]:
-    """What ``whole`` has beyond ``part``, relative to it, round by round.
-
-    Examples:
-        >>> shares([3, 1], [4, 2])
-        [0.25, 0.5]
-    """
-    return [(with_ - without) / with_ for with_, without in zip(whole, part)]
 
 
 def spread(values: Sequence[float]) -> dict:
@@ -38,18 +17,18 @@ def spread(values: Sequence[float]) -> dict:
         >>> spread([1, 2, 3])
         {'median': 2.0, 'low': 1.5, 'high': 2.5, 'iqr': 1.0}
     """
-    found = Spread.of(values)
-    return dict(found._asdict(), iqr=found.iqr)
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    return dict(median=median, low=low, high=high, iqr=high - low)
 
 
-def spread_ms(seconds: Sequence[float]) -> dict:
+def spread_ms(seconds: np.ndarray) -> dict:
     """The same of seconds, in milliseconds.
 
     Examples:
-        >>> spread_ms([0.25])['median']
+        >>> spread_ms(np.array([0.25]))['median']
         250.0
     """
-    return spread([1000 * s for s in seconds])
+    return spread(1000 * seconds)
 
 
 def target(
@@ -91,10 +70,8 @@ def format_target(found: dict) -> str:
         'overhead: 1.500 (target 1.4: MISSED)'
     """
     verdict = 'met' if found['met'] else 'MISSED'
-    return (
-        f'{found["name"]}: {found["value"]:.3f} '
-        f'(target {found["limit"]}: {verdict})'
-    )
+    limit = f'(target {found["limit"]}: {verdict})'
+    return f'{found["name"]}: {found["value"]:.3f} {limit}'
 
 
 def machine(device: str) -> dict:
@@ -129,6 +106,20 @@ def machine(device: str) -> dict:
         date=datetime.datetime.now().astimezone().isoformat('T', 'seconds'),
         memory='max_memory_allocated' if gpu else 'torch.profiler',
     )
+
+
+def machine_title(found: dict, what: str) -> str:
+    """Title of a figure: the device, what was measured, torch's version.
+
+    Args:
+        found (dict): Of :func:`machine`.
+        what (str): What was measured.
+
+    Examples:
+        >>> machine_title(dict(cpu='x86', gpu=None, torch='2.5.0'), 'batch 8')
+        'x86, batch 8, torch 2.5.0'
+    """
+    return f'{found["gpu"] or found["cpu"]}, {what}, torch {found["torch"]}'
 
 
 def quartile_errors(spreads: Sequence[dict]) -> List[List[float]]:

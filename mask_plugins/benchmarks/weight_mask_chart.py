@@ -10,7 +10,7 @@ from mask_plugins.visualization.figure import (
     styled,
 )
 
-from .statistics import quartile_errors
+from .statistics import machine_title, quartile_errors
 
 # What is plain is hatched.
 KINDS = dict(
@@ -73,15 +73,13 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
         ax.set_xticks(range(len(archs)), archs)
         ax.grid(axis='x', visible=False)
     shared_legend(figure, time, columns=6)
-    machine, settings = result['machine'], result['settings']
+    settings = result['settings']
     sizes = ', '.join(
         f'{arch} {settings["batch_sizes"][arch]} x '
         f'{settings["image_sizes"][arch]} px'
         for arch in archs
     )
-    figure.suptitle(
-        f'{machine["gpu"] or machine["cpu"]}, {sizes}, {settings["dtype"]}, '
-        f'torch {machine["torch"]}',
-        fontsize='small',
-    )
+    what = f'{sizes}, {settings["dtype"]}'
+    title = machine_title(result['machine'], what)
+    figure.suptitle(title, fontsize='small')
     return figure

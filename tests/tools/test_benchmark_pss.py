@@ -15,12 +15,7 @@ from mask_plugins.core.tokens import (
     select_index_pairs,
 )
 from mask_plugins.models.backbones import PSSVisionTransformer
-from mask_plugins.utils.timing import (
-    Case,
-    Spread,
-    peak_memory,
-    time_interleaved,
-)
+from mask_plugins.utils.timing import Case, peak_memory, time_interleaved
 from tests.common.tools import run_tool
 
 TOOL = 'benchmarks/pss'
@@ -135,12 +130,6 @@ def test_cases_take_turns():
         assert sorted(order) == ['a', 'b', 'c']
         orders.add(order)
     assert len(orders) > 1
-
-
-def test_spread():
-    spread = Spread.of([5.0, 1.0, 2.0, 3.0, 4.0])
-    assert spread == (3.0, 2.0, 4.0)
-    assert spread.iqr == 2.0
 
 
 def test_peak_memory_counts_what_a_step_allocates():

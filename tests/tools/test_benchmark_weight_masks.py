@@ -104,7 +104,7 @@ def test_yardstick_computes_the_same(kind):
     curves = []
     for name in (kind, f'plain_{kind}'):
         trained = builder.training('resnet20', name, 4, 16)
-        images, labels = builder._batch(4, 16)
+        images, labels = builder.batch(4, 16)
         for group in trained.optimizer.param_groups:
             group['lr'] = 0.5
         losses = []
@@ -151,16 +151,16 @@ def test_operations_are_forward_and_backward_of_all_masks(kind):
 
 def test_inference_of_merged_weights_is_that_of_masked_ones():
     builder = MaskStepBuilder()
-    images, _ = builder._batch(2, 16)
+    images, _ = builder.batch(2, 16)
     masked = builder.network('resnet20', 'score').eval()
-    merged = builder.merged('resnet20').eval()
+    merged = builder.network('resnet20', 'merged').eval()
     dense = builder.network('resnet20').eval()
     assert type(merged.backbone.conv1) is type(dense.backbone.conv1)
     assert merged.state_dict().keys() == dense.state_dict().keys()
     with torch.no_grad():
         assert merged(images).equal(masked(images))
         assert not merged(images).equal(dense(images))
-    cases = builder.inference('resnet20', 2, 16)
+    cases = builder.cases('resnet20', 2, 16)
     assert set(cases) == {'dense', 'score', 'merged'}
 
 
@@ -207,8 +207,8 @@ def test_targets():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(archs=['vgg']), "arch must be one of .* got 'vgg'"),
-        (dict(archs=[]), 'archs must name at least one'),
+        (dict(archs=['vgg']), "archs must be one of .* got 'vgg'"),
+        (dict(archs=[]), 'archs must be one of .* got None'),
         (dict(dtype='int8'), "dtype .* got 'int8'"),
         (dict(batch_size=1), 'batch_size must be an int of at least 2'),
         (dict(image_size=4), 'image_size must be an int of at least 8'),
