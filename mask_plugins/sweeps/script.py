@@ -1,11 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The sbatch script of a sweep."""
 
+import functools
 import os
 import os.path as osp
 import re
 import shlex
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -88,7 +89,7 @@ def array_text(indices: Sequence[int]) -> str:
 
 
 def _cases(manifest: Manifest) -> Iterator[str]:
-    configs: Dict[str, Config] = {}
+    read = functools.lru_cache(Config.fromfile)
     for run in manifest.runs:
         options = shlex.join(format_options(run.overrides))
         yield f'{run.index})'
@@ -96,10 +97,8 @@ def _cases(manifest: Manifest) -> Iterator[str]:
         yield f'    config={shlex.quote(run.config)}'
         yield f'    options=({options})'
         if manifest.slurm.stage:
-            if run.config not in configs:
-                path = osp.join(manifest.folder, run.config_file)
-                configs[run.config] = Config.fromfile(path)
-            inside = _staged(manifest, run, configs[run.config])
+            cfg = read(osp.join(manifest.folder, run.config_file))
+            inside = _staged(manifest, run, cfg)
             yield f'    inside=({shlex.join(inside)})'
         yield '    ;;'
 

@@ -5,6 +5,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,3 +21,13 @@ def run_tool(monkeypatch, tool, *args):
     path = str(ROOT / 'tools' / f'{tool}.py')
     monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
     return runpy.run_path(path, run_name='__main__')
+
+
+def end_of(monkeypatch, tool, *args):
+    """What ``tools/TOOL.py`` exits with, without any launcher."""
+    for name in ('RANK', 'WORLD_SIZE', 'SLURM_PROCID', 'SLURM_NTASKS'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    with pytest.raises(SystemExit) as error:
+        run_tool(monkeypatch, tool, *args)
+    return error.value.code

@@ -79,7 +79,7 @@ def test_array_text():
 
 def test_a_misspelt_key_is_found_before_anything_is_written(tmp_path):
     folder = tmp_path / 's'
-    with pytest.raises(ValueError, match="train_cfg has 'max_epochs'"):
+    with pytest.raises(ValueError, match='near keys: train_cfg.max_epochs'):
         plan(folder, {'train_cfg.max_epoch': [1, 2]})
     assert not folder.exists()
     made = plan(folder, {'+train_cfg.val_begin': [1, 2]})
