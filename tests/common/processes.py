@@ -27,7 +27,8 @@ FOREIGN = (
 def clean_environ(**changes):
     """The environment without any launcher's variables, changed."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
-    return {**own, 'OMP_NUM_THREADS': '1', **changes}
+    quiet = dict(OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
+    return {**own, **quiet, **changes}
 
 
 def start(*command, env=None, **kwargs):
@@ -42,7 +43,7 @@ def start(*command, env=None, **kwargs):
     )
 
 
-def run(*command, code=0, timeout=240, **kwargs):
+def run(*command, code=0, timeout=900, **kwargs):
     """What a command prints, which has to end with this exit code."""
     with start(*command, **kwargs) as process:
         try:

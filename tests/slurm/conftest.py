@@ -5,18 +5,17 @@ import contextlib
 import io
 import json
 import runpy
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from ..small_run import ONE_LAYER, QUICKSTART
+from ..common.processes import start
+from ..small_run import ONE_LAYER, QUICKSTART, ROOT
 from .cluster import cluster
 
 BIN = Path(sys.executable).parent
-ROOT = Path(__file__).resolve().parents[2]
 SWEEP = ROOT / 'tools' / 'slurm' / 'sweep.py'
 # 3 epochs of 180 iterations: some seconds, so that a signal finds the run
 # inside an epoch. Every log line is written at once: tests look at them.
@@ -211,17 +210,7 @@ def mim_runs(slurm, jobs, tmp_path_factory):
             QUICKSTART.name, *options, *common, '--work-dir', work_dir,
             '--cfg-options', *plain(TINY),
         ]  # fmt: skip
-        started[name] = (
-            work_dir,
-            subprocess.Popen(
-                [str(part) for part in command],
-                cwd=ROOT,
-                env=slurm.env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            ),
-        )
+        started[name] = work_dir, start(*command, cwd=ROOT, env=slurm.env)
     yield started
     for _, process in started.values():
         process.kill()

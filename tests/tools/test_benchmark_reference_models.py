@@ -3,8 +3,6 @@
 
 import json
 
-import pytest
-
 from mask_plugins.benchmarks.reference_models import (
     METHODS,
     ReferenceModelBenchmark,
@@ -48,9 +46,3 @@ def test_the_methods_are_what_they_say():
             own = dict(model.student_network().named_children())
             assert ('backbone' in own) == (scope == 'whole')
         assert hasattr(model.head, 'mask_ratio') == (masked is not None)
-
-
-@pytest.mark.parametrize('name', ['channels', 'batch_size', 'rows', 'dims'])
-def test_bad_input(name):
-    with pytest.raises(ValueError, match=f'{name} must be an int'):
-        ReferenceModelBenchmark(**{name: 0})
