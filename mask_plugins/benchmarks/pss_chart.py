@@ -10,7 +10,7 @@ from mask_plugins.visualization.figure import (
     styled,
 )
 
-from .statistics import machine_title, quartile_errors
+from .statistics import machine_title, medians
 
 MODELS = dict(
     pss=('PSS, magnitude', 'o-', COLORS[0]),
@@ -44,16 +44,8 @@ def plot_pss_benchmark(result: dict) -> Figure:
                     if (row['arch'], row['model'], row['mode']) == key
                 ]
                 ratios = [row['drop_ratio'] for row in rows]
-                spreads = [row['to_drop_0'] for row in rows]
-                ax.errorbar(
-                    ratios,
-                    [s['median'] for s in spreads],
-                    quartile_errors(spreads),
-                    fmt=style,
-                    color=color,
-                    label=label,
-                    capsize=3,
-                )
+                look = dict(fmt=style, color=color, label=label, capsize=3)
+                ax.errorbar(ratios, *medians(rows, 'to_drop_0'), **look)
             ideal = [row['mac_ideal'] for row in rows]
             ax.plot(ratios, ideal, ':', color='black', label='MAC-ideal')
             ax.set(

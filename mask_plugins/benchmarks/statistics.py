@@ -4,7 +4,7 @@
 import datetime
 import os
 import platform
-from typing import List, Sequence
+from typing import Sequence, Tuple
 
 import numpy as np
 import torch
@@ -122,14 +122,18 @@ def machine_title(found: dict, what: str) -> str:
     return f'{found["gpu"] or found["cpu"]}, {what}, torch {found["torch"]}'
 
 
-def quartile_errors(spreads: Sequence[dict]) -> List[List[float]]:
-    """Distances of the quartiles from the median, as errorbar takes them.
+def medians(rows: Sequence[dict], key: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Medians, and distances of the quartiles, as errorbar takes them.
+
+    Args:
+        rows (Sequence[dict]): Rows of a result.
+        key (str): Where each holds a :func:`spread`.
 
     Examples:
-        >>> quartile_errors([spread([1, 2, 3])])
-        [[0.5], [0.5]]
+        >>> medians([dict(ms=spread([1, 2, 3]))], 'ms')
+        (array([2.]), array([[0.5],
+               [0.5]]))
     """
-    return [
-        [s['median'] - s['low'] for s in spreads],
-        [s['high'] - s['median'] for s in spreads],
-    ]
+    names = ('low', 'median', 'high')
+    low, median, high = np.array([[r[key][n] for n in names] for r in rows]).T
+    return median, np.array([median - low, high - median])

@@ -161,7 +161,7 @@ def test_a_pid_that_is_none_is_not_a_running_process(tmp_path, pid):
     (status,) = sweep_status(manifest)
     assert status.state == 'failed'
     assert not status.active
-    tables.status_table([status], 'acc1')
+    tables.status_page([status], 'acc1')
 
 
 def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
