@@ -68,6 +68,10 @@ def format_target(found: dict) -> str:
     Examples:
         >>> format_target(target('overhead', 1.5, 1.4))
         'overhead: 1.500 (target 1.4: MISSED)'
+        >>> format_target(target('speed-up', 32.0, 31.0, at_least=True))
+        'speed-up: 32.000 (target 31.0: met)'
+        >>> format_target(target('speed-up', 30.0, 31.0, at_least=True))
+        'speed-up: 30.000 (target 31.0: MISSED)'
     """
     verdict = 'met' if found['met'] else 'MISSED'
     limit = f'(target {found["limit"]}: {verdict})'

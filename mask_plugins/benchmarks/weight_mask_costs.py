@@ -50,6 +50,10 @@ def copy_case(device: str, nbytes: int = COPY_BYTES) -> Case:
     """A copy of a large float tensor into one that is there already.
 
     It moves twice its size: what is read counts, and what is written.
+
+    Examples:
+        >>> copy_case('cpu', nbytes=4096).step().numel()
+        1024
     """
     source = torch.ones(nbytes // 4, device=device)
     target = torch.empty_like(source)

@@ -76,8 +76,8 @@ def array_text(indices: Sequence[int]) -> str:
     """``[0, 1, 2, 5]`` to ``'0-2,5'``, as ``sbatch --array`` has it.
 
     Examples:
-        >>> array_text([0, 1, 2, 5])
-        '0-2,5'
+        >>> array_text([0, 1, 2, 5, 7, 8])
+        '0-2,5,7-8'
     """
     parts: List[List[int]] = []
     for index in sorted(indices):

@@ -8,7 +8,6 @@ import torch
 
 from mask_plugins.benchmarks.pss import PSSBenchmark
 from mask_plugins.benchmarks.reference_models import ReferenceModelBenchmark
-from mask_plugins.benchmarks.statistics import format_target, target
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.utils.timing import Case, peak_memory, time_interleaved
 from tests.common.tools import end_of
@@ -50,14 +49,6 @@ def test_peak_memory_counts_what_a_step_allocates():
         return second * 2
 
     assert peak_memory(Case(step)) == pytest.approx(2, abs=0.1)
-
-
-def test_targets():
-    assert target('x', 1.0, 1.1)['met']
-    assert not target('x', 1.2, 1.1)['met']
-    assert target('x', 32.0, 31.0, at_least=True)['met']
-    missed = target('x', 30.0, 31.0, at_least=True)
-    assert format_target(missed) == 'x: 30.000 (target 31.0: MISSED)'
 
 
 @pytest.mark.parametrize(

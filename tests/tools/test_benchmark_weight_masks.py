@@ -11,7 +11,7 @@ from torch import nn
 from mask_plugins.benchmarks.weight_mask_chart import (
     plot_weight_mask_benchmark,
 )
-from mask_plugins.benchmarks.weight_mask_costs import copy_case, held_bytes
+from mask_plugins.benchmarks.weight_mask_costs import held_bytes
 from mask_plugins.benchmarks.weight_mask_steps import MaskStepBuilder, masks_of
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.core.weights import ScoreMask, mask_report, named_masks
@@ -181,11 +181,6 @@ def test_score_masks_take_no_more_memory_than_they_may():
     mebibytes = weight.numel() * 4 / 2**20
     peak = peak_memory(Case(step))
     assert peak == pytest.approx(2 * mebibytes, rel=0.1)
-
-
-def test_copy_moves_what_it_says():
-    case = copy_case('cpu', 4096)
-    assert case.step().numel() * 4 == 4096
 
 
 @pytest.mark.gpu
