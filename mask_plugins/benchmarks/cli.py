@@ -3,6 +3,7 @@
 
 import argparse
 import os.path as osp
+import time
 from dataclasses import fields
 from typing import Any, Callable, Dict, Optional
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mask_plugins.analysis.cli import clear_errors
 from mask_plugins.utils.files import write_json
-from mask_plugins.utils.timing import CLOCKS, Stopwatch
+from mask_plugins.utils.timing import CLOCKS
 from mask_plugins.visualization.figure import save_figure
 
 
@@ -66,11 +67,16 @@ def run_benchmark(
     for field in fields(benchmark):
         if getattr(args, field.name, None) is not None:
             given[field.name] = getattr(args, field.name)
-    log = Stopwatch()
+    begin = time.perf_counter()
+
+    def log(message: str) -> None:
+        seconds = time.perf_counter() - begin
+        print(f'[{seconds:6.1f} s] {message}', flush=True)
+
     with clear_errors():
         result = benchmark(**given, log=log).run()
     show(result)
     written = [write_json(args.out, result)]
     if plot is not None:
         written.append(save_figure(plot(result), f'{stem}.png', dpi=150))
-    print(f'{log.seconds:.0f} s; wrote {", ".join(written)}')
+    log(f'wrote {", ".join(written)}')

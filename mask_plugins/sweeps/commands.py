@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import List, Optional
+from typing import List
 
 from rich.live import Live
 
@@ -55,7 +55,7 @@ def plan(args: argparse.Namespace, tools: str) -> int:
             seconds_per_epoch=seconds, measured_on=machine
         )
         write_manifest(manifest)
-    path = _write_script(manifest, tools)
+    path = write_script(manifest, tools)
     show(tables.plan_table(manifest))
     with open(path, encoding='utf-8') as file:
         print(file.read())
@@ -73,7 +73,7 @@ def submit(args: argparse.Namespace, tools: str) -> int:
         print('there is nothing to submit: see `sweep.py status`')
         return 0
     indices = [run.index for run in runs]
-    path = _write_script(manifest, tools, indices)
+    path = write_script(manifest, tools, indices)
     write_manifest(manifest)
     # A task without an environment of its own gets this one.
     python = '' if manifest.slurm.prologue else sys.executable
@@ -194,14 +194,6 @@ def _make_or_read(args: argparse.Namespace) -> Manifest:
         )
     manifest = read_manifest(args.target)
     return manifest._replace(slurm=_options(args, manifest.slurm))
-
-
-def _write_script(
-    manifest: Manifest, tools: str, indices: Optional[List[int]] = None
-) -> str:
-    template = osp.join(tools, 'slurm', 'array.sbatch')
-    with open(template, encoding='utf-8') as file:
-        return write_script(manifest, file.read(), indices)
 
 
 def _to_do(manifest: Manifest) -> List[SweepRun]:

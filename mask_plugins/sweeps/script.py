@@ -63,10 +63,18 @@ def render(
 
 
 def write_script(
-    manifest: Manifest, template: str, indices: Optional[Sequence[int]] = None
+    manifest: Manifest, tools: str, indices: Optional[Sequence[int]] = None
 ) -> str:
-    """Write the script into the sweep's folder; its path."""
-    text = render(manifest, template, indices)
+    """Write the script, from its template, into the sweep's folder; its path.
+
+    Args:
+        manifest (Manifest): The sweep.
+        tools (str): The folder of the tools.
+        indices (Sequence[int], optional): The runs to start; None for all.
+    """
+    template = osp.join(tools, 'slurm', SCRIPT)
+    with open(template, encoding='utf-8') as file:
+        text = render(manifest, file.read(), indices)
     # SLURM ends a task without a word if it cannot write its output there.
     os.makedirs(osp.join(manifest.folder, LOGS), exist_ok=True)
     return write_text(osp.join(manifest.folder, SCRIPT), text)

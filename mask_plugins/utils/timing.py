@@ -174,25 +174,3 @@ def peak_memory(case: Case, device: str = 'cpu') -> float:
         running += event.nbytes()
         peak = max(peak, running)
     return peak / 2**20
-
-
-class Stopwatch:
-    """Print what a long tool does, each line with the seconds so far.
-
-    Examples:
-        >>> say = Stopwatch()
-        >>> say('training')  # doctest: +ELLIPSIS
-        [ ... s] training
-    """
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Since it was made."""
-        return time.perf_counter() - self._start
-
-    def __call__(self, message: str) -> None:
-        """Print a line."""
-        print(f'[{self.seconds:6.1f} s] {message}', flush=True)

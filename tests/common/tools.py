@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Run a file of ``tools`` in this process."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -31,3 +32,12 @@ def end_of(monkeypatch, tool, *args):
     with pytest.raises(SystemExit) as error:
         run_tool(monkeypatch, tool, *args)
     return error.value.code
+
+
+def run_benchmark(monkeypatch, capsys, folder, tool, **options):
+    """What a quick benchmark prints, and its results."""
+    given = [f'--{key.replace("_", "-")}={v}' for key, v in options.items()]
+    out = folder / 'sub' / 'results.json'
+    run_tool(monkeypatch, tool, '--quick', *given, '--out', out)
+    assert out.with_suffix('.png').stat().st_size
+    return capsys.readouterr().out, json.loads(out.read_text())

@@ -15,27 +15,19 @@ from mask_plugins.core.tokens import (
     select_index_pairs,
 )
 from mask_plugins.models.backbones import PSSVisionTransformer
-from tests.common.tools import run_tool
+from tests.common.tools import run_benchmark
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 
 
 def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
-    out = tmp_path / 'sub' / 'pss.json'
-    run_tool(
-        monkeypatch,
-        'benchmarks/pss',
-        '--quick',
-        *('--arch', 'tiny', '--image-size', 64, '--layers', 1),
-        *('--batch-size', 1, '--gather-batch-size', 1, '--rounds', 2),
-        *('--warmup', 0, '--out', out),
-    )
-    printed = capsys.readouterr().out
+    printed, result = run_benchmark(
+        monkeypatch, capsys, tmp_path, 'benchmarks/pss', arch='tiny',
+        image_size=64, layers=1, batch_size=1, gather_batch_size=1, rounds=2,
+        warmup=0,
+    )  # fmt: skip
     assert 'round 2/2' in printed
     assert 'target 1.05' in printed
-    assert out.with_suffix('.png').stat().st_size
-    result = json.loads(out.read_text())
-
     steps = result['steps']
     # 2 models, 2 modes, 5 ratios
     assert len(steps) == 20

@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The benchmark measures what it says; none of this depends on a time."""
 
-import json
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,25 +14,18 @@ from mask_plugins.benchmarks.weight_mask_steps import MaskStepBuilder, masks_of
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.core.weights import ScoreMask, mask_report, named_masks
 from mask_plugins.utils.timing import Case, peak_memory
-from tests.common.tools import run_tool
+from tests.common.tools import run_benchmark
 
 
 def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
-    out = tmp_path / 'sub' / 'masks.json'
-    run_tool(
-        monkeypatch,
-        'benchmarks/weight_masks',
-        '--quick',
-        *('--archs', 'resnet20', '--batch-size', 2, '--image-size', 16),
-        *('--rounds', 1, '--warmup', 1, '--device', 'cpu', '--out', out),
-    )
-    printed = capsys.readouterr().out
+    printed, result = run_benchmark(
+        monkeypatch, capsys, tmp_path, 'benchmarks/weight_masks',
+        archs='resnet20', batch_size=2, image_size=16, rounds=1, warmup=1,
+        device='cpu',
+    )  # fmt: skip
     assert 'round 2/2' in printed
     assert 'resnet20, score: training step to dense' in printed
     assert 'target 1.04' in printed
-    assert out.with_suffix('.png').stat().st_size
-
-    result = json.loads(out.read_text())
     rows = {row['kind']: row for row in result['steps']}
     assert tuple(rows) == MaskStepBuilder.KINDS
     assert rows['dense']['to_dense']['median'] == 1
