@@ -2,6 +2,7 @@
 """What the READMEs point to is there, and their snippets have an effect."""
 
 import re
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ PAGES = [
     *sorted(ROOT.glob('configs/*/README.md')),
     *sorted(ROOT.glob('tools/*/README.md')),
 ]
+BASE = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 
 
@@ -51,23 +53,15 @@ def short_run(tmp_path, code, size, num_classes):
     path = tmp_path / 'my_config.py'
     path.write_text(code)
     cfg = Config.fromfile(path)
-    cfg.merge_from_dict(
-        dict(
-            work_dir=str(tmp_path / 'work'),
-            train_cfg=dict(max_epochs=1),
-            data_preprocessor=dict(num_classes=num_classes),
-        )
-    )
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_cfg.max_epochs = 1
+    cfg.data_preprocessor.num_classes = num_classes
+    digits = dict(type='mask_plugins.Digits', image_size=size, indices=4)
     cfg.train_dataloader = dict(
         batch_size=2,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dict(
-            type='mask_plugins.Digits',
-            image_size=size,
-            indices=4,
-            pipeline=[dict(type='PackInputs')],
-        ),
+        dataset=dict(digits, pipeline=[dict(type='PackInputs')]),
     )
     cfg.param_scheduler = None
     for name in ('val', 'test'):
@@ -118,10 +112,9 @@ def test_binary_masks_switch_weights_off(tmp_path):
 
 def test_a_scheduled_value_changes_the_loss(tmp_path):
     """Label smoothing: a schedule that nothing reads would change nothing."""
-    base = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
     smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1)
     found = []
-    for code in (base, base + snippet("type='mask_plugins.ScheduleHook'")):
+    for code in (BASE, BASE + snippet("type='mask_plugins.ScheduleHook'")):
         cfg = short_run(tmp_path, code, 32, 10)
         cfg.model.head.loss = smooth
         cfg.randomness = dict(seed=0)
@@ -150,8 +143,7 @@ def test_features_are_measured(tmp_path):
 
 def test_four_lines_make_a_run_resumable(tmp_path):
     """Killed and resumed it ends as one that was not."""
-    base = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
-    code = base + snippet('SeedSample', 'docs/resume.md')
+    code = BASE + snippet('SeedSample', 'docs/resume.md')
     found = []
     for epochs in ((2,), (1, 2)):
         cfg = short_run(tmp_path, code, 32, 10)
@@ -170,11 +162,10 @@ def test_four_lines_make_a_run_resumable(tmp_path):
 
 def test_masked_features_are_trained(tmp_path):
     page = 'configs/masked_feature/README.md'
-    base = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
     code = snippet('MaskedFeatureHead', page)
     code = code.replace('_base_.custom_hooks + ', '')
     code = code.replace('in_channels=320', 'in_channels=512')
-    cfg = short_run(tmp_path, base + code, 32, 10)
+    cfg = short_run(tmp_path, BASE + code, 32, 10)
     cfg.model.teacher.begin = 0
     cfg.model.head.head.loss = dict(type='CrossEntropyLoss')
     runner = losses_of(cfg)[0]
@@ -195,11 +186,11 @@ def test_patch_gates_in_plain_pytorch():
 
 def test_masks_in_plain_pytorch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    model = nn.Sequential()
-    model.add_module('conv', nn.Conv2d(3, 4, 3))
-    model.add_module('pool', nn.AdaptiveAvgPool2d(1))
-    model.add_module('flat', nn.Flatten())
-    model.add_module('fc', nn.Linear(4, 2))
+    layers = dict(
+        conv=nn.Conv2d(3, 4, 3), pool=nn.AdaptiveAvgPool2d(1),
+        flat=nn.Flatten(), fc=nn.Linear(4, 2),
+    )  # fmt: skip
+    model = nn.Sequential(OrderedDict(layers))
     stock = {module: type(module) for module in model.modules()}
 
     lines = snippet('mp.apply_weight_masks').split('mp.pack_masks')

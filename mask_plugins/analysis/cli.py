@@ -78,9 +78,16 @@ def add_output_arguments(
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, optional: bool = False
+    parser: argparse.ArgumentParser,
+    optional: bool = False,
+    scorer: bool = True,
 ) -> None:
     """Add the config, the checkpoint, and how to run the model.
+
+    Args:
+        parser (argparse.ArgumentParser): Changed in place.
+        optional (bool): Whether both may be left out. Defaults to False.
+        scorer (bool): Whether tokens are ranked. Defaults to True.
 
     Examples:
         >>> parser = argparse.ArgumentParser()
@@ -93,11 +100,12 @@ def add_model_arguments(
     parser.add_argument(
         'checkpoint', help='its weights, .pth or .safetensors', **nargs
     )
-    parser.add_argument(
-        '--scorer',
-        help='what ranks the tokens: magnitude, l2_magnitude, random or gate '
-        '(default: that of the config)',
-    )
+    if scorer:
+        parser.add_argument(
+            '--scorer',
+            help='what ranks the tokens: magnitude, l2_magnitude, random or '
+            'gate (default: that of the config)',
+        )
     parser.add_argument(
         '--device', help='cpu, cuda or cuda:N (default: a GPU if there is one)'
     )

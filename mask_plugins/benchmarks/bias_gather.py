@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What the look-up of the selected position bias costs."""
 
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +15,10 @@ from mask_plugins.core.tokens import (
 )
 from mask_plugins.utils.timing import Case
 
-from .statistics import shares, spread, spread_ms
-from .step_builder import StepBuilder
+from .benchmark import Benchmark
+from .statistics import spread, spread_ms
 
 GATHER_DROP = 0.4
-
-# Times the cases of a name, and says so.
-Timer = Callable[[str, Dict], Dict]
 
 
 class GivenBias(nn.Module):
@@ -77,107 +74,88 @@ def dense_gather(table: Tensor, index: Tensor, kept: Tensor) -> Tensor:
     return bias.gather(2, rows).gather(3, columns)
 
 
-def measure_bias_gather(
-    builder: StepBuilder,
-    time: Timer,
-    batch_size: int,
-    drop_ratios: Sequence[float],
-    layers: Optional[int] = None,
-) -> Tuple[dict, List[dict]]:
+def measure_bias_gather(benchmark: Benchmark) -> Tuple[dict, List[dict]]:
     """The share of the look-up in a step at ViT-B width, and it alone.
 
     Args:
-        builder (StepBuilder): Builds the models.
-        time (Callable): Given a name and the cases, returns their times.
-        batch_size (int): Images per step.
-        drop_ratios (Sequence[float]): Where the look-up alone is measured,
-            besides the ratio of the steps.
-        layers (int, optional): Blocks, None for all. Defaults to None.
+        benchmark (PSSBenchmark): Builds the models, times them, and says
+            with how many images, blocks, and at which drop ratios.
 
     Returns:
         tuple: A dict for the steps, and a row per ratio and method for the
         look-up alone.
     """
-    gather = _measure_steps(builder, time, batch_size, layers)
-    lookup = _measure_lookup(builder, time, batch_size, drop_ratios)
+    gather = _measure_steps(benchmark)
+    lookup = _measure_lookup(benchmark)
     # The difference of two steps is noisy where the share is small; the
     # look-up alone, times the blocks, is not.
-    alone = [
+    (alone,) = [
         row['ms']['median']
         for row in lookup
         if row['method'] == 'index_first' and row['drop_ratio'] == GATHER_DROP
     ]
-    gather['share_of_lookups'] = gather['layers'] * (
-        alone[0] / gather['ms']['gathered']['median']
-    )
+    step = gather['ms']['gathered']['median']
+    gather['share_of_lookups'] = gather['layers'] * alone / step
     return gather, lookup
 
 
-def _measure_steps(
-    builder: StepBuilder, time: Timer, batch_size: int, layers: Optional[int]
-) -> dict:
+def _measure_steps(benchmark: Benchmark) -> dict:
     """The step at ViT-B width with and without the look-up."""
+    builder, batch_size = benchmark.builder, benchmark.gather_batch_size
     tokens = keep_count(builder.tokens, GATHER_DROP)
-    arch = builder.arch('base', layers)
-    given = builder.pss(arch, use_rel_pos_bias=False)
-    for layer in given.layers:
-        layer.attn = GivenBias(layer.attn, batch_size, tokens)
+    arch = builder.arch('base', benchmark.gather_layers)
     models = dict(
         gathered=builder.pss(arch),
-        given=given,
+        given=builder.pss(arch, use_rel_pos_bias=False),
         none=builder.pss(arch, use_rel_pos_bias=False),
     )
+    for layer in models['given'].layers:
+        layer.attn = GivenBias(layer.attn, batch_size, tokens)
     cases = {}
     for name, model in models.items():
         built = builder.cases(builder.finish(model), batch_size, GATHER_DROP)
         cases[name] = built['train']
-    times = time('bias look-up', cases)
+    times = benchmark.time('bias look-up', cases)
+    whole = times['gathered']
     return dict(
         batch_size=batch_size,
         drop_ratio=GATHER_DROP,
         tokens=tokens,
         layers=arch['num_layers'],
         ms={name: spread_ms(seconds) for name, seconds in times.items()},
-        share=spread(shares(times['given'], times['gathered'])),
-        share_of_all_bias=spread(shares(times['none'], times['gathered'])),
+        share=spread((whole - times['given']) / whole),
+        share_of_all_bias=spread((whole - times['none']) / whole),
     )
 
 
-def _measure_lookup(
-    builder: StepBuilder,
-    time: Timer,
-    batch_size: int,
-    drop_ratios: Sequence[float],
-) -> List[dict]:
+def _measure_lookup(benchmark: Benchmark) -> List[dict]:
     """The look-up of one block alone, forward and backward."""
-    heads = 12
-    side, device = builder.side, builder.device
-    index = relative_position_index((side, side)).to(device)
+    heads, batch_size = 12, benchmark.gather_batch_size
+    builder, device = benchmark.builder, benchmark.device
+    index = relative_position_index((builder.side, builder.side)).to(device)
     table = torch.zeros(int(index.max()) + 1, heads, device=device)
     table.requires_grad_()
-    counts = {
-        ratio: keep_count(builder.tokens, ratio)
-        for ratio in sorted({GATHER_DROP, *drop_ratios})
-    }
-    cases = {}
-    for ratio, n in counts.items():
+
+    def ours(kept: Tensor) -> Tensor:
+        return gather_position_bias(table, select_index_pairs(index, kept))
+
+    def dense(kept: Tensor) -> Tensor:
+        return dense_gather(table, index, kept)
+
+    cases, counts = {}, {}
+    for ratio in sorted({GATHER_DROP, *benchmark.drop_ratios[1:]}):
+        n = counts[ratio] = keep_count(builder.tokens, ratio)
         kept = torch.rand(batch_size, builder.tokens - 1, device=device)
-        kept = kept.argsort(1)[:, : n - 1] + 1
-        kept = F.pad(kept, (1, 0))
+        kept = F.pad(kept.argsort(1)[:, : n - 1] + 1, (1, 0))
         grad = torch.ones(batch_size, heads, n, n, device=device)
+        for name, look_up in (('index_first', ours), ('dense_first', dense)):
 
-        def ours(kept=kept, grad=grad) -> None:
-            table.grad = None
-            rows = select_index_pairs(index, kept)
-            gather_position_bias(table, rows).backward(grad)
+            def step(look_up=look_up, kept=kept, grad=grad) -> None:
+                table.grad = None
+                look_up(kept).backward(grad)
 
-        def dense(kept=kept, grad=grad) -> None:
-            table.grad = None
-            dense_gather(table, index, kept).backward(grad)
-
-        cases[ratio, 'index_first'] = Case(ours)
-        cases[ratio, 'dense_first'] = Case(dense)
-    times = time('look-up alone', cases)
+            cases[ratio, name] = Case(step)
+    times = benchmark.time('look-up alone', cases)
     return [
         dict(
             drop_ratio=ratio,

@@ -3,6 +3,7 @@
 
 import os
 import tempfile
+from functools import partial
 from typing import Callable, Dict
 
 import torch
@@ -45,14 +46,12 @@ def measure_adapters(
     report = mask_report(masked)
     with tempfile.TemporaryDirectory() as folder:
         paths = [os.path.join(folder, f'{task}.safetensors') for task in 'ab']
-        adapter = pack_masks(masked, paths[0])
-        with torch.no_grad():
-            for item in named_masks(masked):
-                item.mask.scores.copy_(item.mask.scores.flip(0))
-        pack_masks(masked, paths[1])
-
-        load_masks(base, paths[0], 'a', activate=False)
-        load_masks(base, paths[1], 'b', activate=False)
+        for task, path in zip('ab', paths):
+            adapter = pack_masks(masked, path)
+            load_masks(base, path, task, activate=False)
+            with torch.no_grad():
+                for item in named_masks(masked):
+                    item.mask.scores.copy_(item.mask.scores.flip(0))
 
         def prepare_load() -> None:
             unload_masks(base, 'a')
@@ -65,12 +64,11 @@ def measure_adapters(
             other = 'b' if active_masks(base) == 'a' else 'a'
             activate_masks(base, other)
 
-        times = time(
-            dict(
-                load=Case(load, prepare_load),
-                swap=Case(swap, lambda: activate_masks(base, 'a')),
-            )
+        start_swap = partial(activate_masks, base, 'a')
+        cases = dict(
+            load=Case(load, prepare_load), swap=Case(swap, start_swap)
         )
+        times = time(cases)
         file_bytes = os.path.getsize(paths[0])
     activate_masks(base, None)
     state = base.state_dict().values()

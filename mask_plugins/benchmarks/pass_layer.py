@@ -11,7 +11,7 @@ from mask_plugins.analysis.streams.gated_stream import GatedStream
 from mask_plugins.core.patches import RandomGate, gate_module
 from mask_plugins.utils.timing import Case, time_interleaved
 
-from .statistics import ratios, spread, spread_ms
+from .statistics import spread, spread_ms
 
 #: Speed-ups to be reached at skip ratios.
 LAYER_LIMITS = {0.0: 0.95, 0.5: 1.2, 0.7: 1.8, 0.9: 3.0}
@@ -66,7 +66,7 @@ def measure_layer(
             skip=skip,
             ms=spread_ms(times[skip]),
             dense_ms=spread_ms(times['dense']),
-            speed_up=spread(ratios(times['dense'], times[skip])),
+            speed_up=spread(times['dense'] / times[skip]),
         )
         for skip in LAYER_LIMITS
     ]

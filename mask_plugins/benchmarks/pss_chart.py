@@ -10,7 +10,7 @@ from mask_plugins.visualization.figure import (
     styled,
 )
 
-from .statistics import quartile_errors
+from .statistics import machine_title, medians
 
 MODELS = dict(
     pss=('PSS, magnitude', 'o-', COLORS[0]),
@@ -30,38 +30,24 @@ def plot_pss_benchmark(result: dict) -> Figure:
         matplotlib.figure.Figure: A row per size, a column per mode; error
         bars are quartiles.
     """
-    steps = result['steps']
-    archs = list(dict.fromkeys(row['arch'] for row in steps))
-    modes = list(dict.fromkeys(row['mode'] for row in steps))
+    steps, settings = result['steps'], result['settings']
+    archs, modes = settings['archs'], settings['modes']
     figure = new_figure(4.5 * len(modes), 3.4 * len(archs))
     axes = figure.subplots(len(archs), len(modes), squeeze=False)
     for arch, line in zip(archs, axes):
         for mode, ax in zip(modes, line):
-            rows = [
-                row
-                for row in steps
-                if (row['arch'], row['mode']) == (arch, mode)
-            ]
             for model, (label, style, color) in MODELS.items():
-                own = [row for row in rows if row['model'] == model]
-                spreads = [row['to_drop_0'] for row in own]
-                ax.errorbar(
-                    [row['drop_ratio'] for row in own],
-                    [s['median'] for s in spreads],
-                    quartile_errors(spreads),
-                    fmt=style,
-                    color=color,
-                    label=label,
-                    capsize=3,
-                )
-            ideal = [row for row in rows if row['model'] == 'pss']
-            ax.plot(
-                [row['drop_ratio'] for row in ideal],
-                [row['mac_ideal'] for row in ideal],
-                ':',
-                color='black',
-                label='MAC-ideal',
-            )
+                key = arch, model, mode
+                rows = [
+                    row
+                    for row in steps
+                    if (row['arch'], row['model'], row['mode']) == key
+                ]
+                ratios = [row['drop_ratio'] for row in rows]
+                look = dict(fmt=style, color=color, label=label, capsize=3)
+                ax.errorbar(ratios, *medians(rows, 'to_drop_0'), **look)
+            ideal = [row['mac_ideal'] for row in rows]
+            ax.plot(ratios, ideal, ':', color='black', label='MAC-ideal')
             ax.set(
                 title=f'ViT {arch}, {MODES[mode]}',
                 xlabel=DROP_RATIO_LABEL,
@@ -69,11 +55,10 @@ def plot_pss_benchmark(result: dict) -> Figure:
                 ylim=(0, None),
             )
     axes[0][0].legend()
-    machine, settings = result['machine'], result['settings']
-    figure.suptitle(
-        f'{machine["gpu"] or machine["cpu"]}, {settings["image_size"]} px, '
-        f'batch {settings["batch_size"]}, {settings["dtype"]}, torch '
-        f'{machine["torch"]}',
-        fontsize='small',
+    what = (
+        f'{settings["image_size"]} px, batch {settings["batch_size"]}, '
+        f'{settings["dtype"]}'
     )
+    title = machine_title(result['machine'], what)
+    figure.suptitle(title, fontsize='small')
     return figure

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from mask_plugins.visualization.figure import COLORS, new_figure, styled
 
-from .statistics import quartile_errors
+from .statistics import machine_title, medians
 
 
 @styled
@@ -21,14 +21,9 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
     figure = new_figure(9, 3.4)
     time, ema = figure.subplots(1, 2, width_ratios=(3, 2))
     rows = result['steps'][::-1]
-    spreads = [row['to_ce'] for row in rows]
-    time.barh(
-        range(len(rows)),
-        [s['median'] for s in spreads],
-        xerr=quartile_errors(spreads),
-        color=COLORS[0],
-        capsize=2,
-    )
+    median, errors = medians(rows, 'to_ce')
+    style = dict(color=COLORS[0], capsize=2)
+    time.barh(range(len(rows)), median, xerr=errors, **style)
     time.set_yticks(range(len(rows)), [row['method'] for row in rows])
     time.axvline(1, color='black', linewidth=0.8)
     time.set(title='training step', xlabel='time relative to CE')
@@ -36,26 +31,19 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
     for shift, (key, label) in enumerate(
         (('loop_ms', "mmengine's loop"), ('ours_ms', 'all tensors at once'))
     ):
-        spreads = [row[key] for row in result['ema']]
-        ema.bar(
-            [i + 0.4 * shift - 0.2 for i in range(len(spreads))],
-            [s['median'] for s in spreads],
-            0.36,
-            yerr=quartile_errors(spreads),
-            color=COLORS[4 - 3 * shift],
-            label=label,
-            capsize=2,
-        )
+        median, errors = medians(result['ema'], key)
+        at = [i + 0.4 * shift - 0.2 for i in range(len(median))]
+        style = dict(color=COLORS[4 - 3 * shift], label=label, capsize=2)
+        ema.bar(at, median, 0.36, yerr=errors, **style)
     names = [row['network'] for row in result['ema']]
     ema.set_xticks(range(len(names)), names)
     ema.set(title='update of an average', ylabel='ms')
     ema.grid(axis='x', visible=False)
     ema.legend(fontsize='small')
-    machine, settings = result['machine'], result['settings']
-    figure.suptitle(
-        f'{machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, '
-        f'ResNet-18 of {settings["channels"]} channels, batch '
-        f'{settings["batch_size"]}, torch {machine["torch"]}',
-        fontsize='small',
+    settings, machine = result['settings'], result['machine']
+    what = (
+        f'{machine["threads"]} threads, ResNet-18 of {settings["channels"]} '
+        f'channels, batch {settings["batch_size"]}'
     )
+    figure.suptitle(machine_title(machine, what), fontsize='small')
     return figure

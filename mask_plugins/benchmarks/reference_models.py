@@ -2,7 +2,9 @@
 """What a teacher, masked features, an average and RankMe cost."""
 
 import copy
-from typing import Callable, Dict, List
+from dataclasses import dataclass
+from functools import partial
+from typing import Callable, Dict, Iterator, List
 
 import torch
 from mmengine.registry import DefaultScope
@@ -18,10 +20,10 @@ from mask_plugins.functional.rankme import (
 from mask_plugins.models.teachers import EMATeacher
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_int
-from mask_plugins.utils.timing import Case, synchronize, time_interleaved
+from mask_plugins.utils.timing import Case, synchronize
 
-from .statistics import machine, ratios, spread, spread_ms, target
-from .timer import Timer
+from .benchmark import Benchmark
+from .statistics import spread, spread_ms, target
 
 SNAPSHOT = dict(type='mask_plugins.SnapshotTeacher')
 EMA = dict(type='mask_plugins.EMATeacher', momentum=0.2)
@@ -38,7 +40,8 @@ METHODS: Dict[str, tuple] = {
 LIMITS = {'KD': 1.40, 'masked + inverse, head': 1.03}
 
 
-class ReferenceModelBenchmark:
+@dataclass
+class ReferenceModelBenchmark(Benchmark):
     """Training steps of the methods, interleaved; EMA; RankMe.
 
     The network is the ResNet-18 for CIFAR of masked-analysis; a step is
@@ -51,55 +54,32 @@ class ReferenceModelBenchmark:
             and 512.
         svd (bool): Compare RankMe with a full SVD, which needs all rows in
             memory. Defaults to True.
-        **timing: See :class:`Timer`.
+        **timing: See :class:`Benchmark`.
 
     Raises:
         TypeError, ValueError: If a size is too small or not an int.
     """
 
-    def __init__(
-        self,
-        channels: int = 40,
-        batch_size: int = 128,
-        rows: int = 25_600,
-        dims: int = 512,
-        svd: bool = True,
-        **timing,
-    ) -> None:
-        self.channels = check_int('channels', channels, 1)
-        self.batch_size = check_int('batch_size', batch_size, 2)
-        self.rows = check_int('rows', rows, 1)
-        self.dims = check_int('dims', dims, 1)
-        self.svd = svd
-        self.time = Timer(**timing)
-        self.device = self.time.options['device']
+    channels: int = 40
+    batch_size: int = 128
+    rows: int = 25_600
+    dims: int = 512
+    svd: bool = True
 
-    def run(self) -> dict:
-        """Measure.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_int('batch_size', self.batch_size, 2)
+        for name in ('channels', 'rows', 'dims'):
+            check_int(name, getattr(self, name), 1)
 
-        Returns:
-            dict: Plain data: ``settings``, ``machine``, ``steps``, ``ema``,
-            ``rankme`` and ``targets``.
-        """
-        result = dict(
-            settings=dict(
-                channels=self.channels,
-                batch_size=self.batch_size,
-                rows=self.rows,
-                dims=self.dims,
-                **self.time.options,
-            ),
-            machine=machine(self.device),
-            steps=self._steps(),
-            ema=self._ema(),
-            rankme=self._rankme(),
+    def measure(self) -> dict:
+        """``steps``, ``ema`` and ``rankme``."""
+        return dict(
+            steps=self._steps(), ema=self._ema(), rankme=self._rankme()
         )
-        result['targets'] = list(self._targets(result))
-        return result
 
     # ---------------------------------------------------------------- steps
     def _steps(self) -> List[dict]:
-        torch.manual_seed(self.time.options['seed'])
         size = (self.batch_size, 3, 32, 32)
         images = torch.randn(size, device=self.device)
         samples = [
@@ -114,7 +94,7 @@ class ReferenceModelBenchmark:
             dict(
                 method=name,
                 ms=spread_ms(seconds),
-                to_ce=spread(ratios(seconds, times['CE'])),
+                to_ce=spread(seconds / times['CE']),
             )
             for name, seconds in times.items()
         ]
@@ -122,8 +102,9 @@ class ReferenceModelBenchmark:
     def network(self, method: str) -> nn.Module:
         """The classifier of one of :data:`METHODS`; its teacher has begun."""
         teacher, scope, masked = METHODS[method]
+        width = self.channels
         head = dict(
-            type='LinearClsHead', num_classes=10, in_channels=8 * self.channels
+            type='LinearClsHead', num_classes=10, in_channels=8 * width
         )
         if masked is not None:
             kind = 'mask_plugins.MaskedFeatureHead'
@@ -133,8 +114,8 @@ class ReferenceModelBenchmark:
             backbone=dict(
                 type='ResNet_CIFAR',
                 depth=18,
-                base_channels=self.channels,
-                stem_channels=self.channels,
+                base_channels=width,
+                stem_channels=width,
             ),
             neck=dict(type='GlobalAveragePooling'),
             head=head,
@@ -145,13 +126,12 @@ class ReferenceModelBenchmark:
                 teacher=copy.deepcopy(teacher),
                 scope=scope,
             )
-        torch.manual_seed(self.time.options['seed'])
+        torch.manual_seed(self.seed)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             model = MODELS.build(cfg).to(self.device)
         if teacher is not None:
             model.teacher.update(model.student_network())
-        model.train()
-        return model
+        return model.train()
 
     def _step(self, method: str, images, samples) -> Callable[[], None]:
         model = self.network(method)
@@ -180,21 +160,17 @@ class ReferenceModelBenchmark:
             teacher = EMATeacher(momentum=0.2)
             teacher.attach(student)
             loop = teacher._averaged_model(student)
-
-            def all_at_once(teacher=teacher, student=student) -> None:
-                teacher.update(student)
-
-            def one_by_one(loop=loop, student=student) -> None:
-                loop.update_parameters(student)
-
-            cases = dict(ours=Case(all_at_once), loop=Case(one_by_one))
+            cases = dict(
+                ours=Case(partial(teacher.update, student)),
+                loop=Case(partial(loop.update_parameters, student)),
+            )
             times = self.time(f'EMA of {name}', cases, more=3)
             row = dict(
                 network=name,
                 tensors=len(list(student.parameters())),
                 ours_ms=spread_ms(times['ours']),
                 loop_ms=spread_ms(times['loop']),
-                to_loop=spread(ratios(times['ours'], times['loop'])),
+                to_loop=spread(times['ours'] / times['loop']),
             )
             if torch.device(self.device).type == 'cuda':
                 row['launches'] = {k: _launches(c) for k, c in cases.items()}
@@ -203,51 +179,48 @@ class ReferenceModelBenchmark:
 
     # --------------------------------------------------------------- RankMe
     def _rankme(self) -> dict:
-        torch.manual_seed(self.time.options['seed'])
+        torch.manual_seed(self.seed)
         # Singular values that fall like those of trained features.
         scale = torch.logspace(0, -4, self.dims)
         basis = torch.linalg.qr(torch.randn(self.dims, self.dims))[0]
         mix = (scale[:, None] * basis).to(self.device)
         found: Dict[str, float] = {}
 
-        def rows(start: int) -> torch.Tensor:
+        def rows() -> Iterator[torch.Tensor]:
             # Made for each call: they are not all in memory.
-            count = min(1024, self.rows - start)
-            generator = torch.Generator().manual_seed(start)
-            noise = torch.randn(count, self.dims, generator=generator)
-            return noise.to(self.device) @ mix
+            for start in range(0, self.rows, 1024):
+                size = min(1024, self.rows - start), self.dims
+                generator = torch.Generator().manual_seed(start)
+                noise = torch.randn(size, generator=generator)
+                yield noise.to(self.device) @ mix
 
         def streamed() -> None:
-            gram = 0
-            for start in range(0, self.rows, 1024):
-                part = rows(start).double()
-                gram = gram + part.T @ part
+            gram = sum(
+                part.T @ part for part in map(torch.Tensor.double, rows())
+            )
             values = gram_singular_values(gram, self.rows)
             found['streamed'] = effective_rank(values)
 
         def full() -> None:
-            starts = range(0, self.rows, 1024)
-            found['svd'] = rankme(torch.cat([rows(s) for s in starts]))
+            found['svd'] = rankme(torch.cat(list(rows())))
 
         cases = dict(streamed=Case(streamed))
         if self.svd:
             cases['svd'] = Case(full)
-        few = min(3, self.time.options['rounds'])
-        self.time.log(f'RankMe of {self.rows} x {self.dims}')
-        times = time_interleaved(cases, **dict(self.time.options, rounds=few))
+        what = f'RankMe of {self.rows} x {self.dims}'
+        times = self.time(what, cases, rounds=min(3, self.rounds))
         result = dict(
             values=found,
             seconds={name: spread(values) for name, values in times.items()},
         )
         if self.svd:
-            result['to_svd'] = spread(ratios(times['streamed'], times['svd']))
-            result['relative_error'] = abs(
-                found['streamed'] / found['svd'] - 1
-            )
+            error = abs(found['streamed'] / found['svd'] - 1)
+            to_svd = spread(times['streamed'] / times['svd'])
+            result.update(to_svd=to_svd, relative_error=error)
         return result
 
-    @staticmethod
-    def _targets(result: dict):
+    def targets(self, result: dict) -> Iterator[dict]:
+        """Of the methods, the average and RankMe."""
         for row in result['steps']:
             if row['method'] in LIMITS:
                 name = f'{row["method"]}: training step to CE'

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What HGSL and the measures of retrieval cost."""
 
-from typing import Any, Callable, Dict, List, Sequence
+from dataclasses import dataclass
+from typing import Any, List, Sequence
 
 import torch
 from torch import Tensor
@@ -14,9 +15,10 @@ from mask_plugins.functional.hgsl import (
 )
 from mask_plugins.functional.retrieval import evaluate_retrieval
 from mask_plugins.utils.checks import check_int
-from mask_plugins.utils.timing import Case, peak_memory, time_interleaved
+from mask_plugins.utils.timing import Case, peak_memory
 
-from .statistics import machine, spread_ms
+from .benchmark import Benchmark
+from .statistics import spread_ms
 
 
 def plain_hgsl(x: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
@@ -59,7 +61,8 @@ def plain_recall(embeddings: Tensor, labels: Tensor) -> float:
     return found / len(unit) + precision / len(unit)
 
 
-class RetrievalBenchmark:
+@dataclass
+class RetrievalBenchmark(Benchmark):
     """Loss forward and backward, and the measures, interleaved.
 
     Args:
@@ -72,74 +75,50 @@ class RetrievalBenchmark:
         batch_size (int): Defaults to 84.
         rounds (int): Measurements of a case; of those with more than 1,000
             classes or 10,000 images one, without warm-up. Defaults to 5.
-        device (str): Defaults to 'cpu'.
-        clock (str): See :func:`time_interleaved`. Defaults to 'wall'.
-        log (Callable): Where progress goes. Defaults to ``print``.
+        **timing: See :class:`Benchmark`.
 
     Raises:
         TypeError, ValueError: If a size is below 2 or not an int.
     """
 
-    def __init__(
-        self,
-        classes: Sequence[int] = (100, 11318),
-        images: Sequence[int] = (6000, 60000),
-        channels: int = 4096,
-        dims: int = 512,
-        batch_size: int = 84,
-        rounds: int = 5,
-        device: str = 'cpu',
-        clock: str = 'wall',
-        log: Callable[[str], None] = print,
-    ) -> None:
-        self.classes = tuple(check_int('classes', n, 2) for n in classes)
-        self.images = tuple(check_int('images', n, 2) for n in images)
-        self.channels = check_int('channels', channels, 2)
-        self.dims = check_int('dims', dims, 2)
-        self.batch_size = check_int('batch_size', batch_size, 2)
-        self.rounds = rounds
-        self.device = device
-        self.clock = clock
-        self.log = log
+    rounds: int = 5
+    warmup: int = 1
+    classes: Sequence[int] = (100, 11318)
+    images: Sequence[int] = (6000, 60000)
+    channels: int = 4096
+    dims: int = 512
+    batch_size: int = 84
 
-    def run(self) -> Dict[str, Any]:
-        """Measure; plain data: ``machine``, ``losses``, ``measures``."""
-        result: Dict[str, Any] = dict(
-            machine=machine(self.device),
-            settings=dict(
-                channels=self.channels,
-                dims=self.dims,
-                batch_size=self.batch_size,
-                rounds=self.rounds,
-                clock=self.clock,
-            ),
-            losses=[],
-            measures=[],
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ('channels', 'dims', 'batch_size'):
+            check_int(name, getattr(self, name), 2)
+        for name in ('classes', 'images'):
+            for count in getattr(self, name):
+                check_int(name, count, 2)
+
+    def measure(self) -> dict:
+        """``losses`` and ``measures``."""
+        return dict(
+            losses=[row for n in self.classes for row in self._losses(n)],
+            measures=[row for n in self.images for row in self._measures(n)],
         )
-        for count in self.classes:
-            result['losses'] += self._losses(count)
-        for count in self.images:
-            result['measures'] += self._measures(count)
-        return result
 
     def _losses(self, count: int) -> List[dict]:
-        torch.manual_seed(0)
         new = dict(device=self.device)
         x = torch.randn(self.batch_size, self.channels, **new)
         weight = torch.randn(count, self.channels, **new)
         labels = torch.randint(count, (self.batch_size,), **new)
         x.requires_grad_()
         weight.requires_grad_()
-        losses = dict(ours=our_hgsl, loop=plain_hgsl)
         cases = {
             name: Case(lambda f=f: f(x, labels, weight).backward())
-            for name, f in losses.items()
+            for name, f in dict(ours=our_hgsl, loop=plain_hgsl).items()
         }
         proxy = self._proxy_nca(count)
         if proxy is not None:
             cases['ProxyNCA'] = Case(lambda: proxy(x, labels).backward())
-        few = count > 1000
-        return self._time(f'{count} classes', cases, few, classes=count)
+        return self._rows('classes', count, cases, few=count > 1000)
 
     def _proxy_nca(self, count: int) -> Any:
         try:
@@ -150,33 +129,23 @@ class RetrievalBenchmark:
         return ProxyNCALoss(count, self.channels).to(self.device)
 
     def _measures(self, count: int) -> List[dict]:
-        torch.manual_seed(0)
         rows = torch.randn(count, self.dims, device=self.device)
         labels = torch.arange(count, device=self.device) // 60
         cases = dict(ours=Case(lambda: evaluate_retrieval(rows, labels)))
         few = count > 10000
         if not few:
             cases['loop'] = Case(lambda: plain_recall(rows, labels))
-        return self._time(f'{count} images', cases, few, images=count)
+        return self._rows('images', count, cases, few)
 
-    def _time(self, what: str, cases: dict, few: bool, **key) -> List[dict]:
-        self.log(f'{what}: {", ".join(cases)}')
-        times = time_interleaved(
-            cases,
-            rounds=1 if few else self.rounds,
-            warmup=0 if few else 1,
-            device=self.device,
-            clock=self.clock,
-        )
-        # what a profiler adds would take minutes in the large cases
-        return [
-            dict(
-                key,
-                kind=name,
-                ms=spread_ms(seconds),
-                memory_mib=None
-                if few
-                else peak_memory(cases[name], self.device),
-            )
-            for name, seconds in times.items()
-        ]
+    def _rows(
+        self, key: str, count: int, cases: dict, few: bool
+    ) -> List[dict]:
+        once = dict(rounds=1, warmup=0) if few else {}
+        times = self.time(f'{count} {key}', cases, **once)
+        found = []
+        for name, seconds in times.items():
+            row = {key: count, 'kind': name, 'ms': spread_ms(seconds)}
+            # what a profiler adds would take minutes in the large cases
+            memory = None if few else peak_memory(cases[name], self.device)
+            found.append(dict(row, memory_mib=memory))
+        return found

@@ -4,31 +4,10 @@
 import datetime
 import os
 import platform
-from typing import List, Sequence
+from typing import Sequence, Tuple
 
+import numpy as np
 import torch
-
-from mask_plugins.utils.timing import Spread
-
-
-def ratios(a: Sequence[float], b: Sequence[float]) -> List[float]:
-    """Round by round, so that what slows a whole round cancels.
-
-    Examples:
-        >>> ratios([2, 6], [1, 2])
-        [2.0, 3.0]
-    """
-    return [x / y for x, y in zip(a, b)]
-
-
-def shares(part: Sequence[float], whole: Sequence[float]) -> List[float]:
-    """What ``whole`` has beyond ``part``, relative to it, round by round.
-
-    Examples:
-        >>> shares([3, 1], [4, 2])
-        [0.25, 0.5]
-    """
-    return [(with_ - without) / with_ for with_, without in zip(whole, part)]
 
 
 def spread(values: Sequence[float]) -> dict:
@@ -38,18 +17,18 @@ def spread(values: Sequence[float]) -> dict:
         >>> spread([1, 2, 3])
         {'median': 2.0, 'low': 1.5, 'high': 2.5, 'iqr': 1.0}
     """
-    found = Spread.of(values)
-    return dict(found._asdict(), iqr=found.iqr)
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    return dict(median=median, low=low, high=high, iqr=high - low)
 
 
-def spread_ms(seconds: Sequence[float]) -> dict:
+def spread_ms(seconds: np.ndarray) -> dict:
     """The same of seconds, in milliseconds.
 
     Examples:
-        >>> spread_ms([0.25])['median']
+        >>> spread_ms(np.array([0.25]))['median']
         250.0
     """
-    return spread([1000 * s for s in seconds])
+    return spread(1000 * seconds)
 
 
 def target(
@@ -89,12 +68,14 @@ def format_target(found: dict) -> str:
     Examples:
         >>> format_target(target('overhead', 1.5, 1.4))
         'overhead: 1.500 (target 1.4: MISSED)'
+        >>> format_target(target('speed-up', 32.0, 31.0, at_least=True))
+        'speed-up: 32.000 (target 31.0: met)'
+        >>> format_target(target('speed-up', 30.0, 31.0, at_least=True))
+        'speed-up: 30.000 (target 31.0: MISSED)'
     """
     verdict = 'met' if found['met'] else 'MISSED'
-    return (
-        f'{found["name"]}: {found["value"]:.3f} '
-        f'(target {found["limit"]}: {verdict})'
-    )
+    limit = f'(target {found["limit"]}: {verdict})'
+    return f'{found["name"]}: {found["value"]:.3f} {limit}'
 
 
 def machine(device: str) -> dict:
@@ -131,14 +112,32 @@ def machine(device: str) -> dict:
     )
 
 
-def quartile_errors(spreads: Sequence[dict]) -> List[List[float]]:
-    """Distances of the quartiles from the median, as errorbar takes them.
+def machine_title(found: dict, what: str) -> str:
+    """Title of a figure: the device, what was measured, torch's version.
+
+    Args:
+        found (dict): Of :func:`machine`.
+        what (str): What was measured.
 
     Examples:
-        >>> quartile_errors([spread([1, 2, 3])])
-        [[0.5], [0.5]]
+        >>> machine_title(dict(cpu='x86', gpu=None, torch='2.5.0'), 'batch 8')
+        'x86, batch 8, torch 2.5.0'
     """
-    return [
-        [s['median'] - s['low'] for s in spreads],
-        [s['high'] - s['median'] for s in spreads],
-    ]
+    return f'{found["gpu"] or found["cpu"]}, {what}, torch {found["torch"]}'
+
+
+def medians(rows: Sequence[dict], key: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Medians, and distances of the quartiles, as errorbar takes them.
+
+    Args:
+        rows (Sequence[dict]): Rows of a result.
+        key (str): Where each holds a :func:`spread`.
+
+    Examples:
+        >>> medians([dict(ms=spread([1, 2, 3]))], 'ms')
+        (array([2.]), array([[0.5],
+               [0.5]]))
+    """
+    names = ('low', 'median', 'high')
+    low, median, high = np.array([[r[key][n] for n in names] for r in rows]).T
+    return median, np.array([median - low, high - median])

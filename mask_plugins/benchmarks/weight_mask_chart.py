@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The figure of the weight-mask benchmark."""
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from mask_plugins.visualization.figure import (
@@ -10,7 +11,7 @@ from mask_plugins.visualization.figure import (
     styled,
 )
 
-from .statistics import quartile_errors
+from .statistics import machine_title, medians
 
 # What is plain is hatched.
 KINDS = dict(
@@ -45,19 +46,15 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
         style = dict(color=fill, edgecolor=color, hatch=hatch)
         rows = [row for row in result['steps'] if row['kind'] == kind]
         at = [archs.index(r['arch']) + width * (index - 2.5) for r in rows]
-        spreads = [row['to_dense'] for row in rows]
-        heights = [s['median'] - 1 for s in spreads]
-        time.bar(
-            at, heights, width, bottom=1, yerr=quartile_errors(spreads),
-            label=label, capsize=2, **style,
-        )  # fmt: skip
+        median, errors = medians(rows, 'to_dense')
+        marks = dict(yerr=errors, label=label, capsize=2)
+        time.bar(at, median - 1, width, bottom=1, **marks, **style)
         extra = [row['extra_bytes_per_weight'] for row in rows]
         memory.bar(at, extra, width, **style)
         if kind in ALONE:
-            heights = [
-                r['alone_ms']['median'] / r['own_bound_ms'] for r in rows
-            ]
-            alone.bar(at, heights, width, **style)
+            bound = np.array([row['own_bound_ms'] for row in rows])
+            median, _ = medians(rows, 'alone_ms')
+            alone.bar(at, median / bound, width, **style)
         for x, row in zip(at, rows):
             kept, half = row['kept_bytes_per_weight'], width / 2
             memory.hlines(kept, x - half, x + half, color='black')
@@ -73,15 +70,13 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
         ax.set_xticks(range(len(archs)), archs)
         ax.grid(axis='x', visible=False)
     shared_legend(figure, time, columns=6)
-    machine, settings = result['machine'], result['settings']
+    settings = result['settings']
     sizes = ', '.join(
         f'{arch} {settings["batch_sizes"][arch]} x '
         f'{settings["image_sizes"][arch]} px'
         for arch in archs
     )
-    figure.suptitle(
-        f'{machine["gpu"] or machine["cpu"]}, {sizes}, {settings["dtype"]}, '
-        f'torch {machine["torch"]}',
-        fontsize='small',
-    )
+    what = f'{sizes}, {settings["dtype"]}'
+    title = machine_title(result['machine'], what)
+    figure.suptitle(title, fontsize='small')
     return figure

@@ -24,29 +24,36 @@ optimizer of the dense step has those of the weights, which stand for those of
 the scores).
 """
 
-from typing import Dict
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from mask_plugins.utils.timing import Case
 
-MOVED: Dict[str, int] = dict(score=24, soft=56)
-MOVED_AS_DEFINED: Dict[str, int] = dict(score=36, soft=56)
-KEPT: Dict[str, int] = dict(score=9, soft=17)
 # Far beyond any cache.
 COPY_BYTES = 2**28
 
 
-def family(kind: str) -> str:
-    """``'score'`` or ``'soft'``."""
-    return 'soft' if 'soft' in kind else 'score'
+class Costs(NamedTuple):
+    """Bytes per masked weight: moved, with the scale, and kept."""
+
+    moved: int
+    as_defined: int
+    kept: int
+
+
+SCORE, SOFT = Costs(24, 36, 9), Costs(56, 56, 17)
 
 
 def copy_case(device: str, nbytes: int = COPY_BYTES) -> Case:
     """A copy of a large float tensor into one that is there already.
 
     It moves twice its size: what is read counts, and what is written.
+
+    Examples:
+        >>> copy_case('cpu', nbytes=4096).step().numel()
+        1024
     """
     source = torch.ones(nbytes // 4, device=device)
     target = torch.empty_like(source)

@@ -1,41 +1,33 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What masks of weights cost, and what they save."""
 
-from typing import Dict, List, Optional, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Dict, Iterator, List, Optional, Sequence
+
+import numpy as np
 
 from mask_plugins.core.weights import named_masks
 from mask_plugins.utils.checks import check_choice, check_int
-from mask_plugins.utils.timing import Spread, peak_memory
+from mask_plugins.utils.timing import peak_memory
 
+from .benchmark import Benchmark
 from .mask_adapters import measure_adapters
-from .statistics import machine, ratios, spread, spread_ms, target
-from .timer import Timer
+from .statistics import spread, spread_ms, target
 from .weight_mask_costs import (
     COPY_BYTES,
-    KEPT,
-    MOVED,
-    MOVED_AS_DEFINED,
+    SCORE,
+    SOFT,
     copy_case,
-    family,
     held_bytes,
 )
-from .weight_mask_steps import MaskStepBuilder, Trained
+from .weight_mask_steps import MaskStepBuilder
 
 # The largest ratio of a masked to the dense training step.
 STEP_LIMITS = dict(resnet18=1.08, resnet50=1.10, resnet20=1.04)
-OURS = ('soft', 'soft_penalty', 'score', 'score_held')
-# Whose masks are timed without the step: a penalty is but a scalar more.
-ALONE = dict(
-    soft='soft',
-    soft_penalty='soft',
-    plain_soft_penalty='plain_soft_penalty',
-    score='score',
-    score_held='score',
-    plain_score='plain_score',
-)
 
 
-class WeightMaskBenchmark:
+@dataclass
+class WeightMaskBenchmark(Benchmark):
     """Training steps with and without masks, interleaved in one process.
 
     The steps are :class:`MaskStepBuilder`'s; what masks cannot cost less
@@ -51,7 +43,7 @@ class WeightMaskBenchmark:
         dtype (str): ``'fp32'``, or ``'bf16'`` or ``'fp16'`` by autocast.
             Defaults to 'fp32'.
         channels_last (bool): Memory format. Defaults to False.
-        **timing: See :class:`Timer`.
+        **timing: See :class:`Benchmark`.
 
     Raises:
         ValueError: If a network, ``dtype`` or ``clock`` is unknown, or a size
@@ -63,185 +55,150 @@ class WeightMaskBenchmark:
         {'resnet20': (4, 32)}
     """
 
-    ARCHS = MaskStepBuilder.ARCHS
+    ARCHS: ClassVar = MaskStepBuilder.ARCHS
 
-    def __init__(
-        self,
-        archs: Sequence[str] = tuple(ARCHS),
-        batch_size: Optional[int] = None,
-        image_size: Optional[int] = None,
-        dtype: str = 'fp32',
-        channels_last: bool = False,
-        **timing,
-    ) -> None:
-        for arch in archs:
-            check_choice('arch', arch, tuple(self.ARCHS))
-        if not archs:
-            raise ValueError('archs must name at least one network, got none')
+    archs: Sequence[str] = tuple(ARCHS)
+    batch_size: Optional[int] = None
+    image_size: Optional[int] = None
+    dtype: str = 'fp32'
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for arch in self.archs or [None]:
+            check_choice('archs', arch, tuple(self.ARCHS))
         # A norm over one image and one pixel has no variance.
-        check_int('batch_size', batch_size, low=2, optional=True)
-        check_int('image_size', image_size, low=8, optional=True)
-        self.time = Timer(**timing)
-        device, seed = (self.time.options[key] for key in ('device', 'seed'))
-        self.builder = MaskStepBuilder(device, dtype, channels_last, seed)
-        self.archs = tuple(archs)
-        self.sizes = {
-            arch: (batch_size or size, image_size or pixels)
-            for arch, (size, pixels) in self.ARCHS.items()
-            if arch in archs
-        }
-
-    # ------------------------------------------------------------------ run
-    def run(self) -> dict:
-        """Measure.
-
-        Returns:
-            dict: Plain data: ``settings``, ``machine``, ``steps`` (training),
-            ``inference``, ``adapters`` and ``targets``.
-        """
-        result = dict(
-            settings=self.settings(), machine=machine(self.builder.device)
+        check_int('batch_size', self.batch_size, low=2, optional=True)
+        check_int('image_size', self.image_size, low=8, optional=True)
+        self.builder = MaskStepBuilder(
+            self.device, self.dtype, self.channels_last, self.seed
         )
-        parts = ('steps', 'inference', 'adapters')
-        result.update({part: [] for part in parts})
-        for arch in self.archs:
-            for part in parts:
-                result[part] += getattr(self, f'_measure_{part}')(arch)
-        result['targets'] = list(self._targets(result))
-        return result
+        self.sizes = {
+            arch: (self.batch_size or size, self.image_size or pixels)
+            for arch, (size, pixels) in self.ARCHS.items()
+            if arch in self.archs
+        }
 
     def settings(self) -> dict:
         """What was asked for."""
         return dict(
-            archs=list(self.archs),
+            super().settings(),
             batch_sizes={arch: size[0] for arch, size in self.sizes.items()},
             image_sizes={arch: size[1] for arch, size in self.sizes.items()},
-            dtype=self.builder.dtype,
-            channels_last=self.builder.channels_last,
             copy_bytes=COPY_BYTES,
-            **self.time.options,
         )
 
-    # -------------------------------------------------------------- measure
+    def measure(self) -> dict:
+        """``steps`` (training), ``inference`` and ``adapters``."""
+        result = dict(steps=[], inference=[], adapters=[])
+        for arch in self.archs:
+            result['steps'] += self._measure_steps(arch)
+            cases = self.builder.cases(arch, *self.sizes[arch])
+            times = self.time(f'{arch}, inference', cases, more=2)
+            result['inference'] += [_row(arch, kind, times) for kind in cases]
+            found = measure_adapters(
+                self.builder.network(arch),
+                self.builder.network(arch, 'score'),
+                lambda cases, what=f'{arch}, adapters': self.time(what, cases),
+            )
+            result['adapters'].append(dict(arch=arch, **found))
+        return result
+
     def _measure_steps(self, arch: str) -> List[dict]:
-        builder, device = self.builder, self.builder.device
-        nets: Dict[str, Trained] = {
-            kind: builder.training(arch, kind, *self.sizes[arch])
-            for kind in builder.KINDS
-        }
+        builder, sizes = self.builder, self.sizes[arch]
+        nets = {k: builder.training(arch, k, *sizes) for k in builder.KINDS}
         cases = {kind: net.case for kind, net in nets.items()}
         times = self.time(f'{arch}, training', cases)
         # Short, so that they can be repeated more often.
         parts = {
-            kind: builder.operations(nets[kind].model)
-            for kind in dict.fromkeys(ALONE.values())
+            kind: builder.operations(net.model)
+            for kind, net in nets.items()
+            if kind != 'dense' and kind == _alone(kind)
         }
-        parts['copy'] = copy_case(device)
+        parts['copy'] = copy_case(self.device)
         alone = self.time(f'{arch}, masks alone', parts, more=3)
-        speed = 2 * COPY_BYTES / Spread.of(alone['copy']).median
+        speed = 2 * COPY_BYTES / float(np.median(alone['copy']))
         del parts
         peaks = {
             kind: held_bytes(net.model, net.optimizer)
-            + 2**20 * peak_memory(net.case, device)
+            + 2**20 * peak_memory(net.case, self.device)
             for kind, net in nets.items()
         }
         rows = []
         for kind, seconds in times.items():
             row = dict(
-                arch=arch,
-                kind=kind,
-                ms=spread_ms(seconds),
-                to_dense=spread(ratios(seconds, times['dense'])),
+                _row(arch, kind, times),
                 memory_mib=peaks[kind] / 2**20,
                 copy_gb_per_s=speed / 1e9,
             )
             if kind != 'dense':
-                extra = [a - b for a, b in zip(seconds, times['dense'])]
-                row['extra_ms'] = spread_ms(extra)
+                # what the obvious implementation masks is what ours does
+                masks = named_masks(nets[kind.replace('plain_', '')].model)
+                count = sum(item.parameter.numel() for item in masks)
+                costs = SOFT if 'soft' in kind else SCORE
                 extra_bytes = peaks[kind] - peaks['dense']
-                row.update(self._costs(nets, kind, extra_bytes, speed))
-                row['alone_ms'] = spread_ms(alone[ALONE[kind]])
+                row.update(
+                    extra_ms=spread_ms(seconds - times['dense']),
+                    alone_ms=spread_ms(alone[_alone(kind)]),
+                    masked=count,
+                    bound_ms=1000 * SCORE.moved * count / speed,
+                    own_bound_ms=1000 * costs.moved * count / speed,
+                    defined_bound_ms=1000 * costs.as_defined * count / speed,
+                    extra_bytes_per_weight=extra_bytes / count,
+                    kept_bytes_per_weight=costs.kept,
+                )
             rows.append(row)
         return rows
 
-    @staticmethod
-    def _costs(
-        nets: Dict[str, Trained], kind: str, extra_bytes: float, speed: float
-    ) -> dict:
-        """What the masks of ``kind`` keep, and the bounds of their costs."""
-        # what the obvious implementation masks is what ours does
-        same = kind.replace('plain_', '')
-        count = sum(
-            item.parameter.numel() for item in named_masks(nets[same].model)
-        )
-        name = family(kind)
-        return dict(
-            masked=count,
-            bound_ms=1000 * MOVED['score'] * count / speed,
-            own_bound_ms=1000 * MOVED[name] * count / speed,
-            defined_bound_ms=1000 * MOVED_AS_DEFINED[name] * count / speed,
-            extra_bytes_per_weight=extra_bytes / count,
-            kept_bytes_per_weight=KEPT[name],
-        )
-
-    def _measure_inference(self, arch: str) -> List[dict]:
-        cases = self.builder.inference(arch, *self.sizes[arch])
-        times = self.time(f'{arch}, inference', cases, more=2)
-        return [
-            dict(
-                arch=arch,
-                kind=kind,
-                ms=spread_ms(seconds),
-                to_dense=spread(ratios(seconds, times['dense'])),
-            )
-            for kind, seconds in times.items()
-        ]
-
-    def _measure_adapters(self, arch: str) -> List[dict]:
-        found = measure_adapters(
-            self.builder.network(arch),
-            self.builder.network(arch, 'score'),
-            lambda cases: self.time(f'{arch}, adapters', cases),
-        )
-        return [dict(arch=arch, **found)]
-
-    @staticmethod
-    def _targets(result: dict):
+    def targets(self, result: dict) -> Iterator[dict]:
+        """Of time and memory, of merged weights and of adapters."""
         for row in result['steps']:
-            if row['kind'] not in OURS:
+            if row['kind'] == 'dense' or 'plain' in row['kind']:
                 continue
             name = f'{row["arch"]}, {row["kind"]}'
             slower = max(row[k]['median'] for k in ('extra_ms', 'alone_ms'))
-            moved = MOVED[family(row['kind'])]
-            kept = row['kept_bytes_per_weight']
-            for what, value, limit in (
-                (
-                    'training step to dense',
-                    row['to_dense']['median'],
-                    STEP_LIMITS[row['arch']],
-                ),
-                (
-                    'extra time (by difference or alone, the longer) to that '
-                    f'of copying {moved} bytes per masked weight',
-                    slower / row['own_bound_ms'],
-                    1.2,
-                ),
-                (
-                    f'extra peak memory to {kept} bytes per masked weight',
-                    row['extra_bytes_per_weight'] / kept,
-                    1.1,
-                ),
-            ):
-                yield target(f'{name}: {what}', value, limit)
+            costs = SOFT if 'soft' in row['kind'] else SCORE
+            yield target(
+                f'{name}: training step to dense',
+                row['to_dense']['median'],
+                STEP_LIMITS[row['arch']],
+            )
+            yield target(
+                f'{name}: extra time (by difference or alone, the longer) to '
+                f'that of copying {costs.moved} bytes per masked weight',
+                slower / row['own_bound_ms'],
+                1.2,
+            )
+            yield target(
+                f'{name}: extra peak memory to {costs.kept} bytes per masked '
+                'weight',
+                row['extra_bytes_per_weight'] / costs.kept,
+                1.1,
+            )
         for row in result['inference']:
             if row['kind'] == 'merged':
-                what = (
-                    f'{row["arch"]}: merged inference to dense, two decimals'
+                yield target(
+                    f'{row["arch"]}: merged inference to dense, two decimals',
+                    round(row['to_dense']['median'], 2),
+                    1.0,
                 )
-                yield target(what, round(row['to_dense']['median'], 2), 1.0)
         for row in result['adapters']:
-            name = row['arch']
-            what = f'{name}: packed masks to one bit per weight'
+            what = f'{row["arch"]}: packed masks to one bit per weight'
             yield target(what, row['packed_to_bits'], 1.01)
-            what = f'{name}: fp32 weights to packed masks'
+            what = f'{row["arch"]}: fp32 weights to packed masks'
             yield target(what, row['fp32_to_packed'], 31.0, at_least=True)
+
+
+def _alone(kind: str) -> str:
+    """Whose masks are timed without the step: a penalty is a scalar more."""
+    return kind if 'plain' in kind else kind.split('_')[0]
+
+
+def _row(arch: str, kind: str, times: Dict[str, np.ndarray]) -> dict:
+    """A row of a table: the time, and that relative to dense weights."""
+    return dict(
+        arch=arch,
+        kind=kind,
+        ms=spread_ms(times[kind]),
+        to_dense=spread(times[kind] / times['dense']),
+    )

@@ -12,9 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import List, Optional, Tuple
+from typing import List
 
-from rich.console import Group
 from rich.live import Live
 
 from mask_plugins.analysis.cli import show
@@ -27,7 +26,7 @@ from mask_plugins.utils.progress import track
 
 from . import slurm_client, tables
 from .grid import read_spec
-from .local_runner import LocalRunner
+from .local_runner import run_here
 from .manifest import (
     MANIFEST,
     Manifest,
@@ -56,7 +55,7 @@ def plan(args: argparse.Namespace, tools: str) -> int:
             seconds_per_epoch=seconds, measured_on=machine
         )
         write_manifest(manifest)
-    path = _write_script(manifest, tools)
+    path = write_script(manifest, tools)
     show(tables.plan_table(manifest))
     with open(path, encoding='utf-8') as file:
         print(file.read())
@@ -74,7 +73,7 @@ def submit(args: argparse.Namespace, tools: str) -> int:
         print('there is nothing to submit: see `sweep.py status`')
         return 0
     indices = [run.index for run in runs]
-    path = _write_script(manifest, tools, indices)
+    path = write_script(manifest, tools, indices)
     write_manifest(manifest)
     # A task without an environment of its own gets this one.
     python = '' if manifest.slurm.prologue else sys.executable
@@ -90,17 +89,16 @@ def run(args: argparse.Namespace, tools: str) -> int:
     """Run here what is not done."""
     manifest = _make_or_read(args)
     runs = _to_do(manifest)
-    runner = LocalRunner(manifest, osp.join(tools, 'train.py'), args.jobs)
+    running = run_here(manifest, osp.join(tools, 'train.py'), runs, args.jobs)
     try:
-        finished = list(track(runner.run(runs), 'runs', len(runs)))
+        finished = list(track(running, 'runs', len(runs)))
     except KeyboardInterrupt:
         print('interrupted: the runs have saved; the same command continues')
         return 128 + signal.SIGINT
-    bad = [one for one in finished if one.code]
-    for one in bad:
-        log = newest_log(manifest, one.run)
-        why = last_error(log) if log else 'no log'
-        print(f'{one.run.name} ended with code {one.code}: {why} ({log})')
+    bad = [(run, code) for run, code in finished if code]
+    for run, code in bad:
+        log = newest_log(manifest, run)
+        print(f'{run.name} ended with code {code}: {last_error(log)} ({log})')
     print(f'{len(runs) - len(bad)} of {len(runs)} runs done')
     return 1 if bad else 0
 
@@ -109,27 +107,19 @@ def status(args: argparse.Namespace, tools: str) -> int:
     """Print the table, once, or until no run is active."""
     metric = Metric.parse(args.metric)
     manifest = read_manifest(args.folder)
-
+    found = sweep_status(manifest, metric)
     if args.json:
-        found = sweep_status(manifest, metric)
         print(json.dumps([one.to_dict() for one in found], indent=1))
-        return 0
-
-    def look() -> Tuple[bool, Group]:
-        found = sweep_status(manifest, metric)
-        return any(one.active for one in found), Group(
-            tables.status_table(found, metric.key), tables.summary_line(found)
-        )
-
-    active, text = look()
-    if args.watch is None:
-        show(text)
-        return 0
-    with Live(text, auto_refresh=False) as live:
-        while active:
-            time.sleep(args.watch)
-            active, text = look()
-            live.update(text, refresh=True)
+    elif args.watch is None:
+        show(tables.status_page(found, metric.key))
+    else:
+        page = tables.status_page(found, metric.key)
+        with Live(page, auto_refresh=False) as live:
+            while any(one.active for one in found):
+                time.sleep(args.watch)
+                found = sweep_status(manifest, metric)
+                page = tables.status_page(found, metric.key)
+                live.update(page, refresh=True)
     return 0
 
 
@@ -204,14 +194,6 @@ def _make_or_read(args: argparse.Namespace) -> Manifest:
         )
     manifest = read_manifest(args.target)
     return manifest._replace(slurm=_options(args, manifest.slurm))
-
-
-def _write_script(
-    manifest: Manifest, tools: str, indices: Optional[List[int]] = None
-) -> str:
-    template = osp.join(tools, 'slurm', 'array.sbatch')
-    with open(template, encoding='utf-8') as file:
-        return write_script(manifest, file.read(), indices)
 
 
 def _to_do(manifest: Manifest) -> List[SweepRun]:

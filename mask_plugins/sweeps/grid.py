@@ -4,7 +4,7 @@
 import itertools
 import os.path as osp
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from mask_plugins.analysis.runs.run_labels import short_names
 from mask_plugins.apis.find_config import find_config
@@ -13,6 +13,7 @@ from mask_plugins.utils.checks import (
     check_int,
     check_number,
     check_path,
+    check_type,
 )
 
 from .options import NAME, check_name, check_settings
@@ -81,9 +82,16 @@ def read_spec(
             content = read_yaml(path)
         if seeds is not None:
             content['seeds'] = seeds
-        points = expand(_change(content, changes))
+        points = expand(content, changes)
         name = check_name('name', content.get('name', name))
-        seconds, on = _measured(content.get('measured'))
+        measured = _mapping(content, 'measured')
+        seconds = check_number(
+            'measured.seconds_per_epoch',
+            measured.get('seconds_per_epoch'),
+            low=0,
+            ends='(]',
+            optional=not measured,
+        )
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from error
     for point in points:
@@ -93,72 +101,49 @@ def read_spec(
         if is_name and not osp.isfile(config):
             config = find_config(name_or_path)
         point.overrides[CONFIG] = osp.abspath(config)
-    return Spec(name, points, seconds, on)
+    return Spec(name, points, seconds, str(measured.get('on', '')))
 
 
-def _change(
-    content: Dict[str, Any], changes: Dict[str, List[Any]]
-) -> Dict[str, Any]:
-    """A sweep with axes of ``--set``: one value is a setting of every run."""
-    grid = content.get('grid') or {}
-    base = content.get('base') or {}
-    if isinstance(grid, dict) and isinstance(base, dict):
-        several = {k: v for k, v in changes.items() if len(v) > 1}
-        grid = {k: v for k, v in grid.items() if k not in changes}
-        base = {k: v for k, v in base.items() if k not in several}
-        base.update({k: v[0] for k, v in changes.items() if len(v) == 1})
-        grid.update(several)
-        if CONFIG in content:
-            base.setdefault(CONFIG, content[CONFIG])
-    return dict(content, grid=grid, base=base)
+def _mapping(content: Dict[str, Any], key: str) -> Dict[str, Any]:
+    return check_type(key, content.get(key) or {}, dict, 'a map of keys')
 
 
-def _measured(measured: Any) -> 'tuple[Optional[float], str]':
-    if not measured:
-        return None, ''
-    if not isinstance(measured, dict):
-        raise ValueError(
-            'measured must have the keys seconds_per_epoch and on, got '
-            f'{measured!r}'
-        )
-    seconds = check_number(
-        'measured.seconds_per_epoch',
-        measured.get('seconds_per_epoch'),
-        low=0,
-        ends='(]',
-    )
-    return seconds, str(measured.get('on', ''))
-
-
-def expand(content: Dict[str, Any]) -> List[Point]:
+def expand(
+    content: Dict[str, Any], changes: Mapping[str, List[Any]] = {}
+) -> List[Point]:
     """Every run: the product of the grid, times the list, times the seeds.
 
     Args:
-        content (dict): ``base`` (for every run), ``grid``, ``list``,
-            ``seeds``.
+        content (dict): ``config``, ``base`` (for every run), ``grid``,
+            ``list``, ``seeds``.
+        changes (dict): Axes of ``--set``; one value is a setting of every
+            run. Defaults to none.
 
     Raises:
-        ValueError: If one of them has not the right form, no run is left, no
-            config is named, or two runs are the same.
-        TypeError: If a value is of no type that a command line can give.
+        ValueError: If no run is left, no config is named, or two runs are
+            the same.
+        TypeError: If one of them has not the right form, or a value is of no
+            type that a command line can give.
 
     Examples:
-        >>> base = dict(config='a.py')
-        >>> points = expand(dict(base=base, grid={'model.k': [1, 2]}))
-        >>> points[1].overrides
+        >>> content = dict(config='a.py', grid={'model.k': [1, 2]})
+        >>> expand(content)[1].overrides
         {'config': 'a.py', 'model.k': 2, 'randomness.seed': 0}
     """
-    base = check_settings('base', content.get('base') or {})
-    grid = content.get('grid') or {}
-    if not isinstance(grid, dict):
-        raise ValueError(f'grid must map dotted keys to values, got {grid!r}')
-    axes = [_axis(key, values) for key, values in grid.items()]
+    several = {k: v for k, v in changes.items() if len(v) > 1}
+    base = {CONFIG: content[CONFIG]} if CONFIG in content else {}
+    base.update(_mapping(content, 'base'))
+    base = {k: v for k, v in base.items() if k not in several}
+    base.update({k: v[0] for k, v in changes.items() if len(v) == 1})
+    check_settings('base', base)
+    grid = _mapping(content, 'grid')
+    grid = {k: v for k, v in grid.items() if k not in changes}
+    axes = [_axis(*item) for item in {**grid, **several}.items()]
     if content.get('list') is not None:
-        axes.append(_list_axis(content['list']))
+        entries = _filled('list', content['list'], 'settings')
+        axes.append(_points('an entry of list', entries))
     seeds = content.get('seeds')
-    seeds = [0] if seeds is None else seeds
-    if not isinstance(seeds, list) or not seeds:
-        raise ValueError(f'seeds must be a list of ints, got {seeds!r}')
+    seeds = _filled('seeds', [0] if seeds is None else seeds, 'ints')
     for seed in seeds:
         check_int('seeds', seed, 0, 2**32 - 1)
     axes.append([Point({'seed': str(s)}, {SEED: s}) for s in seeds])
@@ -176,6 +161,12 @@ def expand(content: Dict[str, Any]) -> List[Point]:
     return points
 
 
+def _filled(name: str, value: Any, what: str) -> List[Any]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f'{name} must be a list of {what}, got {value!r}')
+    return value
+
+
 def _axis(key: str, values: Any) -> List[Point]:
     """One axis of a grid: values of a key, or names for several settings."""
     if isinstance(values, dict) and values:
@@ -183,19 +174,14 @@ def _axis(key: str, values: Any) -> List[Point]:
             Point({key: str(label)}, check_settings(f'{key}.{label}', some))
             for label, some in values.items()
         ]
-    if not isinstance(values, list) or not values:
-        raise ValueError(
-            f'grid.{key} must be a list of values, or map names to settings, '
-            f'got {values!r}'
-        )
-    settings = [check_settings('grid', {key: value}) for value in values]
-    return [Point({key: _label(key, one[key])}, one) for one in settings]
+    what = 'values, or map names to settings'
+    values = _filled(f'grid.{key}', values, what)
+    return _points('grid', [{key: value} for value in values])
 
 
-def _list_axis(entries: Any) -> List[Point]:
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f'list must be a list of settings, got {entries!r}')
-    settings = [check_settings('an entry of list', one) for one in entries]
+def _points(name: str, settings: List[Any]) -> List[Point]:
+    """Settings that name themselves."""
+    settings = [check_settings(name, one) for one in settings]
     return [
         Point({key: _label(key, v) for key, v in one.items()}, one)
         for one in settings
@@ -225,26 +211,19 @@ def folder_names(points: Sequence[Point]) -> List[str]:
         >>> folder_names(points)
         ['k-1_seed-0', 'k-2_seed-0']
     """
-    keys = list(dict.fromkeys(key for point in points for key in point.labels))
-    shown = [
-        key
-        for key in keys
-        if key == 'seed'
-        or len({point.labels.get(key) for point in points}) > 1
-    ]
+    keys = dict.fromkeys(key for point in points for key in point.labels)
+    values = {key: {point.labels.get(key) for point in points} for key in keys}
+    shown = [key for key in keys if key == 'seed' or len(values[key]) > 1]
     short = short_names(shown)
     names = []
     for point in points:
-        parts = [
-            f'{short[key]}-{point.labels[key]}'
-            for key in shown
-            if key in point.labels
-        ]
-        names.append(re.sub(r'[^\w.+-]+', '-', '_'.join(parts)))
+        labels = {
+            short[k]: point.labels[k] for k in shown if k in point.labels
+        }
+        name = '_'.join(f'{key}-{label}' for key, label in labels.items())
+        names.append(re.sub(r'[^\w.+-]+', '-', name))
     fit = all(NAME.fullmatch(name) and len(name) <= 200 for name in names)
     if len(set(names)) < len(names) or not fit:
-        return [
-            f'{index:04}_seed-{point.labels["seed"]}'
-            for index, point in enumerate(points)
-        ]
+        seeds = [point.labels['seed'] for point in points]
+        return [f'{index:04}_seed-{seed}' for index, seed in enumerate(seeds)]
     return names

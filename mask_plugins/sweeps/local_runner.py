@@ -7,21 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from mask_plugins.utils.checks import check_int
 
 from .manifest import LOGS, Manifest, SweepRun
 
 
-class Finished(NamedTuple):
-    """A run that has ended, and how."""
-
-    run: SweepRun
-    code: int
-
-
-class LocalRunner:
+def run_here(
+    manifest: Manifest, trainer: str, runs: Sequence[SweepRun], jobs: int
+) -> Iterator[Tuple[SweepRun, int]]:
     """Start the runs of a sweep as processes, some at a time.
 
     The same commands and work_dirs as under SLURM; logs go to
@@ -31,77 +26,81 @@ class LocalRunner:
     Args:
         manifest (Manifest): The sweep.
         trainer (str): Path of tools/train.py.
+        runs (Sequence[SweepRun]): What to run.
         jobs (int): Runs at the same time. With GPUs, each gets the next ones
             in turn.
+
+    Yields:
+        tuple: Each run when it has ended, and its exit code.
+
+    Raises:
+        KeyboardInterrupt: After all of them have stopped.
     """
-
-    def __init__(self, manifest: Manifest, trainer: str, jobs: int) -> None:
-        self.manifest = manifest
-        self.trainer = trainer
-        self.jobs = check_int('jobs', jobs, low=1)
-
-    def run(self, runs: Sequence[SweepRun]) -> Iterator[Finished]:
-        """Run them; each is yielded when it has ended.
-
-        Raises:
-            KeyboardInterrupt: After all of them have stopped.
-        """
-        os.makedirs(osp.join(self.manifest.folder, LOGS), exist_ok=True)
-        waiting = list(runs)
-        running: Dict[int, tuple] = {}  # slot -> run, process
-        before = signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            while waiting or running:
-                free = [s for s in range(self.jobs) if s not in running]
-                for slot in free[: len(waiting)]:
-                    run = waiting.pop(0)
-                    running[slot] = run, self._start(run, slot)
-                for slot, (run, process) in list(running.items()):
-                    if process.poll() is not None:
-                        del running[slot]
-                        yield Finished(run, process.returncode)
-                time.sleep(0.1)
-        finally:
-            for _, process in running.values():
-                process.terminate()
-            for _, process in running.values():
-                process.wait()
-            signal.signal(signal.SIGTERM, before)
-
-    def _start(self, run: SweepRun, slot: int) -> subprocess.Popen:
-        log = osp.join(self.manifest.folder, LOGS, f'local_{run.index}.out')
-        with open(log, 'ab') as file:
-            return subprocess.Popen(
-                self._command(run),
-                env=self._environment(slot),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
+    check_int('jobs', jobs, low=1)
+    os.makedirs(osp.join(manifest.folder, LOGS), exist_ok=True)
+    waiting = list(runs)
+    running: Dict[int, tuple] = {}  # slot -> run, process
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    processes = manifest.slurm.tasks_per_node
+    try:
+        while waiting or running:
+            free = [slot for slot in range(jobs) if slot not in running]
+            for slot in free[: len(waiting)]:
+                run = waiting.pop(0)
+                log = osp.join(manifest.folder, LOGS, f'local_{run.index}.out')
+                command = _command(manifest, run, trainer)
+                env = _environment(slot, jobs, processes)
                 # Ctrl-C is for this process to pass on.
-                start_new_session=True,
-            )
+                options = dict(env=env, start_new_session=True)
+                running[slot] = run, start_logged(command, log, **options)
+            for slot, (run, process) in list(running.items()):
+                if process.poll() is not None:
+                    del running[slot]
+                    yield run, process.returncode
+            time.sleep(0.1)
+    finally:
+        for _, process in running.values():
+            process.terminate()
+        for _, process in running.values():
+            process.wait()
+        signal.signal(signal.SIGTERM, before)
 
-    def _command(self, run: SweepRun) -> List[str]:
-        processes = self.manifest.slurm.tasks_per_node
-        command = [sys.executable, '-u']
-        config, *arguments = self.manifest.command(run)
-        if processes > 1:
-            command += ['-m', 'torch.distributed.run', '--standalone']
-            command += [f'--nproc_per_node={processes}']
-            arguments = ['--launcher', 'pytorch', *arguments]
-        return [*command, self.trainer, config, *arguments]
 
-    def _environment(self, slot: int) -> Dict[str, str]:
-        env = dict(os.environ)
-        processes = self.manifest.slurm.tasks_per_node
-        cores = (os.cpu_count() or 1) // (self.jobs * processes)
-        env.setdefault('OMP_NUM_THREADS', str(max(1, cores)))
-        gpus = _gpus()
-        if gpus:
-            first = slot * processes
-            mine = [gpus[(first + i) % len(gpus)] for i in range(processes)]
-            env['CUDA_VISIBLE_DEVICES'] = ','.join(dict.fromkeys(mine))
-        return env
+def start_logged(
+    command: List[str], log: str, **options: Any
+) -> subprocess.Popen:
+    """Start a process that reads nothing and whose output goes to a file."""
+    with open(log, 'ab') as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+
+
+def _command(manifest: Manifest, run: SweepRun, trainer: str) -> List[str]:
+    processes = manifest.slurm.tasks_per_node
+    command = [sys.executable, '-u']
+    config, *arguments = manifest.command(run)
+    if processes > 1:
+        command += ['-m', 'torch.distributed.run', '--standalone']
+        command += [f'--nproc_per_node={processes}']
+        arguments = ['--launcher', 'pytorch', *arguments]
+    return [*command, trainer, config, *arguments]
+
+
+def _environment(slot: int, jobs: int, processes: int) -> Dict[str, str]:
+    env = dict(os.environ)
+    cores = (os.cpu_count() or 1) // (jobs * processes)
+    env.setdefault('OMP_NUM_THREADS', str(max(1, cores)))
+    gpus = _gpus()
+    if gpus:
+        first = slot * processes
+        mine = [gpus[(first + i) % len(gpus)] for i in range(processes)]
+        env['CUDA_VISIBLE_DEVICES'] = ','.join(dict.fromkeys(mine))
+    return env
 
 
 def _gpus() -> List[str]:
@@ -111,7 +110,3 @@ def _gpus() -> List[str]:
     if visible is not None:
         return [name for name in visible.split(',') if name.strip()]
     return [str(number) for number in range(torch.cuda.device_count())]
-
-
-def _interrupt(signum, frame) -> None:
-    raise KeyboardInterrupt

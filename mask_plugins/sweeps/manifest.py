@@ -7,7 +7,7 @@ and the checked names of runs and configs.
 
 import json
 import os.path as osp
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -243,35 +243,32 @@ def read_manifest(folder: PathLike) -> Manifest:
 
 
 def _parse(content: Any, folder: str) -> Manifest:
-    if not isinstance(content, dict) or content.get('format') != FORMAT:
+    if not isinstance(content, dict) or content.pop('format', 0) != FORMAT:
         raise ValueError(f'no manifest of format {FORMAT}')
-    wanted = {'format', *Manifest._fields[1:]}
-    if set(content) != wanted:
-        raise ValueError(f'must have the keys {wanted}, got {[*content]}')
-    entries = check_type('runs', content['runs'], list, 'a list of runs')
+    _check_keys('it', content, Manifest._fields[1:])
+    made = Manifest(folder, **content)
+    check_name('name', made.name)
+    check_bool('amp', made.amp)
+    check_number(
+        'seconds_per_epoch', made.seconds_per_epoch, low=0, optional=True
+    )
+    if check_type('keep', made.keep, str, 'text'):
+        KeepPolicy.parse(made.keep)
+    entries = check_type('runs', made.runs, list, 'a list of runs')
     runs = [_parse_run(*item, folder) for item in enumerate(entries)]
     if len({run.name for run in runs}) < len(runs) or not runs:
         raise ValueError('runs must be some, of different names')
-    keep = check_type('keep', content['keep'], str, 'text')
-    if keep:
-        KeepPolicy.parse(keep)
-    seconds = content['seconds_per_epoch']
-    return Manifest(
-        folder,
-        check_name('name', content['name']),
-        runs,
-        SlurmOptions.parse(content['slurm']),
-        keep,
-        check_bool('amp', content['amp']),
-        check_number('seconds_per_epoch', seconds, low=0, optional=True),
-        str(content['measured_on']),
-    )
+    return made._replace(runs=runs, slurm=SlurmOptions.parse(made.slurm))
+
+
+def _check_keys(name: str, value: Any, keys: Sequence[str]) -> None:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        raise ValueError(f'{name} must have the keys {keys}, got {value!r}')
 
 
 def _parse_run(index: int, entry: Any, folder: str) -> SweepRun:
     at = f'runs[{index}]'
-    if not isinstance(entry, dict) or set(entry) != set(SweepRun._fields):
-        raise ValueError(f'{at} must have {SweepRun._fields}, got {entry!r}')
+    _check_keys(at, entry, SweepRun._fields)
     run = SweepRun(**entry)
     check_int(f'{at}.index', run.index, index, index)
     check_name(f'{at}.name', run.name)

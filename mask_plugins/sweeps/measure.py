@@ -4,7 +4,6 @@
 import os
 import os.path as osp
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +11,9 @@ from typing import Optional, Tuple
 
 from mask_plugins.analysis.runs.run_log import RunLog
 
+from .local_runner import start_logged
 from .manifest import Manifest
+from .run_status import last_error
 
 
 def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
@@ -38,13 +39,7 @@ def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
         command = manifest.command(run)
         command[command.index('--work-dir') + 1] = folder
         output = osp.join(folder, 'output.txt')
-        with open(output, 'wb') as file:
-            process = subprocess.Popen(
-                [sys.executable, trainer, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
+        process = start_logged([sys.executable, trainer, *command], output)
         try:
             while process.poll() is None and _seconds(folder) is None:
                 time.sleep(0.2)
@@ -53,8 +48,7 @@ def measure_epoch(manifest: Manifest, trainer: str) -> Tuple[float, str]:
             process.wait()
         seconds = _seconds(folder)
         if seconds is None:
-            with open(output, encoding='utf-8', errors='replace') as file:
-                raise ValueError(f'measure: {file.read()[-2000:]}')
+            raise ValueError(f'measure: {last_error(output)}')
     return round(seconds, 3), f'{_machine()}, {time.strftime("%Y-%m-%d")}'
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from mmengine.config import Config
 
 from mask_plugins.analysis.cli import parse_options
-from mask_plugins.apis.config_keys import unread_keys
+from mask_plugins.apis.config_keys import unread_keys, walk
 from mask_plugins.utils.checks import check_type
 
 # Before a key that the config does not have yet.
@@ -122,18 +122,15 @@ def check_settings(name: str, value: Any) -> Dict[str, Any]:
     """``value``, if it maps dotted keys to what a command line can give.
 
     Raises:
-        ValueError: If it is not a dict, or a key is not a dotted one.
-        TypeError: If a value is not a number, text, bool, None or a list of
-            these; it names the key.
+        ValueError: If a key is not a dotted one.
+        TypeError: If it is not a dict, or a value is not a number, text,
+            bool, None or a list of these; it names the key.
 
     Examples:
         >>> check_settings('base', {'train_cfg.max_epochs': 3})
         {'train_cfg.max_epochs': 3}
     """
-    if not isinstance(value, dict):
-        raise ValueError(
-            f'{name} must map dotted keys to values, got {value!r}'
-        )
+    check_type(name, value, dict, 'a map of dotted keys to values')
     for key, setting in value.items():
         if not isinstance(key, str) or not KEY.fullmatch(key):
             raise ValueError(f'{name}: {key!r} is not a dotted key')
@@ -163,8 +160,15 @@ def apply_overrides(cfg: Config, overrides: Dict[str, Any]) -> Config:
             names near ones.
     """
     known = [key for key in overrides if not key.startswith(NEW)]
+    there = dict(walk(cfg.to_dict()))
     for key in known:
-        _check_key(cfg, key)
+        if key not in there:
+            near = ', '.join(difflib.get_close_matches(key, there, n=3))
+            raise ValueError(
+                f'{key!r} is not in the config; near keys: {near or "none"}. '
+                'A misspelt key would be ignored; if it is a new one, write '
+                f'{NEW}{key}'
+            )
     for unread in unread_keys(cfg, known):
         raise ValueError(f'{unread.text}. All runs would be the same')
     if 'work_dir' in without_marks(overrides):
@@ -177,23 +181,3 @@ def apply_overrides(cfg: Config, overrides: Dict[str, Any]) -> Config:
 def without_marks(overrides: Dict[str, Any]) -> Dict[str, Any]:
     """The same settings, as ``--cfg-options`` has them."""
     return {key.lstrip(NEW): value for key, value in overrides.items()}
-
-
-def _check_key(cfg: Config, key: str) -> None:
-    here: Any = cfg
-    place = 'the config'
-    for part in key.split('.'):
-        in_list = isinstance(here, (list, tuple))
-        known = [str(i) for i in range(len(here))] if in_list else []
-        if hasattr(here, 'keys'):
-            known = list(here)
-        if part not in known:
-            near = difflib.get_close_matches(part, known, n=1)
-            text = f'{near[0]!r}' if near else f'only {known}'
-            raise ValueError(
-                f'{key!r} is not in the config: {place} has '
-                f'{text if known else "no keys below it"}. A misspelt key '
-                f'would be ignored; if it is a new one, write {NEW}{key}'
-            )
-        here = here[int(part) if in_list else part]
-        place = part if place == 'the config' else f'{place}.{part}'

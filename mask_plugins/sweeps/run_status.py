@@ -1,9 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How far is each run of a sweep?"""
 
+import contextlib
 import glob
 import json
-import os
 import os.path as osp
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -86,30 +86,25 @@ def sweep_status(
         queued = queue.get((jobs.get(run.index, ''), run.index))
         state, detail = _state(manifest, run, saved, queued)
         active = queued is not None or state == RUNNING
-        statuses.append(
-            RunStatus(
-                run,
-                state,
-                detail=detail,
-                active=active,
-                **_progress(manifest.work_dir(run), saved, metric, state),
-            )
-        )
+        progress = _progress(manifest.work_dir(run), saved, metric, state)
+        statuses.append(RunStatus(run, state, *progress, detail, active))
     return statuses
 
 
 def _progress(
     work_dir: str, saved: Dict[str, Any], metric: Metric, state: str
-) -> Dict[str, Any]:
-    """What the logs of a run say; they may be growing, or cut."""
+) -> Tuple[int, Optional[int], Optional[float], Optional[float]]:
+    """What the logs of a run say; they may be growing, or cut.
+
+    Returns:
+        tuple: ``iterations``, ``total``, ``best`` and ``seconds_left``.
+    """
     train = _tail(osp.join(work_dir, TRAIN_LOG))
     val = _tail(osp.join(work_dir, VAL_LOG))
     steps = _numbers(train, 'iteration')[-1:]
     iterations = int(steps[0]) + 1 if steps else 0
-    known = _numbers(val, metric.key)
-    best = None
-    if known:
-        best = max(known) if metric.best == 'max' else min(known)
+    pick = max if metric.best == 'max' else min
+    best = pick(_numbers(val, metric.key), default=None)
     total = saved.get('max_iters')
     if type(total) is not int or total < 1:
         total = None
@@ -122,9 +117,7 @@ def _progress(
         if times and steps and steps[-1] > 0:
             each += times[-1] * len(val) / steps[-1]
         left = (total - iterations) * each
-    return dict(
-        iterations=iterations, total=total, best=best, seconds_left=left
-    )
+    return iterations, total, best, left
 
 
 def _state(
@@ -146,14 +139,13 @@ def _state(
     if before == RUNNING and is_running(saved):
         return RUNNING, f'process {saved["pid"]} on {saved["host"]}'
     if before == PREEMPTED:
-        problem = saved.get('problem')
-        if problem:
-            return FAILED, str(problem)
+        if saved.get('problem'):
+            return FAILED, str(saved['problem'])
         return PREEMPTED, f'{saved.get("reason")}; `resubmit` continues it'
     log = newest_log(manifest, run)
     if log is None and not saved:
         return MISSING, ''
-    return FAILED, last_error(log) if log else 'no log'
+    return FAILED, last_error(log)
 
 
 def newest_log(manifest: Manifest, run: SweepRun) -> Optional[str]:
@@ -163,15 +155,16 @@ def newest_log(manifest: Manifest, run: SweepRun) -> Optional[str]:
     return max(found, key=osp.getmtime) if found else None
 
 
-def last_error(path: str) -> str:
+def last_error(path: Optional[str]) -> str:
     """The line of a log that says best why a run ended."""
-    lines = [line.strip() for line in _read_tail(path).splitlines()]
-    lines = [line for line in lines if line]
-    for pattern in (_ERROR, _SLURM):
-        found = [line for line in lines if pattern.search(line)]
+    if path is None:
+        return 'no log'
+    lines = [line.strip() for line in _read_tail(path)]
+    for pattern in (_ERROR, _SLURM, re.compile('.')):
+        found = list(filter(pattern.search, lines))
         if found:
             return found[-1]
-    return lines[-1] if lines else 'the log is empty'
+    return 'the log is empty'
 
 
 def _numbers(lines: Sequence[Dict[str, Any]], key: str) -> List[float]:
@@ -183,19 +176,14 @@ def _numbers(lines: Sequence[Dict[str, Any]], key: str) -> List[float]:
 def _tail(path: str) -> List[Dict[str, Any]]:
     """The last whole lines of a log."""
     records = []
-    for line in _read_tail(path).splitlines():
-        try:
+    for line in _read_tail(path):
+        with contextlib.suppress(ValueError, RecursionError):
             records.append(json.loads(line))
-        except (ValueError, RecursionError):
-            continue
     return [record for record in records if isinstance(record, dict)]
 
 
-def _read_tail(path: str) -> str:
-    try:
-        with open(path, 'rb') as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL))
-            return file.read().decode('utf-8', 'replace')
-    except OSError:
-        return ''
+def _read_tail(path: str) -> List[str]:
+    with contextlib.suppress(OSError), open(path, 'rb') as file:
+        file.seek(max(0, osp.getsize(path) - _TAIL))
+        return file.read().decode('utf-8', 'replace').splitlines()
+    return []

@@ -1,11 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The sbatch script of a sweep."""
 
+import functools
 import os
 import os.path as osp
 import re
 import shlex
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -62,10 +63,18 @@ def render(
 
 
 def write_script(
-    manifest: Manifest, template: str, indices: Optional[Sequence[int]] = None
+    manifest: Manifest, tools: str, indices: Optional[Sequence[int]] = None
 ) -> str:
-    """Write the script into the sweep's folder; its path."""
-    text = render(manifest, template, indices)
+    """Write the script, from its template, into the sweep's folder; its path.
+
+    Args:
+        manifest (Manifest): The sweep.
+        tools (str): The folder of the tools.
+        indices (Sequence[int], optional): The runs to start; None for all.
+    """
+    template = osp.join(tools, 'slurm', SCRIPT)
+    with open(template, encoding='utf-8') as file:
+        text = render(manifest, file.read(), indices)
     # SLURM ends a task without a word if it cannot write its output there.
     os.makedirs(osp.join(manifest.folder, LOGS), exist_ok=True)
     return write_text(osp.join(manifest.folder, SCRIPT), text)
@@ -75,8 +84,8 @@ def array_text(indices: Sequence[int]) -> str:
     """``[0, 1, 2, 5]`` to ``'0-2,5'``, as ``sbatch --array`` has it.
 
     Examples:
-        >>> array_text([0, 1, 2, 5])
-        '0-2,5'
+        >>> array_text([0, 1, 2, 5, 7, 8])
+        '0-2,5,7-8'
     """
     parts: List[List[int]] = []
     for index in sorted(indices):
@@ -88,7 +97,7 @@ def array_text(indices: Sequence[int]) -> str:
 
 
 def _cases(manifest: Manifest) -> Iterator[str]:
-    configs: Dict[str, Config] = {}
+    read = functools.lru_cache(Config.fromfile)
     for run in manifest.runs:
         options = shlex.join(format_options(run.overrides))
         yield f'{run.index})'
@@ -96,10 +105,8 @@ def _cases(manifest: Manifest) -> Iterator[str]:
         yield f'    config={shlex.quote(run.config)}'
         yield f'    options=({options})'
         if manifest.slurm.stage:
-            if run.config not in configs:
-                path = osp.join(manifest.folder, run.config_file)
-                configs[run.config] = Config.fromfile(path)
-            inside = _staged(manifest, run, configs[run.config])
+            cfg = read(osp.join(manifest.folder, run.config_file))
+            inside = _staged(manifest, run, cfg)
             yield f'    inside=({shlex.join(inside)})'
         yield '    ;;'
 

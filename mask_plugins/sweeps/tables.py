@@ -2,8 +2,9 @@
 """Sweeps as text on a terminal."""
 
 from collections import Counter
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,12 +15,7 @@ from .manifest import Manifest
 from .options import format_options
 from .run_status import STATES, RunStatus
 
-_COLORS = {
-    'done': 'green',
-    'running': 'cyan',
-    'preempted': 'yellow',
-    'failed': 'red',
-}
+_COLORS = dict(done='green', running='cyan', preempted='yellow', failed='red')
 
 
 def plan_table(manifest: Manifest) -> Table:
@@ -42,33 +38,31 @@ def size_line(manifest: Manifest) -> str:
     return f'{text}, {hours:.2g} hours one after the other ({each}{on})'
 
 
-def status_table(statuses: Sequence[RunStatus], metric: str) -> Table:
-    """One line per run."""
+def status_page(statuses: Sequence[RunStatus], metric: str) -> Group:
+    """One line per run, and how many runs are in which state."""
     columns = ['index', 'run', 'state', 'trained', f'best {metric}', 'left']
     rows = [_cells(status) for status in statuses]
-    return make_table([*columns, 'detail'], rows, right=(4, 5))
+    count = Counter(status.state for status in statuses)
+    parts = [f'{count[state]} {state}' for state in STATES if count[state]]
+    return Group(
+        make_table([*columns, 'detail'], rows, right=(4, 5)),
+        f'{len(statuses)} runs: ' + ', '.join(parts),
+    )
 
 
-def _cells(status: RunStatus) -> List[str]:
+def _cells(status: RunStatus) -> List[Optional[str]]:
     trained = str(status.iterations or '-')
     if status.total:
         share = 100 * status.iterations // status.total
         trained = f'{status.iterations}/{status.total} ({share} %)'
     color = _COLORS.get(status.state, 'default')
-    left = status.seconds_left
+    left, best = status.seconds_left, status.best
     return [
         str(status.run.index),
         status.run.name,
         f'[{color}]{status.state}[/]',
         trained,
-        '-' if status.best is None else f'{status.best:.2f}',
-        '-' if left is None else format_time(left),
+        None if best is None else f'{best:.2f}',
+        None if left is None else format_time(left),
         escape(status.detail),
     ]
-
-
-def summary_line(statuses: Sequence[RunStatus]) -> str:
-    """How many runs are in which state."""
-    count = Counter(status.state for status in statuses)
-    parts = [f'{count[state]} {state}' for state in STATES if count[state]]
-    return f'{len(statuses)} runs: ' + ', '.join(parts)

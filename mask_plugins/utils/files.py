@@ -15,9 +15,7 @@ _TEMPORARY = '.mask_plugins-tmp'
 
 
 @contextlib.contextmanager
-def replace_atomically(
-    path: PathLike, keep_ending: bool = False
-) -> Iterator[str]:
+def replace_atomically(path: PathLike) -> Iterator[str]:
     """Write a file under another name, then rename it, which is atomic.
 
     Nothing is left of a write that fails, and the old file stays. What a
@@ -25,8 +23,6 @@ def replace_atomically(
 
     Args:
         path (str | PathLike): The file; its folder is created if missing.
-        keep_ending (bool): Whether the temporary name ends as ``path`` does,
-            for writers that choose their format by it. Defaults to False.
 
     Yields:
         str: The name to write to, in the same folder.
@@ -44,8 +40,7 @@ def replace_atomically(
     """
     path = check_path('path', path)
     folder, name = os.path.split(os.path.abspath(path))
-    ending = os.path.splitext(name)[1] if keep_ending else ''
-    part = f'{folder}/.{name}.{os.getpid()}{_TEMPORARY}{ending}'
+    part = f'{folder}/.{name}.{os.getpid()}{_TEMPORARY}'
     try:
         os.makedirs(folder, exist_ok=True)
         yield part
@@ -146,28 +141,26 @@ def read_json_lines(
     records = []
     with _open(path) as file:
         for number, line in enumerate(file, 1):
-            if not line.strip():
+            where, text = f'{path}, line {number}', line.strip()[:60]
+            if not text:
                 continue
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                hint = ''
-                if not line.endswith('\n'):
-                    if on_cut is not None:
-                        on_cut(
-                            f'{path}, line {number} is cut, and left out: '
-                            'the run was killed, or is still writing'
-                        )
-                        return records
-                    hint = ' (a run that was killed while writing?)'
+                cut = not line.endswith('\n')
+                if cut and on_cut is not None:
+                    on_cut(
+                        f'{where} is cut, and left out: the run was '
+                        'killed, or is still writing'
+                    )
+                    return records
+                hint = ' (a run that was killed while writing?)' if cut else ''
                 raise ValueError(
-                    f'{path}, line {number} is not JSON{hint}: '
-                    f'{line.strip()[:60]!r}: {error}'
+                    f'{where} is not JSON{hint}: {text!r}: {error}'
                 ) from error
             if not isinstance(record, dict):
                 raise ValueError(
-                    f'{path}, line {number} must be a JSON object, got '
-                    f'{line.strip()[:60]!r}'
+                    f'{where} must be a JSON object, got {text!r}'
                 )
             records.append(record)
     if not records:

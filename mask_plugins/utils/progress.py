@@ -30,35 +30,19 @@ def track(
         >>> list(track([1, 2], 'runs'))
         [1, 2]
     """
-    if total is None:
-        total = len(items)
+    total = len(items) if total is None else total
     if sys.stderr.isatty():
-        yield from _bar(items, what, total)
-    else:
-        yield from _lines(items, what, total)
+        from rich.console import Console
+        from rich.progress import track as rich_track
 
-
-def _bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    from rich.console import Console
-    from rich.progress import track as rich_track
-
-    console = Console(stderr=True)
-    yield from rich_track(
-        items, description=what, total=total, console=console
-    )
-
-
-def _lines(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+        console = Console(stderr=True)
+        yield from rich_track(items, what, total, console=console)
+        return
     start = said = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, 1):
         yield item
-        done += 1
         now = time.monotonic()
         if done == total or now - said >= SECONDS_BETWEEN_LINES:
             said = now
-            print(
-                f'{what}: {done}/{total}, {now - start:.0f} s',
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f'{what}: {done}/{total}, {now - start:.0f} s'
+            print(line, file=sys.stderr, flush=True)

@@ -11,7 +11,6 @@ from typing import (
     Hashable,
     List,
     NamedTuple,
-    Sequence,
     Tuple,
     Union,
 )
@@ -40,32 +39,6 @@ class Case(NamedTuple):
     prepare: Callable[[], object] = lambda: None
 
 
-class Spread(NamedTuple):
-    """Median and quartiles of repeated measurements.
-
-    Examples:
-        >>> spread = Spread.of([1, 2, 3, 4, 5])
-        >>> spread
-        Spread(median=3.0, low=2.0, high=4.0)
-        >>> spread.iqr
-        2.0
-    """
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> 'Spread':
-        """Summarize ``values``."""
-        return cls(*np.quantile(values, [0.5, 0.25, 0.75]).tolist())
-
-    @property
-    def iqr(self) -> float:
-        """Distance of the quartiles."""
-        return self.high - self.low
-
-
 def time_interleaved(
     cases: Dict[Hashable, Case],
     rounds: int,
@@ -75,7 +48,7 @@ def time_interleaved(
     device: str = 'cpu',
     clock: str = 'wall',
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Dict[Hashable, List[float]]:
+) -> Dict[Hashable, np.ndarray]:
     """Time all cases in turn, round after round.
 
     A machine that slows down, or is shared for a while, then slows all cases
@@ -128,7 +101,7 @@ def time_interleaved(
             if number >= warmup:
                 times[name].append((now() - start) / iters)
         progress(number + 1, warmup + rounds)
-    return times
+    return {name: np.array(values) for name, values in times.items()}
 
 
 def timed(
@@ -201,25 +174,3 @@ def peak_memory(case: Case, device: str = 'cpu') -> float:
         running += event.nbytes()
         peak = max(peak, running)
     return peak / 2**20
-
-
-class Stopwatch:
-    """Print what a long tool does, each line with the seconds so far.
-
-    Examples:
-        >>> say = Stopwatch()
-        >>> say('training')  # doctest: +ELLIPSIS
-        [ ... s] training
-    """
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Since it was made."""
-        return time.perf_counter() - self._start
-
-    def __call__(self, message: str) -> None:
-        """Print a line."""
-        print(f'[{self.seconds:6.1f} s] {message}', flush=True)

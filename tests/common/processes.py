@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Run a function of a test module in several gloo processes."""
+"""Run commands, and a function of a test module in several processes."""
 
 import importlib
 import json
@@ -15,6 +15,48 @@ from pathlib import Path
 import torch.distributed as dist
 
 ROOT = Path(__file__).parents[2]
+
+
+# What a launcher, a job or a checkout around would set.
+FOREIGN = (
+    'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT', 'SLURM', 'SBATCH',
+    'SRUN', 'PYTHONPATH',
+)  # fmt: skip
+
+
+def clean_environ(**changes):
+    """The environment without any launcher's variables, changed."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+    quiet = dict(OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
+    return {**own, **quiet, **changes}
+
+
+def start(*command, env=None, **kwargs):
+    """Start a command; output in one."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        env=env or clean_environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **kwargs,
+    )
+
+
+def run(*command, code=0, timeout=900, **kwargs):
+    """What a command prints, which has to end with this exit code."""
+    with start(*command, **kwargs) as process:
+        try:
+            out, _ = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+    assert process.returncode == code, f'{command}\n{out}'
+    return out
+
+
+def run_python(*command, **kwargs):
+    """:func:`run` of this Python."""
+    return run(sys.executable, *command, **kwargs)
 
 
 def run_ranks(function, *args, ranks=2, code=0, timeout=240):

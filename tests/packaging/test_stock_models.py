@@ -7,11 +7,8 @@ that has mmpretrain and everything else, but no mask_plugins.
 """
 
 import json
-import os
 import pickle
-import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,9 +16,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from .conftest import make_environment, run
+from ..common.processes import run
+from .conftest import make_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 STOCK = """
 default_scope = 'mmpretrain'
 model = dict(
@@ -35,31 +32,24 @@ model = dict(
 )
 data_preprocessor = dict(num_classes=10, mean=[77.8] * 3, std=[95.9] * 3)
 pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+images = dict(type='CustomDataset', data_root={root!r}, pipeline=pipeline)
 train_dataloader = dict(
     batch_size=20,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        type='CustomDataset', data_root={root!r}, data_prefix='train',
-        pipeline=pipeline,
-    ),
+    dataset=dict(images, data_prefix='train'),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 test_dataloader = dict(
     batch_size=100,
     num_workers=0,
-    dataset=dict(
-        type='CustomDataset', data_root={root!r}, data_prefix='test',
-        pipeline=pipeline,
-    ),
+    dataset=dict(images, data_prefix='test'),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 test_evaluator = dict(type='Accuracy', topk=(1,))
 test_cfg = dict()
 train_cfg = dict(by_epoch=True, max_epochs=8)
-optim_wrapper = dict(
-    optimizer=dict(type='Adam', lr=0.01)
-)
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=0.01))
 default_hooks = dict(
     checkpoint=dict(type='mask_plugins.SafeCheckpointHook', interval=8)
 )
@@ -169,12 +159,8 @@ def test_apply_masks_output_needs_no_plugin(kind, tmp_path):
 
     env = make_environment(tmp_path / 'venv')
     code = 'import mmpretrain, mask_plugins'
-    environ = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
-    done = subprocess.run(
-        [env.python, '-c', code], cwd=tmp_path, env=environ,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert "No module named 'mask_plugins'" in done.stderr
+    said = run(env.python, '-c', code, cwd=tmp_path, code=1)
+    assert "No module named 'mask_plugins'" in said
     found, found_scores = mim_test(
         env.python, 'mmpretrain', out.with_suffix('.py'), out,
         tmp_path / 'without',

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ..small_run import NAME, SMALL, SMALL_TEST
-from .conftest import make_environment, pip_install, run
+from ..common.processes import run, run_python
+from ..small_run import NAME, ROOT, SMALL, SMALL_TEST
+from .conftest import WHEEL, make_environment, pip_install
 
-ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = 'mask_plugins'
 
 
 def sources(folder):
@@ -35,12 +36,11 @@ def test_the_wheel_holds_configs_and_tools(wheel):
     assert mim == wanted | {'model-index.yml'}
     folders = {name.split('/')[0] for name in names}
     assert len(folders) == 2, folders
-    code = {n for n in names if n.endswith('.py') and '/.mim/' not in n}
-    assert code == {
-        name
-        for name in sources('mask_plugins')
-        if name.endswith('.py') and '/.mim/' not in name
-    }
+    code, found = (
+        {n for n in all_names if n.endswith('.py') and '/.mim/' not in n}
+        for all_names in (sources('mask_plugins'), names)
+    )
+    assert found == code
     required = [
         line.split(': ')[1]
         for line in metadata.splitlines()
@@ -55,81 +55,73 @@ def test_the_source_package_builds_the_same_wheel(
     source_tree, wheel, tmp_path
 ):
     """Through the sdist, which is what an index would hold."""
-    command = (sys.executable, 'setup.py', '-q', 'sdist', '-d', tmp_path)
-    run(*command, cwd=source_tree)
+    options = ('-q', 'sdist', '-d', tmp_path)
+    run_python('setup.py', *options, cwd=source_tree)
     (archive,) = tmp_path.glob('*.tar.gz')
-    options = ('--no-build-isolation', '--no-deps', '--no-index')
-    run(
-        sys.executable, '-m', 'pip', 'wheel', *options, '-w', tmp_path, archive
-    )
+    run_python('-m', 'pip', 'wheel', *WHEEL, tmp_path, archive)
     (again,) = tmp_path.glob('*.whl')
     with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as two:
         assert set(one.namelist()) == set(two.namelist())
 
 
+@pytest.fixture
+def mim(installed, tmp_path):
+    """Run a command of mim, with nothing of the checkout in sight."""
+
+    def call(*command):
+        return run(installed.python, '-m', 'mim', *command, cwd=tmp_path)
+
+    return call
+
+
 @pytest.mark.slow
 class TestInstalledWheel:
-    """Mim, with nothing of the checkout in sight."""
-
-    def mim(self, installed, folder, *command):
-        return installed.run(
-            installed.python, '-m', 'mim', *command, cwd=folder
-        )
-
     def test_it_is_the_wheel_that_is_imported(self, installed, tmp_path):
         code = 'import mask_plugins; print(mask_plugins.__file__)'
-        found = installed.run(installed.python, '-c', code, cwd=tmp_path)
+        found = run(installed.python, '-c', code, cwd=tmp_path)
         assert Path(found.strip()).parents[1] == installed.purelib
         assert ROOT not in Path(found.strip()).parents
 
     @pytest.mark.parametrize('by_base', [False, True])
-    def test_train_and_test(self, installed, tmp_path, by_base):
+    def test_train_and_test(self, installed, mim, tmp_path, by_base):
         """A config by its basename, and one that inherits it by name."""
         name = NAME
         if by_base:
             name = 'mine.py'
             base = f"_base_ = ['mask_plugins::pss/{NAME}']"
             (tmp_path / name).write_text(base)
-        output = self.mim(
-            installed, tmp_path, 'train', 'mask_plugins', name,
-            '--work-dir', 'run', '--cfg-options', *SMALL,
-        )  # fmt: skip
+        run_dir = ('--work-dir', 'run')
+        output = mim('train', PLUGIN, name, *run_dir, '--cfg-options', *SMALL)
         if not by_base:
             config = installed.purelib / 'mask_plugins/.mim/configs/pss'
             assert str(config / NAME) in output
         assert str(ROOT) not in output.replace(sys.prefix, '')
         log = (tmp_path / 'run' / 'train_log.json').read_text().splitlines()
         assert len(log) == 2
-        self.mim(
-            installed, tmp_path, 'test', 'mask_plugins', name,
-            '--checkpoint', 'run/epoch_1.pth', '--work-dir', 'run',
+        mim(
+            'test', PLUGIN, name, '--checkpoint', 'run/epoch_1.pth', *run_dir,
             '--out', 'metrics.json', '--out-item', 'metrics',
             '--cfg-options', *SMALL_TEST,
         )  # fmt: skip
         metrics = json.loads((tmp_path / 'metrics.json').read_text())
         assert 0 <= metrics['accuracy/top1'] <= 100
 
-    def test_a_sweep_by_its_name(self, installed, tmp_path):
-        output = self.mim(
-            installed, tmp_path, 'run', 'mask_plugins', 'sweep', 'plan',
-            'pss_digits_start-schedule.yaml', '--out', 'sweep',
-        )  # fmt: skip
-        assert '8 runs' in output
+    def test_a_sweep_by_its_name(self, mim, tmp_path):
+        options = ('pss_digits_start-schedule.yaml', '--out', 'sweep')
+        assert '8 runs' in mim('run', PLUGIN, 'sweep', 'plan', *options)
         assert (tmp_path / 'sweep' / 'manifest.json').is_file()
 
-    def test_run_doctor(self, installed, tmp_path):
-        output = self.mim(installed, tmp_path, 'run', 'mask_plugins', 'doctor')
+    def test_run_doctor(self, installed, mim):
+        output = mim('run', PLUGIN, 'doctor')
         assert str(installed.purelib / 'mask_plugins') in output
         assert 'doctor: 0 to fix' in output
 
-    def test_list(self, installed, tmp_path):
-        output = self.mim(installed, tmp_path, 'list')
-        assert 'mask-plugins' in output
+    def test_list(self, mim):
+        assert 'mask-plugins' in mim('list')
 
-    def test_gridsearch(self, installed, tmp_path):
-        self.mim(
-            installed, tmp_path, 'gridsearch', 'mask_plugins', NAME,
-            '--work-dir', 'grid', '--search-args',
+    def test_gridsearch(self, mim, tmp_path):
+        mim(
+            'gridsearch', PLUGIN, NAME, '--work-dir', 'grid', '--search-args',
             '--optim_wrapper.optimizer.lr 0.001 0.002',
             '--cfg-options', *SMALL,
         )  # fmt: skip

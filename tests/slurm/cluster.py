@@ -71,15 +71,12 @@ def why_not():
     return ''
 
 
-def free_ports(count):
-    """Ports that are free."""
-    with contextlib.ExitStack() as stack:
-        listeners = [
-            stack.enter_context(socket.socket()) for _ in range(count)
-        ]
-        for listener in listeners:
+def free_ports():
+    """Two ports that are free."""
+    with socket.socket() as one, socket.socket() as two:
+        for listener in (one, two):
             listener.bind(('127.0.0.1', 0))
-        return [listener.getsockname()[1] for listener in listeners]
+        return one.getsockname()[1], two.getsockname()[1]
 
 
 class Cluster:
@@ -89,7 +86,7 @@ class Cluster:
         self.folder = Path(folder)
         self.processes = []
         host = socket.gethostname().split('.')[0]
-        config = CONFIG.format(folder=folder, host=host, ports=free_ports(2))
+        config = CONFIG.format(folder=folder, host=host, ports=free_ports())
         self.config = self.folder / 'slurm.conf'
         self.config.write_text(config)
         # An environment of a job we may be in would lead the clients astray.
@@ -108,31 +105,24 @@ class Cluster:
         key = self.folder / 'munge.key'
         key.touch(0o600)
         key.write_bytes(secrets.token_bytes(128))
-        files = {
-            'key-file': key,
-            'socket': self.folder / 'munge.socket',
-            'pid-file': self.folder / 'munged.pid',
-            'log-file': self.folder / 'munged.log',
-            'seed-file': self.folder / 'munged.seed',
-        }
-        options = [f'--{name}={path}' for name, path in files.items()]
+        munge = self.folder / 'munge.socket'
+        options = [f'--key-file={key}', f'--socket={munge}']
+        for kind in ('pid', 'log', 'seed'):
+            options.append(f'--{kind}-file={self.folder}/munged.{kind}')
         self._spawn('munged', '--foreground', '--force', *options)
-        self._wait_for(files['socket'].exists, 'munged')
+        self._wait_for(munge.exists, 'munged')
         self._spawn('slurmctld', '-D', '-i', '-f', self.config)
         self._spawn('slurmd', '-D', '-N', 'node1', '-f', self.config)
         self._wait_for(self._is_idle, 'the node')
 
     def stop(self):
         """End the jobs, then the daemons that were started here."""
+        brief = dict(check=False, timeout=20)
         with contextlib.suppress(subprocess.SubprocessError):
-            self.run('scancel', '--user=root', check=False, timeout=20)
-            deadline = time.monotonic() + 20
-            while (
-                time.monotonic() < deadline
-                and self.run(
-                    'squeue', '--noheader', check=False, timeout=20
-                ).strip()
-            ):
+            self.run('scancel', '--user=root', **brief)
+            for _ in range(60):
+                if not self.run('squeue', '--noheader', **brief).strip():
+                    break
                 time.sleep(0.3)
         for process in reversed(self.processes):
             process.terminate()
@@ -160,41 +150,33 @@ class Cluster:
         return done.stdout
 
     def _spawn(self, program, *options):
-        log = open(self.folder / f'{program}.out', 'wb')
-        with log:
-            self.processes.append(
-                subprocess.Popen(
-                    [shutil.which(program, path=PATH), *map(str, options)],
-                    env=self.env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=_end_with_parent,
-                )
+        with open(self.folder / f'{program}.out', 'wb') as log:
+            process = subprocess.Popen(
+                [shutil.which(program, path=PATH), *map(str, options)],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
+        self.processes.append(process)
 
     def _is_idle(self):
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             out = self.run('sinfo', '-h', '-o', '%T', check=False, timeout=20)
-        except subprocess.TimeoutExpired:
-            return False
-        return out.strip() == 'idle'
+            return out.strip() == 'idle'
 
     def _wait_for(self, ready, what):
         deadline = time.monotonic() + 60
         while not ready():
             ended = [p.args[0] for p in self.processes if p.poll() is not None]
             if ended or time.monotonic() > deadline:
-                logs = {
-                    path.name: path.read_text(errors='replace')[-2000:]
-                    for path in self.folder.glob('*.*')
-                    if path.suffix in ('.log', '.out')
-                }
-                text = '\n'.join(f'--- {k}\n{v}' for k, v in logs.items())
-                raise RuntimeError(
-                    f'{what} did not come up (ended: {ended}):\n{text}'
-                )
+                text = f'{what} did not come up (ended: {ended}):'
+                for path in self.folder.glob('*.[lo][ou][gt]'):
+                    log = path.read_text(errors='replace')[-2000:]
+                    text += f'\n--- {path.name}\n{log}'
+                raise RuntimeError(text)
             time.sleep(0.2)
 
 

@@ -4,20 +4,18 @@
 import contextlib
 import io
 import json
-import runpy
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from ..small_run import ONE_LAYER, QUICKSTART
+from ..common.processes import start
+from ..common.tools import run_tool
+from ..small_run import ONE_LAYER, QUICKSTART, ROOT
 from .cluster import cluster
 
 BIN = Path(sys.executable).parent
-ROOT = Path(__file__).resolve().parents[2]
-SWEEP = ROOT / 'tools' / 'slurm' / 'sweep.py'
 # 3 epochs of 180 iterations: some seconds, so that a signal finds the run
 # inside an epoch. Every log line is written at once: tests look at them.
 LONG = (
@@ -63,15 +61,13 @@ class Sweep:
         each call would take seconds.
         """
         out = io.StringIO()
-        argv = [str(part) for part in (SWEEP, command, *options)]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, 'argv', argv)
             for name in ('PATH', 'SLURM_CONF'):
                 patch.setenv(name, self.slurm.env[name])
             patch.chdir(ROOT)
             with contextlib.redirect_stdout(out):
                 with pytest.raises(SystemExit) as end:
-                    runpy.run_path(argv[0], run_name='__main__')
+                    run_tool(patch, 'slurm/sweep', command, *options)
         assert end.value.code == 0, f'{end.value.code}\n{out.getvalue()}'
         return out.getvalue()
 
@@ -107,10 +103,7 @@ class Sweep:
     def state(self, index=0):
         """The content of run_state.json."""
         path = self.run(index) / 'run_state.json'
-        try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
-            return {}
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def wait(self, condition, what, seconds=120):
         """Wait until a condition holds."""
@@ -123,13 +116,12 @@ class Sweep:
 
     def wait_for_done(self, count=1):
         """Wait until all of the first runs are done."""
-        self.wait(
-            lambda: all(
-                self.state(index).get('state') == 'done'
-                for index in range(count)
-            ),
-            'done',
-        )
+
+        def done():
+            states = [self.state(index).get('state') for index in range(count)]
+            return set(states) == {'done'}
+
+        self.wait(done, 'done')
 
     def wait_for_iteration(self, iteration, index=0):
         """Wait until a run has logged so many iterations."""
@@ -211,17 +203,7 @@ def mim_runs(slurm, jobs, tmp_path_factory):
             QUICKSTART.name, *options, *common, '--work-dir', work_dir,
             '--cfg-options', *plain(TINY),
         ]  # fmt: skip
-        started[name] = (
-            work_dir,
-            subprocess.Popen(
-                [str(part) for part in command],
-                cwd=ROOT,
-                env=slurm.env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            ),
-        )
+        started[name] = work_dir, start(*command, cwd=ROOT, env=slurm.env)
     yield started
     for _, process in started.values():
         process.kill()

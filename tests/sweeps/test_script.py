@@ -10,7 +10,7 @@ from mask_plugins.sweeps import (
     read_manifest,
     read_spec,
 )
-from mask_plugins.sweeps.script import array_text, render
+from mask_plugins.sweeps.script import render
 from mask_plugins.sweeps.slurm_client import last_jobs
 from tests.small_run import QUICKSTART, ROOT
 
@@ -23,9 +23,8 @@ train_dataloader = dict(dataset=dict(data_root='{root}/train'))
 
 
 def plan(folder, changes=None, config=QUICKSTART, **options):
-    spec = read_spec(
-        str(config), changes or {'train_cfg.max_epochs': [1, 2]}, [0]
-    )
+    changes = changes or {'train_cfg.max_epochs': [1, 2]}
+    spec = read_spec(str(config), changes, [0])
     return make_manifest(spec, folder, SlurmOptions(**options))
 
 
@@ -61,25 +60,23 @@ def test_staged_data(tmp_path):
     data.mkdir()
     config = tmp_path / 'c.py'
     config.write_text(CONFIG.format(root=data))
-    made = plan(tmp_path / 's', config=config, stage=str(data))
-    text = render(made, TEMPLATE)
+
+    def staged(source):
+        made = plan(tmp_path / 's', config=config, stage=str(source))
+        return render(made, TEMPLATE)
+
+    text = staged(data)
     subprocess.run(['bash', '-n'], input=text, text=True, check=True)
     assert 'inside=(train_dataloader.dataset.data_root=/train)' in text
-    made = plan(tmp_path / 's', config=config, stage=str(tmp_path / 's'))
     with pytest.raises(ValueError, match=r'data_root are .*/data/train'):
-        render(made, TEMPLATE)
-    made = plan(tmp_path / 's', config=config, stage='nowhere')
+        staged(tmp_path / 's')
     with pytest.raises(ValueError, match='there is nothing at .*nowhere'):
-        render(made, TEMPLATE)
-
-
-def test_array_text():
-    assert array_text([0, 1, 2, 5, 7, 8]) == '0-2,5,7-8'
+        staged('nowhere')
 
 
 def test_a_misspelt_key_is_found_before_anything_is_written(tmp_path):
     folder = tmp_path / 's'
-    with pytest.raises(ValueError, match="train_cfg has 'max_epochs'"):
+    with pytest.raises(ValueError, match='near keys: train_cfg.max_epochs'):
         plan(folder, {'train_cfg.max_epoch': [1, 2]})
     assert not folder.exists()
     made = plan(folder, {'+train_cfg.val_begin': [1, 2]})
@@ -101,14 +98,12 @@ def test_keys_that_nothing_reads_are_refused(tmp_path):
         'optim_wrapper = dict(optimizer=dict(lr=base_lr))\n'
         'randomness = dict(seed=0)\n'
     )
-    for key, message in (
-        (
-            'base_lr',
-            "'base_lr' is a variable of .* optim_wrapper.optimizer.lr",
-        ),
-        ('work_dir', "'work_dir' is not in the config"),
-        ('+work_dir', 'each run of a sweep has its own'),
-    ):
+    messages = {
+        'base_lr': "'base_lr' is a variable of .* optim_wrapper.optimizer.lr",
+        'work_dir': "'work_dir' is not in the config",
+        '+work_dir': 'each run of a sweep has its own',
+    }
+    for key, message in messages.items():
         with pytest.raises(ValueError, match=message):
             plan(tmp_path / 's', {key: [1e-3, 1e-4]}, config)
     assert not (tmp_path / 's').exists()
@@ -157,9 +152,8 @@ def test_a_manifest_is_checked(tmp_path, change, message):
 
 
 def test_submissions_are_checked(tmp_path):
-    (tmp_path / 'submissions.json').write_text(
-        '[{"job": "--all", "indices": [0]}]'
-    )
+    text = '[{"job": "--all", "indices": [0]}]'
+    (tmp_path / 'submissions.json').write_text(text)
     with pytest.raises(ValueError, match=r'submissions\.json: .*--all'):
         last_jobs(str(tmp_path))
 

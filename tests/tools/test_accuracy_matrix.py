@@ -4,11 +4,9 @@
 import json
 
 from mask_plugins.functional.continual import continual_report
-from tests.common.tools import run_tool
+from tests.common.tools import end_of, run_tool
 
-from .test_train import ROOT, end_of
-
-TOOL = ROOT / 'tools/analysis/accuracy_matrix.py'
+TOOL = 'analysis/accuracy_matrix'
 
 
 def test_mean_of_runs(tmp_path, monkeypatch, capsys):
@@ -19,7 +17,7 @@ def test_mean_of_runs(tmp_path, monkeypatch, capsys):
         (folder / 'accuracy_matrix.json').write_text(json.dumps(report))
     out = tmp_path / 'out'
     args = [*folders, '--out', out, '--title', 'two']
-    run_tool(monkeypatch, 'analysis/accuracy_matrix', *args)
+    run_tool(monkeypatch, TOOL, *args)
     assert '| task 2 | 50.50 | 80.00 |' in capsys.readouterr().out
     names = {path.name for path in out.iterdir()}
     assert names == {

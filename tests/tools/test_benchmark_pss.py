@@ -15,34 +15,19 @@ from mask_plugins.core.tokens import (
     select_index_pairs,
 )
 from mask_plugins.models.backbones import PSSVisionTransformer
-from mask_plugins.utils.timing import (
-    Case,
-    Spread,
-    peak_memory,
-    time_interleaved,
-)
-from tests.common.tools import run_tool
+from tests.common.tools import run_benchmark
 
-TOOL = 'benchmarks/pss'
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 
 
 def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
-    out = tmp_path / 'sub' / 'pss.json'
-    run_tool(
-        monkeypatch,
-        TOOL,
-        '--quick',
-        *('--arch', 'tiny', '--image-size', 64, '--layers', 1),
-        *('--batch-size', 1, '--gather-batch-size', 1, '--rounds', 2),
-        *('--warmup', 0, '--out', out),
-    )
-    printed = capsys.readouterr().out
+    printed, result = run_benchmark(
+        monkeypatch, capsys, tmp_path, 'benchmarks/pss', arch='tiny',
+        image_size=64, layers=1, batch_size=1, gather_batch_size=1, rounds=2,
+        warmup=0,
+    )  # fmt: skip
     assert 'round 2/2' in printed
     assert 'target 1.05' in printed
-    assert out.with_suffix('.png').stat().st_size
-    result = json.loads(out.read_text())
-
     steps = result['steps']
     # 2 models, 2 modes, 5 ratios
     assert len(steps) == 20
@@ -58,16 +43,10 @@ def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
         assert row['mac_ideal'] == pytest.approx(macs / full)
         assert ('to_random' in row) == (row['model'] == 'pss')
     assert [row['model'] for row in result['schedule']] == ['pss', 'random']
-    assert result['schedule'][0]['mac_ideal'] == pytest.approx(
-        sum(
-            share
-            * next(
-                row['mac_ideal']
-                for row in steps
-                if row['drop_ratio'] == float(ratio)
-            )
-            for ratio, share in result['schedule'][0]['shares'].items()
-        )
+    ideals = {str(row['drop_ratio']): row['mac_ideal'] for row in steps}
+    schedule = result['schedule'][0]
+    assert schedule['mac_ideal'] == pytest.approx(
+        sum(ideals[ratio] * x for ratio, x in schedule['shares'].items())
     )
     assert result['gather']['drop_ratio'] == 0.4
     assert set(result['gather']['ms']) == {'gathered', 'given', 'none'}
@@ -81,18 +60,10 @@ def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
 
 def test_parts_can_be_left_out():
     lines = []
+    small = dict(image_size=32, batch_size=1, layers=1, rounds=1, warmup=0)
+    parts = dict(drop_ratios=[0.5], modes=['infer'], gather_batch_size=0)
     result = PSSBenchmark(
-        archs=['tiny'],
-        image_size=32,
-        batch_size=1,
-        layers=1,
-        drop_ratios=[0.5],
-        modes=['infer'],
-        gather_batch_size=0,
-        rounds=1,
-        warmup=0,
-        dtype='bf16',
-        log=lines.append,
+        archs=['tiny'], dtype='bf16', log=lines.append, **small, **parts
     ).run()
     assert [row['drop_ratio'] for row in result['steps'][:3:2]] == [0.0, 0.5]
     assert result['schedule'] == result['targets'] == []
@@ -100,57 +71,6 @@ def test_parts_can_be_left_out():
     assert lines
     json.dumps(result)
     assert len(plot_pss_benchmark(result).axes) == 1
-
-
-def test_cases_take_turns():
-    calls = []
-    cases = {
-        name: Case(
-            lambda name=name: calls.append(name),
-            lambda name=name: calls.append(f'prepare {name}'),
-        )
-        for name in 'abc'
-    }
-    done = []
-    times = time_interleaved(
-        cases,
-        rounds=3,
-        iters=2,
-        warmup=1,
-        progress=lambda *args: done.append(args),
-    )
-    assert {name: len(values) for name, values in times.items()} == {
-        'a': 3,
-        'b': 3,
-        'c': 3,
-    }
-    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    orders = set()
-    for start in range(0, len(calls), 9):
-        turn = calls[start : start + 9]
-        order = ''.join(turn[1::3])
-        assert turn == [
-            call for name in order for call in (f'prepare {name}', name, name)
-        ]
-        assert sorted(order) == ['a', 'b', 'c']
-        orders.add(order)
-    assert len(orders) > 1
-
-
-def test_spread():
-    spread = Spread.of([5.0, 1.0, 2.0, 3.0, 4.0])
-    assert spread == (3.0, 2.0, 4.0)
-    assert spread.iqr == 2.0
-
-
-def test_peak_memory_counts_what_a_step_allocates():
-    def step():
-        first = torch.zeros(2**18)  # 1 MiB
-        second = first + 1
-        del first
-        return second * 2
-
-    assert peak_memory(Case(step)) == pytest.approx(2, abs=0.1)
 
 
 def test_shares_are_those_of_the_published_run():
@@ -174,16 +94,9 @@ def test_compared_lookups_agree():
 def test_given_bias_is_the_same_attention():
     torch.manual_seed(0)
     images = torch.randn(2, 3, 32, 32)
-    gathered = PSSVisionTransformer(
-        arch=TINY, img_size=32, patch_size=8, drop_ratio=0.4
-    )
-    given = PSSVisionTransformer(
-        arch=TINY,
-        img_size=32,
-        patch_size=8,
-        drop_ratio=0.4,
-        use_rel_pos_bias=False,
-    )
+    small = dict(arch=TINY, img_size=32, patch_size=8, drop_ratio=0.4)
+    gathered = PSSVisionTransformer(**small)
+    given = PSSVisionTransformer(**small, use_rel_pos_bias=False)
     given.load_state_dict(gathered.state_dict(), strict=False)
     (_, token), (batch, n) = gathered.get_patch_info(images)
     kept = token.view(batch, n)
@@ -196,37 +109,3 @@ def test_given_bias_is_the_same_attention():
         assert other.attn.bias.stride() == bias.stride()
         other.attn.bias.data.copy_(bias)
     torch.testing.assert_close(given(images)[0], gathered(images)[0])
-
-
-@pytest.mark.parametrize(
-    ('kwargs', 'message'),
-    [
-        (dict(archs=['huge']), "arch must be one of .* got 'huge'"),
-        (dict(dtype='int8'), "dtype .* got 'int8'"),
-        (dict(image_size=100), 'image_size .* got 100'),
-        (dict(batch_size=0), 'batch_size .*got 0'),
-        (dict(layers=0), 'layers .*at least 1.*got 0'),
-        (dict(modes=['test']), "modes .* got 'test'"),
-        (dict(drop_ratios=[1.0]), r'in \[0, 1\), got 1.0'),
-        (dict(device='cuda', clock='cpu'), "device='cuda'"),
-    ],
-)
-def test_bad_settings(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        PSSBenchmark(**kwargs)
-
-
-def test_bad_rounds():
-    with pytest.raises(ValueError, match='rounds must be .*, got 0'):
-        time_interleaved({}, rounds=0)
-    with pytest.raises(ValueError, match="clock must be .* got 'sun'"):
-        time_interleaved({}, rounds=1, clock='sun')
-
-
-def test_tool_refuses_before_it_measures(tmp_path, monkeypatch):
-    out = tmp_path / 'pss.json'
-    with pytest.raises(SystemExit, match='image_size'):
-        run_tool(monkeypatch, TOOL, '--image-size', 100, '--out', out)
-    with pytest.raises(SystemExit, match='2'):
-        run_tool(monkeypatch, TOOL, '--out', tmp_path / 'pss.txt')
-    assert not list(tmp_path.iterdir())

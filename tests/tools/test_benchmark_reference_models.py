@@ -1,33 +1,22 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The benchmark measures what it says; none of this depends on a time."""
 
-import json
-
-import pytest
-
 from mask_plugins.benchmarks.reference_models import (
     METHODS,
     ReferenceModelBenchmark,
 )
-from tests.common.tools import run_tool
+from tests.common.tools import run_benchmark
 
 SMALL = dict(channels=4, batch_size=2, rounds=1, rows=300, dims=16)
 
 
 def test_tool(tmp_path, monkeypatch, capsys):
-    out = tmp_path / 'sub' / 'reference.json'
-    small = [
-        part
-        for key, value in SMALL.items()
-        for part in (f'--{key.replace("_", "-")}', str(value))
-    ]
-    args = ['--quick', *small, '--device', 'cpu', '--out', out]
-    run_tool(monkeypatch, 'benchmarks/reference_models', *args)
-    printed = capsys.readouterr().out
+    tool, given = 'benchmarks/reference_models', dict(SMALL, device='cpu')
+    printed, result = run_benchmark(
+        monkeypatch, capsys, tmp_path, tool, **given
+    )
     assert 'KD: training step to CE' in printed
     assert 'target 1.4' in printed
-    assert out.with_suffix('.png').stat().st_size
-    result = json.loads(out.read_text())
     rows = {row['method']: row for row in result['steps']}
     assert list(rows) == list(METHODS)
     assert rows['CE']['to_ce']['median'] == 1
@@ -48,9 +37,3 @@ def test_the_methods_are_what_they_say():
             own = dict(model.student_network().named_children())
             assert ('backbone' in own) == (scope == 'whole')
         assert hasattr(model.head, 'mask_ratio') == (masked is not None)
-
-
-@pytest.mark.parametrize('name', ['channels', 'batch_size', 'rows', 'dims'])
-def test_bad_input(name):
-    with pytest.raises(ValueError, match=f'{name} must be an int'):
-        ReferenceModelBenchmark(**{name: 0})

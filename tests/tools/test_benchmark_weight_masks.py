@@ -1,43 +1,31 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The benchmark measures what it says; none of this depends on a time."""
 
-import json
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mask_plugins.benchmarks.statistics import format_target, target
 from mask_plugins.benchmarks.weight_mask_chart import (
     plot_weight_mask_benchmark,
 )
-from mask_plugins.benchmarks.weight_mask_costs import copy_case, held_bytes
+from mask_plugins.benchmarks.weight_mask_costs import held_bytes
 from mask_plugins.benchmarks.weight_mask_steps import MaskStepBuilder, masks_of
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 from mask_plugins.core.weights import ScoreMask, mask_report, named_masks
 from mask_plugins.utils.timing import Case, peak_memory
-from tests.common.tools import run_tool
-
-TOOL = 'benchmarks/weight_masks'
+from tests.common.tools import run_benchmark
 
 
 def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
-    out = tmp_path / 'sub' / 'masks.json'
-    run_tool(
-        monkeypatch,
-        TOOL,
-        '--quick',
-        *('--archs', 'resnet20', '--batch-size', 2, '--image-size', 16),
-        *('--rounds', 1, '--warmup', 1, '--device', 'cpu', '--out', out),
-    )
-    printed = capsys.readouterr().out
+    printed, result = run_benchmark(
+        monkeypatch, capsys, tmp_path, 'benchmarks/weight_masks',
+        archs='resnet20', batch_size=2, image_size=16, rounds=1, warmup=1,
+        device='cpu',
+    )  # fmt: skip
     assert 'round 2/2' in printed
     assert 'resnet20, score: training step to dense' in printed
     assert 'target 1.04' in printed
-    assert out.with_suffix('.png').stat().st_size
-
-    result = json.loads(out.read_text())
     rows = {row['kind']: row for row in result['steps']}
     assert tuple(rows) == MaskStepBuilder.KINDS
     assert rows['dense']['to_dense']['median'] == 1
@@ -63,11 +51,8 @@ def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
     ):
         extra = rows[plain]['extra_bytes_per_weight']
         assert extra > rows[ours]['extra_bytes_per_weight'] + 3.5
-    assert [row['kind'] for row in result['inference']] == [
-        'dense',
-        'score',
-        'merged',
-    ]
+    kinds = [row['kind'] for row in result['inference']]
+    assert kinds == ['dense', 'score', 'merged']
     (adapter,) = result['adapters']
     assert adapter['packed_bytes'] == adapter['masked'] // 8
     assert adapter['fp32_to_packed'] == 32
@@ -75,26 +60,24 @@ def test_tool_writes_json_and_a_picture(tmp_path, monkeypatch, capsys):
     assert 0.9 < adapter['density'] < 1
     assert len(result['targets']) == 4 * 3 + 1 + 2
     assert result['machine']['torch'] == torch.__version__
-    figure = plot_weight_mask_benchmark(result)
-    assert [ax.get_title() for ax in figure.axes] == [
-        'training step',
-        'masks alone',
-        'extra peak memory',
-    ]
+    titles = [ax.get_title() for ax in plot_weight_mask_benchmark(result).axes]
+    assert titles == ['training step', 'masks alone', 'extra peak memory']
 
 
-@pytest.mark.parametrize('arch', ['resnet18', 'resnet50'])
-def test_selection_is_the_published_one(arch):
+@pytest.mark.parametrize(
+    ('arch', 'published', 'convolutions'),
+    [
+        # with the norms of the shortcuts; Warmerdam et al.
+        ('resnet18', 11_168_704, 11_166_912),
+        ('resnet50', 23_462_592, 23_454_912),
+    ],
+)
+def test_selection_is_the_published_one(arch, published, convolutions):
     builder = MaskStepBuilder()
     report = mask_report(builder.network(arch, 'score'))
-    # with the norms of the shortcuts; Warmerdam et al.
-    published = dict(resnet18=11_168_704, resnet50=23_462_592)[arch]
     norms = sum(row.size for row in report.rows if len(row.shape) == 1)
-    assert (
-        report.size - norms
-        == dict(resnet18=11_166_912, resnet50=23_454_912)[arch]
-    )
     assert report.size == published
+    assert report.size - norms == convolutions
 
 
 @pytest.mark.parametrize('kind', ['score', 'soft_penalty'])
@@ -104,7 +87,7 @@ def test_yardstick_computes_the_same(kind):
     curves = []
     for name in (kind, f'plain_{kind}'):
         trained = builder.training('resnet20', name, 4, 16)
-        images, labels = builder._batch(4, 16)
+        images, labels = builder.batch(4, 16)
         for group in trained.optimizer.param_groups:
             group['lr'] = 0.5
         losses = []
@@ -151,16 +134,16 @@ def test_operations_are_forward_and_backward_of_all_masks(kind):
 
 def test_inference_of_merged_weights_is_that_of_masked_ones():
     builder = MaskStepBuilder()
-    images, _ = builder._batch(2, 16)
+    images, _ = builder.batch(2, 16)
     masked = builder.network('resnet20', 'score').eval()
-    merged = builder.merged('resnet20').eval()
+    merged = builder.network('resnet20', 'merged').eval()
     dense = builder.network('resnet20').eval()
     assert type(merged.backbone.conv1) is type(dense.backbone.conv1)
     assert merged.state_dict().keys() == dense.state_dict().keys()
     with torch.no_grad():
         assert merged(images).equal(masked(images))
         assert not merged(images).equal(dense(images))
-    cases = builder.inference('resnet20', 2, 16)
+    cases = builder.cases('resnet20', 2, 16)
     assert set(cases) == {'dense', 'score', 'merged'}
 
 
@@ -191,61 +174,9 @@ def test_score_masks_take_no_more_memory_than_they_may():
     assert peak == pytest.approx(2 * mebibytes, rel=0.1)
 
 
-def test_copy_moves_what_it_says():
-    case = copy_case('cpu', 4096)
-    assert case.step().numel() * 4 == 4096
-
-
-def test_targets():
-    assert target('x', 1.0, 1.1)['met']
-    assert not target('x', 1.2, 1.1)['met']
-    assert target('x', 32.0, 31.0, at_least=True)['met']
-    missed = target('x', 30.0, 31.0, at_least=True)
-    assert format_target(missed) == 'x: 30.000 (target 31.0: MISSED)'
-
-
-@pytest.mark.parametrize(
-    ('kwargs', 'message'),
-    [
-        (dict(archs=['vgg']), "arch must be one of .* got 'vgg'"),
-        (dict(archs=[]), 'archs must name at least one'),
-        (dict(dtype='int8'), "dtype .* got 'int8'"),
-        (dict(batch_size=1), 'batch_size must be an int of at least 2'),
-        (dict(image_size=4), 'image_size must be an int of at least 8'),
-        (dict(device='cuda', clock='cpu'), "device='cuda'"),
-    ],
-)
-def test_bad_settings(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        WeightMaskBenchmark(**kwargs)
-
-
-def test_tool_refuses_before_it_measures(tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match='batch_size'):
-        run_tool(
-            monkeypatch,
-            TOOL,
-            '--batch-size',
-            1,
-            '--out',
-            tmp_path / 'masks.json',
-        )
-    with pytest.raises(SystemExit, match='2'):
-        run_tool(monkeypatch, TOOL, '--out', tmp_path / 'masks.txt')
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.gpu
 def test_runs_on_a_gpu():
-    result = WeightMaskBenchmark(
-        archs=['resnet18'],
-        batch_size=4,
-        image_size=32,
-        rounds=1,
-        warmup=1,
-        device='cuda',
-        dtype='bf16',
-        channels_last=True,
-        log=lambda line: None,
-    ).run()
+    small = dict(batch_size=4, image_size=32, rounds=1, warmup=1)
+    form = dict(device='cuda', dtype='bf16', channels_last=True)
+    result = WeightMaskBenchmark(archs=['resnet18'], **small, **form).run()
     assert result['machine']['gpu']

@@ -4,12 +4,13 @@
 import ast
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from tests.common.processes import run_python
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'doctor.py'
 doctor = SimpleNamespace(**runpy.run_path(str(TOOL)))
@@ -44,17 +45,26 @@ def facts(drop=(), fails=None, answer=CPU, **changes):
     python = changes.pop('python', (3, 11, 7))
     versions = {k: v for k, v in SOUND.items() if k not in drop}
     versions.update({k.replace('_', '-'): v for k, v in changes.items()})
-
-    def probe(name):
-        return (True, answer) if fails is None else (False, fails)
-
-    return doctor.Facts(versions, probe, driver, python)
+    found = (True, answer) if fails is None else (False, fails)
+    return doctor.Facts(versions, lambda name: found, driver, python)
 
 
-def gpu(**changes):
-    """What torch says on a GPU machine, changed."""
-    found = dict(cuda='13.0', available=True, names=['H200'])
-    return json.dumps({**found, **changes})
+# What nvidia-smi and torch say on a GPU machine.
+OLD, NEW = dict(driver=('525.1', '12.0')), dict(driver=('580.1', '13.0'))
+SEEN, UNSEEN = (
+    dict(answer=json.dumps(dict(cuda='13.0', available=yes, names=names)))
+    for yes, names in ((True, ['H200']), (False, []))
+)
+BROKEN = '{"MODELS": "KeyError"}'
+NO_PRETRAIN = dict(drop=['mmpretrain'])
+FORK = dict(NO_PRETRAIN, onedl_mmpretrain='1.3.6')
+NO_LITE = dict(drop=['mmcv-lite'])
+NMS = dict(fails='RuntimeError: operator torchvision::nms does not')
+NO_GL = dict(fails='ImportError: libGL.so.1: cannot open')
+MIXED = dict(torch='2.11.0+cpu', torchvision='0.26.0+cu130')
+NEW_MIM = dict(drop=['openmim'], onedl_mim='0.5.1', setuptools='84.0')
+TWO_ENGINES = dict(onedl_mmengine='0.10.12')
+UNINSTALL = 'uninstall -y mmengine onedl-mmengine'
 
 
 @pytest.mark.parametrize(
@@ -75,48 +85,23 @@ def gpu(**changes):
         ('torchvision', dict(torch='1.13.1', torchvision='0.14.1'), 'ok', ''),
         ('torchvision', dict(torchvision='0.28.0'), 'fail', '0.26.*'),
         ('torchvision', dict(torch='2.1.2'), 'fail', '0.16.*'),
-        (
-            'torchvision',
-            dict(torch='2.11.0+cpu', torchvision='0.26.0+cu130'),
-            'fail',
-            '0.26.*',
-        ),
+        ('torchvision', MIXED, 'fail', '0.26.*'),
         ('torchvision', dict(drop=['torchvision']), 'fail', '0.26.*'),
         ('torchvision', dict(drop=['torchvision', 'mmpretrain']), 'ok', ''),
-        (
-            'torchvision',
-            dict(fails='RuntimeError: operator torchvision::nms does not'),
-            'fail',
-            '0.26.*',
-        ),
+        ('torchvision', NMS, 'fail', '0.26.*'),
         ('forks', {}, 'ok', ''),
         ('forks', dict(drop=['mmengine'], onedl_mmengine='0.10'), 'ok', ''),
-        (
-            'forks',
-            dict(onedl_mmengine='0.10.12'),
-            'fail',
-            'uninstall -y mmengine onedl-mmengine',
-        ),
+        ('forks', TWO_ENGINES, 'fail', UNINSTALL),
         ('forks', dict(onedl_mim='0.5.1'), 'fail', 'onedl-mim'),
-        (
-            'forks',
-            dict(drop=['mmpretrain'], onedl_mmpretrain='1.3.6'),
-            'warn',
-            'install onedl-mim',
-        ),
+        ('forks', FORK, 'warn', 'install onedl-mim'),
         ('mmcv', {}, 'ok', ''),
-        ('mmcv', dict(drop=['mmcv-lite'], mmcv='2.1.0'), 'ok', ''),
-        ('mmcv', dict(drop=['mmcv-lite'], onedl_mmcv='2.3.6'), 'ok', ''),
+        ('mmcv', dict(NO_LITE, mmcv='2.1.0'), 'ok', ''),
+        ('mmcv', dict(NO_LITE, onedl_mmcv='2.3.6'), 'ok', ''),
         ('mmcv', dict(mmcv='2.1.0'), 'fail', 'uninstall -y mmcv mmcv-lite'),
-        ('mmcv', dict(drop=['mmcv-lite']), 'fail', 'install'),
+        ('mmcv', NO_LITE, 'fail', 'install'),
         ('mmcv', dict(mmcv_lite='1.7.1'), 'fail', '>=2.0.0,<2.4.0'),
         ('mmcv', dict(mmcv_lite='2.4.0'), 'fail', '>=2.0.0,<2.4.0'),
-        (
-            'mmcv',
-            dict(fails='ImportError: libGL.so.1: cannot open'),
-            'fail',
-            'opencv-python-headless',
-        ),
+        ('mmcv', NO_GL, 'fail', 'opencv-python-headless'),
         ('openmim', {}, 'ok', ''),
         ('openmim', dict(openmim='0.3.9'), 'warn', 'openmim==0.3.7'),
         ('openmim', dict(drop=['openmim']), 'warn', 'openmim==0.3.7'),
@@ -124,56 +109,28 @@ def gpu(**changes):
         ('setuptools', dict(setuptools='81.0.0'), 'warn', "'setuptools<81'"),
         ('setuptools', dict(setuptools='84.0'), 'fail', "'setuptools<81'"),
         ('setuptools', dict(drop=['setuptools']), 'fail', "'setuptools<81'"),
-        (
-            'setuptools',
-            dict(drop=['openmim'], onedl_mim='0.5.1', setuptools='84.0'),
-            'ok',
-            '',
-        ),
+        ('setuptools', NEW_MIM, 'ok', ''),
         ('click', {}, 'ok', ''),
         ('click', dict(click='8.3.0'), 'warn', "'click<8.3'"),
         ('numpy', {}, 'ok', ''),
         ('numpy', dict(numpy='2.4.0'), 'warn', "'numpy<2.4'"),
-        (
-            'numpy',
-            dict(drop=['mmpretrain'], onedl_mmpretrain='1', numpy='2.4.0'),
-            'ok',
-            '',
-        ),
+        ('numpy', dict(FORK, numpy='2.4.0'), 'ok', ''),
         ('mmpretrain', {}, 'ok', ''),
-        ('mmpretrain', dict(drop=['mmpretrain']), 'warn', 'mmpretrain=='),
+        ('mmpretrain', NO_PRETRAIN, 'warn', 'mmpretrain=='),
         ('mmpretrain', dict(fails='ImportError: x'), 'fail', 'reinstall'),
         ('gpu', {}, 'ok', ''),
-        ('gpu', dict(driver=('580.1', '13.0'), answer=gpu()), 'ok', ''),
-        (
-            'gpu',
-            dict(
-                driver=('525.1', '12.0'), answer=gpu(available=False, names=[])
-            ),
-            'fail',
-            'update the NVIDIA driver',
-        ),
-        ('gpu', dict(driver=('580.1', '13.0')), 'warn', 'CUDA 13.0'),
-        (
-            'gpu',
-            dict(
-                driver=('580.1', '13.0'), answer=gpu(available=False, names=[])
-            ),
-            'warn',
-            'CUDA_VISIBLE_DEVICES',
-        ),
+        ('gpu', {**NEW, **SEEN}, 'ok', ''),
+        ('gpu', {**OLD, **UNSEEN}, 'fail', 'update the NVIDIA driver'),
+        ('gpu', NEW, 'warn', 'CUDA 13.0'),
+        ('gpu', {**NEW, **UNSEEN}, 'warn', 'CUDA_VISIBLE_DEVICES'),
         ('gpu', dict(fails='no torch'), 'fail', 'torch'),
         ('registries', dict(answer='{"HOOKS": 3}'), 'ok', ''),
-        ('registries', dict(answer='{"MODELS": "KeyError"}'), 'fail', '-e .'),
-        (
-            'registries',
-            dict(answer='{"MODELS": "x"}', drop=['mmpretrain']),
-            'warn',
-            'mmpretrain',
-        ),
+        ('registries', dict(answer=BROKEN), 'fail', '-e .'),
+        ('registries', dict(NO_PRETRAIN, answer=BROKEN), 'warn', 'mmpretrain'),
         ('registries', dict(fails='ImportError: x'), 'fail', 'above'),
         ('data', {}, 'ok', ''),
         ('data', dict(drop=['scikit-learn']), 'warn', 'scikit-learn'),
+        ('plugin', dict(drop=['mask-plugins']), 'fail', 'install'),
     ],
 )
 def test_check(check, case, status, fix):
@@ -181,12 +138,6 @@ def test_check(check, case, status, fix):
     assert row.status == status, row
     assert fix in row.fix
     assert bool(row.fix) == (status != 'ok')
-
-
-def test_plugin_that_is_not_installed():
-    row = doctor.check_plugin(facts(drop=['mask-plugins']))
-    assert row.status == 'fail'
-    assert 'install' in row.fix
 
 
 def test_a_check_that_breaks_is_a_row():
@@ -217,19 +168,8 @@ def test_only_the_standard_library_is_imported(name):
     assert names <= {*sys.stdlib_module_names, '_doctor_facts'}
 
 
-def run_doctor(*options, **kwargs):
-    return subprocess.run(
-        [sys.executable, str(TOOL), *options],
-        capture_output=True,
-        text=True,
-        **kwargs,
-    )
-
-
 def test_this_environment_is_sound(tmp_path):
-    done = run_doctor('--json', cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = json.loads(done.stdout)
+    rows = json.loads(run_python(TOOL, '--json', cwd=tmp_path))
     assert all(set(r) == {'name', 'found', 'status', 'fix'} for r in rows)
     found = {row['name']: row for row in rows}
     assert len(found) == len(doctor.CHECKS)
@@ -238,17 +178,16 @@ def test_this_environment_is_sound(tmp_path):
 
 
 def test_the_table():
+    fix = "pip install 'click<8.3'"
     rows = [
         doctor.Row('torch', '2.11.0'),
-        doctor.Row(
-            'click/mim', 'click 8.3', 'warn', "pip install 'click<8.3'"
-        ),
+        doctor.Row('click/mim', 'click 8.3', 'warn', fix),
     ]
-    _, header, first, second, fix = doctor.table(rows).splitlines()
+    _, header, first, second, shown = doctor.table(rows).splitlines()
     assert header.strip() == '-> what fixes it'
     assert first.split() == ['torch', 'ok', '2.11.0']
     assert second.split()[:2] == ['click/mim', 'warn']
-    assert fix.strip() == "-> pip install 'click<8.3'"
+    assert shown.strip() == f'-> {fix}'
 
 
 def test_a_broken_environment_exits_with_1(tmp_path):
@@ -256,10 +195,9 @@ def test_a_broken_environment_exits_with_1(tmp_path):
     (tmp_path / 'torch').mkdir()
     (tmp_path / 'torch' / '__init__.py').write_text('raise OSError("broken")')
     env = dict(PYTHONPATH=str(tmp_path), PATH='')
-    done = run_doctor(env=env, cwd=tmp_path)
-    assert done.returncode == 1
-    assert 'OSError: broken' in done.stdout
-    assert 'to fix' in done.stdout.splitlines()[-1]
+    said = run_python(TOOL, code=1, env=env, cwd=tmp_path)
+    assert 'OSError: broken' in said
+    assert 'to fix' in said.splitlines()[-1]
 
 
 def test_probes_that_take_their_process_down(monkeypatch):

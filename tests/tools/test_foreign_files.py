@@ -5,9 +5,6 @@ Nothing in them is run, and the error names the file.
 """
 
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,16 +19,16 @@ from mask_plugins.models.teachers import EnsembleTeacher
 from mask_plugins.models.teachers.network import Network
 from mask_plugins.registry import MODELS
 from tests.common.foreign_files import FOREIGN
+from tests.common.tools import run_tool
 from tests.evaluation.models import RESNET, write_model
 
-ROOT = Path(__file__).resolve().parents[2]
 # The lies that every reader could believe; all of them are in
 # tests/utils/test_safe_load.py.
 NAMES = [
     name
     for name in FOREIGN
     if not name.startswith('lie-')
-    or name in ('lie-storage', 'lie-header', 'lie-deep_header', 'lie-itself')
+    or name[4:] in ('storage', 'header', 'deep_header', 'itself')
 ]
 TEST = """
 val_dataloader = test_dataloader
@@ -61,7 +58,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def tool(*parts):
+def tool(name, args):
     """A tool, run in this process with these arguments."""
 
     def call(folder, path):
@@ -70,12 +67,8 @@ def tool(*parts):
             out=folder / 'out.pth', folder=folder / 'work',
             student=folder / 'student.py', image=folder / 'query.png',
         )  # fmt: skip
-        script, *args = (part.format(**values) for part in parts)
-        before, sys.argv = sys.argv, [script, *args]
-        try:
-            runpy.run_path(str(ROOT / 'tools' / script), run_name='__main__')
-        finally:
-            sys.argv = before
+        with pytest.MonkeyPatch.context() as patch:
+            run_tool(patch, name, *args.format(**values).split())
 
     return call
 
@@ -91,57 +84,39 @@ def trained_model(folder, path):
 
 
 def head(folder, path):
-    MODELS.build(
-        dict(
-            type='mask_plugins.TextPrototypeClsHead',
-            num_classes=2,
-            in_channels=3,
-        )
-    ).load_prototypes(path)
+    kind = 'mask_plugins.TextPrototypeClsHead'
+    cfg = dict(type=kind, num_classes=2, in_channels=3)
+    MODELS.build(cfg).load_prototypes(path)
 
 
-def adapter(folder, path):
-    load_masks(nn.Linear(2, 2), path)
-
-
-ROUTES = dict(
-    export_masks=tool('weights/export_masks.py', '{config}', '{file}'),
-    merge_masks=tool('weights/merge_masks.py', '{config}', '{file}'),
-    extract_student=tool(
-        'weights/extract_student.py', '{student}', '{file}'
-    ),
-    inspect_masks=tool('weights/inspect_masks.py', '{file}'),
-    compare_masks=tool('weights/compare_masks.py', '{file}', '{file}'),
-    apply_masks=tool(
-        'weights/apply_masks.py', '{config}', '{sound}', '{file}'
-    ),
-    sweep_drop=tool('analysis/sweep_drop.py', '{config}', '{file}'),
-    linear_probe=tool('analysis/linear_probe.py', '{config}', '{file}'),
-    retrieve=tool(
-        'analysis/retrieve.py', '{config}', '{file}', '--query', '{image}'
-    ),
-    image_patches=tool('analysis/image_patches.py', '{config}', '{file}'),
-    patch_distribution=tool(
-        'analysis/patch_distribution.py', '{config}', '{file}'
-    ),
-    embedding_map=tool('analysis/embedding_map.py', '{config}', '{file}'),
-    compare_gates=tool('analysis/compare_gates.py', '{config}', '{file}'),
-    deit=tool('model_converters/deit_to_mask_plugins.py', '{file}', '{out}'),
-    simmim=tool(
-        'model_converters/simmim_to_mask_plugins.py', '{file}', '{out}'
-    ),
-    clip=tool('model_converters/clip_to_mask_plugins.py', '{file}', '{out}'),
-    prototypes=tool(
-        'model_converters/clip_prototypes.py',
-        '{file}', 'tokenizer.json', '{out}', '--classes', 'cat',
-    ),
-    stock=tool('model_converters/stock_to_safe.py', '{file}', '{out}'),
+ROUTES = {
+    'weights/export_masks': '{config} {file}',
+    'weights/merge_masks': '{config} {file}',
+    'weights/extract_student': '{student} {file}',
+    'weights/inspect_masks': '{file}',
+    'weights/compare_masks': '{file} {file}',
+    'weights/apply_masks': '{config} {sound} {file}',
+    'analysis/sweep_drop': '{config} {file}',
+    'analysis/linear_probe': '{config} {file}',
+    'analysis/retrieve': '{config} {file} --query {image}',
+    'analysis/image_patches': '{config} {file}',
+    'analysis/patch_distribution': '{config} {file}',
+    'analysis/embedding_map': '{config} {file}',
+    'analysis/compare_gates': '{config} {file}',
+    'model_converters/deit_to_mask_plugins': '{file} {out}',
+    'model_converters/simmim_to_mask_plugins': '{file} {out}',
+    'model_converters/clip_to_mask_plugins': '{file} {out}',
+    'model_converters/clip_prototypes': '{file} a.json {out} --classes cat',
+    'model_converters/stock_to_safe': '{file} {out}',
+}
+ROUTES = {name: tool(name, args) for name, args in ROUTES.items()}
+ROUTES.update(
     teacher=teacher,
     trained_model=trained_model,
     head=head,
-    adapter=adapter,
+    adapter=lambda folder, path: load_masks(nn.Linear(2, 2), path),
     read_adapter=lambda folder, path: read_adapter(path),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize('route', ROUTES)
@@ -149,7 +124,7 @@ def test_routes(folder, route, monkeypatch):
     monkeypatch.chdir(folder)
     init_default_scope('mmpretrain')
     # It makes its clips each time.
-    for name in NAMES[:3] if route == 'compare_gates' else NAMES:
+    for name in NAMES[:3] if route == 'analysis/compare_gates' else NAMES:
         path = folder / f'{name}.pth'
         with pytest.raises((SystemExit, ValueError, OSError)) as info:
             ROUTES[route](folder, str(path))
@@ -159,33 +134,29 @@ def test_routes(folder, route, monkeypatch):
     assert not (folder / 'out.pth').exists()
 
 
-RUNNER = dict(
-    test=tool('test.py', '{config}', '{file}', '--work-dir', '{folder}'),
-    resume=tool(
-        'train.py', '{config}', '--resume', '{file}', '--work-dir', '{folder}'
-    ),
-    load_from=tool(
-        'train.py', '{config}', '--work-dir', '{folder}',
-        '--cfg-options', 'load_from={file}',
-    ),
-)  # fmt: skip
-
-
 def pretrained(folder, path):
     cfg = Config.fromfile(folder / 'tiny.py')
     cfg.model.init_cfg = dict(type='Pretrained', checkpoint=path)
     build_model(cfg).init_weights()
 
 
-@pytest.mark.parametrize('route', [*RUNNER, 'init_cfg'])
+BY_TORCH = dict(
+    test=tool('test', '{config} {file} --work-dir {folder}'),
+    resume=tool('train', '{config} --resume {file} --work-dir {folder}'),
+    load_from=tool('train', '{config} --work-dir {folder} --cfg-options '
+                   'load_from={file}'),
+    init_cfg=pretrained,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('route', BY_TORCH)
 def test_what_mmengine_reads(folder, route, monkeypatch):
     """By torch.load, whose errors do not always name the file."""
     if not hasattr(torch.serialization, 'safe_globals'):
         pytest.skip('torch.load of this version runs what it reads')
     monkeypatch.chdir(folder)
-    call = RUNNER.get(route, pretrained)
     for name in ('code-zip', 'code-legacy', 'code-script', 'lie-itself'):
         with pytest.raises((SystemExit, Exception)) as info:
-            call(folder, str(folder / f'{name}.pth'))
+            BY_TORCH[route](folder, str(folder / f'{name}.pth'))
         assert str(info.value) not in ('', '0'), name
         assert not (folder / 'canary').exists(), name

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 
@@ -16,33 +15,18 @@ from mask_plugins.sweeps import Manifest, SlurmOptions, SweepRun, tables
 from mask_plugins.sweeps.prune import prune
 from mask_plugins.sweeps.run_status import last_error, sweep_status
 
+from ..common.processes import run_python, start
 from ..small_run import QUICKSTART, ROOT, SMALL
 
 SWEEP = ROOT / 'tools' / 'slurm' / 'sweep.py'
 
 
-def command(*options):
-    return [sys.executable, str(SWEEP), *map(str, options)]
-
-
 def sweep(*options, code=0):
-    done = subprocess.run(
-        command(*options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore'),
-        timeout=200,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    return run_python(SWEEP, *options, code=code)
 
 
 def settings(*more):
-    keys = (
-        'train_dataloader.dataset.indices',
-        'val_dataloader.dataset.indices',
-    )
+    keys = tuple(f'{part}_dataloader.dataset.ind' for part in ('train', 'val'))
     pairs = [f'+{s}' if s.startswith(keys) else s for s in (*SMALL, *more)]
     return [part for pair in pairs for part in ('--set', pair)]
 
@@ -80,7 +64,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
     out = tmp_path / 's'
     sweep('plan', QUICKSTART, *settings('train_cfg.max_epochs=400'),
           '--set', '+custom_hooks.1.interval=1', '--out', out)  # fmt: skip
-    process = subprocess.Popen(command('run', out), stdout=subprocess.PIPE)
+    process = start(sys.executable, SWEEP, 'run', out)
     log = out / 'runs' / 'seed-0' / 'train_log.json'
     deadline = time.monotonic() + 100
     while not log.exists() and time.monotonic() < deadline:
@@ -88,7 +72,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert b'interrupted: the runs have saved' in said
+    assert 'interrupted: the runs have saved' in said
     assert states(out) == ['preempted']
 
 
@@ -116,15 +100,11 @@ def test_the_last_error_of_a_log(tmp_path):
         'torch.OutOfMemoryError: CUDA out of memory.\n'
         'srun: error: node1: task 0: Exited with exit code 1\n'
     )
-    assert (
-        last_error(str(log)) == 'torch.OutOfMemoryError: CUDA out of memory.'
-    )
-    log.write_text(
-        'a\nslurmstepd: error: *** CANCELLED DUE TO TIME LIMIT ***\nb'
-    )
-    assert 'DUE TO TIME LIMIT' in last_error(str(log))
+    assert last_error(log) == 'torch.OutOfMemoryError: CUDA out of memory.'
+    log.write_text('a\nslurmstepd: error: *** DUE TO TIME LIMIT ***\nb')
+    assert 'DUE TO TIME LIMIT' in last_error(log)
     log.write_text('')
-    assert last_error(str(log)) == 'the log is empty'
+    assert last_error(log) == 'the log is empty'
 
 
 def test_prune_keeps_what_a_run_resumes_from(tmp_path):
@@ -181,7 +161,7 @@ def test_a_pid_that_is_none_is_not_a_running_process(tmp_path, pid):
     (status,) = sweep_status(manifest)
     assert status.state == 'failed'
     assert not status.active
-    tables.status_table([status], 'acc1')
+    tables.status_page([status], 'acc1')
 
 
 def test_a_slurm_that_does_not_answer_is_not_an_empty_one(

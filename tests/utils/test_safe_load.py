@@ -2,6 +2,7 @@
 """The reader of foreign files reads what is sound and runs nothing."""
 
 import argparse
+import pickle
 import random
 import time
 import tracemalloc
@@ -17,13 +18,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mask_plugins.utils.safe_load import read_checkpoint
-from tests.common.foreign_files import FOREIGN, script
+from tests.common.foreign_files import FOREIGN, script, touch
 
-SAVED = [
-    dict(),
-    dict(_use_new_zipfile_serialization=False),
-    dict(pickle_protocol=4),
-]
+LEGACY = dict(_use_new_zipfile_serialization=False)
+SAVED = [dict(), LEGACY, dict(pickle_protocol=4)]
 # These hold no code and no lie, but what is in them is not weights.
 READABLE = {'odd-zip_of_text', 'code-script'}
 
@@ -149,10 +147,6 @@ def test_foreign_files(tmp_path, name):
 
 
 def test_a_pickle_in_extra_state_stays_bytes(tmp_path):
-    import pickle
-
-    from tests.common.foreign_files import touch
-
     inner = pickle.dumps(touch(tmp_path / 'canary'))
     torch.save({'a._extra_state': inner}, tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth') == {'a._extra_state': inner}
@@ -164,11 +158,9 @@ def sound_files(folder):
     net = network()
     state = dict(net.state_dict())
     meta = dict(log=HistoryBuffer([1.0], [1]), args=argparse.Namespace(a=1))
-    torch.save(dict(state_dict=state, meta=meta), folder / 'stock.pth')
-    torch.save(
-        dict(state_dict=state, meta=meta), folder / 'legacy.pth',
-        _use_new_zipfile_serialization=False,
-    )  # fmt: skip
+    for name, options in zip(('stock.pth', 'legacy.pth'), SAVED):
+        saved = dict(state_dict=state, meta=meta)
+        torch.save(saved, folder / name, **options)
     torch.jit.script(net).save(str(folder / 'script.pth'))
     save_file(state, folder / 'flat.safetensors')
     return state
@@ -185,14 +177,13 @@ def test_damaged_files_give_one_error(tmp_path, name):
     messages = []
     for number in range(250):
         data = bytearray(sound)
+        place = rng.randrange(len(data))
         if number % 3 == 0:
-            del data[rng.randrange(len(data)) :]
+            del data[place:]
         elif number % 3 == 1:
             for _ in range(rng.choice((1, 1, 4))):
-                place = rng.randrange(len(data))
-                data[place] ^= 1 << rng.randrange(8)
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         else:
-            place = rng.randrange(len(data))
             data[place : place + 16] = rng.randbytes(16)
         path.write_bytes(data)
         try:

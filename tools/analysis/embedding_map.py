@@ -15,8 +15,7 @@ def parse_args(argv=None):
         'embedding_map',
         'CONFIG CHECKPOINT --method tsne',
     )
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='its weights')
+    cli.add_model_arguments(parser, scorer=False)
     parser.add_argument(
         '--method',
         choices=('pca', 'tsne'),
@@ -32,10 +31,6 @@ def parse_args(argv=None):
     parser.add_argument(
         '--seed', type=int, default=0, help='of t-SNE (default: %(default)s)'
     )
-    parser.add_argument(
-        '--device', help='cpu, cuda or cuda:N (default: a GPU if there is one)'
-    )
-    cli.add_config_options(parser)
     cli.add_data_arguments(parser)
     cli.add_output_arguments(parser, 'that of the checkpoint')
     return parser.parse_args(argv)

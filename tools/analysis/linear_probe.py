@@ -20,8 +20,7 @@ def parse_args(argv=None):
         'linear_probe',
         'CONFIG CHECKPOINT --l2 0 1e-4 1e-2',
     )
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='its weights')
+    cli.add_model_arguments(parser, scorer=False)
     parser.add_argument(
         '--l2',
         nargs='+',
@@ -44,10 +43,6 @@ def parse_args(argv=None):
         metavar='N',
         help='iterations of L-BFGS (default: %(default)s)',
     )
-    parser.add_argument(
-        '--device', help='cpu, cuda or cuda:N (default: a GPU if there is one)'
-    )
-    cli.add_config_options(parser)
     cli.add_data_arguments(parser)
     cli.add_output_arguments(parser, 'that of the checkpoint')
     return parser.parse_args(argv)

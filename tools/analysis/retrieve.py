@@ -18,8 +18,7 @@ def parse_args(argv=None):
         'retrieve',
         'CONFIG CHECKPOINT --gallery photos --query photo.jpg --top-k 8',
     )
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='its weights')
+    cli.add_model_arguments(parser, scorer=False)
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--gallery', metavar='DIR', help='images to index')
     where.add_argument(
@@ -42,10 +41,6 @@ def parse_args(argv=None):
         metavar='N',
         help='rows of the picture; the JSON has all (default: %(default)s)',
     )
-    parser.add_argument(
-        '--device', help='cpu, cuda or cuda:N (default: a GPU if there is one)'
-    )
-    cli.add_config_options(parser)
     cli.add_data_arguments(parser)
     cli.add_output_arguments(parser, 'that of the checkpoint')
     return parser.parse_args(argv)

@@ -2,28 +2,24 @@
 """Time teachers: training steps, update of an average, RankMe."""
 
 import argparse
-import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
 from mask_plugins.benchmarks.reference_model_chart import (
     plot_reference_model_benchmark,
 )
 from mask_plugins.benchmarks.reference_models import ReferenceModelBenchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
-from mask_plugins.utils.files import write_json
-from mask_plugins.utils.timing import Stopwatch
-from mask_plugins.visualization.figure import save_figure
 
-FULL = dict(channels=40, batch_size=128, rounds=10, rows=25_600, dims=512)
 QUICK = dict(channels=16, batch_size=16, rounds=4, rows=4_096, dims=128)
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='example: python tools/benchmarks/reference_models.py '
@@ -32,32 +28,18 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('--channels', type=int, help='of the first stage; default: 40')
     add('--batch-size', type=int, help='default: 128')
-    add('--rounds', type=int, help='measurements of each case; default: 10')
     add('--warmup', type=int, default=1, help='rounds before; default: 1')
     add('--rows', type=int, help='features for RankMe; default: 25600')
     add('--dims', type=int, help='their channels; default: 512')
-    add('--no-svd', action='store_true',
+    add('--no-svd', action='store_false', dest='svd',
         help='RankMe without the SVD to compare with, which needs all '
         'features in memory')  # fmt: skip
-    add('--seed', type=int, default=0)
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    add('--threads', type=int, help='CPU threads (default: all)')
-    add('--clock', choices=('wall', 'cpu'), default='wall',
-        help='cpu: time of this process alone, for a shared machine; use '
-        'it with --threads 1')  # fmt: skip
-    add('--quick', action='store_true',
-        help='16 channels, batch 16, 4 rounds: half a minute on 2 cores; '
-        'options given with it hold')  # fmt: skip
-    add('--out', default='work_dirs/benchmarks/reference_models.json',
-        metavar='FILE.json', help='results; the picture has the same name '
-        '(default: %(default)s)')  # fmt: skip
-    args = parser.parse_args()
-    for name, value in (QUICK if args.quick else FULL).items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    if not args.out.endswith('.json'):
-        parser.error(f'--out must end in .json, got {args.out!r}')
-    return args
+    add_common_arguments(
+        parser, 'work_dirs/benchmarks/reference_models.json',
+        '16 channels, batch 16, 4 rounds: half a minute on 2 cores',
+    )  # fmt: skip
+    return parser
 
 
 def print_result(result: dict) -> None:
@@ -99,32 +81,10 @@ def print_result(result: dict) -> None:
 
 def main() -> None:
     """Run the tool."""
-    args = parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    log = Stopwatch()
-
-    try:
-        result = ReferenceModelBenchmark(
-            channels=args.channels,
-            batch_size=args.batch_size,
-            rounds=args.rounds,
-            warmup=args.warmup,
-            seed=args.seed,
-            clock=args.clock,
-            rows=args.rows,
-            dims=args.dims,
-            svd=not args.no_svd,
-            device=args.device,
-            log=log,
-        ).run()
-    except ValueError as error:
-        sys.exit(f'error: {error}')
-    print_result(result)
-    picture = args.out[: -len('.json')] + '.png'
-    write_json(args.out, result)
-    save_figure(plot_reference_model_benchmark(result), picture, dpi=150)
-    print(f'{log.seconds:.0f} s; wrote {args.out}, {picture}')
+    run_benchmark(
+        make_parser(), ReferenceModelBenchmark, print_result,
+        plot_reference_model_benchmark, QUICK,
+    )  # fmt: skip
 
 
 if __name__ == '__main__':

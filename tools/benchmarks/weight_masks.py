@@ -2,65 +2,46 @@
 """Time masks of weights: training steps, memory, inference, adapters."""
 
 import argparse
-import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.precision import DTYPES
+from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.benchmarks.step_builder import DTYPES
 from mask_plugins.benchmarks.weight_mask_chart import (
     plot_weight_mask_benchmark,
 )
 from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
-from mask_plugins.utils.files import write_json
-from mask_plugins.utils.timing import Stopwatch
-from mask_plugins.visualization.figure import save_figure
 
 # Masks cost the same at any batch, so small ones show a higher ratio.
 QUICK = dict(batch_size=4, rounds=4, warmup=1)
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='example: python tools/benchmarks/weight_masks.py --device '
         'cuda --dtype bf16 --channels-last --rounds 50',
     )
     add = parser.add_argument
-    archs = tuple(WeightMaskBenchmark.ARCHS)
-    add('--archs', nargs='+', choices=archs, default=list(archs),
+    add('--archs', nargs='+', choices=tuple(WeightMaskBenchmark.ARCHS),
         help='default: all')  # fmt: skip
     add('--batch-size', type=int, help='default: 32; 128 for resnet20')
     add('--image-size', type=int, help='default: 112; 32 for resnet20')
-    add('--rounds', type=int, help='measurements of each case; default: 10')
-    add('--iters', type=int, default=1, help='steps per measurement')
+    add('--iters', type=int, help='steps per measurement; default: 1')
     add('--warmup', type=int, help='rounds before; default: 2')
-    add('--seed', type=int, default=0)
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     add('--dtype', choices=tuple(DTYPES), default='fp32')
     add('--channels-last', action='store_true', help='memory format')
-    add('--threads', type=int, help='CPU threads (default: all)')
-    add('--clock', choices=('wall', 'cpu'), default='wall',
-        help='cpu: time of this process alone, for a shared machine; use '
-        'it with --threads 1')  # fmt: skip
-    add('--quick', action='store_true',
-        help='batch 4, 4 rounds: a minute on 2 cores; options given '
-        'next to it hold')  # fmt: skip
-    add('--out', default='work_dirs/benchmarks/weight_masks.json',
-        metavar='FILE.json', help='results; the picture lies next to them '
-        '(default: %(default)s)')  # fmt: skip
-    args = parser.parse_args()
-    defaults = dict(rounds=10, warmup=2)
-    for name, value in (QUICK if args.quick else defaults).items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    if not args.out.endswith('.json'):
-        parser.error(f'--out must end in .json, got {args.out!r}')
-    return args
+    add_common_arguments(
+        parser, 'work_dirs/benchmarks/weight_masks.json',
+        'batch 4, 4 rounds: a minute on 2 cores',
+    )  # fmt: skip
+    return parser
 
 
 def print_steps(console: Console, rows: list) -> None:
@@ -140,24 +121,10 @@ def print_result(result: dict) -> None:
 
 def main() -> None:
     """Run the tool."""
-    args = parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    log = Stopwatch()
-
-    try:
-        options = dict(vars(args))
-        for name in ('threads', 'quick', 'out'):
-            del options[name]
-        benchmark = WeightMaskBenchmark(**options, log=log)
-        result = benchmark.run()
-    except ValueError as error:
-        sys.exit(f'error: {error}')
-    print_result(result)
-    picture = args.out[: -len('.json')] + '.png'
-    write_json(args.out, result)
-    save_figure(plot_weight_mask_benchmark(result), picture, dpi=150)
-    print(f'{log.seconds:.0f} s; wrote {args.out}, {picture}')
+    run_benchmark(
+        make_parser(), WeightMaskBenchmark, print_result,
+        plot_weight_mask_benchmark, QUICK,
+    )  # fmt: skip
 
 
 if __name__ == '__main__':
