@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mask_plugins.functional.feature_vectors import features_of
-from mask_plugins.registry import DATASETS
+from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.progress import track
 
-from .data import build_test_loader, labels_of, test_pipeline
-from .model import config_scope, load_trained_model
+from .data import build_set, labels_of, test_pipeline
+from .model import load_trained_model, preprocess
 
 LAYERS = ('backbone', 'neck', 'pre_logits')
 
@@ -68,13 +68,7 @@ def build_train_set(cfg: Config) -> Dataset:
     settings = copy.deepcopy(cfg.train_dataloader['dataset'])
     for holder in _holders(settings):
         holder['pipeline'] = copy.deepcopy(pipeline)
-    with config_scope(cfg):
-        dataset = DATASETS.build(settings)
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
-    if len(dataset) == 0:
-        raise ValueError('the training set of the config has no images')
-    return dataset
+    return build_set(cfg, settings, 'training')
 
 
 def _holders(settings: Any) -> Iterator[dict]:
@@ -87,39 +81,6 @@ def _holders(settings: Any) -> Iterator[dict]:
     elif isinstance(settings, (list, tuple)):
         for item in settings:
             yield from _holders(item)
-
-
-def build_feature_loader(
-    cfg: Config,
-    dataset: Dataset,
-    batch_size: Optional[int] = None,
-    limit: Optional[int] = None,
-) -> DataLoader:
-    """Load a data set in order, each sample once, on this rank its share.
-
-    The settings are those of the test set, but for a generator of its own:
-    no number is drawn from the random state of a training around it.
-
-    Args:
-        cfg (Config): Says the batch size, the workers and how to collate.
-        dataset (Dataset): The whole data set.
-        batch_size (int, optional): Replaces the one of the config.
-        limit (int, optional): Take so many samples, spread evenly. Defaults
-            to None, all.
-    """
-    loader = build_test_loader(cfg, dataset, batch_size, limit)
-    rank, world_size = get_dist_info()
-    part: Dataset = loader.dataset
-    if world_size > 1:
-        part = Subset(part, range(rank, len(part), world_size))
-    return DataLoader(
-        part,
-        batch_size=loader.batch_size,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        shuffle=False,
-        generator=torch.Generator(),
-    )
 
 
 def extract_features(
@@ -138,7 +99,7 @@ def extract_features(
     Args:
         model (nn.Module): A classifier or retriever of mmpretrain, anything
             with ``extract_feat`` and ``data_preprocessor``; not wrapped.
-        loader (DataLoader): Of :func:`build_feature_loader`, or another that
+        loader (DataLoader): Of :func:`mask_plugins.apis.data.build_test_loader`, or another that
             loads in order.
         layer (str): ``'backbone'``, ``'neck'`` (without one, the backbone's
             output) or ``'pre_logits'``. Defaults to ``'neck'``.
@@ -149,8 +110,7 @@ def extract_features(
         ValueError: If the layer is none of these, the model gives no features
             of :math:`(B, D)`, or samples have no single label.
     """
-    if layer not in LAYERS:
-        raise ValueError(f'layer must be one of {LAYERS}, got {layer!r}')
+    check_choice('layer', layer, LAYERS)
     _check_model(model)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -182,7 +142,7 @@ def _run(
     rank, _ = get_dist_info()
     for batch in track(loader, f'{what}, batches') if rank == 0 else loader:
         true = labels_of(batch)
-        inputs = model.data_preprocessor(dict(batch), False)['inputs']
+        inputs = preprocess(model, batch)
         found = features_of(_extract(model, inputs, layer)).float()
         if values is None:
             values = torch.empty(len(labels), found.shape[1])

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.checks import PathLike, check_choice, check_path
+from mask_plugins.utils.files import replace_atomically
 
 FORMATS = ('png', 'pdf')
 KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
@@ -98,17 +99,9 @@ def save_figure(figure: Figure, path: PathLike, dpi: int = 300) -> str:
     """
     path = check_path('path', path)
     kind = os.path.splitext(path)[1][1:]
-    if kind not in FORMATS:
-        raise ValueError(f'pictures end in one of {FORMATS}, got {path!r}')
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = f'{path}.part'
-    try:
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(part, format=kind, dpi=dpi)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    check_choice(f'the ending of {path}', kind, FORMATS)
+    with replace_atomically(path) as part, matplotlib.rc_context(STYLE):
+        figure.savefig(part, format=kind, dpi=dpi)
     return path
 
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
-    build_feature_loader,
     build_train_set,
     extract_features,
     load_feature_model,
@@ -48,7 +47,7 @@ def test_features_are_what_the_head_gets(model, layer):
     cfg, model = model
     dataset = build_test_set(cfg)
     model.backbone.train()
-    loader = build_feature_loader(cfg, dataset, batch_size=7, limit=20)
+    loader = build_test_loader(cfg, dataset, batch_size=7, limit=20)
     state = torch.get_rng_state()
     found = extract_features(model, loader, layer)
     assert torch.equal(torch.get_rng_state(), state)
@@ -82,7 +81,7 @@ def test_the_train_set_is_not_augmented(model):
 
 def test_bad_input(model):
     cfg, model = model
-    loader = build_feature_loader(cfg, build_test_set(cfg), limit=4)
+    loader = build_test_loader(cfg, build_test_set(cfg), limit=4)
     with pytest.raises(ValueError, match="one of .*got 'head'"):
         extract_features(model, loader, 'head')
     with pytest.raises(ValueError, match='Linear has no extract_feat'):

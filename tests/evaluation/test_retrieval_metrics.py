@@ -89,7 +89,7 @@ def test_what_is_refused():
     metric = RetrievalMetrics()
     with pytest.raises(KeyError, match='ImageEmbedder'):
         metric.process(None, [dict(gt_label=torch.tensor([0]))])
-    with pytest.raises(ValueError, match='one class per image'):
+    with pytest.raises(ValueError, match='one class each'):
         metric.process(
             None,
             [dict(embedding=torch.ones(2), gt_label=torch.tensor([0, 1]))],

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from mask_plugins.apis.data import load_files
 from mask_plugins.apis.features import features_of
 from mask_plugins.apis.model import preprocess
+from mask_plugins.datasets.folders import walk_files
+from mask_plugins.datasets.image_folder import ImageFolder
 from mask_plugins.functional.neighbors import top_k_neighbors
 from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.files import replace_atomically
 from mask_plugins.utils.progress import track
 
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif',
-              '.tiff', '.webp')  # fmt: skip
 KEYS = ('embeddings', 'files', 'classes')
 
 
@@ -43,12 +44,13 @@ def find_images(path: PathLike) -> List[str]:
         raise FileNotFoundError(f'image or folder not found: {path}')
     found = [
         os.path.join(folder, name)
-        for folder, _, names in os.walk(path)
+        for folder, names in walk_files(path)
         for name in names
-        if name.lower().endswith(EXTENSIONS)
+        if name.lower().endswith(ImageFolder.EXTENSIONS)
     ]
     if not found:
-        raise ValueError(f'{path} has no images ({", ".join(EXTENSIONS)})')
+        endings = ', '.join(ImageFolder.EXTENSIONS)
+        raise ValueError(f'{path} has no images ({endings})')
     return sorted(found)
 
 
@@ -89,20 +91,13 @@ def embed_images(
 
 def save_index(path: str, index: ImageIndex) -> str:
     """Write an index; the file appears whole or not at all."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = f'{path}.part'
-    try:
-        with open(part, 'wb') as file:
-            np.savez(
-                file,
-                embeddings=index.embeddings.numpy(),
-                files=np.array(index.files, dtype=np.str_),
-                classes=np.array(index.classes, dtype=np.str_),
-            )
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    with replace_atomically(path) as part, open(part, 'wb') as file:
+        np.savez(
+            file,
+            embeddings=index.embeddings.numpy(),
+            files=np.array(index.files, dtype=np.str_),
+            classes=np.array(index.classes, dtype=np.str_),
+        )
     return path
 
 
@@ -172,27 +167,14 @@ def search(
     similar, found = top_k_neighbors(
         query.embeddings, index.embeddings, min(top_k, most), exclude=exclude
     )
-    rows = zip(query.files, query.classes, similar.tolist(), found.tolist())
-    return [
-        {
-            'file': file,
-            'class': name or None,
-            'results': [
-                _result(index, *pair, name) for pair in zip(values, places)
-            ],
-        }
-        for file, name, values, places in rows
-    ]
-
-
-def _result(
-    index: ImageIndex, similarity: float, place: int, sought: str
-) -> Dict[str, Any]:
-    name = index.classes[place]
-    return {
-        'index': place,
-        'file': index.files[place],
-        'class': name or None,
-        'similarity': similarity,
-        'hit': name == sought if name and sought else None,
-    }
+    records = []
+    for row, (file, name) in enumerate(zip(query.files, query.classes)):
+        results = []
+        for place, value in zip(found[row].tolist(), similar[row].tolist()):
+            other = index.classes[place]
+            hit = name == other if name and other else None
+            shown = {'file': index.files[place], 'class': other or None}
+            results.append(dict(shown, index=place, similarity=value, hit=hit))
+        records.append({'file': file, 'class': name or None})
+        records[-1]['results'] = results
+    return records

@@ -8,8 +8,12 @@ import numpy as np
 from mmengine.config import Config
 from torch import nn
 
-from mask_plugins.apis.data import LOADER, build_test_set, test_pipeline
-from mask_plugins.apis.features import build_feature_loader, extract_features
+from mask_plugins.apis.data import (
+    build_test_loader,
+    build_test_set,
+    reads_files,
+)
+from mask_plugins.apis.features import extract_features
 
 from .image_search import ImageIndex, class_of, embed_images
 
@@ -64,7 +68,7 @@ class Source:
     def of_test_set(self) -> ImageIndex:
         """Embed the test set of the config."""
         dataset = self._dataset = build_test_set(self.cfg)
-        loader = build_feature_loader(
+        loader = build_test_loader(
             self.cfg, dataset, self.batch_size, self.limit
         )
         found = extract_features(self.model, loader, what='test images')
@@ -90,7 +94,7 @@ class Source:
                 self._dataset = build_test_set(self.cfg)
             index = int(file[len(TEST_IMAGE) :])
             image = self._dataset[index]['inputs'].numpy().transpose(1, 2, 0)
-            if self._reads_files():
+            if reads_files(self.cfg):
                 image = image[..., ::-1]  # mmcv reads BGR
             image = image[..., :3]
             return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
@@ -102,13 +106,9 @@ class Source:
             opened.thumbnail((256, 256))
             return np.asarray(opened.convert('RGB'))
 
-    def _reads_files(self) -> bool:
-        steps = [step.get('type', '') for step in test_pipeline(self.cfg)]
-        return any(str(kind).endswith(LOADER) for kind in steps)
-
     def _side(self) -> int:
         """Pixels for pipelines that read no files: those of a test image."""
-        if self._reads_files():
+        if reads_files(self.cfg):
             return 1  # not used
         if self._dataset is None:
             self._dataset = build_test_set(self.cfg)

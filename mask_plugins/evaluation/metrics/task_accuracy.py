@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub
 
 from mask_plugins.functional.continual import (
     average_incremental_accuracy,
@@ -13,6 +12,8 @@ from mask_plugins.functional.continual import (
     forgetting,
 )
 from mask_plugins.registry import METRICS
+
+from .handed_over import handed_over
 
 # Key in the message hub, set by ContinualHook during a validation or test:
 # dict(bounds=..., task=..., rows=...).
@@ -105,14 +106,7 @@ class TaskAccuracy(BaseMetric):
 
     @staticmethod
     def _tasks_of_hook() -> Dict[str, Any]:
-        handed = MessageHub.get_current_instance().get_info(EVALUATED_TASKS)
-        if handed is None:
-            raise RuntimeError(
-                'mask_plugins.TaskAccuracy does not know the tasks: a metric '
-                'sees predictions only. Add to the config custom_hooks='
-                "[dict(type='mask_plugins.ContinualHook')]"
-            )
-        return handed
+        return handed_over(EVALUATED_TASKS, 'TaskAccuracy', 'ContinualHook')
 
 
 def _percent(found: torch.Tensor) -> float:
