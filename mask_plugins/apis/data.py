@@ -2,7 +2,7 @@
 """The test images of a config, each exactly once."""
 
 import os
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from mask_plugins.evaluation.metrics.feature_metric import labels_of_samples
 from mask_plugins.registry import DATASETS, TRANSFORMS
 from mask_plugins.utils.checks import check_int
 
-from .model import config_scope
+from .model import config_scope, type_name
 
 LOADER = 'LoadImageFromFile'
 
@@ -43,10 +43,7 @@ def test_pipeline(cfg: Config) -> List[Any]:
     dataset = test_settings(cfg)['dataset']
     pipeline = configured_pipeline(dataset)
     if pipeline is None:
-        raise ValueError(
-            'the test dataset of the config has no pipeline: '
-            f'{dataset.get("type")}'
-        )
+        raise ValueError(f'the test {dataset["type"]} has no pipeline')
     return pipeline
 
 
@@ -94,11 +91,10 @@ def build_test_loader(
             images are often sorted by class. Defaults to None, all.
     """
     settings = test_settings(cfg)
-    collate = default_collate
-    if settings.get('collate_fn') is not None:
+    collate = (settings.get('collate_fn') or {}).get('type', default_collate)
+    if isinstance(collate, str):
         with config_scope(cfg):
-            kind = settings['collate_fn']['type']
-            collate = FUNCTIONS.get(kind) if isinstance(kind, str) else kind
+            collate = FUNCTIONS.get(collate)
     if limit is not None and limit < len(dataset):
         index = np.linspace(0, len(dataset) - 1, limit).round().astype(int)
         dataset = Subset(dataset, index.tolist())
@@ -126,7 +122,7 @@ def labels_of(batch: dict) -> List[int]:
 
 def first_of_each_class(dataset: Dataset, most: int = 8) -> List[int]:
     """Indices of the first image of each class, at most ``most`` of them."""
-    seen = {}
+    seen: Dict[int, int] = {}
     for index in range(len(dataset)):
         label = int(np.ravel(dataset.get_data_info(index)['gt_label'])[0])
         seen.setdefault(label, index)
@@ -197,10 +193,5 @@ def channel_order(cfg: Config, from_files: bool) -> str:
 
 def reads_files(cfg: Config) -> bool:
     """Whether the test pipeline of a config reads image files."""
-    kinds = [
-        step.get('type') if isinstance(step, dict) else type(step)
-        for step in test_pipeline(cfg)
-    ]
-    return any(
-        getattr(kind, '__name__', str(kind)).endswith(LOADER) for kind in kinds
-    )
+    steps = test_pipeline(cfg)
+    return any(type_name(step).endswith(LOADER) for step in steps)

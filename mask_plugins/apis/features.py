@@ -3,11 +3,11 @@
 
 import copy
 import inspect
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.dist import all_gather_object, is_main_process
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -15,6 +15,7 @@ from mask_plugins.functional.feature_vectors import features_of
 from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.progress import track
 
+from .config_keys import walk
 from .data import build_set, labels_of, test_pipeline
 from .model import load_trained_model, preprocess
 
@@ -66,23 +67,13 @@ def build_train_set(cfg: Config) -> Dataset:
         raise ValueError('the config has no train_dataloader')
     pipeline = test_pipeline(cfg)
     settings = copy.deepcopy(cfg.train_dataloader['dataset'])
-    for holder in _holders(settings):
-        holder['pipeline'] = copy.deepcopy(pipeline)
+    for _, part in [('', settings), *walk(settings)]:
+        if isinstance(part, Mapping) and part.get('pipeline') is not None:
+            part['pipeline'] = copy.deepcopy(pipeline)
     return build_set(cfg, settings, 'training')
 
 
-def _holders(settings: Any) -> Iterator[dict]:
-    """The configs of data sets, wrapped ones too, that have a pipeline."""
-    if isinstance(settings, dict):
-        if settings.get('pipeline') is not None:
-            yield settings
-        for key in ('dataset', 'datasets'):
-            yield from _holders(settings.get(key))
-    elif isinstance(settings, (list, tuple)):
-        for item in settings:
-            yield from _holders(item)
-
-
+@torch.no_grad()
 def extract_features(
     model: nn.Module,
     loader: DataLoader,
@@ -99,7 +90,8 @@ def extract_features(
     Args:
         model (nn.Module): A classifier or retriever of mmpretrain, anything
             with ``extract_feat`` and ``data_preprocessor``; not wrapped.
-        loader (DataLoader): Of :func:`mask_plugins.apis.data.build_test_loader`, or another that
+        loader (DataLoader): Of
+            :func:`mask_plugins.apis.data.build_test_loader`, or another that
             loads in order.
         layer (str): ``'backbone'``, ``'neck'`` (without one, the backbone's
             output) or ``'pre_logits'``. Defaults to ``'neck'``.
@@ -114,13 +106,26 @@ def extract_features(
     _check_model(model)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
+    values, labels = [], []
     try:
-        parts = _run(model, loader, layer, what)
+        for batch in (
+            track(loader, f'{what}, batches') if is_main_process() else loader
+        ):
+            labels += labels_of(batch)
+            found = _extract(model, preprocess(model, batch), layer)
+            values.append(features_of(found).float().cpu())
     finally:
         for module, training in modes:
             module.training = training
-    indices = _dataset_indices(loader.dataset)
-    return _gather(Features(*parts, indices))
+    rows = torch.cat(values) if values else torch.empty(0, 0)
+    labels = torch.tensor(labels, dtype=torch.int64)
+    own = Features(rows, labels, _dataset_indices(loader.dataset))
+    parts = [part for part in all_gather_object(own) if len(part.labels)]
+    if len(parts) < 2:
+        return parts[0] if parts else own
+    whole = Features(*(torch.cat(column) for column in zip(*parts)))
+    order = whole.indices.argsort()
+    return Features(*(column[order] for column in whole))
 
 
 def _check_model(model: nn.Module) -> None:
@@ -130,26 +135,6 @@ def _check_model(model: nn.Module) -> None:
                 f'{type(model).__name__} has no {name}: features are taken '
                 'from classifiers and retrievers of mmpretrain'
             )
-
-
-@torch.no_grad()
-def _run(
-    model: nn.Module, loader: DataLoader, layer: str, what: str
-) -> List[Tensor]:
-    values: Optional[Tensor] = None
-    labels = torch.empty(len(loader.dataset), dtype=torch.int64)
-    done = 0
-    rank, _ = get_dist_info()
-    for batch in track(loader, f'{what}, batches') if rank == 0 else loader:
-        true = labels_of(batch)
-        inputs = preprocess(model, batch)
-        found = features_of(_extract(model, inputs, layer)).float()
-        if values is None:
-            values = torch.empty(len(labels), found.shape[1])
-        values[done : done + len(found)] = found.cpu()
-        labels[done : done + len(true)] = torch.tensor(true)
-        done += len(found)
-    return [torch.empty(0, 0) if values is None else values, labels]
 
 
 def _extract(model: nn.Module, inputs: Tensor, layer: str) -> Any:
@@ -171,14 +156,3 @@ def _dataset_indices(dataset: Dataset) -> Tensor:
         indices = torch.as_tensor(dataset.indices)[indices]
         dataset = dataset.dataset
     return indices
-
-
-def _gather(own: Features) -> Features:
-    """The features of all ranks, in the order of the data set."""
-    _, world_size = get_dist_info()
-    if world_size == 1:
-        return own
-    parts = [part for part in all_gather_object(own) if len(part.labels)]
-    whole = Features(*(torch.cat(column) for column in zip(*parts)))
-    order = whole.indices.argsort()
-    return Features(*(column[order] for column in whole))

@@ -52,7 +52,7 @@ def class_folders(folder: PathLike) -> Dict[str, str]:
         if not entry.is_dir() or entry.name.startswith('.'):
             continue
         if is_foreign(entry.name):
-            _warn(f'{entry.path} is not a class: left out')
+            warn(f'{entry.path} is not a class: left out')
             continue
         name = unicodedata.normalize('NFC', entry.name)
         if name in found:
@@ -89,12 +89,13 @@ def walk_files(folder: PathLike) -> Iterator[Tuple[str, List[str]]]:
         status = os.stat(path)
         place = status.st_dev, status.st_ino
         if place in seen:
-            _warn(f'{path} links to a folder that was read already: left out')
+            warn(f'{path} links to a folder that was read already: left out')
             folders.clear()
             continue
         seen.add(place)
         yield path, sorted(name for name in files if not is_foreign(name))
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Log a warning about the folders of a user."""
     print_log(message, 'current', logging.WARNING)

@@ -2,6 +2,7 @@
 """Few labels: a random part of a dataset, the same in every run."""
 
 import math
+import re
 from typing import Any, Union
 
 import numpy as np
@@ -69,15 +70,10 @@ class SubsetByRandperm(Subset):
         if isinstance(size, bool) or not isinstance(size, (int, float, str)):
             raise TypeError(asked)
         if isinstance(size, str):
-            try:
-                percent = float(size[:-1]) if size.endswith('p') else math.nan
-            except ValueError:
-                percent = math.nan
-            good = 0 < percent <= 100
-        elif isinstance(size, float):
-            good = 0 < size < 1
+            percent = re.fullmatch(r'(\d*\.?\d+)p', size)
+            good = percent and 0 < float(percent[1]) <= 100
         else:
-            good = size > 0
+            good = 0 < size < (1 if isinstance(size, float) else math.inf)
         if not good:
             raise ValueError(asked)
 
@@ -85,9 +81,7 @@ class SubsetByRandperm(Subset):
         """How many of ``total`` samples are taken."""
         if isinstance(self.size, str):
             return int(total * float(self.size[:-1]) / 100)
-        if isinstance(self.size, float):
-            return int(total * self.size)
-        return self.size
+        return int(total * self.size) if self.size < 1 else self.size
 
     def choose(self) -> np.ndarray:
         """See :class:`Subset`."""
@@ -111,11 +105,13 @@ class SubsetByRandperm(Subset):
                 f'size={self.size!r} is {count} samples, fewer than the '
                 f'{len(classes)} classes among which they are shared'
             )
-        places = [np.flatnonzero(labels == label) for label in classes]
-        for label, found in zip(classes, places):
-            if len(found) < each:
+        places = []
+        for label in classes:
+            places.append(np.flatnonzero(labels == label)[:each])
+            if len(places[-1]) < each:
                 raise ValueError(
                     f'size={self.size!r} with balanced=True needs {each} '
-                    f'samples of each class; class {label} has {len(found)}'
+                    'samples of each class; class '
+                    f'{label} has {len(places[-1])}'
                 )
-        return order[np.sort(np.concatenate([p[:each] for p in places]))]
+        return order[np.sort(np.concatenate(places))]

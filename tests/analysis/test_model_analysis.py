@@ -171,7 +171,7 @@ def test_default_images_are_one_per_class(tmp_path):
     indices = data_loading.first_of_each_class(dataset)
     batch = data_loading.load_samples(dataset, indices)
     assert data_loading.labels_of(batch) == list(range(8))
-    with pytest.raises(ValueError, match='index 364'):
+    with pytest.raises(ValueError, match='got 364'):
         data_loading.load_samples(dataset, [364])
 
 

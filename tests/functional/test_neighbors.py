@@ -108,11 +108,11 @@ def test_no_query():
         (dict(k=6), r'k must be an int in \[1, 5\], got 6'),
         (dict(k=5, exclude=torch.arange(3)), r'k must be an int in \[1, 4\]'),
         (dict(exclude=torch.arange(2)), r'int64 of shape \(3,\)'),
-        (dict(exclude=torch.full((3,), 5)), r'in \[-1, 4\], got 5'),
+        (dict(exclude=torch.full((3,), 5)), r'in \[-1, 4\], got .*5'),
         (dict(metric='manhattan'), "one of .*got 'manhattan'"),
         (dict(chunk=0), 'chunk must be an int of at least 1, got 0'),
         (dict(query=torch.zeros(3)), r'got \(3,\) and \(5, 6\)'),
-        (dict(query=torch.zeros(3, 4)), 'query has 4 .* gallery has 6'),
+        (dict(query=torch.zeros(3, 4)), r'got \(3, 4\) and \(5, 6\)'),
     ],
 )
 def test_bad_input(change, message):

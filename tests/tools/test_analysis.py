@@ -134,7 +134,7 @@ def test_bad_input_of_model_tools_writes_nothing(tmp_path, capsys):
             with pytest.raises(SystemExit):
                 call(tool, config, checkpoint, '--drop-ratios', ratio)
             assert r'number in [0, 1)' in capsys.readouterr().err
-    with pytest.raises(SystemExit, match='index 364'):
+    with pytest.raises(SystemExit, match='got 364'):
         call('image_patches', config, checkpoint, '--indices', '364')
     assert sorted(tmp_path.rglob('*')) == before
 

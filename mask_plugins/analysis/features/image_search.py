@@ -6,18 +6,13 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 
-from mask_plugins.apis.data import load_files
-from mask_plugins.apis.features import features_of
-from mask_plugins.apis.model import preprocess
 from mask_plugins.datasets.folders import walk_files
 from mask_plugins.datasets.image_folder import ImageFolder
 from mask_plugins.functional.neighbors import top_k_neighbors
 from mask_plugins.utils.checks import PathLike, check_path
 from mask_plugins.utils.files import replace_atomically
-from mask_plugins.utils.progress import track
 
 KEYS = ('embeddings', 'files', 'classes')
 
@@ -58,35 +53,6 @@ def class_of(file: str, folder: str) -> str:
     """The folder just below ``folder`` that a file lies in; '' if in none."""
     parts = os.path.relpath(file, folder).split(os.sep)
     return parts[0] if len(parts) > 1 else ''
-
-
-@torch.no_grad()
-def embed_images(
-    model: nn.Module,
-    cfg: Config,
-    files: Sequence[str],
-    size: int,
-    batch_size: int = 32,
-    what: str = 'images',
-) -> Tensor:
-    """Embeddings of image files, of the neck, fp32 (N, D) on the CPU.
-
-    Args:
-        model (nn.Module): Of ``load_feature_model``.
-        cfg (Config): Whose test pipeline the images go through.
-        files (Sequence[str]): The images.
-        size (int): Side to resize to where that pipeline reads no files.
-        batch_size (int): Defaults to 32.
-        what (str): Name of the work in the progress display. Defaults to
-            'images'.
-    """
-    rows = []
-    starts = range(0, len(files), batch_size)
-    for start in track(list(starts), f'{what}, batches'):
-        batch = load_files(cfg, files[start : start + batch_size], [size] * 2)
-        feats = model.extract_feat(preprocess(model, batch))
-        rows.append(features_of(feats).float().cpu())
-    return torch.cat(rows)
 
 
 def save_index(path: str, index: ImageIndex) -> str:

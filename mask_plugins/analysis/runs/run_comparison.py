@@ -94,10 +94,7 @@ class Run(NamedTuple):
 
     def value(self, metric: Metric) -> Dict[str, Optional[float]]:
         """Final and best value of a metric; None where it was not logged."""
-        values = self.log.val_column(metric.key)
-        if not np.isfinite(values).any():
-            values = self.log.column(metric.key)
-        values = values[np.isfinite(values)]
+        *_, values = self.log.series(metric.key)
         if not len(values):
             return dict(final=None, best=None)
         best = values.max() if metric.best == 'max' else values.min()
@@ -173,11 +170,11 @@ def group_runs(
             plain = recipe_of(run.config.to_dict())
             recipe = json.dumps(plain, sort_keys=True, default=str)
         keys.append((base_name(run.config_name), recipe))
-    groups = _group(runs, keys)
-    names = [_group_name(group) for group in groups.values()]
-    options = _search_labels(names, list(groups.values()))
+    groups = list(_group(runs, keys).values())
+    names = [_group_name(group) for group in groups]
+    options = _search_labels(names, groups)
     unique: Dict[str, List[Run]] = {}
-    for name, label, group in zip(names, options, groups.values()):
+    for name, label, group in zip(names, options, groups):
         # One config, several settings: the folders tell them apart.
         if names.count(name) > 1:
             name = label or strip_seed(group[0].name)
@@ -288,17 +285,12 @@ def summarize(
     for metric in metrics:
         column = f'{metric.key} final'
         if not any(row['columns'][column]['n'] for row in rows):
-            known = sorted(
-                {key for g in groups.values() for r in g for key in _keys(r)}
-            )
+            known = {k for g in groups.values() for r in g for k in r.log.keys}
             raise ValueError(
-                f'no log has the metric {metric.key!r}; they have {known}'
+                f'no log has the metric {metric.key!r}; they have '
+                f'{sorted(known)}'
             )
     return rows
-
-
-def _keys(run: Run) -> List[str]:
-    return [key for line in run.log.val[:1] for key in line]
 
 
 def _spread(values: Sequence[Optional[float]]) -> Dict[str, Any]:

@@ -8,6 +8,8 @@ import torch
 
 from mask_plugins.registry import TRANSFORMS
 
+META_KEYS = ('sample_idx', 'stream', 'frame', 'next_frame')
+
 
 @TRANSFORMS.register_module()
 class PackClip:
@@ -38,12 +40,7 @@ class PackClip:
     def __init__(
         self,
         algorithm_keys: Sequence[str] = ('gt_change',),
-        meta_keys: Sequence[str] = (
-            'sample_idx',
-            'stream',
-            'frame',
-            'next_frame',
-        ),
+        meta_keys: Sequence[str] = META_KEYS,
     ) -> None:
         try:
             from mmpretrain.structures import DataSample
@@ -57,10 +54,6 @@ class PackClip:
         self.meta_keys = tuple(meta_keys)
 
     def __call__(self, results: dict) -> dict:
-        """Pack a sample."""
-        return self.transform(results)
-
-    def transform(self, results: dict) -> dict:
         """Pack a sample.
 
         Args:

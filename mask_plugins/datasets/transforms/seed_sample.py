@@ -68,10 +68,6 @@ class SeedSample:
 
     def __call__(self, results: dict) -> dict:
         """Seed, and hand the sample on as it is."""
-        return self.transform(results)
-
-    def transform(self, results: dict) -> dict:
-        """Seed, and hand the sample on as it is."""
         enabled, seed, epoch, dataset = self._state.tolist()
         if enabled:
             if 'sample_idx' not in results:

@@ -133,14 +133,10 @@ class KNNAccuracy(FeatureMetric):
         exclude: Optional[Tensor] = None,
     ) -> None:
         """Count how often the neighbors in the bank are correct."""
+        bank, bank_labels = (x.to(values.device) for x in (bank, bank_labels))
+        most = max(self.topk)
         found = knn_predict(
-            values,
-            bank.to(values.device),
-            bank_labels.to(values.device),
-            self.k,
-            self.temperature,
-            max(self.topk),
-            exclude,
+            values, bank, bank_labels, self.k, self.temperature, most, exclude
         )
         hits = found.cpu() == labels[:, None]
         self._count += len(labels)

@@ -6,11 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import torch
 from mmengine.evaluator import BaseMetric
 
-from mask_plugins.functional.continual import (
-    average_incremental_accuracy,
-    backward_transfer,
-    forgetting,
-)
+from mask_plugins.functional.continual import continual_indices
 from mask_plugins.registry import METRICS
 
 from .handed_over import handed_over
@@ -97,11 +93,12 @@ class TaskAccuracy(BaseMetric):
         )
         if len(handed['rows']) >= handed['task']:
             matrix = [*handed['rows'][: handed['task']], row]
-            metrics.update(
-                average_incremental=average_incremental_accuracy(matrix),
-                forgetting=forgetting(matrix),
-                backward_transfer=backward_transfer(matrix),
+            found = continual_indices(matrix)
+            del found['average_accuracy']  # it is `average`
+            found['average_incremental'] = found.pop(
+                'average_incremental_accuracy'
             )
+            metrics.update(found)
         return metrics
 
     @staticmethod
