@@ -141,11 +141,7 @@ def _extract(model: nn.Module, inputs: Tensor, layer: str) -> Any:
     accepted = inspect.signature(model.extract_feat).parameters
     if 'stage' in accepted:
         return model.extract_feat(inputs, stage=layer)
-    if layer != 'neck':
-        raise ValueError(
-            f"{type(model).__name__}.extract_feat gives one layer, 'neck', "
-            f'got {layer!r}'
-        )
+    check_choice(f'layer of {type(model).__name__}', layer, ('neck',))
     return model.extract_feat(inputs)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.dataset import ConcatDataset
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_choice, check_pair
+from mask_plugins.utils.checks import check_choice, check_int, check_pair
 
 from .class_subset import ClassSubset
 from .subset import labels_of
@@ -77,11 +77,7 @@ class ClassSplit(ClassSubset):
         highest = labels_of(self.dataset).max(initial=-1)
         count = len(names) if names else int(highest) + 1
         low, high = self.bounds or (0, count)
-        if high > count or high - low < 2:
-            raise ValueError(
-                f'classes must lie in [0, {count}], at least 2 of them, got '
-                f'{(low, high)}'
-            )
+        check_int('classes: the end', high, low + 2, count)
         if self.bounds is None:
             middle = count // 2
             low, high = (0, middle) if self.part == 'train' else (middle, high)

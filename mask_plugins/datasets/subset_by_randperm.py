@@ -87,31 +87,14 @@ class SubsetByRandperm(Subset):
         """See :class:`Subset`."""
         total = len(self.dataset)
         count = self.count(total)
-        if not 0 < count <= total:
-            raise ValueError(
-                f'size={self.size!r} is {count} of {total} samples: it must '
-                f'be 1 to {total}'
-            )
+        check_int(f'size={self.size!r} of {total} samples', count, 1, total)
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(total, generator=generator).numpy()
-        return self._even(order, count) if self.balanced else order[:count]
-
-    def _even(self, order: np.ndarray, count: int) -> np.ndarray:
+        if not self.balanced:
+            return order[:count]
         labels = labels_of(self.dataset)[order]
-        classes = np.unique(labels)
-        each = count // len(classes)
-        if each == 0:
-            raise ValueError(
-                f'size={self.size!r} is {count} samples, fewer than the '
-                f'{len(classes)} classes among which they are shared'
-            )
-        places = []
-        for label in classes:
-            places.append(np.flatnonzero(labels == label)[:each])
-            if len(places[-1]) < each:
-                raise ValueError(
-                    f'size={self.size!r} with balanced=True needs {each} '
-                    'samples of each class; class '
-                    f'{label} has {len(places[-1])}'
-                )
-        return order[np.sort(np.concatenate(places))]
+        places = [np.flatnonzero(labels == label) for label in set(labels)]
+        each, most = count // len(places), min(map(len, places))
+        name = f'size={self.size!r} with balanced=True, per class,'
+        check_int(name, each, 1, most)
+        return order[np.sort(np.concatenate([p[:each] for p in places]))]

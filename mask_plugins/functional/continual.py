@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
 
-from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.checks import check_choice, check_int
 from mask_plugins.utils.markdown import markdown_table
 
 Matrix = Sequence[Sequence[float]]
@@ -174,10 +174,7 @@ def continual_report(
         (70.0, 30.0)
     """
     check_matrix(matrix)
-    if len(matrix) > len(tasks):
-        raise ValueError(
-            f'the matrix has {len(matrix)} rows for {len(tasks)} tasks'
-        )
+    check_int('number of rows', len(matrix), 1, len(tasks))
     return dict(
         tasks=[list(names) for names in tasks],
         matrix=[list(row) for row in matrix],
@@ -198,11 +195,9 @@ def mean_report(reports: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
     Raises:
         ValueError: If the runs differ in the number of their tasks.
     """
-    counts = sorted({len(report['matrix']) for report in reports})
-    if len(counts) != 1:
-        raise ValueError(
-            f'runs must have trained equally many tasks, got {counts}'
-        )
+    for report in reports:
+        trained = (len(reports[0]['matrix']),)
+        check_choice('trained tasks', len(report['matrix']), trained)
     matrix = [
         [_mean(cells) for cells in zip(*rows)]
         for rows in zip(*(report['matrix'] for report in reports))

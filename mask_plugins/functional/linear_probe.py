@@ -86,10 +86,8 @@ class LinearProbe:
         check_rows('features', features, labels, finite=True)
         low, high = int(labels.min()), int(labels.max())
         classes = high + 1 if num_classes is None else num_classes
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f'labels must be in [0, {classes - 1}], got {low} to {high}'
-            )
+        for label in (low, high):
+            check_int('labels', label, 0, classes - 1)
         x = F.pad(features.double(), (0, 1), value=1.0)  # Nx(D+1)
         weights = x.new_zeros(classes, x.shape[1])
         self._minimize(x, labels.to(x.device), weights)

@@ -92,8 +92,7 @@ def softmax(logits: Sequence[float]) -> np.ndarray:
         >>> softmax([0.0, 0.0]).tolist()
         [0.5, 0.5]
     """
-    logits = np.asarray(logits, dtype=float)
-    exp = np.exp(logits - logits.max())
+    exp = np.exp(np.subtract(logits, max(logits)))
     return exp / exp.sum()
 
 
@@ -189,10 +188,8 @@ def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
             _title(axes, record, column, index)
             if line == 0:
                 head = f'$\\rho$ = {1 - ratios[column]:.2g}'
-                note(
-                    axes, head, (0.5, 1), (0, 14), xycoords='axes fraction',
-                    fontsize=10,
-                )  # fmt: skip
+                style = dict(xycoords='axes fraction', fontsize=10)
+                note(axes, head, (0.5, 1), (0, 14), **style)
         label = '\n'.join(textwrap.wrap(labels[line], 24)[:3])
         panels[line, 0].set_ylabel(label, fontsize=8)
     figure.supxlabel(

@@ -53,8 +53,8 @@ def test_sizes(size, count):
         (0, ValueError, 'got 0'),
         (True, TypeError, 'got True'),
         (None, TypeError, 'got None'),
-        (9999, ValueError, 'size=9999 is 9999 of 1433 samples'),
-        ('.01p', ValueError, 'is 0 of 1433 samples'),
+        (9999, ValueError, r'size=9999 of 1433 samples .* \[1, 1433\]'),
+        ('.01p', ValueError, 'of 1433 samples .*got 0'),
     ],
 )
 def test_bad_sizes(size, error, message):
@@ -70,9 +70,9 @@ def test_balanced():
     order = randperm('100p').indices.tolist()
     places = [order.index(i) for i in subset.indices]
     assert places == sorted(places)
-    with pytest.raises(ValueError, match='class 1 has 2'):
+    with pytest.raises(ValueError, match=r'per class, .* \[1, 2\], got 5'):
         randperm(10, COUNTED, balanced=True)
-    with pytest.raises(ValueError, match='fewer than the 2 classes'):
+    with pytest.raises(ValueError, match='per class, .* got 0'):
         randperm(1, COUNTED, balanced=True)
 
 

@@ -79,7 +79,7 @@ def test_report_of_several_runs():
     table = matrix_table(mean)
     assert '| task 2 | 60.00 | 80.00 | 70.00 |' in table
     assert 'mean of 2 runs' in table
-    with pytest.raises(ValueError, match='equally many tasks'):
+    with pytest.raises(ValueError, match='trained tasks'):
         mean_report([runs[0], continual_report([[90.0]], tasks)])
-    with pytest.raises(ValueError, match='3 rows for 2 tasks'):
+    with pytest.raises(ValueError, match=r'rows .* \[1, 2\], got 3'):
         continual_report([[1.0], [1.0] * 2, [1.0] * 3], tasks)

@@ -56,16 +56,16 @@ def test_agrees_with_mmpretrain():
         query, labels, gallery, of_gallery, measures=('recall', 'map')
     )
     similarity = F.normalize(query) @ F.normalize(gallery).T
-    ranks = list(similarity.argsort(dim=1, descending=True, stable=True))
+    ranks = similarity.argsort(dim=1, descending=True, stable=True)
     target = [(of_gallery == label).nonzero()[:, 0] for label in labels]
     recall = metrics.RetrievalRecall.calculate(
-        ranks, target, topk=(1, 2, 4, 8), pred_indices=True,
+        list(ranks), target, topk=(1, 2, 4, 8), pred_indices=True,
         target_indices=True,
     )  # fmt: skip
     found = [ours[f'recall@{k}'] for k in (1, 2, 4, 8)]
     assert found == pytest.approx([float(r) for r in recall])
     precision = metrics.RetrievalAveragePrecision.calculate(
-        ranks, target, 50, True, True, mode='IR'
+        list(ranks), target, 50, True, True, mode='IR'
     )
     assert ours['map'] == pytest.approx(float(precision))
 

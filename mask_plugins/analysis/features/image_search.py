@@ -120,12 +120,6 @@ def search(
         >>> record['results'][0]['file'], record['results'][0]['hit']
         ('a', True)
     """
-    if index.embeddings.shape[1] != query.embeddings.shape[1]:
-        raise ValueError(
-            f'the index has {index.embeddings.shape[1]} dimensions and the '
-            f'queries have {query.embeddings.shape[1]}: it was made with '
-            'another model'
-        )
     exclude = torch.tensor([-1] * len(query.files) if own is None else own)
     most = len(index.files) - int((exclude >= 0).any())
     if most < 1:

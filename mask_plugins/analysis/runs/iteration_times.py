@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from mask_plugins.utils.checks import check_choice
+
 from .run_log import RunLog
 
 
@@ -38,11 +40,7 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
     found = sorted(set(epochs.tolist()))
     if epoch is None:
         epoch = found[min(1, len(found) - 1)]
-    if epoch not in found:
-        raise ValueError(
-            f'epoch {epoch} is not in the log of {run.name}, which has '
-            f'{found[0]} to {found[-1]}'
-        )
+    check_choice(f'epoch in the log of {run.name}', epoch, found)
     inside = epochs == epoch
     ms = 1000 * run.column('time')[inside]
     drop = run.column('patch_drop_ratio')[inside]

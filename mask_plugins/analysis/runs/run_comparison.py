@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 from mmengine.config import Config
 
-from mask_plugins.utils.checks import PathLike
+from mask_plugins.utils.checks import PathLike, check_choice
 
 from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
@@ -41,10 +41,7 @@ class Metric(NamedTuple):
         key, _, best = text.partition(':')
         if not best:
             best = 'min' if 'loss' in key.lower() else 'max'
-        if best not in ('max', 'min') or not key:
-            raise ValueError(
-                f"a metric is KEY, KEY:max or KEY:min, got '{text}'"
-            )
+        check_choice(f'the end of the metric {text!r}', best, ('max', 'min'))
         return cls(key, best)
 
 

@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.checks import PathLike, check_number, check_path
 from mask_plugins.utils.files import read_json_lines
 
 TRAIN_LOG = 'train_log.json'
@@ -149,8 +149,7 @@ def smooth(values: np.ndarray, window: float) -> np.ndarray:
         >>> smooth(np.array([1.0, 3.0]), window=2).round(3)
         array([1.   , 2.333])
     """
-    if window < 1:
-        raise ValueError(f'window must be at least 1 iteration, got {window}')
+    check_number('window', window, 1)
     decay = 1 - 1 / window
     average, weight = 0.0, 0.0
     out = np.full(len(values), np.nan)

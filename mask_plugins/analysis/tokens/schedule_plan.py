@@ -13,7 +13,7 @@ from mask_plugins.apis.model import config_scope
 from mask_plugins.core import schedules
 from mask_plugins.core.schedules import ConstantSchedule, Schedule
 from mask_plugins.registry import HOOKS
-from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.checks import check_choice, check_ratio
 
 from .token_cost import Tokens
 
@@ -173,11 +173,8 @@ def plan(
     steps = (iterations - iterations % scheduled.every) // unit
     value = np.array([schedule.value(t) for t in steps.tolist()])
     ratio = scheduled.attribute == RATIO
-    if ratio and not (0 <= value.min() and value.max() < 1):
-        raise ValueError(
-            f'{scheduled.name}: the drop ratio must stay in [0, 1), but it '
-            f'goes from {value.min():g} to {value.max():g}'
-        )
+    for end in (value.min(), value.max()) if ratio else ():
+        check_ratio(f'{scheduled.name}: the drop ratio', end, '[)')
     counts = Counter(value.tolist())
     levels: Optional[List[dict]] = None
     if len(counts) <= MOST_LEVELS:

@@ -50,17 +50,12 @@ class MPerClassSampler(Sampler):
         samples_per_class: int = 4,
         seed: Optional[int] = None,
     ) -> None:
-        check_int('samples_per_class', samples_per_class, low=1)
         self.rank, self.world_size = get_dist_info()
-        self.samples_per_class = samples_per_class
         labels = torch.as_tensor(labels_of(dataset))
-        self.groups = len(labels) // samples_per_class // self.world_size
-        if not self.groups:
-            raise ValueError(
-                f'the dataset has {len(labels)} images, too few for a group '
-                f'of samples_per_class={samples_per_class} on each of '
-                f'{self.world_size} ranks'
-            )
+        most = len(labels) // self.world_size  # a group on each rank
+        check_int('samples_per_class', samples_per_class, 1, most)
+        self.samples_per_class = samples_per_class
+        self.groups = most // samples_per_class
         self.members = [
             (labels == label).nonzero()[:, 0] for label in labels.unique()
         ]

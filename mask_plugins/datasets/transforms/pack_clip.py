@@ -80,9 +80,8 @@ class PackClip:
             if key in results:
                 value = torch.from_numpy(np.ascontiguousarray(results[key]))
                 sample.set_field(value, key)
-        for key in self.meta_keys:
-            if key in results:
-                sample.set_field(results[key], key, field_type='metainfo')
+        meta = {k: results[k] for k in self.meta_keys if k in results}
+        sample.set_metainfo(meta)
         return dict(inputs=torch.from_numpy(clip), data_samples=sample)
 
     def __repr__(self) -> str:
