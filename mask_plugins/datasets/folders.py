@@ -37,7 +37,9 @@ def class_folders(folder: PathLike) -> Dict[str, str]:
         folder (str | PathLike): What they lie in.
 
     Raises:
-        ValueError: If two are of the same name but for their encoding.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it has no folders in it, or two are of the same name
+            but for their encoding.
 
     Examples:
         >>> import tempfile
@@ -47,6 +49,12 @@ def class_folders(folder: PathLike) -> Dict[str, str]:
         ...     list(class_folders(folder))
         ['ant', 'cat']
     """
+    folder = os.path.abspath(folder)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f'folder not found: {folder}; data_root must have the folders '
+            'data_prefix and class_prefix'
+        )
     found: Dict[str, str] = {}
     for entry in os.scandir(folder):
         if not entry.is_dir() or entry.name.startswith('.'):
@@ -57,10 +65,12 @@ def class_folders(folder: PathLike) -> Dict[str, str]:
         name = unicodedata.normalize('NFC', entry.name)
         if name in found:
             raise ValueError(
-                f'{os.fspath(folder)} has two folders for the class {name!r}, '
-                'which differ in their Unicode form'
+                f'{folder} has two folders for the class {name!r}, which '
+                'differ in their Unicode form'
             )
         found[name] = entry.path
+    if not found:
+        raise ValueError(f'{folder} must have one folder per class in it')
     return dict(sorted(found.items()))
 
 

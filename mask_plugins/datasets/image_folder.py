@@ -3,7 +3,7 @@
 
 import os
 from collections import Counter
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from mask_plugins.registry import DATASETS
 from mask_plugins.utils.checks import (
@@ -85,8 +85,8 @@ class ImageFolder(LabeledDataset):
 
     def load_data_list(self) -> List[dict]:
         """Walk the folders."""
-        classes = list(self._sub_folders(self.class_folder))
-        folders = self._sub_folders(self.folder)
+        classes = list(class_folders(self.class_folder))
+        folders = class_folders(self.folder)
         unknown = [name for name in folders if name not in classes]
         if unknown:
             raise ValueError(
@@ -107,8 +107,7 @@ class ImageFolder(LabeledDataset):
         if not samples:
             raise ValueError(
                 f'no images in the {len(folders)} class folders of '
-                f'{self.folder}: files must end in '
-                f'{", ".join(self.extensions)}'
+                f'{self.folder}: files must end in {self.extensions}'
             )
         if without and os.path.samefile(self.folder, self.class_folder):
             self._bad(
@@ -121,21 +120,6 @@ class ImageFolder(LabeledDataset):
             warn(f'{self.folder}: not read as images, by ending: {found}')
         self._metainfo['classes'] = tuple(classes)
         return samples
-
-    def _sub_folders(self, folder: str) -> Dict[str, str]:
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(
-                f'folder not found: {os.path.abspath(folder)}; data_root '
-                'must have the folders data_prefix and class_prefix, with one '
-                'folder per class in each'
-            )
-        found = class_folders(folder)
-        if not found:
-            raise ValueError(
-                f'{os.path.abspath(folder)} has no folders in it: images '
-                'must be sorted into one folder per class'
-            )
-        return found
 
     def _images(self, folder: str) -> tuple:
         """Paths of the images, and how many others there are by ending."""

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmpretrain.engine.hooks import EMAHook
 
+from mask_plugins import datasets
 from mask_plugins.analysis.tokens import patch_images
 from mask_plugins.analysis.tokens.drop_sweep import sweep_drop_ratios
 from mask_plugins.analysis.tokens.flops import count_gflops
@@ -157,11 +158,9 @@ def save_with_ema(cfg, checkpoint):
 def test_each_image_is_seen_once_and_a_part_is_spread(tmp_path):
     cfg = Config.fromfile(write_model(tmp_path)[0])
     dataset = data_loading.build_test_set(cfg)
-    loader = data_loading.build_test_loader(cfg, dataset)
-    labels = [x for b in loader for x in data_loading.labels_of(b)]
-    assert labels == [dataset[i]['data_samples'].gt_label.item()
-                      for i in range(len(dataset))]  # fmt: skip
-    few = data_loading.build_test_loader(cfg, dataset, 4, limit=10)
+    labels = [x for b in loader_of(cfg) for x in data_loading.labels_of(b)]
+    assert labels == datasets.subset.labels_of(dataset).tolist()
+    few = loader_of(cfg, batch_size=4, limit=10)
     assert [len(batch['inputs']) for batch in few] == [4, 4, 2]
     assert few.dataset.indices[0] == 0
     assert few.dataset.indices[-1] == len(dataset) - 1
@@ -183,13 +182,11 @@ def test_sweep(tmp_path):
     loader = loader_of(cfg)
     records = sweep_drop_ratios(model, loader, RATIOS)
     assert [r['drop_ratio'] for r in records] == RATIOS
-    assert [r['tokens'] for r in records] == [
-        keep_count(17, ratio) for ratio in RATIOS
-    ]
+    counts = [keep_count(17, ratio) for ratio in RATIOS]
+    assert [r['tokens'] for r in records] == counts
     images = torch.cat([preprocess(model, batch) for batch in loader])
-    labels = torch.tensor(
-        [x for batch in loader for x in data_loading.labels_of(batch)]
-    )
+    labels = [x for batch in loader for x in data_loading.labels_of(batch)]
+    labels = torch.tensor(labels)
     for record in records:
         logits = logits_of(model, images, record['drop_ratio'])
         right = (logits.argmax(1) == labels).float().mean().item()

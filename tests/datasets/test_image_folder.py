@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
 from mask_plugins.datasets import ImageFolder
+from mask_plugins.datasets.subset import labels_of
 from tests.common.datasets import write_images
 
 BASE = Path(__file__).parents[2] / 'configs/_base_/datasets/folder_bs64_224.py'
@@ -35,7 +36,7 @@ def test_labels_are_those_of_the_training_folders(folders):
     found = [(Path(info['img_path']).name, info['gt_label']) for info in infos]
     assert found == [('1.png', 0), ('2.JPG', 0), ('3.png', 1), ('4.png', 2)]
     val = ImageFolder(str(folders), 'val')
-    assert [val.get_cat_ids(i) for i in range(len(val))] == [[0], [2]]
+    assert labels_of(val).tolist() == [0, 2]
     assert val.metainfo['classes'] == ('ant', 'bee', 'cat')
     # numbered by itself, `cat` would have become class 1
     alone = ImageFolder(str(folders), 'val', class_prefix=None)
@@ -75,18 +76,15 @@ def test_extensions_can_be_chosen(folders):
 
 
 def test_foreign_folders_are_not_classes(folders):
-    (folders / 'train/__MACOSX/ant').mkdir(parents=True)
-    (folders / 'train/__MACOSX/ant/._1.png').write_bytes(b'x')
-    (folders / 'train/ant/._1.png').write_bytes(b'x')
-    (folders / 'train/.cache').mkdir()
+    for name in ('__MACOSX/ant/._1.png', 'ant/._1.png', '.cache/1.png'):
+        write_images(folders / 'train', name)
     dataset = ImageFolder(folders)
     assert dataset.metainfo['classes'] == ('ant', 'bee', 'cat')
     assert len(dataset) == 4
 
 
 def test_a_training_class_without_images_is_named(folders):
-    (folders / 'train/dog').mkdir()
-    (folders / 'train/dog/1.gif').write_bytes(b'x')
+    write_images(folders, 'train/dog/1.gif')
     with pytest.raises(ValueError, match=r"without images.*dog \('\.gif'\)"):
         ImageFolder(folders)
     dataset = ImageFolder(folders, on_bad='skip')

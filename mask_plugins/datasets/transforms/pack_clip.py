@@ -68,9 +68,7 @@ class PackClip:
         clip = np.asarray(results['img'])
         if clip.ndim != 4:
             raise ValueError(
-                'img must be a clip of shape (T, H, W, C), got '
-                f'{clip.shape}: use a dataset of clips, such as '
-                'mask_plugins.SyntheticClips'
+                f'img must be a clip of shape (T, H, W, C), got {clip.shape}'
             )
         clip = np.ascontiguousarray(clip.transpose(0, 3, 1, 2))
         sample = self._data_sample()

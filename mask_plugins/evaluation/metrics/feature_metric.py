@@ -119,9 +119,8 @@ class FeatureMetric(BaseMetric):
         batch = handed_over(EVALUATED_FEATURES, name, 'FeatureHook')
         if len(batch.values) != len(data_samples):
             raise RuntimeError(
-                f'mask_plugins.{name} got {len(batch.values)} features for '
-                f'{len(data_samples)} samples: the layer of '
-                'mask_plugins.FeatureHook must give one row per image'
+                f'{name}: the layer of FeatureHook must give one row per image'
+                f', got {len(batch.values)} for {len(data_samples)} samples'
             )
         rank, world_size = get_dist_info()
         first, self._seen = self._seen, self._seen + len(data_samples)

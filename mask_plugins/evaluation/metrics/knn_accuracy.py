@@ -92,9 +92,8 @@ class KNNAccuracy(FeatureMetric):
             return
         if batch.bank is None:
             raise RuntimeError(
-                "mask_plugins.KNNAccuracy with bank='train' needs "
-                "dict(type='mask_plugins.FeatureHook', bank=True) among the "
-                "hooks; bank='self' does not need it"
+                "KNNAccuracy(bank='train') needs the hook "
+                "dict(type='mask_plugins.FeatureHook', bank=True)"
             )
         if not self._bank_noted:
             self.note_rows(batch.bank.values)

@@ -74,8 +74,7 @@ class SkipRatio(BaseMetric):
             record = sample.get('stream_record')
             if record is None:
                 raise RuntimeError(
-                    'mask_plugins.SkipRatio found no stream_record in the '
-                    'predictions; the model must be a '
+                    'mask_plugins.SkipRatio needs the predictions of a '
                     'mask_plugins.StreamClassifier that was given clips'
                 )
             label = sample.get('gt_label')
