@@ -37,15 +37,15 @@ def find_images(path: PathLike) -> List[str]:
         return [path]
     if not os.path.isdir(path):
         raise FileNotFoundError(f'image or folder not found: {path}')
+    endings = ImageFolder.EXTENSIONS
     found = [
         os.path.join(folder, name)
         for folder, names in walk_files(path)
         for name in names
-        if name.lower().endswith(ImageFolder.EXTENSIONS)
+        if name.lower().endswith(endings)
     ]
     if not found:
-        endings = ', '.join(ImageFolder.EXTENSIONS)
-        raise ValueError(f'{path} has no images ({endings})')
+        raise ValueError(f'{path} has no images ({", ".join(endings)})')
     return sorted(found)
 
 

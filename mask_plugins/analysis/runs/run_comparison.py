@@ -186,18 +186,18 @@ def _search_labels(
 ) -> List[Optional[str]]:
     """What differs between those of one config that a search started."""
     labels: List[Optional[str]] = [None] * len(groups)
-    for name in dict.fromkeys(names):
+    # Of a single config every row would begin with its name.
+    several = len(set(names)) > 1
+    for name in set(names):
         same = [i for i, other in enumerate(names) if other == name]
         first = [groups[index][0] for index in same]
         searched = any(
-            base_name(run.config_name) != run.config_name for run in first
+            base_name(r.config_name) != r.config_name for r in first
         )
         if searched and all(run.config is not None for run in first):
             plain = [recipe_of(run.config.to_dict()) for run in first]
-            # Of a single config every row would begin with its name.
-            prefix = f'{name}: ' if len(set(names)) > 1 else ''
             for index, label in zip(same, label_by_options(plain)):
-                labels[index] = prefix + label
+                labels[index] = f'{name}: {label}' if several else label
     return labels
 
 

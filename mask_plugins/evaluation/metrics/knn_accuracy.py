@@ -76,7 +76,6 @@ class KNNAccuracy(FeatureMetric):
         """Forget all samples."""
         self._correct = [0] * len(self.topk)
         self._count = 0
-        self._bank_noted = False
         self._kept: List[tuple] = []
 
     def add(
@@ -95,9 +94,8 @@ class KNNAccuracy(FeatureMetric):
                 "KNNAccuracy(bank='train') needs the hook "
                 "dict(type='mask_plugins.FeatureHook', bank=True)"
             )
-        if not self._bank_noted:
+        if not self._count:  # the first batch
             self.note_rows(batch.bank.values)
-            self._bank_noted = True
         self._ask(batch.values, labels, *batch.bank[:2])
 
     def result(self) -> Dict[str, float]:
