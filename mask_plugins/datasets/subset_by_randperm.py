@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Few labels: a random part of a dataset, the same in every run."""
 
-import math
 import re
 from typing import Any, Union
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_bool, check_int
+from mask_plugins.utils.checks import check_bool, check_int, check_ratio
 
 from .subset import Subset, labels_of
 
@@ -63,19 +62,16 @@ class SubsetByRandperm(Subset):
 
     def _check_size(self) -> None:
         size = self.size
-        asked = (
-            'size must be a number of samples, a share in (0, 1) or percent '
-            f"such as '10p', got {size!r}"
-        )
-        if isinstance(size, bool) or not isinstance(size, (int, float, str)):
-            raise TypeError(asked)
         if isinstance(size, str):
             percent = re.fullmatch(r'(\d*\.?\d+)p', size)
-            good = percent and 0 < float(percent[1]) <= 100
+            if not percent or not 0 < float(percent[1]) <= 100:
+                raise ValueError(
+                    f'size must be percent as in 10p, got {size!r}'
+                )
+        elif isinstance(size, float):
+            check_ratio('size', size, '()')
         else:
-            good = 0 < size < (1 if isinstance(size, float) else math.inf)
-        if not good:
-            raise ValueError(asked)
+            check_int('size, if not a share or percent,', size, 1)
 
     def count(self, total: int) -> int:
         """How many of ``total`` samples are taken."""

@@ -46,7 +46,7 @@ def test_sizes(size, count):
 @pytest.mark.parametrize(
     ('size', 'error', 'message'),
     [
-        ('10', ValueError, "percent such as '10p', got '10'"),
+        ('10', ValueError, "percent as in 10p, got '10'"),
         ('xp', ValueError, "got 'xp'"),
         ('101p', ValueError, "got '101p'"),
         (1.5, ValueError, 'got 1.5'),
