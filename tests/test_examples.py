@@ -23,13 +23,13 @@ def registered():
 
 
 def exported():
-    """What the packages name in ``__all__``."""
+    """What the packages name in ``__all__``, or else import."""
     for path in ROOT.rglob('__init__.py'):
         if '.mim' in path.parts:
             continue
         parts = path.parent.relative_to(ROOT.parent).parts
         module = importlib.import_module('.'.join(parts))
-        for name in getattr(module, '__all__', ()):
+        for name in getattr(module, '__all__', vars(module)):
             yield getattr(module, name)
 
 

@@ -5,7 +5,7 @@ import argparse
 import os
 import sys
 import textwrap
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -196,12 +196,10 @@ def positive(text: str) -> int:
 
 
 def _argument(kind: type, text: str, name: str, check: Callable, **bounds):
+    with suppress(ValueError):
+        text = kind(text)
     try:
-        value = kind(text)
-    except ValueError:
-        value = text
-    try:
-        return check(name, value, **bounds)
+        return check(name, text, **bounds)
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(error) from error
 

@@ -35,20 +35,16 @@ is no folder missing
     path = check_path(name, path)
     if '://' in path or osp.isfile(path):
         return
+    folder, suffix = osp.dirname(path) or '.', osp.splitext(path)[1]
     if osp.isdir(path):
-        raise FileNotFoundError(f'{name}: {path} is a folder, not a file')
-    folder = osp.dirname(path) or '.'
-    if not osp.isdir(folder):
-        raise FileNotFoundError(
-            f'{name}: file not found: {path}; there is no folder {folder}'
-        )
-    suffix = osp.splitext(path)[1]
-    there = sorted(x for x in os.listdir(folder) if x.endswith(suffix))
-    more = ', ...' if len(there) > 5 else ''
-    listed = ', '.join(there[:5]) + more if there else f'no *{suffix} file'
-    raise FileNotFoundError(
-        f'{name}: file not found: {path}; {folder} has: {listed}'
-    )
+        why = 'it is a folder, not a file'
+    elif not osp.isdir(folder):
+        why = f'there is no folder {folder}'
+    else:
+        there = sorted(x for x in os.listdir(folder) if x.endswith(suffix))
+        shown = there[:5] + ['...'] * (len(there) > 5)
+        why = f'{folder} has: {", ".join(shown) or f"no *{suffix} file"}'
+    raise FileNotFoundError(f'{name}: file not found: {path}; {why}')
 
 
 def load_config(

@@ -56,16 +56,17 @@ read: set optim_wrapper.optimizer.lr
             found.append(Unread(f'nothing reads {key!r}{near}', False))
             continue
         # A part of a list or dict stands wherever the whole does.
-        tail = ''.join(f'.{part}' for part in path)
-        places = [f'{place}{tail}' for place in _places(cfg, cfg[top])]
+        places = [
+            '.'.join([place, *path])
+            for place, value in walk({k: cfg[k] for k in READ if k in cfg})
+            if type(value) is type(cfg[top]) and value == cfg[top]
+        ]
         instead = ' or '.join(places[:6]) or 'the keys that are made of it'
-        found.append(
-            Unread(
-                f'{key!r} is a variable of the config file, used up when the '
-                f'file is read: set {instead}',
-                bool(places),
-            )
+        text = (
+            f'{key!r} is a variable of the config file, used up when the file '
+            f'is read: set {instead}'
         )
+        found.append(Unread(text, bool(places)))
     return found
 
 
@@ -95,16 +96,6 @@ def check_options(cfg: Mapping, options: Any) -> None:
         warnings.warn(f'--cfg-options: {unread.text}', stacklevel=2)
 
 
-def _places(cfg: Mapping, value: Any) -> List[str]:
-    """Dotted keys below those of READ that have this value."""
-    roots = {key: cfg[key] for key in READ if key in cfg}
-    return [
-        key
-        for key, other in walk(roots)
-        if type(other) is type(value) and other == value
-    ]
-
-
 def walk(value: Any, key: str = '') -> Iterator[Tuple[str, Any]]:
     """Each dotted key below a value, and what it holds.
 
@@ -116,12 +107,9 @@ def walk(value: Any, key: str = '') -> Iterator[Tuple[str, Any]]:
         >>> dict(walk(dict(a=[1, dict(b=2)])))
         {'a': [1, {'b': 2}], 'a.0': 1, 'a.1': {'b': 2}, 'a.1.b': 2}
     """
-    items: Any = ()
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    for name, item in items:
+    if isinstance(value, (list, tuple)):
+        value = dict(enumerate(value))
+    for name, item in value.items() if isinstance(value, Mapping) else ():
         path = f'{key}.{name}' if key else str(name)
         yield path, item
         yield from walk(item, path)

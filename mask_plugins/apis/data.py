@@ -2,19 +2,22 @@
 """The test images of a config, each exactly once."""
 
 import os
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
+from mmengine.dist import get_dist_info
 from mmengine.registry import FUNCTIONS
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mask_plugins.datasets.traverse import configured_pipeline
+from mask_plugins.evaluation.metrics.feature_metric import labels_of_samples
 from mask_plugins.registry import DATASETS, TRANSFORMS
+from mask_plugins.utils.checks import check_int
 
-from .model import config_scope
+from .model import config_scope, type_name
 
 LOADER = 'LoadImageFromFile'
 
@@ -40,10 +43,7 @@ def test_pipeline(cfg: Config) -> List[Any]:
     dataset = test_settings(cfg)['dataset']
     pipeline = configured_pipeline(dataset)
     if pipeline is None:
-        raise ValueError(
-            'the test dataset of the config has no pipeline: '
-            f'{dataset.get("type")}'
-        )
+        raise ValueError(f'the test {dataset["type"]} has no pipeline')
     return pipeline
 
 
@@ -57,15 +57,10 @@ def build_test_set(cfg: Config) -> Dataset:
 
 
 def build_set(cfg: Config, settings: dict, name: str) -> Dataset:
-    """Build a data set as a config means it.
-
-    Args:
-        cfg (Config): Says in which scope.
-        settings (dict): Config of the data set.
-        name (str): What it is, for the error: ``'training'``.
+    """Build a dataset in the scope of a config.
 
     Raises:
-        ValueError: If it is empty.
+        ValueError: If it is empty; ``name`` says which it is.
     """
     with config_scope(cfg):
         dataset = DATASETS.build(settings)
@@ -82,33 +77,37 @@ def build_test_loader(
     batch_size: Optional[int] = None,
     limit: Optional[int] = None,
 ) -> DataLoader:
-    """Load images in order, none twice.
+    """Load images in order, none twice, on this rank its share.
 
     The sampler of the config is not used: those for distributed runs pad the
-    last batches with images that were there before.
+    last batches with images that were there before. A generator of its own
+    leaves the random state of a training around it alone.
 
     Args:
         cfg (Config): Says the batch size, the workers and how to collate.
-        dataset (Dataset): What :func:`build_test_set` returned.
+        dataset (Dataset): The whole dataset.
         batch_size (int, optional): Replaces the one of the config.
         limit (int, optional): Take so many images, spread evenly, since
             images are often sorted by class. Defaults to None, all.
     """
     settings = test_settings(cfg)
-    collate = default_collate
-    if settings.get('collate_fn') is not None:
+    collate = (settings.get('collate_fn') or {}).get('type', default_collate)
+    if isinstance(collate, str):
         with config_scope(cfg):
-            kind = settings['collate_fn']['type']
-            collate = FUNCTIONS.get(kind) if isinstance(kind, str) else kind
+            collate = FUNCTIONS.get(collate)
     if limit is not None and limit < len(dataset):
         index = np.linspace(0, len(dataset) - 1, limit).round().astype(int)
         dataset = Subset(dataset, index.tolist())
+    rank, world_size = get_dist_info()
+    if world_size > 1:
+        dataset = Subset(dataset, range(rank, len(dataset), world_size))
     return DataLoader(
         dataset,
         batch_size=batch_size or settings.get('batch_size', 1),
         num_workers=settings.get('num_workers', 0),
         collate_fn=collate,
         shuffle=False,
+        generator=torch.Generator(),
     )
 
 
@@ -118,21 +117,12 @@ def labels_of(batch: dict) -> List[int]:
     Raises:
         ValueError: If a sample has none, or several.
     """
-    labels = []
-    for sample in batch['data_samples']:
-        label = getattr(sample, 'gt_label', None)
-        if not isinstance(label, Tensor) or label.numel() != 1:
-            raise ValueError(
-                'the test set must have one class per image (gt_label), got '
-                f'{label!r}'
-            )
-        labels.append(int(label))
-    return labels
+    return labels_of_samples(batch['data_samples']).tolist()
 
 
 def first_of_each_class(dataset: Dataset, most: int = 8) -> List[int]:
     """Indices of the first image of each class, at most ``most`` of them."""
-    seen = {}
+    seen: Dict[int, int] = {}
     for index in range(len(dataset)):
         label = int(np.ravel(dataset.get_data_info(index)['gt_label'])[0])
         seen.setdefault(label, index)
@@ -148,11 +138,7 @@ def load_samples(dataset: Dataset, indices: Sequence[int]) -> dict:
         ValueError: If an index is not in the dataset.
     """
     for index in indices:
-        if not 0 <= index < len(dataset):
-            raise ValueError(
-                f'index {index} is not in the test set, which has the images '
-                f'0 to {len(dataset) - 1}'
-            )
+        check_int('index of a test image', index, 0, len(dataset) - 1)
     return default_collate([dataset[index] for index in indices])
 
 
@@ -175,7 +161,7 @@ def load_files(
         if not os.path.isfile(path):
             raise FileNotFoundError(f'there is no image {path}')
     steps: List[Any] = test_pipeline(cfg)
-    if not any(_name(step) == LOADER for step in steps):
+    if not reads_files(cfg):
         resize = dict(type='Resize', scale=(size[1], size[0]))
         steps = [dict(type=LOADER), resize, *steps]
     with config_scope(cfg):
@@ -201,12 +187,11 @@ def channel_order(cfg: Config, from_files: bool) -> str:
     """
     settings = dict(cfg.get('data_preprocessor') or {})
     settings.update(cfg.model.get('data_preprocessor') or {})
-    steps = test_pipeline(cfg)
-    read = from_files or any(_name(step) == LOADER for step in steps)
+    read = from_files or reads_files(cfg)
     return 'bgr' if read and not settings.get('to_rgb', False) else 'rgb'
 
 
-def _name(step: Any) -> str:
-    kind = step.get('type') if isinstance(step, dict) else type(step)
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return kind.rpartition('.')[2]
+def reads_files(cfg: Config) -> bool:
+    """Whether the test pipeline of a config reads image files."""
+    steps = test_pipeline(cfg)
+    return any(type_name(step).endswith(LOADER) for step in steps)

@@ -3,19 +3,21 @@
 
 import copy
 import inspect
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.dist import all_gather_object, is_main_process
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mask_plugins.functional.feature_vectors import features_of
+from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.progress import track
 
-from .data import build_set, build_test_loader, labels_of, test_pipeline
-from .model import load_trained_model
+from .config_keys import walk
+from .data import build_set, labels_of, test_pipeline
+from .model import load_trained_model, preprocess
 
 LAYERS = ('backbone', 'neck', 'pre_logits')
 
@@ -65,56 +67,13 @@ def build_train_set(cfg: Config) -> Dataset:
         raise ValueError('the config has no train_dataloader')
     pipeline = test_pipeline(cfg)
     settings = copy.deepcopy(cfg.train_dataloader['dataset'])
-    for holder in _holders(settings):
-        holder['pipeline'] = copy.deepcopy(pipeline)
+    for _, part in [('', settings), *walk(settings)]:
+        if isinstance(part, Mapping) and part.get('pipeline') is not None:
+            part['pipeline'] = copy.deepcopy(pipeline)
     return build_set(cfg, settings, 'training')
 
 
-def _holders(settings: Any) -> Iterator[dict]:
-    """The configs of data sets, wrapped ones too, that have a pipeline."""
-    if isinstance(settings, dict):
-        if settings.get('pipeline') is not None:
-            yield settings
-        for key in ('dataset', 'datasets'):
-            yield from _holders(settings.get(key))
-    elif isinstance(settings, (list, tuple)):
-        for item in settings:
-            yield from _holders(item)
-
-
-def build_feature_loader(
-    cfg: Config,
-    dataset: Dataset,
-    batch_size: Optional[int] = None,
-    limit: Optional[int] = None,
-) -> DataLoader:
-    """Load a data set in order, each sample once, on this rank its share.
-
-    The settings are those of the test set, but for a generator of its own:
-    no number is drawn from the random state of a training around it.
-
-    Args:
-        cfg (Config): Says the batch size, the workers and how to collate.
-        dataset (Dataset): The whole data set.
-        batch_size (int, optional): Replaces the one of the config.
-        limit (int, optional): Take so many samples, spread evenly. Defaults
-            to None, all.
-    """
-    loader = build_test_loader(cfg, dataset, batch_size, limit)
-    rank, world_size = get_dist_info()
-    part: Dataset = loader.dataset
-    if world_size > 1:
-        part = Subset(part, range(rank, len(part), world_size))
-    return DataLoader(
-        part,
-        batch_size=loader.batch_size,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        shuffle=False,
-        generator=torch.Generator(),
-    )
-
-
+@torch.no_grad()
 def extract_features(
     model: nn.Module,
     loader: DataLoader,
@@ -131,7 +90,8 @@ def extract_features(
     Args:
         model (nn.Module): A classifier or retriever of mmpretrain, anything
             with ``extract_feat`` and ``data_preprocessor``; not wrapped.
-        loader (DataLoader): Of :func:`build_feature_loader`, or another that
+        loader (DataLoader): Of
+            :func:`mask_plugins.apis.data.build_test_loader`, or another that
             loads in order.
         layer (str): ``'backbone'``, ``'neck'`` (without one, the backbone's
             output) or ``'pre_logits'``. Defaults to ``'neck'``.
@@ -142,18 +102,29 @@ def extract_features(
         ValueError: If the layer is none of these, the model gives no features
             of :math:`(B, D)`, or samples have no single label.
     """
-    if layer not in LAYERS:
-        raise ValueError(f'layer must be one of {LAYERS}, got {layer!r}')
+    check_choice('layer', layer, LAYERS)
     _check_model(model)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
+    values, labels = [], []
     try:
-        parts = _run(model, loader, layer, what)
+        for batch in (
+            track(loader, f'{what}, batches') if is_main_process() else loader
+        ):
+            labels += labels_of(batch)
+            values.append(batch_features(model, batch, layer).cpu())
     finally:
         for module, training in modes:
             module.training = training
-    indices = _dataset_indices(loader.dataset)
-    return _gather(Features(*parts, indices))
+    rows = torch.cat(values) if values else torch.empty(0, 0)
+    labels = torch.tensor(labels, dtype=torch.int64)
+    own = Features(rows, labels, _dataset_indices(loader.dataset))
+    parts = [part for part in all_gather_object(own) if len(part.labels)]
+    if len(parts) < 2:
+        return parts[0] if parts else own
+    whole = Features(*(torch.cat(column) for column in zip(*parts)))
+    order = whole.indices.argsort()
+    return Features(*(column[order] for column in whole))
 
 
 def _check_model(model: nn.Module) -> None:
@@ -165,31 +136,12 @@ def _check_model(model: nn.Module) -> None:
             )
 
 
-@torch.no_grad()
-def _run(
-    model: nn.Module, loader: DataLoader, layer: str, what: str
-) -> List[Tensor]:
-    values: Optional[Tensor] = None
-    labels = torch.empty(len(loader.dataset), dtype=torch.int64)
-    done = 0
-    rank, _ = get_dist_info()
-    for batch in track(loader, f'{what}, batches') if rank == 0 else loader:
-        true = labels_of(batch)
-        found = batch_features(model, batch, layer)
-        if values is None:
-            values = torch.empty(len(labels), found.shape[1])
-        values[done : done + len(found)] = found.cpu()
-        labels[done : done + len(true)] = torch.tensor(true)
-        done += len(found)
-    return [torch.empty(0, 0) if values is None else values, labels]
-
-
 def batch_features(model: nn.Module, batch: dict, layer: str) -> Tensor:
     """One vector per image of a batch.
 
     Args:
         model (nn.Module): In eval mode; a self-supervised algorithm will do.
-        batch (dict): As a data loader gives it.
+        batch (dict): As a data loader gives it, one view of each image.
         layer (str): See :func:`extract_features`. The neck of a
             self-supervised algorithm is its projection.
 
@@ -200,18 +152,7 @@ def batch_features(model: nn.Module, batch: dict, layer: str) -> Tensor:
     Raises:
         ValueError: If there is no such layer, or images have several views.
     """
-    batch, plain = dict(batch), hasattr(model, 'target_generator')
-    images = batch['inputs']
-    if plain and isinstance(images, (list, tuple)):
-        if images[0].ndim != 3:
-            raise ValueError(
-                'features are taken of one view per image, got '
-                f'{len(images)}: give the data set a pipeline without '
-                'MultiView'
-            )
-        batch['inputs'] = torch.stack(tuple(images))
-    inputs = model.data_preprocessor(batch, False)['inputs']
-    output = _extract(model, inputs, layer)
+    output = _extract(model, preprocess(model, batch), layer)
     last = output[-1] if isinstance(output, (list, tuple)) else output
     if isinstance(last, Tensor) and last.ndim == 3:
         extra = getattr(model.backbone, 'num_extra_tokens', 0)
@@ -222,17 +163,13 @@ def batch_features(model: nn.Module, batch: dict, layer: str) -> Tensor:
 def _extract(model: nn.Module, inputs: Tensor, layer: str) -> Any:
     if 'stage' in inspect.signature(model.extract_feat).parameters:
         return model.extract_feat(inputs, stage=layer)
-    output = model.extract_feat(inputs)
     # Self-supervised algorithms give what their backbone gives, retrievers
     # what their neck gives.
     given = 'backbone' if hasattr(model, 'target_generator') else 'neck'
-    if layer == given:
-        return output
-    if layer == 'neck' and model.neck is not None:
-        return model.neck(output)
-    raise ValueError(
-        f'{type(model).__name__}.extract_feat gives {given!r}, got {layer!r}'
-    )
+    known = (given,) if model.neck is None else (given, 'neck')
+    check_choice(f'layer of {type(model).__name__}', layer, known)
+    output = model.extract_feat(inputs)
+    return output if layer == given else model.neck(output)
 
 
 def _dataset_indices(dataset: Dataset) -> Tensor:
@@ -242,14 +179,3 @@ def _dataset_indices(dataset: Dataset) -> Tensor:
         indices = torch.as_tensor(dataset.indices)[indices]
         dataset = dataset.dataset
     return indices
-
-
-def _gather(own: Features) -> Features:
-    """The features of all ranks, in the order of the data set."""
-    _, world_size = get_dist_info()
-    if world_size == 1:
-        return own
-    parts = [part for part in all_gather_object(own) if len(part.labels)]
-    whole = Features(*(torch.cat(column) for column in zip(*parts)))
-    order = whole.indices.argsort()
-    return Features(*(column[order] for column in whole))

@@ -5,7 +5,6 @@ import difflib
 import importlib.util
 import os.path as osp
 from pathlib import Path
-from typing import List
 
 from mask_plugins.utils.checks import PathLike, check_path
 
@@ -47,10 +46,11 @@ def find_config(name: PathLike) -> str:
     same = [file for file in files if file.name == path]
     if len(same) == 1:
         return str(same[0])
-    near = _near(path, [file.name for file in files])
+    names = [file.name for file in files]
+    found = difflib.get_close_matches(osp.basename(path), names, n=3)
     raise FileNotFoundError(
         f'config: no file {name}, and {package or "mask_plugins"} has no '
-        f'config of this name; {near}'
+        f'config of this name; near names: {", ".join(found) or "none"}'
     )
 
 
@@ -62,8 +62,3 @@ def _config_folder(package: str) -> Path:
     installed = folder / '.mim' / 'configs'
     # A checkout that is not installed.
     return installed if installed.is_dir() else folder.parent / 'configs'
-
-
-def _near(name: str, known: List[str]) -> str:
-    found = difflib.get_close_matches(osp.basename(name), known, n=3)
-    return f'near names: {", ".join(found)}' if found else 'no near names'

@@ -3,6 +3,7 @@
 
 import copy
 import inspect
+import re
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
@@ -164,11 +165,25 @@ def set_drop_ratio(model: nn.Module, drop_ratio: float) -> None:
 def preprocess(model: nn.Module, batch: Dict[str, Any]) -> Tensor:
     """The images of a batch as the backbone takes them, on its device.
 
+    Raises:
+        ValueError: If images have several views.
+
     Examples:
         >>> model = build_model(cfg)  # doctest: +SKIP
         >>> images = preprocess(model, next(iter(loader)))  # doctest: +SKIP
     """
-    return model.data_preprocessor(dict(batch), False)['inputs']
+    batch = dict(batch)
+    if hasattr(model, 'target_generator') and not isinstance(
+        batch['inputs'], Tensor
+    ):  # self-supervised algorithms take a list for views of an image
+        views = batch['inputs']
+        if views[0].ndim != 3:
+            raise ValueError(
+                f'images must have one view each, got {len(views)}: give the '
+                'data set a pipeline without MultiView'
+            )
+        batch['inputs'] = torch.stack(tuple(views))
+    return model.data_preprocessor(batch, False)['inputs']
 
 
 def averages_unused(cfg: Config) -> bool:
@@ -186,7 +201,7 @@ def averages_unused(cfg: Config) -> bool:
     hooks += cfg.get('custom_hooks') or []
     return any(
         isinstance(hook, dict)
-        and _type_name(hook).endswith('EMAHook')
+        and type_name(hook).endswith('EMAHook')
         and not hook.get('evaluate_on_ema', True)
         for hook in hooks
     )
@@ -266,11 +281,10 @@ def take_trained(
     weights = take_weights(loaded, key, checkpoint)
     if key == 'ema_state_dict':
         weights.pop('steps', None)  # the count of averaged steps
-    for name in list(weights):
-        plain = name.replace('_orig_mod.', '')
-        plain = plain[len('module.') :] if plain[:7] == 'module.' else plain
-        weights[plain] = weights.pop(name)
-    return weights
+    return {
+        re.sub(r'^module\.', '', name.replace('_orig_mod.', '')): item
+        for name, item in weights.items()
+    }
 
 
 def load_weights(
@@ -304,9 +318,14 @@ def load_weights(
         ) from error
 
 
-def _type_name(cfg: dict) -> str:
-    """The type of a config: a name, or a class in the new style."""
-    kind = cfg.get('type')
+def type_name(part: Any) -> str:
+    """Name of the type of a config, or of what was built from one.
+
+    Examples:
+        >>> type_name(dict(type='Resize')), type_name(dict(type=nn.Linear))
+        ('Resize', 'Linear')
+    """
+    kind = part.get('type') if isinstance(part, dict) else type(part)
     return getattr(kind, '__name__', str(kind))
 
 
@@ -337,8 +356,8 @@ def _pss_from_beit(backbone: nn.Module, cfg: dict) -> nn.Module:
 
     signature = inspect.signature(type(backbone))
     accepted = inspect.signature(PSSVisionTransformer).parameters
-    settings = {key: value for key, value in cfg.items() if key != 'type'}
-    bound = signature.bind(**settings)
+    given = {key: value for key, value in cfg.items() if key != 'type'}
+    bound = signature.bind(**given)
     bound.apply_defaults()
     settings = dict(bound.arguments, arch=dict(backbone.arch_settings))
     for key in set(settings) - set(accepted):

@@ -74,27 +74,26 @@ class CIFAR10_1(LabeledDataset):
         """Read both files and check that they are what they should be."""
         images, labels = self._read('data'), self._read('labels')
         size = SIZES[self.version]
-        if images.dtype != np.uint8 or images.shape != (size, 32, 32, 3):
+        found = images.dtype, images.shape, labels.shape, labels.dtype.kind
+        wanted = np.uint8, (size, 32, 32, 3), (size,)
+        if (
+            found[:3] != wanted
+            or found[3] not in 'iu'
+            or not (set(labels.tolist()) <= set(range(10)))
+        ):
             raise ValueError(
-                f'{self._path("data")} must hold uint8 images of shape '
-                f'{(size, 32, 32, 3)}, got {images.dtype} of {images.shape}'
-            )
-        fits = labels.shape == (size,) and labels.dtype.kind in 'iu'
-        if not fits or labels.min() < 0 or labels.max() > 9:
-            raise ValueError(
-                f'{self._path("labels")} must hold {size} integers in '
-                f'[0, 9], got {labels.dtype} of shape {labels.shape}'
+                f'the files of {self.data_root} must hold uint8 images of '
+                f'shape {wanted[1]} and {size} integers in [0, 9], got '
+                f'{images.dtype} of shape {images.shape} and {labels.dtype} '
+                f'of shape {labels.shape}, the highest {labels.max()}'
             )
         return [
             dict(img=image, gt_label=int(label))
             for image, label in zip(images, labels)
         ]
 
-    def _path(self, kind: str) -> Path:
-        return Path(self.data_root) / f'cifar10.1_{self.version}_{kind}.npy'
-
     def _read(self, kind: str) -> np.ndarray:
-        path = self._path(kind)
+        path = Path(self.data_root) / f'cifar10.1_{self.version}_{kind}.npy'
         if not path.is_file():
             raise FileNotFoundError(
                 f'file not found: {path}: download {path.name} from '

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Some classes of a dataset."""
 
-from typing import Any, List, Sequence, Union
+from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
 
@@ -51,17 +51,22 @@ class ClassSubset(Subset):
         labels = labels_of(self.dataset)
         names = self._metainfo.get('classes')
         old = [self._label(item, names) for item in self.classes]
-        missing = [c for c, label in zip(self.classes, old)
-                   if not (labels == label).any()]  # fmt: skip
+        missing = [
+            item
+            for item, label in zip(self.classes, old)
+            if not (labels == label).any()
+        ]
         if missing:
             raise ValueError(
                 f'classes: the dataset has no samples of {missing}; it has '
                 f'the labels {np.unique(labels).tolist()}'
             )
-        self._new = {label: number for number, label in enumerate(old)}
         if names is not None:
             self._metainfo['classes'] = tuple(names[label] for label in old)
-        return np.flatnonzero(np.isin(labels, old))
+        indices = np.flatnonzero(np.isin(labels, old))
+        number = {label: number for number, label in enumerate(old)}
+        self._labels = np.array([number[i] for i in labels[indices].tolist()])
+        return indices
 
     @staticmethod
     def _label(item: Union[int, str], names: Any) -> int:
@@ -73,19 +78,28 @@ class ClassSubset(Subset):
             return list(names).index(item)
         return check_int('classes', item, 0)
 
-    def get_data_info(self, idx: int) -> dict:
-        """The annotation of a sample, with its new label."""
-        info = super().get_data_info(idx)
-        return dict(info, gt_label=self._new[int(info['gt_label'])])
+    def get_gt_labels(self) -> np.ndarray:
+        """The new labels, (N,)."""
+        self.full_init()
+        return self._labels
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """The new label of a sample."""
-        return [self._new[int(i)] for i in super().get_cat_ids(idx)]
+        return [int(self.get_gt_labels()[int(idx)])]
+
+    def get_data_info(self, idx: int) -> dict:
+        """The annotation of a sample, with its new label."""
+        return {**super().get_data_info(idx), **self._changes(int(idx))}
 
     def __getitem__(self, idx: int) -> Any:
         item = super().__getitem__(idx)
+        changes = self._changes(int(idx))
         if 'gt_label' in item:
-            return dict(item, gt_label=self._new[int(item['gt_label'])])
-        sample = item['data_samples']
-        sample.set_gt_label(self._new[int(sample.gt_label)])
+            return {**item, **changes}
+        item['data_samples'].set_gt_label(changes.pop('gt_label'))
+        item['data_samples'].set_metainfo(changes)
         return item
+
+    def _changes(self, idx: int) -> Dict[str, Any]:
+        """What a sample of the dataset is called here."""
+        return dict(gt_label=int(self._labels[idx]))

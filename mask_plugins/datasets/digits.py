@@ -1,9 +1,11 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The embedded dataset: UCI handwritten digits out of scikit-learn."""
 
-from typing import Callable, List, Sequence, Tuple, Union
+from typing import Callable, List, Sequence, Union
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from mask_plugins.registry import DATASETS
 from mask_plugins.utils.checks import check_choice, check_int
@@ -58,22 +60,6 @@ class Digits(LabeledDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read scikit-learn's copy and keep this split's part of it."""
-        images, labels = self._read()
-        seen = np.zeros(10, dtype=int)
-        keep = []
-        for index, label in enumerate(labels):
-            held_out = seen[label] % self.HOLD_OUT_EVERY == 0
-            seen[label] += 1
-            if held_out == (self.split == 'test'):
-                keep.append(index)
-        images = self._resize(images[keep])
-        return [
-            dict(img=image, gt_label=int(label))
-            for image, label in zip(images, labels[keep])
-        ]
-
-    @staticmethod
-    def _read() -> Tuple[np.ndarray, np.ndarray]:
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
@@ -82,13 +68,19 @@ class Digits(LabeledDataset):
                 'scikit-learn: pip install scikit-learn'
             ) from error
         digits = load_digits()
-        return digits.images, digits.target
+        held_out = np.zeros(len(digits.target), dtype=bool)
+        for label in range(10):
+            places = np.flatnonzero(digits.target == label)
+            held_out[places[:: self.HOLD_OUT_EVERY]] = True
+        keep = held_out if self.split == 'test' else ~held_out
+        images = self._resize(digits.images[keep])
+        return [
+            dict(img=image, gt_label=int(label))
+            for image, label in zip(images, digits.target[keep])
+        ]
 
     def _resize(self, images: np.ndarray) -> np.ndarray:
         """``(N, 8, 8)`` in 0..16 to uint8 ``(N, S, S, 3)``."""
-        import torch
-        import torch.nn.functional as F
-
         x = torch.from_numpy(images / 16 * 255).float()[:, None]
         if self.image_size != 8:
             size = (self.image_size, self.image_size)

@@ -37,7 +37,9 @@ def class_folders(folder: PathLike) -> Dict[str, str]:
         folder (str | PathLike): What they lie in.
 
     Raises:
-        ValueError: If two are of the same name but for their encoding.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it has no folders in it, or two are of the same name
+            but for their encoding.
 
     Examples:
         >>> import tempfile
@@ -47,20 +49,28 @@ def class_folders(folder: PathLike) -> Dict[str, str]:
         ...     list(class_folders(folder))
         ['ant', 'cat']
     """
+    folder = os.path.abspath(folder)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f'folder not found: {folder}; data_root must have the folders '
+            'data_prefix and class_prefix'
+        )
     found: Dict[str, str] = {}
     for entry in os.scandir(folder):
         if not entry.is_dir() or entry.name.startswith('.'):
             continue
         if is_foreign(entry.name):
-            _warn(f'{entry.path} is not a class: left out')
+            warn(f'{entry.path} is not a class: left out')
             continue
         name = unicodedata.normalize('NFC', entry.name)
         if name in found:
             raise ValueError(
-                f'{os.fspath(folder)} has two folders for the class {name!r}, '
-                'which differ in their Unicode form'
+                f'{folder} has two folders for the class {name!r}, which '
+                'differ in their Unicode form'
             )
         found[name] = entry.path
+    if not found:
+        raise ValueError(f'{folder} must have one folder per class in it')
     return dict(sorted(found.items()))
 
 
@@ -89,12 +99,13 @@ def walk_files(folder: PathLike) -> Iterator[Tuple[str, List[str]]]:
         status = os.stat(path)
         place = status.st_dev, status.st_ino
         if place in seen:
-            _warn(f'{path} links to a folder that was read already: left out')
+            warn(f'{path} links to a folder that was read already: left out')
             folders.clear()
             continue
         seen.add(place)
         yield path, sorted(name for name in files if not is_foreign(name))
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Log a warning about the folders of a user."""
     print_log(message, 'current', logging.WARNING)

@@ -1,12 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Images sorted into one folder per class."""
 
-import logging
 import os
 from collections import Counter
-from typing import Any, Dict, List, Optional, Sequence
-
-from mmengine.logging import print_log
+from typing import Any, List, Optional, Sequence
 
 from mask_plugins.registry import DATASETS
 from mask_plugins.utils.checks import (
@@ -15,7 +12,7 @@ from mask_plugins.utils.checks import (
     check_path,
 )
 
-from .folders import class_folders, walk_files
+from .folders import class_folders, walk_files, warn
 from .labeled_dataset import LabeledDataset
 
 
@@ -88,12 +85,9 @@ class ImageFolder(LabeledDataset):
 
     def load_data_list(self) -> List[dict]:
         """Walk the folders."""
-        labels = {
-            name: label
-            for label, name in enumerate(self._sub_folders(self.class_folder))
-        }
-        folders = self._sub_folders(self.folder)
-        unknown = [name for name in folders if name not in labels]
+        classes = list(class_folders(self.class_folder))
+        folders = class_folders(self.folder)
+        unknown = [name for name in folders if name not in classes]
         if unknown:
             raise ValueError(
                 f'{self.folder} has folders that are not a class of '
@@ -104,9 +98,8 @@ class ImageFolder(LabeledDataset):
         without: List[str] = []
         for name, folder in folders.items():
             images, rest = self._images(folder)
-            samples += [
-                dict(img_path=path, gt_label=labels[name]) for path in images
-            ]
+            label = classes.index(name)
+            samples += [dict(img_path=x, gt_label=label) for x in images]
             others += rest
             if not images:
                 endings = ', '.join(map(repr, sorted(rest))) or 'no files'
@@ -114,8 +107,7 @@ class ImageFolder(LabeledDataset):
         if not samples:
             raise ValueError(
                 f'no images in the {len(folders)} class folders of '
-                f'{self.folder}: files must end in '
-                f'{", ".join(self.extensions)}'
+                f'{self.folder}: files must end in {self.extensions}'
             )
         if without and os.path.samefile(self.folder, self.class_folder):
             self._bad(
@@ -124,27 +116,10 @@ class ImageFolder(LabeledDataset):
                 'they keep their labels',
             )
         if others:
-            counts = ', '.join(f'{n} {end!r}' for end, n in others.items())
-            self._warn(
-                f'{self.folder}: not read as images, by ending: {counts}'
-            )
-        self._metainfo['classes'] = tuple(labels)
+            found = dict(others)
+            warn(f'{self.folder}: not read as images, by ending: {found}')
+        self._metainfo['classes'] = tuple(classes)
         return samples
-
-    def _sub_folders(self, folder: str) -> Dict[str, str]:
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(
-                f'folder not found: {os.path.abspath(folder)}; data_root '
-                'must have the folders data_prefix and class_prefix, with one '
-                'folder per class in each'
-            )
-        found = class_folders(folder)
-        if not found:
-            raise ValueError(
-                f'{os.path.abspath(folder)} has no folders in it: images '
-                'must be sorted into one folder per class'
-            )
-        return found
 
     def _images(self, folder: str) -> tuple:
         """Paths of the images, and how many others there are by ending."""
@@ -185,8 +160,4 @@ class ImageFolder(LabeledDataset):
     ) -> None:
         if self.on_bad == 'raise':
             raise ValueError(f"{what}. on_bad='skip' leaves it out") from error
-        self._warn(f'{what}; {then}')
-
-    @staticmethod
-    def _warn(message: str) -> None:
-        print_log(f'ImageFolder: {message}', 'current', logging.WARNING)
+        warn(f'{what}; {then}')

@@ -58,12 +58,8 @@ class StratifiedSplit(Subset):
         held_out = np.zeros(len(labels), dtype=bool)
         for label in np.unique(labels):
             places = np.flatnonzero(labels == label)
-            if self.val_per_class >= len(places):
-                raise ValueError(
-                    f'val_per_class must be less than the '
-                    f'{len(places)} images of class {label}, got '
-                    f'{self.val_per_class}'
-                )
+            name = f'val_per_class of class {label}'
+            check_int(name, self.val_per_class, 1, len(places) - 1)
             order = torch.randperm(len(places), generator=generator).numpy()
             held_out[places[order[: self.val_per_class]]] = True
         wanted = held_out if self.part == 'val' else ~held_out

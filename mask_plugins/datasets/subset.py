@@ -5,7 +5,7 @@ import copy
 from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, ConcatDataset
 from mmengine.registry import DATASETS
 
 from mask_plugins.datasets.samplers.draw import Draw
@@ -102,19 +102,19 @@ def labels_of(dataset: Any) -> np.ndarray:
     """
     if hasattr(dataset, 'get_gt_labels'):
         return np.asarray(dataset.get_gt_labels())
-    labels = []
-    for index in range(len(dataset)):
-        try:
-            found = dataset.get_cat_ids(index)
-        except NotImplementedError as error:
-            raise TypeError(
-                f'{type(dataset).__name__} has no get_cat_ids, so nothing '
-                'can be chosen by class'
-            ) from error
-        if len(found) != 1:
+    if isinstance(dataset, ConcatDataset):
+        return np.concatenate([labels_of(part) for part in dataset.datasets])
+    name = type(dataset).__name__
+    try:
+        found = [dataset.get_cat_ids(index) for index in range(len(dataset))]
+    except NotImplementedError as error:
+        raise TypeError(
+            f'{name} has no get_cat_ids, so nothing can be chosen by class'
+        ) from error
+    for index, labels in enumerate(found):
+        if len(labels) != 1:
             raise ValueError(
-                f'sample {index} of {type(dataset).__name__} has the classes '
-                f'{list(found)}; choosing by class needs exactly one'
+                f'sample {index} of {name} has the classes {list(labels)}; '
+                'choosing by class needs exactly one'
             )
-        labels.append(int(found[0]))
-    return np.asarray(labels)
+    return np.asarray([int(label) for (label,) in found])

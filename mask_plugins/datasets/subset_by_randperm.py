@@ -1,14 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Few labels: a random part of a dataset, the same in every run."""
 
-import math
+import re
 from typing import Any, Union
 
 import numpy as np
 import torch
 
 from mask_plugins.registry import DATASETS
-from mask_plugins.utils.checks import check_bool, check_int
+from mask_plugins.utils.checks import check_bool, check_int, check_ratio
 
 from .subset import Subset, labels_of
 
@@ -62,60 +62,35 @@ class SubsetByRandperm(Subset):
 
     def _check_size(self) -> None:
         size = self.size
-        asked = (
-            'size must be a number of samples, a share in (0, 1) or percent '
-            f"such as '10p', got {size!r}"
-        )
-        if isinstance(size, bool) or not isinstance(size, (int, float, str)):
-            raise TypeError(asked)
         if isinstance(size, str):
-            try:
-                percent = float(size[:-1]) if size.endswith('p') else math.nan
-            except ValueError:
-                percent = math.nan
-            good = 0 < percent <= 100
+            percent = re.fullmatch(r'(\d*\.?\d+)p', size)
+            if not percent or not 0 < float(percent[1]) <= 100:
+                raise ValueError(
+                    f'size must be percent as in 10p, got {size!r}'
+                )
         elif isinstance(size, float):
-            good = 0 < size < 1
+            check_ratio('size', size, '()')
         else:
-            good = size > 0
-        if not good:
-            raise ValueError(asked)
+            check_int('size, if not a share or percent,', size, 1)
 
     def count(self, total: int) -> int:
         """How many of ``total`` samples are taken."""
         if isinstance(self.size, str):
             return int(total * float(self.size[:-1]) / 100)
-        if isinstance(self.size, float):
-            return int(total * self.size)
-        return self.size
+        return int(total * self.size) if self.size < 1 else self.size
 
     def choose(self) -> np.ndarray:
         """See :class:`Subset`."""
         total = len(self.dataset)
         count = self.count(total)
-        if not 0 < count <= total:
-            raise ValueError(
-                f'size={self.size!r} is {count} of {total} samples: it must '
-                f'be 1 to {total}'
-            )
+        check_int(f'size={self.size!r} of {total} samples', count, 1, total)
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(total, generator=generator).numpy()
-        return self._even(order, count) if self.balanced else order[:count]
-
-    def _even(self, order: np.ndarray, count: int) -> np.ndarray:
+        if not self.balanced:
+            return order[:count]
         labels = labels_of(self.dataset)[order]
-        classes = np.unique(labels)
-        each = count // len(classes)
-        if each == 0:
-            raise ValueError(
-                f'size={self.size!r} is {count} samples, fewer than the '
-                f'{len(classes)} classes among which they are shared'
-            )
-        places = [np.flatnonzero(labels == label) for label in classes]
-        for label, found in zip(classes, places):
-            if len(found) < each:
-                raise ValueError(
-                    f'size={self.size!r} with balanced=True needs {each} '
-                    f'samples of each class; class {label} has {len(found)}'
-                )
+        places = [np.flatnonzero(labels == label) for label in set(labels)]
+        each, most = count // len(places), min(map(len, places))
+        name = f'size={self.size!r} with balanced=True, per class,'
+        check_int(name, each, 1, most)
         return order[np.sort(np.concatenate([p[:each] for p in places]))]

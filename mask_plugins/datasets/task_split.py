@@ -85,19 +85,13 @@ class TaskSplit(ClassSubset):
                 f'order must have each of the {count} classes once, got '
                 f'{self.order}'
             )
-        if not -1 <= self.task < len(bounds) - 1:
-            raise ValueError(
-                f'task must be 0 to {len(bounds) - 2}, or -1 for all, got '
-                f'{self.task!r}'
-            )
+        check_int('task', self.task, -1, len(bounds) - 2)
         self.bounds = bounds
         indices = super().choose()
-        new = np.asarray([self._new[label] for label in labels[indices]])
-        self._task_of = np.searchsorted(bounds, new, side='right') - 1
-        if self.task >= 0:
-            chosen = self._task_of == self.task
-            indices, self._task_of = indices[chosen], self._task_of[chosen]
-        return indices
+        tasks = np.searchsorted(bounds, self._labels, side='right') - 1
+        chosen = (tasks == self.task) | (self.task < 0)
+        self._task_of, self._labels = tasks[chosen], self._labels[chosen]
+        return indices[chosen]
 
     @property
     def num_tasks(self) -> int:
@@ -117,8 +111,5 @@ class TaskSplit(ClassSubset):
         Raises:
             ValueError: If there is no such task.
         """
-        if not 0 <= task < self.num_tasks:
-            raise ValueError(
-                f'task must be 0 to {self.num_tasks - 1}, got {task!r}'
-            )
+        check_int('task', task, 0, self.num_tasks - 1)
         return np.flatnonzero(self._task_of == task)

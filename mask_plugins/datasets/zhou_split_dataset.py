@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The splits of CoOp, which many transfer papers share."""
 
-import json
 import os
 from typing import Any, Dict, List
 
@@ -12,14 +11,13 @@ from mask_plugins.utils.checks import (
     check_choice,
     check_path,
 )
+from mask_plugins.utils.files import read_json
 
 from .labeled_dataset import LabeledDataset
 
+PARTS = ('train', 'val', 'test')
 SPLITS = dict(
-    train=('train',),
-    val=('val',),
-    trainval=('train', 'val'),
-    test=('test',),
+    train=PARTS[:1], val=PARTS[1:2], trainval=PARTS[:2], test=PARTS[2:]
 )
 
 
@@ -78,7 +76,7 @@ class ZhouSplitDataset(LabeledDataset):
     def load_data_list(self) -> List[dict]:
         """Read the file."""
         lists = self._read()
-        names = self._class_names(lists)
+        self._metainfo['classes'] = self._class_names(lists)
         folder = self.data_prefix['img_path']
         samples = [
             dict(img_path=os.path.join(folder, path), gt_label=label)
@@ -90,8 +88,14 @@ class ZhouSplitDataset(LabeledDataset):
                 f'{self.ann_file} lists no images for split={self.split!r}'
             )
         if self.check_images:
-            self._look_for([sample['img_path'] for sample in samples])
-        self._metainfo['classes'] = names
+            paths = [sample['img_path'] for sample in samples]
+            missing = [path for path in paths if not os.path.isfile(path)]
+            if missing:
+                raise FileNotFoundError(
+                    f'{len(missing)} of {len(paths)} images do not exist, '
+                    f'such as {", ".join(missing[:3])}; set data_root and '
+                    'data_prefix, or check_images=False'
+                )
         return samples
 
     def _read(self) -> Dict[str, List[Any]]:
@@ -102,17 +106,12 @@ class ZhouSplitDataset(LabeledDataset):
                 '(github.com/KaiyangZhou/CoOp, DATASETS.md)'
             )
         try:
-            with open(self.ann_file, encoding='utf-8') as file:
-                lists = json.load(file)
-            for part in ('train', 'val', 'test'):
-                for path, label, name in lists[part]:
-                    if not (
-                        isinstance(path, str)
-                        and type(label) is int
-                        and isinstance(name, str)
-                    ):
-                        raise TypeError([path, label, name])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            lists = read_json(self.ann_file)
+            for part in PARTS:
+                for entry in lists[part]:
+                    if [type(x) for x in entry] != [str, int, str]:
+                        raise TypeError(entry)
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'{self.ann_file} is not a split file: it must have "train", '
                 '"val" and "test", each a list of [path, label, class name] '
@@ -123,14 +122,12 @@ class ZhouSplitDataset(LabeledDataset):
     def _class_names(self, lists: Dict[str, List[Any]]) -> tuple:
         """Names by label, of all splits together."""
         names: Dict[int, str] = {}
-        for part in ('train', 'val', 'test'):
-            for path, label, name in lists[part]:
-                known = names.setdefault(label, name)
-                if known != name:
-                    raise ValueError(
-                        f'{self.ann_file}: label {label} is {known!r} and, '
-                        f'at {path}, {name!r}'
-                    )
+        for path, label, name in (x for part in PARTS for x in lists[part]):
+            if names.setdefault(label, name) != name:
+                raise ValueError(
+                    f'{self.ann_file}: label {label} is {names[label]!r} and, '
+                    f'at {path}, {name!r}'
+                )
         labels = sorted(names)
         if labels != list(range(len(labels))):
             raise ValueError(
@@ -139,13 +136,3 @@ class ZhouSplitDataset(LabeledDataset):
                 f'{labels[-1]}'
             )
         return tuple(names[label] for label in labels)
-
-    @staticmethod
-    def _look_for(paths: List[str]) -> None:
-        missing = [path for path in paths if not os.path.isfile(path)]
-        if missing:
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(paths)} images do not exist, such '
-                f'as {", ".join(missing[:3])}; set data_root and data_prefix, '
-                'or check_images=False'
-            )

@@ -13,7 +13,8 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
 
-from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.checks import check_choice, check_int
+from mask_plugins.utils.markdown import markdown_table
 
 Matrix = Sequence[Sequence[float]]
 
@@ -104,69 +105,47 @@ def check_matrix(matrix: Matrix) -> None:
         )
 
 
-def average_accuracy(matrix: Matrix) -> float:
-    """Mean accuracy over all tasks after the last one (ACC).
+def continual_indices(matrix: Matrix) -> Dict[str, float]:
+    """The indices of an accuracy matrix.
 
-    Args:
-        matrix (Sequence[Sequence[float]]): Accuracy matrix.
-    """
-    check_matrix(matrix)
-    return sum(matrix[-1]) / len(matrix)
-
-
-def average_incremental_accuracy(matrix: Matrix) -> float:
-    """Mean, over the tasks, of the mean accuracy after each of them.
-
-    That of Rebuffi et al. (iCaRL, arXiv:1611.07725), for tasks of any size.
-
-    Args:
-        matrix (Sequence[Sequence[float]]): Accuracy matrix.
-    """
-    check_matrix(matrix)
-    return sum(sum(row) / len(row) for row in matrix) / len(matrix)
-
-
-def forgetting(matrix: Matrix) -> float:
-    """How much was lost since the best accuracy, a mean over old tasks.
+    - ``average_accuracy`` (ACC): the mean over all tasks after the last one;
+    - ``average_incremental_accuracy``: the mean, over the tasks, of the mean
+      accuracy after each of them, as Rebuffi et al. (iCaRL,
+      arXiv:1611.07725), for tasks of any size;
+    - ``forgetting``: how much was lost since the best accuracy, a mean over
+      the old tasks; 0 for one task;
+    - ``backward_transfer`` (BWT): what later tasks did to earlier ones;
+      negative is forgetting; 0 for one task.
 
     Args:
         matrix (Sequence[Sequence[float]]): Accuracy matrix.
 
-    Returns:
-        float: At least minus the largest accuracy; 0 for one task.
+    Examples:
+        >>> continual_indices([[90.0], [60.0, 80.0]])['forgetting']
+        30.0
     """
     check_matrix(matrix)
-    lost = [
-        max(row[task] for row in matrix[task:-1]) - matrix[-1][task]
-        for task in range(len(matrix) - 1)
-    ]
-    return sum(lost) / len(lost) if lost else 0.0
+    last, old = matrix[-1], range(len(matrix) - 1)
+    best = [max(row[task] for row in matrix[task:-1]) for task in old]
+    return dict(
+        average_accuracy=_mean(last),
+        average_incremental_accuracy=_mean([_mean(row) for row in matrix]),
+        forgetting=_mean([best[task] - last[task] for task in old]),
+        backward_transfer=_mean([last[t] - matrix[t][t] for t in old]),
+    )
 
 
-def backward_transfer(matrix: Matrix) -> float:
-    """What later tasks did to earlier ones (BWT); negative is forgetting.
-
-    Args:
-        matrix (Sequence[Sequence[float]]): Accuracy matrix.
-
-    Returns:
-        float: 0 for one task.
-    """
-    check_matrix(matrix)
-    change = [
-        matrix[-1][task] - matrix[task][task]
-        for task in range(len(matrix) - 1)
-    ]
-    return sum(change) / len(change) if change else 0.0
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 # What :class:`mask_plugins.ContinualHook` writes into the work_dir.
 REPORT = 'accuracy_matrix'
-INDICES = dict(
-    average_accuracy=average_accuracy,
-    average_incremental_accuracy=average_incremental_accuracy,
-    forgetting=forgetting,
-    backward_transfer=backward_transfer,
+INDICES = (
+    'average_accuracy',
+    'average_incremental_accuracy',
+    'forgetting',
+    'backward_transfer',
 )
 
 
@@ -195,14 +174,11 @@ def continual_report(
         (70.0, 30.0)
     """
     check_matrix(matrix)
-    if len(matrix) > len(tasks):
-        raise ValueError(
-            f'the matrix has {len(matrix)} rows for {len(tasks)} tasks'
-        )
+    check_int('number of rows', len(matrix), 1, len(tasks))
     return dict(
         tasks=[list(names) for names in tasks],
         matrix=[list(row) for row in matrix],
-        **{name: function(matrix) for name, function in INDICES.items()},
+        **continual_indices(matrix),
     )
 
 
@@ -219,26 +195,20 @@ def mean_report(reports: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
     Raises:
         ValueError: If the runs differ in the number of their tasks.
     """
-    counts = sorted({len(report['matrix']) for report in reports})
-    if len(counts) != 1:
-        raise ValueError(
-            f'runs must have trained equally many tasks, got {counts}'
-        )
-    count = len(reports)
+    for report in reports:
+        trained = (len(reports[0]['matrix']),)
+        check_choice('trained tasks', len(report['matrix']), trained)
     matrix = [
-        [sum(cells) / count for cells in zip(*rows)]
+        [_mean(cells) for cells in zip(*rows)]
         for rows in zip(*(report['matrix'] for report in reports))
     ]
-    same = all(report['tasks'] == reports[0]['tasks'] for report in reports)
     tasks = reports[0]['tasks']
+    same = all(report['tasks'] == tasks for report in reports)
     return dict(
         tasks=tasks if same else [[] for _ in tasks],
         matrix=matrix,
-        runs=count,
-        **{
-            name: sum(report[name] for report in reports) / count
-            for name in INDICES
-        },
+        runs=len(reports),
+        **{name: _mean([r[name] for r in reports]) for name in INDICES},
     )
 
 
@@ -253,15 +223,12 @@ def matrix_table(report: Dict[str, Any]) -> str:
         f'task {number}' + (f' ({", ".join(names)})' if names else '')
         for number, names in zip(columns, report['tasks'])
     ]
-    lines: List[str] = [
-        '| after | ' + ' | '.join(names) + ' | mean |',
-        '| --- ' + '| ---: ' * (len(names) + 1) + '|',
-    ]
+    rows = []
     for number, row in enumerate(report['matrix'], 1):
         cells = [f'{value:.2f}' for value in row]
         cells += [''] * (len(names) - len(row))
-        cells.append(f'{sum(row) / len(row):.2f}')
-        lines.append(f'| task {number} | ' + ' | '.join(cells) + ' |')
+        rows.append([f'task {number}', *cells, f'{_mean(row):.2f}'])
+    lines = markdown_table(['after', *names, 'mean'], rows)
     lines.append('')
     lines += [
         f'- {name.replace("_", " ")}: {report[name]:.2f}' for name in INDICES

@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One vector per sample, and which of them are finite."""
 
-from typing import Any
+from typing import Any, Optional
 
+import torch
 from torch import Tensor
 
 
@@ -40,13 +41,38 @@ def non_finite_rows(rows: Tensor) -> int:
     return int((~rows.isfinite().all(dim=1)).sum())
 
 
-def check_finite(name: str, rows: Tensor) -> None:
-    """Refuse rows with NaN or infinity.
+def check_rows(
+    name: str,
+    rows: Tensor,
+    labels: Optional[Tensor] = None,
+    finite: bool = False,
+) -> None:
+    """Refuse what is not a matrix of rows.
+
+    Args:
+        name (str): What it is, for the errors.
+        rows (Tensor): :math:`(N, D)` with N of at least 1.
+        labels (Tensor, optional): int64 :math:`(N,)`. Defaults to None.
+        finite (bool): Whether NaN and infinity are refused. Defaults to
+            False.
 
     Raises:
-        ValueError: If there are such; it says how many.
+        ValueError: If a shape or the dtype of the labels is another, or rows
+            have to be finite and are not; it says how many.
     """
-    wrong = non_finite_rows(rows)
+    if rows.ndim != 2 or not len(rows):
+        raise ValueError(
+            f'{name} must have shape (N, D) with N of at least 1, got '
+            f'{tuple(rows.shape)}'
+        )
+    if labels is not None and (
+        labels.shape != rows.shape[:1] or labels.dtype != torch.int64
+    ):
+        raise ValueError(
+            f'labels of {name} must be int64 of shape ({len(rows)},), one per '
+            f'row, got {labels.dtype} of shape {tuple(labels.shape)}'
+        )
+    wrong = non_finite_rows(rows) if finite else 0
     if wrong:
         raise ValueError(
             f'{name} must be finite, but {wrong} of {len(rows)} rows have NaN '

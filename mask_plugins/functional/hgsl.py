@@ -99,9 +99,7 @@ class _Decorrelation(torch.autograd.Function):
     def forward(ctx, centers: Tensor, block: int) -> Tensor:
         count = len(centers)
         pairs = max(1, count * (count - 1))
-        with_gradient = ctx.needs_input_grad[0]
-        gradient = torch.zeros_like(centers) if with_gradient else None
-        total = centers.new_zeros(())
+        gradient, total = torch.zeros_like(centers), centers.new_zeros(())
         for row in range(0, count, block):
             a = centers[row : row + block]
             for column in range(row, count, block):
@@ -110,17 +108,12 @@ class _Decorrelation(torch.autograd.Function):
                 if row == column:
                     products.fill_diagonal_(0)
                 # off the diagonal each block stands for its mirror image too
-                twice = 1 if row == column else 2
-                total += twice * products.abs().sum()
-                if with_gradient:
-                    signs = products.sign_()
-                    gradient[row : row + block].addmm_(signs, b, alpha=2)
-                    if row != column:
-                        gradient[column : column + block].addmm_(
-                            signs.T, a, alpha=2
-                        )
-        if with_gradient:
-            ctx.save_for_backward(gradient.div_(pairs))
+                total += (2 - (row == column)) * products.abs().sum()
+                signs = products.sign_().mul_(2)
+                gradient[row : row + block].addmm_(signs, b)
+                if row != column:
+                    gradient[column : column + block].addmm_(signs.T, a)
+        ctx.save_for_backward(gradient.div_(pairs))
         return total / pairs
 
     @staticmethod

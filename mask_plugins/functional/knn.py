@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_number
 
+from .feature_vectors import check_rows
 from .neighbors import top_k_neighbors
 
 
@@ -57,21 +58,13 @@ def knn_predict(
         >>> knn_predict(torch.tensor([[3.0, 0.0]]), bank, labels).tolist()
         [[4]]
     """
-    if labels.shape != bank.shape[:1] or labels.dtype != torch.int64:
-        raise ValueError(
-            f'labels must be int64 of shape ({len(bank)},), one per row of '
-            f'the bank, got {labels.dtype} of shape {tuple(labels.shape)}'
-        )
-    if labels.numel() and labels.min() < 0:
-        raise ValueError(f'labels must be at least 0, got {labels.min()}')
+    check_rows('bank', bank, labels)
+    check_int('the least of the labels', int(labels.min()), 0)
     check_int('k', k, 1)
     check_number('temperature', temperature, 0, ends='()')
     most = len(bank) - (exclude is not None)
     if most < 1:
-        raise ValueError(
-            f'the bank has {len(bank)} rows, of which a query may find none: '
-            'k nearest neighbors need at least one image besides the query'
-        )
+        raise ValueError('the bank needs at least one image besides the query')
     near, where = top_k_neighbors(
         query, bank, min(k, most), chunk=chunk, exclude=exclude
     )

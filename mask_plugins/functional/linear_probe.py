@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_number
 
-from .feature_vectors import check_finite
+from .feature_vectors import check_rows
 
 
 class LinearProbe:
@@ -83,23 +83,11 @@ class LinearProbe:
             ValueError: If shapes do not fit, a label is out of range, or a
                 feature is not finite.
         """
-        if features.ndim != 2 or not len(features):
-            raise ValueError(
-                'features must have shape (N, D) with N of at least 1, got '
-                f'{tuple(features.shape)}'
-            )
-        if labels.shape != features.shape[:1] or labels.dtype != torch.int64:
-            raise ValueError(
-                f'labels must be int64 of shape ({len(features)},), got '
-                f'{labels.dtype} of shape {tuple(labels.shape)}'
-            )
+        check_rows('features', features, labels, finite=True)
         low, high = int(labels.min()), int(labels.max())
         classes = high + 1 if num_classes is None else num_classes
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f'labels must be in [0, {classes - 1}], got {low} to {high}'
-            )
-        check_finite('features', features)
+        for label in (low, high):
+            check_int('labels', label, 0, classes - 1)
         x = F.pad(features.double(), (0, 1), value=1.0)  # Nx(D+1)
         weights = x.new_zeros(classes, x.shape[1])
         self._minimize(x, labels.to(x.device), weights)

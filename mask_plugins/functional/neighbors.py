@@ -63,21 +63,25 @@ def top_k_neighbors(
         >>> top_k_neighbors(gallery[:1], gallery, 2, exclude=own)[1].tolist()
         [[2, 1]]
     """
-    if query.ndim != 2 or gallery.ndim != 2:
+    if (query.ndim, gallery.ndim) != (2, 2) or (
+        query.shape[1] != gallery.shape[1]
+    ):
         raise ValueError(
             'query and gallery must have shapes (Q, D) and (N, D), got '
             f'{tuple(query.shape)} and {tuple(gallery.shape)}'
         )
-    if query.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f'query has {query.shape[1]} dimensions and gallery has '
-            f'{gallery.shape[1]}; they must be the same'
-        )
     check_choice('metric', metric, METRICS)
     check_int('chunk', chunk, 1)
     check_int('gallery_chunk', gallery_chunk, 1)
-    if exclude is not None:
-        _check_exclude(exclude, len(query), len(gallery))
+    if exclude is not None and (
+        exclude.shape != query.shape[:1]
+        or exclude.dtype != torch.int64
+        or not ((exclude >= -1) & (exclude < len(gallery))).all()
+    ):
+        raise ValueError(
+            f'exclude must be int64 of shape ({len(query)},), gallery indices '
+            f'in [-1, {len(gallery) - 1}], got {exclude}'
+        )
     check_int('k', k, 1, len(gallery) - (exclude is not None))
     # An enclosing autocast would take the products in bf16.
     with torch.autocast(query.device.type, enabled=False):
@@ -101,7 +105,9 @@ def top_k_neighbors(
                 near.masked_fill_(~query_finite[rows, None], lowest)
                 near.masked_fill_(~gallery_finite[None, columns], lowest)
                 if exclude is not None:
-                    _exclude(near, exclude[rows] - offset)
+                    places = torch.arange(near.shape[1], device=near.device)
+                    own = exclude[rows, None] == places + offset  # bxc
+                    near.masked_fill_(own, -torch.inf)
                 found, where = _best(near, min(k, near.shape[1]))
                 where += offset
                 if best is not None:
@@ -112,19 +118,6 @@ def top_k_neighbors(
             values[rows], indices[rows] = best
     values[values == lowest] = -torch.inf
     return (values.neg().abs() if metric == 'euclidean' else values), indices
-
-
-def _check_exclude(exclude: Tensor, queries: int, size: int) -> None:
-    if exclude.shape != (queries,) or exclude.dtype != torch.int64:
-        raise ValueError(
-            f'exclude must be int64 of shape ({queries},), one gallery index '
-            f'per query, got {exclude.dtype} of shape {tuple(exclude.shape)}'
-        )
-    outside = exclude[(exclude < -1) | (exclude >= size)]
-    if outside.numel():
-        raise ValueError(
-            f'exclude must be in [-1, {size - 1}], got {outside[0].item()}'
-        )
 
 
 def _prepare(rows: Tensor, metric: str) -> Tuple[Tensor, Tensor]:
@@ -141,11 +134,6 @@ def _similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
         mode = 'donot_use_mm_for_euclid_dist'
         return torch.cdist(query, gallery, compute_mode=mode).neg_()
     return query @ gallery.T
-
-
-def _exclude(near: Tensor, columns: Tensor) -> None:
-    rows = ((columns >= 0) & (columns < near.shape[1])).nonzero()[:, 0]
-    near[rows, columns[rows]] = -torch.inf
 
 
 def _best(near: Tensor, k: int) -> Tuple[Tensor, Tensor]:

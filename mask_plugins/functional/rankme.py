@@ -7,6 +7,8 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_choice
 
+from .feature_vectors import check_rows
+
 NORMALIZE = ('none', 'row')
 
 
@@ -40,11 +42,7 @@ def rankme(
         >>> round(rankme(torch.ones(5, 3)), 3)
         1.0
     """
-    if features.ndim != 2 or not len(features):
-        raise ValueError(
-            'features must have shape (N, D) with N of at least 1, got '
-            f'{tuple(features.shape)}'
-        )
+    check_rows('features', features)
     rows = normalize_rows(features.detach().double(), normalize)
     if not rows.isfinite().all():
         return float('nan')

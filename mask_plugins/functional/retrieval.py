@@ -13,26 +13,11 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_choice, check_int
 
-from .feature_vectors import check_finite
+from .feature_vectors import check_rows
 from .neighbors import top_k_neighbors
 
 # So many neighbors (value and index) are held at a time: 768 MiB.
 HELD = 2**26
-
-
-def recall_at(hits: Tensor, k: int) -> Tensor:
-    """Whether one of the k nearest is of the query's class, (Q,)."""
-    return hits[:, :k].any(dim=1).double()
-
-
-def precision_at(hits: Tensor, k: int) -> Tensor:
-    """Share of the k nearest that is of the query's class, (Q,)."""
-    return hits[:, :k].sum(dim=1).double() / k
-
-
-def r_precision(hits: Tensor, relevant: Tensor) -> Tensor:
-    """Precision at R, the number of images of the query's class, (Q,)."""
-    return _first(hits, relevant).sum(dim=1).double() / relevant
 
 
 def map_at_r(hits: Tensor, relevant: Tensor) -> Tensor:
@@ -74,9 +59,7 @@ def authors_average_precision(hits: Tensor, k: int) -> Tensor:
     It does not see relevant images that are missing from the first k, so it
     is higher than any standard AP: never compare the two.
     """
-    hits = hits[:, :k]
-    found = hits.sum(dim=1).clamp_min(1)
-    return (_precisions(hits) * hits).sum(dim=1) / found
+    return average_precision(hits, hits[:, :k].sum(dim=1).clamp_min(1), k)
 
 
 def retrieval_scores(
@@ -105,19 +88,21 @@ def retrieval_scores(
     for name in measures:
         if name in AT_K:
             of = AT_K[name]
-            scores.update({f'{name}@{k}': of(hits, k) for k in ks})
+            scores.update({f'{name}@{k}': of(hits, k).double() for k in ks})
         else:
-            scores[name] = OF_RANKING[name](hits, relevant)
+            scores[name] = OF_RANKING[name](hits, relevant).double()
     return scores
 
 
 AT_K = dict(
-    recall=recall_at,
-    precision=precision_at,
+    recall=lambda hits, k: hits[:, :k].any(dim=1),
+    precision=lambda hits, k: hits[:, :k].double().sum(dim=1) / k,
     authors_map=authors_average_precision,
 )
 OF_RANKING = dict(
-    r_precision=r_precision, map_at_r=map_at_r, map=average_precision
+    r_precision=lambda hits, r: _first(hits, r).double().sum(dim=1) / r,
+    map_at_r=map_at_r,
+    map=average_precision,
 )
 MEASURES = (*AT_K, *OF_RANKING)
 
@@ -171,9 +156,8 @@ def evaluate_retrieval(
     alone = gallery is None
     if alone:
         gallery, gallery_labels = query, query_labels
-    _check(query, query_labels, 'gallery' if alone else 'query')
-    if not alone:
-        _check(gallery, gallery_labels, 'gallery')
+    check_rows('query', query, query_labels, finite=True)
+    check_rows('gallery', gallery, gallery_labels, finite=True)
     check_measures(ks, measures)
     counts = _relevant(query_labels, gallery_labels) - int(alone)
     sought = (counts > 0).nonzero()[:, 0]
@@ -215,26 +199,11 @@ def check_measures(ks: Sequence[int], measures: Sequence[str]) -> None:
     Raises:
         TypeError, ValueError: If there are such, or none at all.
     """
-    if not ks or not measures:
-        raise ValueError(
-            'ks and measures must name at least one, got '
-            f'{tuple(ks)!r} and {tuple(measures)!r}'
-        )
-    for k in ks:
+    # Without any, the check of None says what is allowed.
+    for k in ks or (None,):
         check_int('ks', k, 1)
-    for name in measures:
+    for name in measures or (None,):
         check_choice('measures', name, MEASURES)
-
-
-def _check(rows: Tensor, labels: Tensor, name: str) -> None:
-    if rows.ndim != 2 or labels.shape != rows.shape[:1]:
-        raise ValueError(
-            f'{name} must be (N, D) embeddings with N labels, got '
-            f'{tuple(rows.shape)} and {tuple(labels.shape)}'
-        )
-    if not len(rows):
-        raise ValueError(f'{name} has no images')
-    check_finite(name, rows)
 
 
 def _relevant(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:

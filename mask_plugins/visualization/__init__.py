@@ -1,4 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+# ruff: noqa: F401  (what it imports is what it exports)
 """What is drawn? Pure functions: arrays or JSON in, matplotlib figure out."""
 
 from .accuracy_matrix import draw_accuracy_matrix
@@ -15,23 +16,3 @@ from .retrieval_sheet import draw_retrieval_sheet
 from .schedules import draw_schedules
 from .sweep import draw_sweep
 from .train_times import draw_train_times
-
-__all__ = [
-    'draw_accuracy_matrix',
-    'draw_accuracy_rank',
-    'draw_curves',
-    'draw_embedding_map',
-    'draw_linear_probe',
-    'draw_mask_density',
-    'draw_mask_overlap',
-    'draw_overview',
-    'draw_patch_comparison',
-    'draw_patch_distribution',
-    'draw_patch_grid',
-    'draw_retrieval_sheet',
-    'draw_schedules',
-    'draw_sweep',
-    'draw_train_times',
-    'figure_to_image',
-    'save_figure',
-]

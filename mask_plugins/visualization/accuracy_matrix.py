@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figure import color_of, marker_of, new_figure, shared_legend, styled
+from .figure import draw_matrix, new_figure, run_style, shared_legend, styled
 
 # Cells of larger matrices are too small for a number.
 MOST_NUMBERS = 12
@@ -56,45 +56,26 @@ def draw_accuracy_matrix(report: Mapping[str, Any], title: str = '') -> Figure:
 
 def _cells(axes: Axes, matrix: np.ndarray) -> None:
     count = len(matrix)
-    axes.imshow(matrix, vmin=0, vmax=100, cmap='viridis', aspect='auto')
-    for i in range(count) if count <= MOST_NUMBERS else ():
-        for j in range(i + 1):
-            axes.text(
-                j, i, f'{matrix[i, j]:.0f}', ha='center', va='center',
-                fontsize=8, color='white' if matrix[i, j] < 60 else 'black',
-            )  # fmt: skip
-    step = -(-count // MOST_NUMBERS)
-    ticks = range(0, count, step)
+    few = count <= MOST_NUMBERS
+    draw_matrix(axes, matrix, lambda *at: f'{matrix[at]:.0f}' * few, 100)
+    ticks = range(0, count, -(-count // MOST_NUMBERS))
     axes.set_xticks(ticks, [tick + 1 for tick in ticks])
     axes.set_yticks(ticks, [tick + 1 for tick in ticks])
-    axes.set_xlabel('accuracy [%] on task')
-    axes.set_ylabel('after training task')
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+    axes.set(xlabel='accuracy [%] on task', ylabel='after training task')
 
 
 def _curves(axes: Axes, matrix: np.ndarray) -> None:
     count = len(matrix)
     after = np.arange(1, count + 1)
     for task in range(min(count, MOST_CURVES)):
-        axes.plot(
-            after[task:],
-            matrix[task:, task],
-            color=color_of(task),
-            marker=marker_of(task),
-            markersize=4,
-            linewidth=1.2,
-            label=f'task {task + 1}',
-            clip_on=False,
-        )
-    means = [row[: number + 1].mean() for number, row in enumerate(matrix)]
+        style = run_style(task, linewidth=1.2, clip_on=False)
+        label = f'task {task + 1}'
+        axes.plot(after[task:], matrix[task:, task], label=label, **style)
     axes.plot(
-        after, means, color='black', linestyle='--', linewidth=2,
-        label='mean of seen tasks', clip_on=False,
+        after, np.nanmean(matrix, axis=1), color='black', linestyle='--',
+        linewidth=2, label='mean of seen tasks', clip_on=False,
     )  # fmt: skip
-    axes.set_ylim(0, 100)
-    step = -(-count // MOST_NUMBERS)
-    axes.set_xticks(after[::step])
-    axes.set_xlabel('after training task')
-    axes.set_ylabel('accuracy [%]')
+    axes.set(
+        ylim=(0, 100), xticks=after[:: -(-count // MOST_NUMBERS)],
+        xlabel='after training task', ylabel='accuracy [%]',
+    )  # fmt: skip

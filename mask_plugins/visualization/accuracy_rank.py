@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figure import color_of, marker_of, new_figure, shared_legend, styled
+from .figure import color_of, new_figure, run_style, shared_legend, styled
 
 
 @styled
@@ -37,24 +37,16 @@ def draw_accuracy_rank(
     for number, group in enumerate(groups):
         x = np.asarray(group['rank'], dtype=float)
         y = np.asarray(group['accuracy'], dtype=float)
-        several = len(x) > 1
-        color = color_of(number)
-        if several:
-            axes.scatter(x, y, s=10, color=color, alpha=0.4, linewidths=0)
-        axes.errorbar(
-            x.mean(),
-            y.mean(),
-            xerr=x.std(ddof=1) if several else None,
-            yerr=y.std(ddof=1) if several else None,
-            color=color,
-            marker=marker_of(number),
-            markersize=6,
-            linestyle='none',
-            elinewidth=1,
-            label=f'{group["name"]} (n = {len(x)})',
-        )
+        spread = {}
+        if len(x) > 1:
+            axes.scatter(
+                x, y, s=10, color=color_of(number), alpha=0.4, linewidths=0
+            )
+            spread = dict(xerr=x.std(ddof=1), yerr=y.std(ddof=1))
+        label = f'{group["name"]} (n = {len(x)})'
+        style = run_style(number, markersize=6, linestyle='none', elinewidth=1)
+        axes.errorbar(x.mean(), y.mean(), label=label, **spread, **style)
     axes.margins(0.1)
-    axes.set_xlabel(rank)
-    axes.set_ylabel(accuracy)
+    axes.set(xlabel=rank, ylabel=accuracy)
     shared_legend(figure, axes, columns=2)
     return figure

@@ -11,6 +11,7 @@ from .figure import (
     color_of,
     marker_of,
     new_figure,
+    run_style,
     shared_legend,
     styled,
     thin,
@@ -51,9 +52,8 @@ def draw_curves(
     for number, curve in enumerate(curves):
         draw_curve(left, curve, np.asarray(curve['epoch']), number)
         draw_curve(right, curve, np.asarray(curve['hours']) * factor, number)
-    left.set_xlabel('epoch')
-    left.set_ylabel(label)
-    right.set_xlabel(f'training time [{unit}]')
+    left.set(xlabel='epoch', ylabel=label)
+    right.set(xlabel=f'training time [{unit}]')
     right.tick_params(labelleft=False)
     _clip_raw(left, curves)
     if title:
@@ -70,39 +70,17 @@ def longest(curves: Sequence[Curve]) -> float:
 
 def draw_curve(axes: Axes, curve: Curve, x: np.ndarray, number: int) -> None:
     """One run; few points get markers, so that a single one is seen."""
-    color = color_of(number)
+    style = dict(color=color_of(number), alpha=0.2)
     value = np.asarray(curve['value'], dtype=float)
-    marker = marker_of(number) if len(value) <= 40 else None
-    raw = curve.get('raw')
-    if raw is not None:
-        marker = None
-        axes.plot(
-            thin(x),
-            thin(np.asarray(raw, dtype=float)),
-            color=color,
-            alpha=0.2,
-            linewidth=0.6,
-            rasterized=True,  # or a PDF holds every iteration as vectors
-        )
-    spread = curve.get('spread')
+    raw, spread = curve.get('raw'), curve.get('spread')
+    if raw is not None:  # rasterized, or a PDF holds every iteration
+        axes.plot(thin(x), thin(raw), linewidth=0.6, rasterized=True, **style)
     if spread is not None:
-        spread = np.asarray(spread, dtype=float)
-        axes.fill_between(
-            x,
-            value - spread,
-            value + spread,
-            color=color,
-            alpha=0.2,
-            linewidth=0,
-        )
-    axes.plot(
-        thin(x),
-        thin(value),
-        color=color,
-        label=curve['name'],
-        marker=marker,
-        markersize=3.5,
-    )
+        low, high = value - spread, value + spread
+        axes.fill_between(x, low, high, linewidth=0, **style)
+    marker = marker_of(number) if len(value) <= 40 and raw is None else None
+    style = run_style(number, marker=marker, markersize=3.5)
+    axes.plot(thin(x), thin(value), label=curve['name'], **style)
 
 
 def _clip_raw(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -110,10 +88,8 @@ def _clip_raw(axes: Axes, curves: Sequence[Curve]) -> None:
     noise = [c['raw'] for c in curves if c.get('raw') is not None]
     if not noise:
         return
-    noise = np.concatenate([np.asarray(x, dtype=float) for x in noise])
-    values = np.concatenate(
-        [np.asarray(c['value'], dtype=float) for c in curves]
-    )
+    noise = np.concatenate(noise).astype(float)
+    values = np.concatenate([c['value'] for c in curves]).astype(float)
     noise, values = noise[np.isfinite(noise)], values[np.isfinite(values)]
     if not len(noise) or not len(values):
         return
@@ -154,17 +130,13 @@ def draw_overview(
         reached = f'{curve["value"][-1]:.2f} % in {hours[-1]:.1f} {unit}'
         label = f'{curve["name"]}: {reached}'
         draw_curve(left, dict(curve, name=label), hours, number)
-        left.plot(
-            hours[-1:],
-            curve['value'][-1:],
-            color=color_of(number),
-            marker='o',
-            markersize=8,
-            markerfacecolor='none',
-        )
-    left.set_xlabel(f'training time [{unit}]')
-    left.set_ylabel('top-1 accuracy [%]')
-    left.set_title('accuracy over training time')
+        style = run_style(number, marker='o', markersize=8)
+        style['markerfacecolor'] = 'none'
+        left.plot(hours[-1:], curve['value'][-1:], **style)
+    left.set(
+        xlabel=f'training time [{unit}]', ylabel='top-1 accuracy [%]',
+        title='accuracy over training time',
+    )  # fmt: skip
     if sweeps:
         draw_accuracy(panels[1], sweeps)
         panels[1].set_title('accuracy with fewer tokens')

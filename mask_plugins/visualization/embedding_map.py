@@ -36,20 +36,13 @@ def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     present = np.unique(labels)
     for number, label in enumerate(present):
-        chosen = points[labels == label]
         axes.scatter(
-            chosen[:, 0],
-            chosen[:, 1],
-            s=12,
-            alpha=0.7,
-            linewidths=0,
-            color=color_of(number),
-            marker=marker_of(number // 8),
+            *points[labels == label].T, s=12, alpha=0.7, linewidths=0,
+            color=color_of(number), marker=marker_of(number // 8),
             label=str(record['classes'][label]),
-        )
+        )  # fmt: skip
+    axes.set(**dict(zip(('xlabel', 'ylabel'), record['axes'])))
     axes.set(title=record['title'])
-    axes.set_xlabel(record['axes'][0])
-    axes.set_ylabel(record['axes'][1])
     if len(present) <= LISTED:
         figure.legend(loc='outside right upper', markerscale=2)
     return figure

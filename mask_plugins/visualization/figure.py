@@ -3,14 +3,15 @@
 
 import functools
 import os
-from typing import Any, Callable, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.checks import PathLike, check_choice, check_path
+from mask_plugins.utils.files import replace_atomically
 
 FORMATS = ('png', 'pdf')
 KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
@@ -98,17 +99,9 @@ def save_figure(figure: Figure, path: PathLike, dpi: int = 300) -> str:
     """
     path = check_path('path', path)
     kind = os.path.splitext(path)[1][1:]
-    if kind not in FORMATS:
-        raise ValueError(f'pictures end in one of {FORMATS}, got {path!r}')
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = f'{path}.part'
-    try:
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(part, format=kind, dpi=dpi)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    check_choice(f'the ending of {path}', kind, FORMATS)
+    with replace_atomically(path) as part, matplotlib.rc_context(STYLE):
+        figure.savefig(part, format=kind, dpi=dpi)
     return path
 
 
@@ -130,6 +123,39 @@ def marker_of(index: int) -> str:
         'o'
     """
     return MARKERS[index % len(MARKERS)]
+
+
+def run_style(index: int, **style) -> Dict[str, Any]:
+    """Color and marker of run number ``index``, as plot keywords.
+
+    Examples:
+        >>> run_style(0, label='run')['marker']
+        'o'
+    """
+    look = dict(color=color_of(index), marker=marker_of(index), markersize=4)
+    return {**look, **style}
+
+
+def draw_matrix(
+    axes: Axes, values: np.ndarray, text: Callable[[int, int], str], top: float
+) -> None:
+    """A heat map from 0 to ``top``, each finite cell with its text.
+
+    Examples:
+        >>> axes = new_figure(4, 3).subplots()
+        >>> draw_matrix(axes, np.ones((2, 2)), lambda i, j: f'{i}{j}', 1)
+        >>> axes.texts[1].get_text()
+        '01'
+    """
+    axes.imshow(values, vmin=0, vmax=top, cmap='viridis', aspect='auto')
+    for i, j in np.argwhere(np.isfinite(values)):
+        axes.text(
+            j, i, text(i, j), ha='center', va='center', fontsize=8,
+            color='white' if values[i, j] < 0.6 * top else 'black',
+        )  # fmt: skip
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 def shared_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
@@ -187,11 +213,8 @@ def time_unit(hours: float) -> Tuple[float, str]:
         >>> time_unit(0.1)
         (60.0, 'min')
     """
-    if hours >= 1:
-        return 1.0, 'h'
-    if hours >= 1 / 60:
-        return 60.0, 'min'
-    return 3600.0, 's'
+    units = ((1.0, 'h'), (60.0, 'min'))
+    return next((u for u in units if hours * u[0] >= 1), (3600.0, 's'))
 
 
 def thin(values: Sequence, most: int = 4000) -> np.ndarray:

@@ -5,14 +5,7 @@ from typing import Any, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from .figure import (
-    color_of,
-    marker_of,
-    new_figure,
-    note,
-    shared_legend,
-    styled,
-)
+from .figure import new_figure, note, run_style, shared_legend, styled
 
 PARTS = (
     ('train_top1', 'training set'),
@@ -48,24 +41,12 @@ def draw_linear_probe(
         values = [record[key] for record in records]
         if None in values:
             continue
-        axes.plot(
-            weights,
-            values,
-            color=color_of(number),
-            marker=marker_of(number),
-            markersize=4,
-            label=label,
-        )
+        axes.plot(weights, values, label=label, **run_style(number))
     for record in records:
         if record['chosen']:
             point = record['l2'], record['test_top1']
-            axes.plot(
-                *point,
-                marker='o',
-                markersize=10,
-                markerfacecolor='none',
-                color=color_of(len(PARTS) - 1),
-            )
+            ring = dict(markersize=10, markerfacecolor='none')
+            axes.plot(*point, **run_style(len(PARTS) - 1, marker='o', **ring))
             note(axes, f'{point[1]:.2f} %', point, (0, -14), fontsize=9)
     axes.margins(y=0.15)
     axes.set(

@@ -3,9 +3,10 @@
 
 from typing import Any, List, Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figure import color_of, new_figure, styled
+from .figure import color_of, new_figure, shared_legend, styled
 
 # Below, a row of text is lower than its letters.
 ROW_HEIGHT = 0.19
@@ -59,11 +60,8 @@ def draw_mask_density(report: Mapping[str, Any], title: str = '') -> Figure:
         report['density'], color='black', linestyle='--', linewidth=1,
         label=f'all masks: {100 * report["density"]:.4g} %',
     )  # fmt: skip
-    axes.set_yticks(rows, short_names([mask['name'] for mask in masks]))
-    axes.set_ylim(len(masks) - 0.5, -0.5)
+    layer_rows(axes, [mask['name'] for mask in masks])
     axes.set_xlim(0, upper_limit([*density, *soft]))
-    axes.grid(visible=False, axis='y')
-    axes.tick_params(axis='y', length=0, pad=8)
     axes.set_xlabel('density: share of the weights that is kept')
     counts = axes.secondary_yaxis('right')
     counts.set_yticks(
@@ -71,14 +69,21 @@ def draw_mask_density(report: Mapping[str, Any], title: str = '') -> Figure:
     )
     counts.tick_params(length=0, labelsize=8)
     counts.spines[:].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside lower center', ncols=2)
+    shared_legend(figure, axes, columns=2)
     figure.suptitle(
         f'{title + ": " if title else ""}{report["kept"]:,} of '
         f'{report["size"]:,} masked weights are kept',
         fontsize=10,
     )
     return figure
+
+
+def layer_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A row per layer, the first on top, under its short name."""
+    axes.set_yticks(range(len(names)), short_names(names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis='y')
+    axes.tick_params(axis='y', length=0, pad=8)
 
 
 def upper_limit(densities: Sequence[float]) -> float:
@@ -97,16 +102,13 @@ def short_names(names: Sequence[str]) -> List[str]:
         list[str]: Without common leading and trailing parts; at least one
         part is left.
     """
-    if len(names) < 2:
-        return list(names)
     parts = [name.split('.') for name in names]
-    while _agree(parts, 0):
-        parts = [part[1:] for part in parts]
-    while _agree(parts, -1):
-        parts = [part[:-1] for part in parts]
+    for end in (0, -1):
+        while (
+            len(parts) > 1
+            and min(map(len, parts)) > 1
+            and len({part[end] for part in parts}) == 1
+        ):
+            for part in parts:
+                part.pop(end)
     return ['.'.join(part) for part in parts]
-
-
-def _agree(parts: Sequence[Sequence[str]], index: int) -> bool:
-    ends = {part[index] for part in parts if len(part) > 1}
-    return len(ends) == 1 and all(len(part) > 1 for part in parts)

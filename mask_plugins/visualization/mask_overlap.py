@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figure import color_of, marker_of, new_figure, styled
-from .mask_density import ROW_HEIGHT, short_names
+from .figure import draw_matrix, new_figure, run_style, styled
+from .mask_density import ROW_HEIGHT, layer_rows
 
 # More lines per layer than there are colors cannot be told apart.
 MOST_PAIRS = 6
-INDICES = dict(kept='kept', removed='removed')
+INDICES = ('kept', 'removed')
 
 
 @styled
@@ -60,56 +60,39 @@ def draw_mask_overlap(overlap: Mapping[str, Any]) -> Figure:
 
 def _matrix(axes: Axes, overlap: Mapping[str, Any], key: str) -> None:
     names: List[str] = overlap['names']
-    values = np.full((len(names), len(names)), np.nan)
+    found = np.full((2, len(names), len(names)), np.nan)
     for pair in overlap['pairs']:
         i, j = names.index(pair['a']), names.index(pair['b'])
-        found = pair['total'][f'jaccard_{key}']
-        expected = pair['total'][f'expected_jaccard_{key}']
-        if found is None:
-            continue
-        values[i, j] = values[j, i] = found
-        for x, y in ((i, j), (j, i)):
-            axes.text(
-                x, y, f'{found:.3f}\n({expected:.3f})', ha='center',
-                va='center', fontsize=8,
-                color='white' if found < 0.6 else 'black',
-            )  # fmt: skip
-    axes.imshow(values, vmin=0, vmax=1, cmap='viridis', aspect='auto')
+        for cells, kind in zip(found, ('', 'expected_')):
+            value = pair['total'][f'{kind}jaccard_{key}']
+            if value is not None:
+                cells[i, j] = cells[j, i] = value
+    values, expected = found
+    draw_matrix(
+        axes, values, lambda *at: f'{values[at]:.3f}\n({expected[at]:.3f})', 1
+    )
     axes.set_xticks(range(len(names)), names, rotation=30, ha='right')
     axes.set_yticks(range(len(names)), names)
-    axes.set_title(f'what is {INDICES[key]}')
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+    axes.set_title(f'what is {key}')
 
 
 def _by_layer(axes: Axes, overlap: Mapping[str, Any]) -> None:
     pairs = overlap['pairs'][:MOST_PAIRS]
     rows = [row['name'] for row in pairs[0]['layers']]
-    ticks = np.arange(len(rows))
     for number, pair in enumerate(pairs):
         # Side by side, so that equal ones do not hide each other.
         shift = (number - (len(pairs) - 1) / 2) * 0.7 / len(pairs)
-        for index, style in (('', {}), ('expected_', dict(fillstyle='none'))):
-            found = [row[f'{index}jaccard_kept'] for row in pair['layers']]
-            label = f'{pair["a"]}, {pair["b"]}'
-            axes.plot(
-                [np.nan if value is None else value for value in found],
-                ticks + shift,
-                linestyle='',
-                marker=marker_of(number),
-                markersize=4.5,
-                color=color_of(number),
-                alpha=0.6 if index else 1.0,
-                label=None if index else label,
-                clip_on=False,
-                **style,
-            )
-    axes.set_yticks(ticks, short_names(rows))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+        places = np.arange(len(rows)) + shift
+        style = run_style(number, linestyle='', clip_on=False)
+        looks = (
+            ('', dict(label=f'{pair["a"]}, {pair["b"]}')),
+            ('expected_', dict(alpha=0.6, fillstyle='none')),
+        )
+        for kind, look in looks:
+            found = [row[f'{kind}jaccard_kept'] for row in pair['layers']]
+            axes.plot(np.array(found, dtype=float), places, **style, **look)
+    layer_rows(axes, rows)
     axes.set_xlim(0, 1)
-    axes.grid(visible=False, axis='y')
-    axes.tick_params(axis='y', length=0, pad=8)
     left = len(overlap['pairs']) - len(pairs)
     more = f' ({left} more pairs in the JSON)' if left else ''
     axes.set_xlabel(

@@ -92,8 +92,7 @@ def softmax(logits: Sequence[float]) -> np.ndarray:
         >>> softmax([0.0, 0.0]).tolist()
         [0.5, 0.5]
     """
-    logits = np.asarray(logits, dtype=float)
-    exp = np.exp(logits - logits.max())
+    exp = np.exp(np.subtract(logits, max(logits)))
     return exp / exp.sum()
 
 
@@ -153,19 +152,16 @@ def check_comparable(records: Sequence[Record]) -> None:
         ValueError: If they do not.
     """
     first = records[0]
+    ratios, count = list(first['drop_ratios']), len(first['images'])
     for number, other in enumerate(records[1:], 2):
         name = other.get('name', f'number {number}')
-        if list(other['drop_ratios']) != list(first['drop_ratios']):
+        found = list(other['drop_ratios']), len(other['images'])
+        if found != (ratios, count):
             raise ValueError(
-                f'{name} has the drop ratios {other["drop_ratios"]}, the '
-                f'first has {first["drop_ratios"]}: collect them alike'
+                f'{name} has {found[1]} images at the drop ratios {found[0]}, '
+                f'the first has {count} at {ratios}: collect them alike'
             )
-        if len(other['images']) != len(first['images']):
-            raise ValueError(
-                f'{name} has {len(other["images"])} images, the first has '
-                f'{len(first["images"])}: collect the same ones'
-            )
-        for index in range(len(first['images'])):
+        for index in range(count):
             a, b = to_picture(first, index), to_picture(other, index)
             if a.shape == b.shape and np.abs(a - b).max() > 0.02:
                 raise ValueError(
@@ -192,10 +188,8 @@ def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
             _title(axes, record, column, index)
             if line == 0:
                 head = f'$\\rho$ = {1 - ratios[column]:.2g}'
-                note(
-                    axes, head, (0.5, 1), (0, 14), xycoords='axes fraction',
-                    fontsize=10,
-                )  # fmt: skip
+                style = dict(xycoords='axes fraction', fontsize=10)
+                note(axes, head, (0.5, 1), (0, 14), **style)
         label = '\n'.join(textwrap.wrap(labels[line], 24)[:3])
         panels[line, 0].set_ylabel(label, fontsize=8)
     figure.supxlabel(
@@ -220,28 +214,19 @@ def _draw_picture(
         Rectangle((column * wide, row * high), wide, high)
         for row, column in np.argwhere(dropped)
     ]
-    axes.add_collection(
-        PatchCollection(
-            frames, facecolor='none', edgecolor='black', linewidth=0.35
-        )
-    )
+    style = dict(facecolor='none', edgecolor='black', linewidth=0.35)
+    axes.add_collection(PatchCollection(frames, **style))
     as_picture(axes)
 
 
 def _title(axes: Axes, record: Record, ratio: int, index: int) -> None:
     probabilities = softmax(record['logits'][ratio][index])
-    best = int(probabilities.argmax())
-    target = record['targets'][index]
-    color = 'black'
-    if target is not None:
-        color = RIGHT if best == target else WRONG
-    axes.set_title(
-        f'{_short(_class_name(record, best))} '
-        f'({100 * probabilities[best]:.1f} %)',
-        fontsize=7.5,
-        color=color,
-        pad=2.5,
-    )
+    best, target = int(probabilities.argmax()), record['targets'][index]
+    color = {None: 'black', best: RIGHT}.get(target, WRONG)
+    name = _class_name(record, best).split(',')[0]
+    name = name if len(name) <= 15 else f'{name[:14]}…'
+    text = f'{name} ({100 * probabilities[best]:.1f} %)'
+    axes.set_title(text, fontsize=7.5, color=color, pad=2.5)
 
 
 def _true_name(record: Record, index: int) -> str:
@@ -253,10 +238,5 @@ def _true_name(record: Record, index: int) -> str:
 
 def _class_name(record: Record, number: int) -> str:
     names = record.get('class_to_idx') or {}
-    found = [name for name, value in names.items() if value == number]
-    return found[0] if found else f'class {number}'
-
-
-def _short(text: str, most: int = 15) -> str:
-    text = text.split(',')[0]
-    return text if len(text) <= most else text[: most - 1] + '…'
+    found = (name for name, value in names.items() if value == number)
+    return next(found, f'class {number}')

@@ -45,9 +45,7 @@ def draw_retrieval_sheet(
         _draw(row[0], picture(record), 'black', record['class'] or 'query')
         for axes, result in zip(row[1:], record['results']):
             color = {True: HIT, False: MISS, None: UNKNOWN}[result['hit']]
-            name = result['class']
-            text = f'{result["similarity"]:.2f}'
-            text = f'{text} {name}' if name else text
+            text = f'{result["similarity"]:.2f} {result["class"] or ""}'
             _draw(axes, picture(result), color, text)
         for axes in row[1 + len(record['results']) :]:
             axes.set_axis_off()
@@ -60,14 +58,9 @@ def draw_retrieval_sheet(
 
 
 def _draw(axes: Axes, image: np.ndarray, color: str, text: str) -> None:
-    axes.imshow(
-        image, interpolation='nearest' if image.shape[1] < 128 else None
-    )
-    axes.set_title(
-        textwrap.shorten(text, 20, placeholder='…'),
-        fontsize=7.5,
-        color=color,
-        pad=3,
-    )
+    small = image.shape[1] < 128
+    axes.imshow(image, interpolation='nearest' if small else None)
+    text = textwrap.shorten(text, 20, placeholder='…')
+    axes.set_title(text, fontsize=7.5, color=color, pad=3)
     as_picture(axes, spines=True)
     axes.spines[:].set(color=color, linewidth=2.5)

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Schedules of the keep ratio over training."""
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,82 +43,51 @@ def draw_schedules(
         'temperature'
     """
     ratio = quantity == 'drop_ratio'
-    cyclic = [s for s in schedules if s['cycle'] is not None]
-    figure = new_figure(8.8 if cyclic else 5.6, 3.6)
+    cycles = [s['cycle'] for s in schedules if s['cycle'] is not None]
+    figure = new_figure(8.8 if cycles else 5.6, 3.6)
     panels = figure.subplots(
-        1, 2 if cyclic else 1, squeeze=False, sharey=True
+        1, 2 if cycles else 1, squeeze=False, sharey=True
     )[0]
     for number, schedule in enumerate(schedules):
-        _draw_run(panels[0], schedule, number, ratio)
-        if cyclic:
-            _draw_cycle(panels[1], schedule, number, ratio, cyclic)
-    panels[0].set_xlabel('epoch')
-    panels[0].set_title('whole run')
-    panels[0].set_ylabel(KEEP_RATIO_LABEL if ratio else quantity)
-    if cyclic:
-        panels[1].set_xlabel('epoch')
-        panels[1].set_title('first cycle')
+        epoch = np.asarray(schedule['epoch'], dtype=float)
+        value = np.asarray(schedule['value'], dtype=float)
+        value = 1 - value if ratio else value
+        cycle, style = schedule['cycle'], dict(color=color_of(number))
+        _draw_run(panels[0], epoch, value, cycle, schedule['name'], style)
+        if cycles:
+            inside = epoch <= max(cycles)
+            style['linewidth'] = 2.2 if cycle is not None else 1.2
+            panels[1].step(epoch[inside], value[inside], where='post', **style)
+            panels[1].set(xlabel='epoch', title='first cycle')
+    label = KEEP_RATIO_LABEL if ratio else quantity
+    panels[0].set(xlabel='epoch', title='whole run', ylabel=label)
     if ratio:
         panels[0].set_ylim(-0.03, 1.05)
         second = panels[-1].secondary_yaxis(
-            'right', functions=(_one_minus, _one_minus)
+            'right', functions=(lambda y: 1 - y, lambda y: 1 - y)
         )
         second.set_ylabel(DROP_RATIO_LABEL)
     shared_legend(figure, panels[0])
     return figure
 
 
-def _one_minus(value: np.ndarray) -> np.ndarray:
-    return 1 - np.asarray(value)
-
-
-def _shown(schedule: Mapping[str, Any], ratio: bool) -> np.ndarray:
-    value = np.asarray(schedule['value'], dtype=float)
-    return 1 - value if ratio else value
-
-
 def _draw_run(
-    axes: Axes, schedule: Mapping[str, Any], number: int, ratio: bool
-) -> None:
-    epoch = np.asarray(schedule['epoch'], dtype=float)
-    value = _shown(schedule, ratio)
-    cycle, color = schedule['cycle'], color_of(number)
+    axes: Axes, epoch: np.ndarray, value: np.ndarray,
+    cycle: Optional[float], name: str, style: Mapping[str, Any],
+) -> None:  # fmt: skip
     if cycle is None or (epoch[-1] - epoch[0]) / cycle <= DRAWN_CYCLES:
-        axes.step(
-            epoch, value, where='post', color=color, label=schedule['name']
-        )
+        axes.step(epoch, value, where='post', label=name, **style)
         return
     # The lowest and the highest value of each cycle.
     start = np.unique((epoch / cycle).astype(int), return_index=True)[1]
-    low = np.minimum.reduceat(value, start)
-    high = np.maximum.reduceat(value, start)
-    edges = epoch[start]
-    axes.fill_between(
-        np.append(edges, epoch[-1]),
-        np.append(low, low[-1]),
-        np.append(high, high[-1]),
-        step='post',
-        color=color,
-        alpha=0.25,
-        linewidth=0,
-        label=f'{schedule["name"]} (cycles: range)',
+    edges = np.append(epoch[start], epoch[-1])
+    low, high = (
+        np.append(found, found[-1])
+        for found in (
+            np.minimum.reduceat(value, start),
+            np.maximum.reduceat(value, start),
+        )
     )
-
-
-def _draw_cycle(
-    axes: Axes,
-    schedule: Mapping[str, Any],
-    number: int,
-    ratio: bool,
-    cyclic: Sequence[Mapping[str, Any]],
-) -> None:
-    length = max(s['cycle'] for s in cyclic)
-    epoch = np.asarray(schedule['epoch'], dtype=float)
-    inside = epoch <= length
-    axes.step(
-        epoch[inside],
-        _shown(schedule, ratio)[inside],
-        where='post',
-        color=color_of(number),
-        linewidth=2.2 if schedule['cycle'] is not None else 1.2,
-    )
+    label = f'{name} (cycles: range)'
+    band = dict(step='post', alpha=0.25, linewidth=0, label=label)
+    axes.fill_between(edges, low, high, **band, **style)

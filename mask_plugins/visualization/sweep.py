@@ -1,17 +1,16 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Accuracy and throughput against the keep ratio."""
 
-from typing import Dict, List, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figure import (
     KEEP_RATIO_LABEL,
-    color_of,
-    marker_of,
     new_figure,
     note,
+    run_style,
     shared_legend,
     styled,
 )
@@ -40,17 +39,14 @@ def draw_sweep(sweeps: Mapping[str, Records]) -> Figure:
     figure = new_figure(8.4, 3.6)
     left, right = figure.subplots(1, 2)
     draw_accuracy(left, sweeps)
-    for number, (name, records) in enumerate(sweeps.items()):
-        records = by_ratio(records)
-        _line(right, records, 'throughput', number, name)
-        # With several models the numbers would lie on top of each other.
-        if len(sweeps) == 1:
-            label_throughput(right, records, 'throughput', side='left')
-    right.set_ylabel('images / s (forward pass alone)')
+    _lines(right, sweeps, 'throughput')
+    # With several models the numbers would lie on top of each other.
+    if len(sweeps) == 1:
+        (records,) = sweeps.values()
+        label_throughput(right, records, 'throughput', side='left')
+    right.set(title='throughput', ylabel='images / s (forward pass alone)')
     right.set_ylim(0, 1.1 * right.dataLim.y1)
     right.margins(x=0.1)
-    right.set_title('throughput')
-    keep_ratio_axis(right)
     if len(sweeps) > 1:
         shared_legend(figure, left)
     return figure
@@ -58,12 +54,9 @@ def draw_sweep(sweeps: Mapping[str, Records]) -> Figure:
 
 def draw_accuracy(axes: Axes, sweeps: Mapping[str, Records]) -> None:
     """One line per model: top-1 accuracy in %."""
-    for number, (name, records) in enumerate(sweeps.items()):
-        _line(axes, by_ratio(records), 'acc1', number, name)
-    axes.set_ylabel('top-1 accuracy [%]')
-    axes.set_title('accuracy')
+    _lines(axes, sweeps, 'acc1')
+    axes.set(title='accuracy', ylabel='top-1 accuracy [%]')
     axes.margins(y=0.12)
-    keep_ratio_axis(axes)
 
 
 def label_throughput(axes: Axes, records: Records, at: str, side: str) -> None:
@@ -79,26 +72,15 @@ def label_throughput(axes: Axes, records: Records, at: str, side: str) -> None:
         )  # fmt: skip
 
 
-def keep_ratio_axis(axes: Axes) -> None:
+def _lines(axes: Axes, sweeps: Mapping[str, Records], key: str) -> None:
     """All tokens on the left, few on the right, as in the PSS paper."""
+    for number, (name, records) in enumerate(sweeps.items()):
+        points = sorted(
+            (1 - record['drop_ratio'], record[key])
+            for record in records
+            if record.get(key) is not None
+        )
+        style = run_style(number, markersize=4.5, label=name)
+        axes.plot(*zip(*reversed(points)), **style)
     axes.set_xlabel(KEEP_RATIO_LABEL)
     axes.invert_xaxis()
-
-
-def by_ratio(records: Records) -> List[Dict[str, float]]:
-    """The records, sorted by drop ratio."""
-    return sorted(map(dict, records), key=lambda record: record['drop_ratio'])
-
-
-def _line(
-    axes: Axes, records: Records, key: str, number: int, name: str
-) -> None:
-    records = [record for record in records if record.get(key) is not None]
-    axes.plot(
-        [1 - record['drop_ratio'] for record in records],
-        [record[key] for record in records],
-        color=color_of(number),
-        marker=marker_of(number),
-        markersize=4.5,
-        label=name,
-    )

@@ -34,26 +34,22 @@ def draw_train_times(runs: Sequence[Mapping[str, Any]]) -> Figure:
     axes = figure.subplots()
     for number, run in enumerate(runs):
         color = color_of(number)
+        points = dict(alpha=0.35, linestyle='none', marker='.', markersize=3)
         axes.plot(
-            run['iteration'],
-            run['ms'],
-            color=color,
-            alpha=0.35,
-            linestyle='none',
-            marker='.',
-            markersize=3,
-            rasterized=True,
+            run['iteration'], run['ms'], color=color, rasterized=True, **points
         )
         for segment in run['segments']:
             _draw_segment(axes, segment, color)
-        axes.plot([], [], color=color, label=_label(run))
+        label = f'{run["name"]} (epoch {run["epoch"] + 1})'
+        axes.plot([], [], color=color, label=label)
     # Room above for the labels of the highest segments.
     top = max((s['mean_ms'] for r in runs for s in r['segments']), default=1)
     highest = max((max(r['ms']) for r in runs if len(r['ms'])), default=1)
     axes.set_ylim(0, max(1.25 * top, min(1.05 * highest, 1.6 * top)))
     axes.margins(x=0.02)
-    axes.set_xlabel('iteration within the epoch')
-    axes.set_ylabel('time of an iteration [ms]')
+    axes.set(
+        xlabel='iteration within the epoch', ylabel='time of an iteration [ms]'
+    )
     shared_legend(figure, axes)
     return figure
 
@@ -61,26 +57,11 @@ def draw_train_times(runs: Sequence[Mapping[str, Any]]) -> Figure:
 def _draw_segment(axes: Axes, segment: Mapping[str, Any], color: str) -> None:
     first, last = segment['first'], segment['last']
     mean, drop = segment['mean_ms'], segment['drop_ratio']
-    axes.plot(
-        [first - 0.5, last + 0.5],
-        [mean, mean],
-        color=color,
-        linestyle=(0, (4, 1.5)),
-        linewidth=2,
-    )
+    dashes = dict(linestyle=(0, (4, 1.5)), linewidth=2)
+    axes.hlines(mean, first - 0.5, last + 0.5, color=color, **dashes)
     text = f'{mean:.0f}' if mean >= 100 else f'{mean:.1f}'
     if drop is not None:
         text += f'\n$\\rho$ {1 - drop:.2g}'
-    note(
-        axes,
-        text,
-        ((first + last) / 2, mean),
-        (0, 5),
-        va='bottom',
-        color=color,
-        bbox=dict(boxstyle='round,pad=0.1', fc='white', ec='none', alpha=0.75),
-    )
-
-
-def _label(run: Mapping[str, Any]) -> str:
-    return f'{run["name"]} (epoch {run["epoch"] + 1})'
+    box = dict(boxstyle='round,pad=0.1', fc='white', ec='none', alpha=0.75)
+    at = (first + last) / 2, mean
+    note(axes, text, at, (0, 5), va='bottom', color=color, bbox=box)

@@ -1,12 +1,11 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Columns of features, and names of the runs of a grid search."""
 
-import json
-
 from mask_plugins.analysis.runs import run_columns
 from mask_plugins.analysis.runs import run_comparison as comparison
 from mask_plugins.analysis.runs.mean_curves import mean_curves
 from mask_plugins.analysis.runs.run_labels import label_by_options
+from mask_plugins.utils.files import read_json_lines, write_json_lines
 from tests.evaluation.runs import write_run
 
 CONFIG = """
@@ -16,30 +15,32 @@ randomness = dict(seed={seed})
 """
 
 
+KEYS = 'model.head.mask_ratio_{}_model.head.inv_mode_{}_randomness.seed_{}'
+
+
 def add(folder, log, **values):
     """Put scalars into each line of a log."""
-    path = folder / log
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text(
-        ''.join(json.dumps({**line, **values}) + '\n' for line in lines)
-    )
+    path = str(folder / log)
+    write_json_lines(path, [{**x, **values} for x in read_json_lines(path)])
 
 
-def grid(tmp_path, keys='model.head.mask_ratio_{0}_model.head.inv_mode_{1}'):
+def grid(tmp_path):
     """What ``mim gridsearch`` leaves behind."""
     runs = []
     for ratio in (0.5, 0.85):
         for inv in ('v1', 'v2'):
             for seed in (0, 1):
-                end = keys.format(ratio, inv) + f'_randomness.seed_{seed}'
+                end = KEYS.format(ratio, inv, seed)
                 folder = tmp_path / f'work_search_{end}'
                 config = CONFIG.format(ratio=ratio, inv=inv, seed=seed)
                 name = f'mf_digits_search_{end}.py'
                 write_run(folder, 3, True, 80 + seed, config, name)
-                values = {'rankme/rank': 10 * ratio + seed}
-                values['probe/top1'] = 90.0
-                values['cifar10_1/accuracy/top1'] = 60.0
-                values['accuracy/top1'] = 80.0 + seed
+                values = {
+                    'rankme/rank': 10 * ratio + seed,
+                    'probe/top1': 90.0,
+                    'cifar10_1/accuracy/top1': 60.0,
+                    'accuracy/top1': 80.0 + seed,
+                }
                 add(folder, 'val_log.json', **values)
                 add(folder, 'train_log.json', rank=3.0)
                 runs.append(str(folder))

@@ -18,15 +18,14 @@ work_dir = 'w{seed}'
 """
 
 
+def read(folder, seed=0, lr=1, more='', **options):
+    config = CONFIG.format(seed=seed, lr=lr) + more
+    return comparison.read_run(write_run(folder, config=config, **options))
+
+
 def seeds(tmp_path, count=3, lr=1, prefix='a'):
     return [
-        comparison.read_run(
-            write_run(
-                tmp_path / f'{prefix}{seed}',
-                accuracy=80.0 + seed,
-                config=CONFIG.format(seed=seed, lr=lr),
-            )
-        )
+        read(tmp_path / f'{prefix}{seed}', seed, lr, accuracy=80.0 + seed)
         for seed in range(count)
     ]
 
@@ -57,12 +56,7 @@ def test_a_resumed_run_stays_in_its_group(tmp_path):
             'resume = False\nload_from = None\n',
             "resume = False\nload_from = 'pretrained.pth'\n")  # fmt: skip
     runs = [
-        comparison.read_run(
-            write_run(
-                tmp_path / f'run-seed{seed}',
-                config=CONFIG.format(seed=seed, lr=1) + text,
-            )
-        )
+        read(tmp_path / f'run-seed{seed}', seed, more=text)
         for seed, text in enumerate(more)
     ]
     groups = comparison.group_runs(runs)
@@ -89,17 +83,12 @@ def test_grouping_by_a_pattern(tmp_path):
 
 
 def test_unfinished_runs_are_noticed(tmp_path):
-    config = CONFIG.format(seed=0, lr=1)
-    run = comparison.read_run(
-        write_run(tmp_path / 'a', epochs=2, config=config)
-    )
-    assert run.done() == 'epoch 2 of 3'
+    assert read(tmp_path / 'a', epochs=2).done() == 'epoch 2 of 3'
     folder = tmp_path / 'b'
-    write_run(folder, epochs=3, config=config)
-    assert comparison.read_run(str(folder)).done() is None
+    assert read(folder, epochs=3).done() is None
     lines = (folder / 'train_log.json').read_text().splitlines()
     (folder / 'train_log.json').write_text('\n'.join(lines[:-3]) + '\n')
-    assert comparison.read_run(str(folder)).done() == 'epoch 3 of 3'
+    assert comparison.read_run(folder).done() == 'epoch 3 of 3'
 
 
 def test_metrics(tmp_path):
@@ -120,9 +109,7 @@ def test_tables(tmp_path):
     groups = comparison.group_runs(seeds(tmp_path))
     rows = comparison.summarize(groups, [comparison.Metric('acc1')])
     text = run_tables.to_markdown(rows, ['left out: one'])
-    assert text.splitlines()[0] == (
-        '| run | n | acc1 final | acc1 best | hours |'
-    )
+    assert text.startswith('| run | n | acc1 final | acc1 best | hours |')
     assert '| recipe | 3 | 81.00 ± 1.00 | 81.00 ± 1.00 |' in text
     assert '- left out: one' in text
     (line,) = csv.DictReader(io.StringIO(run_tables.to_csv(rows)))

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +18,13 @@ from mask_plugins.utils.files import (
 from tests.evaluation.runs import CYCLE, PER_EPOCH, write_run
 
 
-def test_positions_in_epochs_and_hours(tmp_path):
-    write_run(tmp_path / 'run')
-    run = RunLog(tmp_path / 'run')
+@pytest.fixture
+def folder(tmp_path):
+    return Path(write_run(tmp_path / 'run'))
+
+
+def test_positions_in_epochs_and_hours(folder):
+    run = RunLog(folder)
     assert run.name == 'run'
     assert run.iters_per_epoch == PER_EPOCH
     assert run.epoch[0] == 0.1
@@ -31,14 +35,10 @@ def test_positions_in_epochs_and_hours(tmp_path):
     assert np.allclose(run.val_hours * 3600, seconds * np.arange(1, 4))
 
 
-def test_logs_of_the_original_have_no_iteration_in_validation(tmp_path):
-    folder = tmp_path / 'run'
-    write_run(folder)
-    lines = read_json_lines(str(folder / 'val_log.json'))
-    for line in lines:
-        del line['iteration']
-    write_json_lines(str(folder / 'val_log.json'), lines)
-    assert RunLog(str(folder)).val_epoch.tolist() == [1, 2, 3]
+def test_logs_of_the_original_have_no_iteration_in_validation(folder):
+    log = folder / 'val_log.json'
+    log.write_text(log.read_text().replace('"iteration"', '"other"'))
+    assert RunLog(folder).val_epoch.tolist() == [1, 2, 3]
 
 
 def test_what_was_not_logged_is_nan(tmp_path):
@@ -46,28 +46,30 @@ def test_what_was_not_logged_is_nan(tmp_path):
     assert np.isnan(run.column('patch_drop_ratio')).all()
 
 
-def test_missing_and_corrupt_logs_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'train_log\.json'):
-        RunLog(str(tmp_path))
-    folder = tmp_path / 'run'
-    write_run(folder)
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('{"epoch": 0', r'train_log\.json, line 5'),
+        ('{"epoch": 0}', "line 5: 'time' must be a number"),
+    ],
+)
+def test_corrupt_logs_are_named(folder, line, message):
     log = folder / 'train_log.json'
     lines = log.read_text().splitlines()
-    for line, message in (
-        (lines[4][:10], r'train_log\.json, line 5'),
-        ('{"epoch": 0}', "line 5: 'time' must be a number"),
-    ):
-        log.write_text('\n'.join([*lines[:4], line, *lines[5:]]) + '\n')
-        with pytest.raises(ValueError, match=message):
-            RunLog(folder)
-    log.write_text('')
+    log.write_text('\n'.join([*lines[:4], line, *lines[5:]]) + '\n')
+    with pytest.raises(ValueError, match=message):
+        RunLog(folder)
+
+
+def test_missing_and_empty_logs_are_named(folder):
+    with pytest.raises(FileNotFoundError, match=r'train_log\.json'):
+        RunLog(folder.parent)
+    (folder / 'train_log.json').write_text('')
     with pytest.raises(ValueError, match='is empty'):
         RunLog(folder)
 
 
-def test_a_last_line_that_is_cut_is_left_out_and_noted(tmp_path):
-    folder = tmp_path / 'run'
-    write_run(folder)
+def test_a_last_line_that_is_cut_is_left_out_and_noted(folder):
     train, val = folder / 'train_log.json', folder / 'val_log.json'
     text = train.read_text()
     train.write_text(text[:-12])
@@ -97,16 +99,17 @@ def test_a_last_line_that_is_cut_is_left_out_and_noted(tmp_path):
 
 
 def test_json_files(tmp_path):
-    path = str(tmp_path / 'sub' / 'a.json')
+    path = tmp_path / 'sub' / 'a.json'
     write_json(path, dict(a=float('nan'), b=[1, float('inf')]))
     assert read_json(path) == dict(a=None, b=[1, None])
-    assert [p.name for p in (tmp_path / 'sub').iterdir()] == ['a.json']
-    (tmp_path / 'b.json').write_text('[1]\n')
-    with pytest.raises(ValueError, match='line 1 must be a JSON object'):
-        read_json_lines(str(tmp_path / 'b.json'))
-    (tmp_path / 'c.json').write_text('{')
-    with pytest.raises(ValueError, match=r'c\.json is not JSON'):
-        read_json(str(tmp_path / 'c.json'))
+    assert list(path.parent.iterdir()) == [path]
+    for read, text, message in (
+        (read_json_lines, '[1]\n', 'line 1 must be a JSON object'),
+        (read_json, '{', r'a\.json is not JSON'),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read(path)
 
 
 def test_smoothing_has_no_bias_at_the_start_and_skips_nan():
@@ -119,8 +122,8 @@ def test_smoothing_has_no_bias_at_the_start_and_skips_nan():
         smooth(np.ones(3), 0)
 
 
-def test_times_of_the_second_epoch(tmp_path):
-    times = epoch_times(RunLog(write_run(tmp_path / 'run')))
+def test_times_of_the_second_epoch(folder):
+    times = epoch_times(RunLog(folder))
     assert times['epoch'] == 1
     assert [s['drop_ratio'] for s in times['segments']] == [0.8, 0.4, 0, 0.4,
                                                             0.8]  # fmt: skip
@@ -133,13 +136,11 @@ def test_times_of_the_second_epoch(tmp_path):
 def test_a_run_without_a_schedule_is_one_segment_without_outliers(tmp_path):
     folder = tmp_path / 'run'
     write_run(folder, epochs=1, schedule=False)
-    lines = read_json_lines(str(folder / 'train_log.json')) * 3
-    lines[7]['time'] = 500.0
-    text = '\n'.join(json.dumps(line) for line in lines)
-    # The same objects three times: one outlier is left.
-    text = text.replace('500.0', '1.0', 2)
-    (folder / 'train_log.json').write_text(text + '\n')
-    times = epoch_times(RunLog(str(folder)))
+    log = str(folder / 'train_log.json')
+    lines = read_json_lines(log) * 3
+    lines[7] = dict(lines[7], time=500.0)
+    write_json_lines(log, lines)
+    times = epoch_times(RunLog(folder))
     assert times['removed'] == 1
     (segment,) = times['segments']
     assert segment['drop_ratio'] is None
@@ -148,27 +149,25 @@ def test_a_run_without_a_schedule_is_one_segment_without_outliers(tmp_path):
 
 def test_a_stall_in_a_short_stretch_is_an_outlier(tmp_path):
     """Few values are never three of their deviations away from their mean."""
-    folder = tmp_path / 'run'
-    write_run(folder, epochs=1)
     lines = []
     for number in range(45):
         ratio = (0.8, 0.4, 0.0, 0.4, 0.8)[number // 9]
         time = 1 - ratio + 0.001 * (number % 3)
-        lines.append(dict(epoch=0, iteration=number, loss=1.0, time=time,
-                          patch_drop_ratio=ratio))  # fmt: skip
+        lines.append(dict(epoch=0, time=time, patch_drop_ratio=ratio))
     lines[13]['time'] = 1.5  # among nine of 0.6 s
-    text = '\n'.join(json.dumps(line) for line in lines)
-    (folder / 'train_log.json').write_text(text + '\n')
-    times = epoch_times(RunLog(str(folder)))
+    write_json_lines(str(tmp_path / 'train_log.json'), lines)
+    times = epoch_times(RunLog(tmp_path))
     assert times['removed'] == 1
     assert 13 not in times['iteration']
     means = [segment['mean_ms'] for segment in times['segments']]
     assert np.allclose(means, [201, 601, 1001, 601, 201], atol=1)
 
 
-def test_an_epoch_that_is_not_there(tmp_path):
-    run = RunLog(write_run(tmp_path / 'run'))
-    with pytest.raises(ValueError, match='epoch 7 is not in the log of run'):
+def test_an_epoch_that_is_not_there(folder):
+    run = RunLog(folder)
+    with pytest.raises(
+        ValueError, match='epoch in the log of run must be .*got 7'
+    ):
         epoch_times(run, 7)
 
 

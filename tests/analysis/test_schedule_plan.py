@@ -62,26 +62,17 @@ def test_epochs_and_updates():
 
 
 def test_schedules_are_read_from_hooks():
-    cfg = Config(
-        dict(
-            custom_hooks=[
-                dict(type='mask_plugins.SeedHook'),
-                dict(type='EMAHook'),
-                dict(
-                    type='mask_plugins.ScheduleHook',
-                    target='head.temperature',
-                    unit='update',
-                    schedule=dict(
-                        type='mask_plugins.ExponentialSchedule',
-                        start=1.0,
-                        end=100.0,
-                    ),
-                ),
-            ],
-            optim_wrapper=dict(accumulative_counts=4),
-            model=dict(backbone=dict(drop_ratio=0.25)),
-        )
+    schedule = dict(
+        type='mask_plugins.ExponentialSchedule', start=1.0, end=2.0
     )
+    hook = dict(
+        type='mask_plugins.ScheduleHook', target='head.temperature',
+        unit='update', schedule=schedule,
+    )  # fmt: skip
+    others = dict(type='mask_plugins.SeedHook'), dict(type='EMAHook')
+    cfg = Config(dict(custom_hooks=[*others, hook]))
+    cfg.optim_wrapper = dict(accumulative_counts=4)
+    cfg.model = dict(backbone=dict(drop_ratio=0.25))
     stays, moves = schedule_plan.read_schedules(cfg, 'name')
     assert stays.attribute == 'drop_ratio'
     assert plan(stays, 10, 10)['summary']['mean'] == 0.25
@@ -92,18 +83,13 @@ def test_schedules_are_read_from_hooks():
 
 
 def test_lengths_come_from_the_training_set():
-    cfg = Config(
-        dict(
-            train_cfg=dict(max_epochs=2),
-            train_dataloader=dict(
-                batch_size=32,
-                num_workers=2,
-                persistent_workers=True,
-                dataset=dict(type='mask_plugins.Digits'),
-                sampler=dict(type='DefaultSampler', shuffle=True),
-            ),
-        )
-    )
+    loader = dict(
+        batch_size=32, num_workers=2, persistent_workers=True,
+        dataset=dict(type='mask_plugins.Digits'),
+        sampler=dict(type='DefaultSampler', shuffle=True),
+    )  # fmt: skip
+    cfg = Config(dict(train_dataloader=loader))
+    cfg.train_cfg = dict(max_epochs=2)
     assert schedule_plan.run_lengths(cfg) == (90, 45)
     assert schedule_plan.run_lengths(cfg, processes=2) == (46, 23)
     assert schedule_plan.run_lengths(cfg, 10) == (20, 10)

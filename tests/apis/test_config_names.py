@@ -44,18 +44,15 @@ def test_a_name_of_none_is_an_error(name, message):
         find_config(name)
 
 
-CONFIG = Config(
-    dict(
-        base_lr=5e-4,
-        image_size=8,
-        half=4,
-        pipeline=[dict(type='Resize', scale=8)],
-        optim_wrapper=dict(optimizer=dict(lr=5e-4, betas=(0.9, 0.99))),
-        train_dataloader=dict(
-            dataset=dict(pipeline=[dict(type='Resize', scale=8)])
-        ),
-        model=dict(backbone=dict(img_size=8)),
-    )
+CONFIG = Config.fromstring(
+    """
+base_lr, image_size, half = 5e-4, 8, 4
+pipeline = [dict(type='Resize', scale=image_size)]
+optim_wrapper = dict(optimizer=dict(lr=base_lr, betas=(0.9, 0.99)))
+train_dataloader = dict(dataset=dict(pipeline=pipeline))
+model = dict(backbone=dict(img_size=image_size))
+""",
+    '.py',
 )
 
 
@@ -89,8 +86,8 @@ def test_keys_that_are_read_pass():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         check_options(CONFIG, None)
-        check_options(
-            CONFIG,
-            {'optim_wrapper.optimizer.lr': 1, 'randomness.seed': 1,
-             'custom_hooks.0.x': 1, 'auto_scale_lr.enable': True},
+        keys = (
+            'optim_wrapper.optimizer.lr', 'randomness.seed',
+            'custom_hooks.0.x', 'auto_scale_lr.enable',
         )  # fmt: skip
+        check_options(CONFIG, dict.fromkeys(keys, 1))

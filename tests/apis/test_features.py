@@ -5,33 +5,23 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
-    build_feature_loader,
     build_train_set,
     extract_features,
     load_feature_model,
 )
+from mask_plugins.apis.model import preprocess
 from mask_plugins.functional.feature_vectors import features_of
 from mask_plugins.registry import DATASETS
 from tests.evaluation.models import BEIT, RESNET, write_model
 
-TRAIN = dict(
-    dataset=dict(
-        type='RepeatDataset',
-        times=1,
-        dataset=dict(
-            type='mask_plugins.Digits',
-            split='train',
-            image_size=16,
-            indices=40,
-            pipeline=[
-                dict(type='RandomFlip', prob=1.0),
-                dict(type='PackInputs'),
-            ],
-        ),
-    )
-)
+PIPELINE = [dict(type='RandomFlip', prob=1.0), dict(type='PackInputs')]
+DIGITS = dict(
+    type='mask_plugins.Digits', split='train', image_size=16, indices=40,
+    pipeline=PIPELINE,
+)  # fmt: skip
+TRAIN = dict(dataset=dict(type='RepeatDataset', times=1, dataset=DIGITS))
 
 
 @pytest.fixture(scope='module', params=['RESNET', 'BEIT'])
@@ -48,7 +38,7 @@ def test_features_are_what_the_head_gets(model, layer):
     cfg, model = model
     dataset = build_test_set(cfg)
     model.backbone.train()
-    loader = build_feature_loader(cfg, dataset, batch_size=7, limit=20)
+    loader = build_test_loader(cfg, dataset, batch_size=7, limit=20)
     state = torch.get_rng_state()
     found = extract_features(model, loader, layer)
     assert torch.equal(torch.get_rng_state(), state)
@@ -58,9 +48,7 @@ def test_features_are_what_the_head_gets(model, layer):
     assert found.indices[0] == 0
     assert found.indices[-1] == len(dataset) - 1
     one = dataset[int(found.indices[9])]
-    inputs = model.data_preprocessor(
-        dict(inputs=[one['inputs']], data_samples=[one['data_samples']])
-    )['inputs']
+    inputs = preprocess(model, {key: [part] for key, part in one.items()})
     with torch.no_grad():
         logits = model.head((found.values[9:10],))
         torch.testing.assert_close(logits, model(inputs), rtol=1e-4, atol=1e-4)
@@ -74,15 +62,14 @@ def test_the_train_set_is_not_augmented(model):
     assert len(dataset) == 40
     # The config of the run is as it was.
     assert len(cfg.train_dataloader.dataset.dataset.pipeline) == 2
-    digits = dict(TRAIN['dataset']['dataset'], pipeline=[])
-    image = DATASETS.build(digits)[3]['img']
+    image = DATASETS.build(dict(DIGITS, pipeline=[]))[3]['img']
     expected = torch.from_numpy(image).permute(2, 0, 1)
     assert torch.equal(dataset[3]['inputs'], expected)
 
 
 def test_bad_input(model):
     cfg, model = model
-    loader = build_feature_loader(cfg, build_test_set(cfg), limit=4)
+    loader = build_test_loader(cfg, build_test_set(cfg), limit=4)
     with pytest.raises(ValueError, match="one of .*got 'head'"):
         extract_features(model, loader, 'head')
     with pytest.raises(ValueError, match='Linear has no extract_feat'):

@@ -3,35 +3,17 @@
 
 import numpy as np
 import pytest
-from mmengine.dataset import BaseDataset
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import init_default_scope
 from torch.utils.data import BatchSampler
 
 from mask_plugins.datasets import ClassSplit, ImageFolder
 from mask_plugins.datasets.samplers import Draw, DrawSampler, MPerClassSampler
+from tests.common.datasets import Toy, write_images
 
 
-class Toy(BaseDataset):
-    """Labels as given; an image is its number."""
-
-    def __init__(self, labels, start=0, classes=None, **kwargs):
-        self.given, self.start = labels, start
-        metainfo = dict(classes=classes) if classes else {}
-        super().__init__(metainfo=metainfo, **kwargs)
-
-    def load_data_list(self):
-        return [
-            dict(img=np.full((2, 2, 3), self.start + i), gt_label=label)
-            for i, label in enumerate(self.given)
-        ]
-
-    def get_cat_ids(self, idx):
-        return [self.get_data_info(idx)['gt_label']]
-
-
-def halves(**kwargs):
+def halves(**options):
     parts = [Toy([0, 3, 1, 2]), Toy([3, 0, 2, 3], start=4)]
-    return ClassSplit(parts, **kwargs)
+    return ClassSplit(**{'dataset': parts, **options})
 
 
 def test_halves_of_two_splits():
@@ -68,8 +50,9 @@ def test_odd_numbers_names_and_ranges():
         (dict(part='val'), "part must be one of .* got 'val'"),
         (dict(gt='list'), "gt must be one of .* got 'list'"),
         (dict(classes=(3, 1)), 'least, greatest'),
-        (dict(classes=(0, 9)), r'must lie in \[0, 4\]'),
-        (dict(classes=(1, 2)), 'at least 2'),
+        (dict(classes=(0, 9)), r'in \[2, 4\], got 9'),
+        (dict(classes=(1, 2)), r'in \[3, 4\], got 2'),
+        (dict(dataset=Toy([0, 0, 2, 3])), r'no samples of \[1\]'),
     ],
 )
 def test_what_is_refused(options, message):
@@ -77,31 +60,15 @@ def test_what_is_refused(options, message):
         halves(**options)
 
 
-def test_a_class_without_images():
-    with pytest.raises(ValueError, match=r'no images of the classes \[1\]'):
-        ClassSplit(Toy([0, 0, 2, 3]))
-
-
 def test_any_folder_and_packed_samples(tmp_path):
     init_default_scope('mmpretrain')
-    from PIL import Image
-
-    for name in 'abcd':
-        (tmp_path / 'train' / name).mkdir(parents=True)
-        for number in range(2):
-            image = Image.new('RGB', (8, 8))
-            image.save(tmp_path / 'train' / name / f'{number}.png')
+    write_images(
+        tmp_path, *(f'train/{x}/{n}.png' for x in 'abcd' for n in '01')
+    )
     pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
     folder = dict(type=ImageFolder, data_root=str(tmp_path), pipeline=pipeline)
     for gt, expected in (('class', [1]), ('indices', [2])):
-        dataset = DATASETS.build(
-            dict(
-                type='mask_plugins.ClassSplit',
-                part='test',
-                gt=gt,
-                dataset=[folder],
-            )
-        )
+        dataset = ClassSplit([folder], part='test', gt=gt)
         assert len(dataset) == 4
         sample = dataset[3]['data_samples']
         assert sample.gt_label.tolist() == expected
@@ -151,10 +118,8 @@ def test_ranks_share_the_groups(monkeypatch):
     assert np.concatenate(pairs).tolist() == whole
 
 
-def test_samplers_that_are_refused():
-    with pytest.raises(
-        ValueError, match='samples_per_class must be an int of at least'
-    ):
-        MPerClassSampler(Toy([0, 1]), 0)
-    with pytest.raises(ValueError, match='too few'):
-        MPerClassSampler(Toy([0, 1]), 4)
+@pytest.mark.parametrize('count', [0, 4])
+def test_samplers_that_are_refused(count):
+    message = rf'samples_per_class must be an int in \[1, 2\], got {count}'
+    with pytest.raises(ValueError, match=message):
+        MPerClassSampler(Toy([0, 1]), count)

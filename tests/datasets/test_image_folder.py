@@ -3,16 +3,16 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from mask_plugins.datasets import ImageFolder
+from mask_plugins.datasets.subset import labels_of
+from tests.common.datasets import write_images
 
 BASE = Path(__file__).parents[2] / 'configs/_base_/datasets/folder_bs64_224.py'
 
@@ -20,23 +20,11 @@ BASE = Path(__file__).parents[2] / 'configs/_base_/datasets/folder_bs64_224.py'
 @pytest.fixture
 def folders(tmp_path):
     """Three classes; `bee` has no validation image."""
-    rng = np.random.default_rng(0)
-    for name in (
-        'train/ant/1.png',
-        'train/ant/deep/2.JPG',
-        'train/bee/3.png',
-        'train/cat/4.png',
-        'train/cat/notes.txt',
-        'val/ant/5.png',
-        'val/cat/6.png',
-    ):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == '.txt':
-            path.write_text('not an image')
-            continue
-        pixels = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(path)
+    write_images(
+        tmp_path, 'train/ant/1.png', 'train/ant/deep/2.JPG', 'train/bee/3.png',
+        'train/cat/4.png', 'val/ant/5.png', 'val/cat/6.png',
+    )  # fmt: skip
+    (tmp_path / 'train/cat/notes.txt').write_text('not an image')
     return tmp_path
 
 
@@ -44,17 +32,11 @@ def test_labels_are_those_of_the_training_folders(folders):
     train = ImageFolder(str(folders))
     assert train.metainfo['classes'] == ('ant', 'bee', 'cat')
     assert train.CLASSES == ('ant', 'bee', 'cat')
-    found = [
-        (Path(train.get_data_info(i)['img_path']).name, label)
-        for i, label in enumerate(
-            train.get_data_info(i)['gt_label'] for i in range(len(train))
-        )
-    ]
-    assert found == [
-        ('1.png', 0), ('2.JPG', 0), ('3.png', 1), ('4.png', 2)
-    ]  # fmt: skip
+    infos = [train.get_data_info(i) for i in range(len(train))]
+    found = [(Path(info['img_path']).name, info['gt_label']) for info in infos]
+    assert found == [('1.png', 0), ('2.JPG', 0), ('3.png', 1), ('4.png', 2)]
     val = ImageFolder(str(folders), 'val')
-    assert [val.get_cat_ids(i) for i in range(len(val))] == [[0], [2]]
+    assert labels_of(val).tolist() == [0, 2]
     assert val.metainfo['classes'] == ('ant', 'bee', 'cat')
     # numbered by itself, `cat` would have become class 1
     alone = ImageFolder(str(folders), 'val', class_prefix=None)
@@ -75,18 +57,17 @@ def test_base_config_feeds_images(folders):
 
 
 def test_what_is_wrong_with_the_folders_is_said(folders):
-    with pytest.raises(FileNotFoundError, match=r'absent.*data_prefix'):
-        ImageFolder(str(folders / 'absent'))
-    with pytest.raises(FileNotFoundError, match='test'):
-        ImageFolder(str(folders), 'test')
-    with pytest.raises(ValueError, match='one folder per class'):
-        ImageFolder(str(folders / 'train'), 'bee', class_prefix=None)
     (folders / 'empty/a').mkdir(parents=True)
-    with pytest.raises(ValueError, match=r'no images in the 1 .*\.jpg'):
-        ImageFolder(str(folders), 'empty', class_prefix=None)
     (folders / 'val/dog').mkdir()
-    with pytest.raises(ValueError, match=r'not a class of .*: dog'):
-        ImageFolder(str(folders), 'val')
+    for error, arguments, message in (
+        (FileNotFoundError, (folders / 'absent',), 'absent.*data_prefix'),
+        (FileNotFoundError, (folders, 'test'), 'test'),
+        (ValueError, (folders / 'train', 'bee', None), 'one folder per class'),
+        (ValueError, (folders, 'empty', None), r'no images in the 1 .*\.jpg'),
+        (ValueError, (folders, 'val'), 'not a class of .*: dog'),
+    ):
+        with pytest.raises(error, match=message):
+            ImageFolder(*arguments)
 
 
 def test_extensions_can_be_chosen(folders):
@@ -95,18 +76,15 @@ def test_extensions_can_be_chosen(folders):
 
 
 def test_foreign_folders_are_not_classes(folders):
-    (folders / 'train/__MACOSX/ant').mkdir(parents=True)
-    (folders / 'train/__MACOSX/ant/._1.png').write_bytes(b'x')
-    (folders / 'train/ant/._1.png').write_bytes(b'x')
-    (folders / 'train/.cache').mkdir()
+    for name in ('__MACOSX/ant/._1.png', 'ant/._1.png', '.cache/1.png'):
+        write_images(folders / 'train', name)
     dataset = ImageFolder(folders)
     assert dataset.metainfo['classes'] == ('ant', 'bee', 'cat')
     assert len(dataset) == 4
 
 
 def test_a_training_class_without_images_is_named(folders):
-    (folders / 'train/dog').mkdir()
-    (folders / 'train/dog/1.gif').write_bytes(b'x')
+    write_images(folders, 'train/dog/1.gif')
     with pytest.raises(ValueError, match=r"without images.*dog \('\.gif'\)"):
         ImageFolder(folders)
     dataset = ImageFolder(folders, on_bad='skip')

@@ -25,14 +25,12 @@ from mask_plugins.functional.seeding import (
 )
 from mask_plugins.registry import TRANSFORMS
 
+SPAWN = dict(multiprocessing_context='spawn', persistent_workers=True)
+
 
 def draw_all(results):
-    results['drawn'] = (
-        random.random(),
-        np.random.rand(),
-        torch.rand(1).item(),
-    )
-    return results
+    drawn = random.random(), np.random.rand(), torch.rand(1).item()
+    return dict(results, drawn=drawn)
 
 
 class Numbers(BaseDataset):
@@ -48,14 +46,9 @@ def collect(loader):
     return [(x['sample_idx'], x['drawn']) for batch in loader for x in batch]
 
 
-def loader_of(dataset, workers=0, sampler=None, **kwargs):
+def loader_of(dataset, workers=0, **kwargs):
     return DataLoader(
-        dataset,
-        batch_size=2,
-        num_workers=workers,
-        collate_fn=list,
-        sampler=sampler,
-        **kwargs,
+        dataset, 2, num_workers=workers, collate_fn=list, **kwargs
     )
 
 
@@ -72,20 +65,17 @@ class TestSeeds:
 
     def test_are_these(self):
         """A run can be repeated with a later version of the package."""
-        assert derive_seeds(0, 1, 0, 5) == (
-            1240392530,
-            2080213937,
-            13290407823607081643,
-        )
+        expected = 1240392530, 2080213937, 13290407823607081643
+        assert derive_seeds(0, 1, 0, 5) == expected
 
     def test_generators(self):
-        seed_generators(derive_seeds(0, SAMPLE, 1))
-        first = draw_all({})
-        seed_generators(derive_seeds(0, SAMPLE, 1))
-        assert draw_all({}) == first
-        seed_generators(derive_seeds(0, SAMPLE, 2))
-        other = draw_all({})
-        assert all(a != b for a, b in zip(first['drawn'], other['drawn']))
+        drawn = []
+        for place in (1, 1, 2):
+            seed_generators(derive_seeds(0, SAMPLE, place))
+            drawn.append(draw_all({})['drawn'])
+        first, again, other = drawn
+        assert first == again
+        assert all(a != b for a, b in zip(first, other))
 
     def test_negative(self):
         with pytest.raises(ValueError, match='negative'):
@@ -103,7 +93,7 @@ class TestSeedSample:
             'import sys, mask_plugins.datasets.transforms;'
             'sys.exit("mmcv" in sys.modules or "mmpretrain" in sys.modules)'
         )
-        assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+        subprocess.run([sys.executable, '-c', code], check=True)
 
     def test_does_nothing_until_it_is_set(self):
         torch.manual_seed(0)
@@ -138,11 +128,7 @@ class TestSeedSample:
             (1, {}),
             (2, {}),
             (2, dict(persistent_workers=True)),
-            pytest.param(
-                1,
-                dict(multiprocessing_context='spawn', persistent_workers=True),
-                marks=pytest.mark.slow,
-            ),
+            pytest.param(1, SPAWN, marks=pytest.mark.slow),
         ],
     )
     @pytest.mark.parametrize('copied', [False, True])
@@ -178,11 +164,11 @@ class TestDraws:
             dataset = RepeatDataset(dataset, 2)
         elif wrapper == 'concat':
             dataset = ConcatDataset([dataset, dataset])
-        if wrapper is None:
-            sampler = DrawSampler([0, 1, 2, 3, 4, 5] * 2)
-        else:
-            sampler = DrawSampler(DefaultSampler(dataset, shuffle=False))
-        samples = collect(loader_of(dataset, workers, sampler))
+        inner = [0, 1, 2, 3, 4, 5] * 2
+        if wrapper is not None:
+            inner = DefaultSampler(dataset, shuffle=False)
+        sampler = DrawSampler(inner)
+        samples = collect(loader_of(dataset, workers, sampler=sampler))
         assert len(samples) == 12
         assert {index for index, _ in samples} == set(range(6))
         assert len({drawn for _, drawn in samples}) == 12

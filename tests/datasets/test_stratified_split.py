@@ -2,57 +2,44 @@
 from collections import Counter
 
 import pytest
-from mmengine.registry import DATASETS
 
-TYPE = 'mask_plugins.StratifiedSplit'
+from mask_plugins.datasets import StratifiedSplit
+from mask_plugins.datasets.subset import labels_of
+
 DIGITS = dict(type='mask_plugins.Digits', split='train')
 
 
-def build(**options):
-    options = dict(
-        dict(part='val', val_per_class=5, dataset=DIGITS), **options
-    )
-    return DATASETS.build(dict(type=TYPE, **options))
+def build(part='val', val_per_class=5, **options):
+    return StratifiedSplit(DIGITS, part, val_per_class, **options)
 
 
-def indices(dataset):
-    return [
-        dataset.get_data_info(i)['img'].tobytes() for i in range(len(dataset))
-    ]
-
-
-def labels(dataset):
-    return Counter(
-        dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
-    )
+def images(dataset):
+    return [dataset[i]['img'].tobytes() for i in range(len(dataset))]
 
 
 def test_parts_are_stratified_and_disjoint():
-    train, val = build(part='train'), build()
-    assert set(labels(val).values()) == {5}
+    train, val = build('train'), build()
+    labels = Counter(labels_of(val).tolist())
+    assert set(labels.values()) == {5}
     assert len(train) + len(val) == 1433
-    assert not set(indices(train)) & set(indices(val))
+    assert not set(images(train)) & set(images(val))
     assert val.metainfo['classes'] == train.metainfo['classes']
 
 
 def test_the_seed_decides():
-    assert indices(build()) == indices(build())
-    assert indices(build(seed=1)) != indices(build())
+    assert images(build()) == images(build())
+    assert images(build(seed=1)) != images(build())
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('options', 'error', 'message'),
     [
-        (dict(part='test'), "part must be one of .* got 'test'"),
-        (dict(val_per_class=1000), 'of class 0, got 1000'),
-        (dict(val_per_class=0), 'at least 1'),
+        (dict(part='test'), ValueError, "part must be one of .* got 'test'"),
+        (dict(val_per_class=1000), ValueError, 'of class 0 .*got 1000'),
+        (dict(val_per_class=0), ValueError, 'at least 1'),
+        (dict(val_per_class=0.1), TypeError, r'an int .*got 0\.1'),
     ],
 )
-def test_bad_input(options, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_input(options, error, message):
+    with pytest.raises(error, match=message):
         build(**options)
-
-
-def test_a_share_is_no_count():
-    with pytest.raises(TypeError, match=r'an int .*got 0\.1'):
-        build(val_per_class=0.1)

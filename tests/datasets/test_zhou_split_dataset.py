@@ -5,10 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import init_default_scope
 from PIL import Image
 
+from mask_plugins.datasets import SubsetByRandperm, ZhouSplitDataset
+from mask_plugins.datasets.subset import labels_of
+
 NAMES = ('banded', 'dotted', 'woven')
+PARTS = ('train', 'train', 'val', 'test')
 
 
 @pytest.fixture
@@ -18,7 +22,7 @@ def root(tmp_path):
     for label, name in enumerate(NAMES):
         folder = tmp_path / 'images' / name
         folder.mkdir(parents=True)
-        for n, part in enumerate(('train', 'train', 'val', 'test')):
+        for n, part in enumerate(PARTS):
             pixels = np.full((9, 11, 3), 40 * label + n, np.uint8)
             Image.fromarray(pixels).save(folder / f'{n}.png')
             lists[part].append([f'{name}/{n}.png', label, name])
@@ -30,20 +34,9 @@ def write(root, lists):
     (root / 'split.json').write_text(json.dumps(lists))
 
 
-def read(root):
-    return json.loads((root / 'split.json').read_text())
-
-
 def build(root, split='train', **options):
-    return DATASETS.build(
-        dict(
-            type='mask_plugins.ZhouSplitDataset',
-            data_root=str(root),
-            ann_file='split.json',
-            data_prefix='images',
-            split=split,
-            **options,
-        )
+    return ZhouSplitDataset(
+        root, 'split.json', split, data_prefix='images', **options
     )
 
 
@@ -55,7 +48,7 @@ def test_splits(root, split, count):
     dataset = build(root, split)
     assert len(dataset) == count
     assert dataset.metainfo['classes'] == dataset.CLASSES == NAMES
-    labels = [dataset.get_cat_ids(i)[0] for i in range(count)]
+    labels = labels_of(dataset)
     assert np.bincount(labels).tolist() == [count // 3] * 3
 
 
@@ -69,11 +62,8 @@ def test_images_are_loaded(root):
     init_default_scope('mmpretrain')
     import mmpretrain.datasets  # noqa: F401
 
-    dataset = build(
-        root,
-        'test',
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')],
-    )
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    dataset = build(root, 'test', pipeline=pipeline)
     packed = dataset[2]
     assert packed['inputs'].shape == (3, 9, 11)
     assert packed['inputs'].unique().tolist() == [83]
@@ -81,20 +71,7 @@ def test_images_are_loaded(root):
 
 
 def test_a_few_labels_of_it(root):
-    subset = DATASETS.build(
-        dict(
-            type='mask_plugins.SubsetByRandperm',
-            size=3,
-            balanced=True,
-            dataset=dict(
-                type='mask_plugins.ZhouSplitDataset',
-                data_root=str(root),
-                ann_file='split.json',
-                data_prefix='images',
-                split='train',
-            ),
-        )
-    )
+    subset = SubsetByRandperm(build(root), 3, balanced=True)
     assert sorted(subset.get_cat_ids(i)[0] for i in range(3)) == [0, 1, 2]
 
 
@@ -108,31 +85,32 @@ def test_missing_files(root):
     assert len(build(root, 'test')) == 3
 
 
-def change(root, **lists):
-    write(root, {**read(root), **lists})
+def first(lists, **entry):
+    """The lists with another first training image."""
+    path, label, name = lists['train'][0]
+    given = {**dict(path=path, label=label, name=name), **entry}
+    return {**lists, 'train': [[*given.values()], *lists['train'][1:]]}
 
 
-def test_bad_files(root):
-    with pytest.raises(ValueError, match='one of .*trainval.*, got .all.'):
-        build(root, 'all')
-    change(root, val=[])
-    with pytest.raises(ValueError, match="no images for split='val'"):
-        build(root, 'val')
-    good = read(root)
-    shifted = [[p, label + 1, n] for p, label, n in good['train']]
-    change(root, train=shifted, test=[])
-    with pytest.raises(ValueError, match='3 classes have labels from 1 to 3'):
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda x: {**x, 'train': []}, "no images for split='train'"),
+        (lambda x: first(x, label=4, name='x'), '4 classes .* from 0 to 4'),
+        (lambda x: first(x, name='woven'), "label 0 is 'woven' and"),
+        (lambda x: first(x, label='0'), 'is not a split file'),
+        (lambda x: {**x, 'train': [['x', 1]]}, 'is not a split file'),
+        (lambda x: dict(train=[]), 'KeyError'),
+    ],
+)
+def test_bad_files(root, change, message):
+    lists = json.loads((root / 'split.json').read_text())
+    write(root, change(lists))
+    with pytest.raises(ValueError, match=message):
         build(root)
-    change(root, train=[*good['train'], ['x.png', 0, 'woven']])
-    with pytest.raises(ValueError, match="label 0 is 'banded' and"):
-        build(root)
-    for lists in (dict(train=[['x.png', '0', 'a']]), dict(train=[['x', 1]])):
-        change(root, **lists)
-        with pytest.raises(ValueError, match='is not a split file'):
-            build(root)
-    write(root, dict(train=[]))
-    with pytest.raises(ValueError, match='KeyError'):
-        build(root)
+
+
+def test_a_file_that_is_cut(root):
     (root / 'split.json').write_text('{"train": [')
     with pytest.raises(ValueError, match='is not a split file'):
         build(root)

@@ -11,7 +11,7 @@ from torch.optim import SGD
 
 from mask_plugins.engine.loops.continual_train_loop import epochs_of_tasks
 from mask_plugins.engine.optimizers import TaskwiseMultiStepLR
-from mask_plugins.functional.continual import average_accuracy, forgetting
+from mask_plugins.functional.continual import continual_indices
 
 from .continual_runs import lwf
 from .resume_runs import train
@@ -68,8 +68,9 @@ def test_every_task_is_validated(trained):
     matrix = report['matrix']
     assert matrix[0] == [found[0]['continual/task1']]
     assert matrix[1] == [found[1][f'continual/task{n}'] for n in (1, 2)]
-    assert report['average_accuracy'] == average_accuracy(matrix)
-    assert found[1]['continual/forgetting'] == forgetting(matrix)
+    indices = continual_indices(matrix)
+    assert report['average_accuracy'] == indices['average_accuracy']
+    assert found[1]['continual/forgetting'] == indices['forgetting']
     assert [len(names) for names in report['tasks']] == [6, 4]
 
 

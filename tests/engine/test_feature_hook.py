@@ -6,9 +6,8 @@ import math
 import pytest
 import torch
 
-from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
-    build_feature_loader,
     build_train_set,
     extract_features,
 )
@@ -31,7 +30,7 @@ SELF = dict(KNN, bank='self', prefix='self')
 
 
 def features(runner, dataset):
-    loader = build_feature_loader(runner.cfg, dataset)
+    loader = build_test_loader(runner.cfg, dataset)
     return extract_features(runner.model, loader)
 
 

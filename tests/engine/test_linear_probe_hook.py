@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
-    build_feature_loader,
     build_train_set,
     extract_features,
 )
@@ -29,9 +28,7 @@ AUGMENTED = [
 
 def expected(runner):
     train, test = (
-        extract_features(
-            runner.model, build_feature_loader(runner.cfg, dataset)
-        )
+        extract_features(runner.model, build_test_loader(runner.cfg, dataset))
         for dataset in (
             build_train_set(runner.cfg),
             build_test_set(runner.cfg),

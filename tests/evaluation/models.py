@@ -4,21 +4,13 @@
 import torch
 from mmengine.config import Config
 
-from mask_plugins.apis.model import config_scope
-from mask_plugins.registry import MODELS
+from mask_plugins.apis.model import build_model
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 # 4 x 4 patches and the class token.
-PSS = dict(
-    type='mask_plugins.PSSVisionTransformer',
-    arch=ARCH,
-    img_size=16,
-    patch_size=4,
-)
-BEIT = dict(PSS, type='BEiTViT')
-VIT = dict(
-    type='VisionTransformer', arch=ARCH, img_size=16, patch_size=4
-)  # fmt: skip
+VIT = dict(type='VisionTransformer', arch=ARCH, img_size=16, patch_size=4)
+PSS = dict(VIT, type='mask_plugins.PSSVisionTransformer')
+BEIT = dict(VIT, type='BEiTViT')
 RESNET = dict(
     type='ResNet', depth=18, stem_channels=8, base_channels=8, num_stages=1,
     out_indices=(0,), strides=(1,), dilations=(1,),
@@ -51,26 +43,17 @@ def write_model(folder, backbone=PSS, name='tiny'):
     folder.mkdir(parents=True, exist_ok=True)
     convolutional = backbone['type'] == 'ResNet'
     neck = dict(type='GlobalAveragePooling') if convolutional else None
-    config = folder / f'{name}.py'
-    config.write_text(
-        TEXT.format(
-            backbone=backbone, neck=neck, width=8 if convolutional else 16
-        )
-    )
-    checkpoint = folder / f'{name}.pth'
-    torch.save(
-        dict(state_dict=build(str(config)).state_dict()), str(checkpoint)
-    )
+    width = 8 if convolutional else 16
+    config, checkpoint = folder / f'{name}.py', folder / f'{name}.pth'
+    config.write_text(TEXT.format(backbone=backbone, neck=neck, width=width))
+    torch.save(dict(state_dict=build(config).state_dict()), checkpoint)
     return str(config), str(checkpoint)
 
 
 def build(config):
     """The model of a config, with weights that tell the classes apart."""
-    cfg = Config.fromfile(config)
     torch.manual_seed(0)
-    with config_scope(cfg):
-        settings = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
-        model = MODELS.build(settings)
+    model = build_model(Config.fromfile(config))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.eval()

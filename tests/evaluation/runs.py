@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Work folders of imagined runs, with logs like those of TrainLogHook."""
 
-import json
+from mask_plugins.utils.files import write_json_lines
 
 PER_EPOCH = 10
 # One epoch of drop ratios, in stretches of two iterations.
@@ -21,29 +21,28 @@ def write_run(
     train, val = [], []
     for iteration in range(epochs * PER_EPOCH):
         drop = CYCLE[iteration % PER_EPOCH] if schedule else None
-        line = dict(
-            epoch=iteration // PER_EPOCH,
-            iteration=iteration,
-            loss=3.0 - 0.01 * iteration,
-            time=1.0 - (drop or 0.0),
+        train.append(
+            dict(
+                epoch=iteration // PER_EPOCH,
+                iteration=iteration,
+                loss=3.0 - 0.01 * iteration,
+                time=1.0 - (drop or 0.0),
+            )
         )
         if schedule:
-            line['patch_drop_ratio'] = drop
-        train.append(line)
+            train[-1]['patch_drop_ratio'] = drop
     for epoch in range(epochs):
-        gain = 5.0 * (epoch - epochs + 1)
         val.append(
             dict(
                 epoch=epoch,
                 iteration=(epoch + 1) * PER_EPOCH,
                 loss=1.0 - 0.1 * epoch,
-                acc1=accuracy + gain,
+                acc1=accuracy + 5.0 * (epoch - epochs + 1),
                 rankme=10.0 + epoch,
             )
         )
     for name, lines in (('train_log.json', train), ('val_log.json', val)):
-        text = ''.join(json.dumps(line) + '\n' for line in lines)
-        (folder / name).write_text(text)
+        write_json_lines(str(folder / name), lines)
     if config is not None:
         (folder / config_name).write_text(config)
     return str(folder)

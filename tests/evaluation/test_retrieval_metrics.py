@@ -64,13 +64,9 @@ def test_a_retriever_gives_the_same(measures):
 
 def test_a_gallery_apart():
     metric = RetrievalMetrics(ks=(1, 2), exclude_self=False)
-    metric.process(
-        None,
-        [
-            dict(pred_score=np.array([0.1, 0.9, 0.5]), gt_label=[2]),
-            dict(pred_score=np.array([0.1, 0.9, 0.5]), gt_label=[0, 1]),
-        ],
-    )
+    scores = np.array([0.1, 0.9, 0.5])
+    for labels in ([2], [0, 1]):
+        metric.process(None, [dict(pred_score=scores, gt_label=labels)])
     found = metric.evaluate(2)
     assert found['retrieval/recall@1'] == 50
     assert found['retrieval/r_precision'] == 25
@@ -86,18 +82,14 @@ def test_what_is_refused():
     ):
         with pytest.raises((TypeError, ValueError), match=next(iter(options))):
             RetrievalMetrics(**options)
-    metric = RetrievalMetrics()
-    with pytest.raises(KeyError, match='ImageEmbedder'):
-        metric.process(None, [dict(gt_label=torch.tensor([0]))])
-    with pytest.raises(ValueError, match='one class per image'):
-        metric.process(
-            None,
-            [dict(embedding=torch.ones(2), gt_label=torch.tensor([0, 1]))],
-        )
-    with pytest.raises(KeyError, match='sample_idx'):
-        metric.process(
-            None, [dict(pred_score=torch.ones(2), gt_label=torch.tensor([1]))]
-        )
+    two = torch.tensor([0, 1])
+    for error, message, sample in (
+        (KeyError, 'ImageEmbedder', dict(gt_label=two[:1])),
+        (ValueError, 'one class each', dict(embedding=two, gt_label=two)),
+        (KeyError, 'sample_idx', dict(pred_score=two, gt_label=two[1:])),
+    ):
+        with pytest.raises(error, match=message):
+            RetrievalMetrics().process(None, [sample])
 
 
 @pytest.mark.ddp

@@ -3,13 +3,13 @@
 
 import json
 
+import pytest
+
 from mask_plugins.functional.continual import continual_report
-from tests.common.tools import end_of, run_tool
-
-TOOL = 'analysis/accuracy_matrix'
+from tests.common.tools import call_tool
 
 
-def test_mean_of_runs(tmp_path, monkeypatch, capsys):
+def test_mean_of_runs(tmp_path, capsys):
     folders = [tmp_path / f'run{n}' for n in range(2)]
     for n, folder in enumerate(folders):
         folder.mkdir()
@@ -17,7 +17,7 @@ def test_mean_of_runs(tmp_path, monkeypatch, capsys):
         (folder / 'accuracy_matrix.json').write_text(json.dumps(report))
     out = tmp_path / 'out'
     args = [*folders, '--out', out, '--title', 'two']
-    run_tool(monkeypatch, TOOL, *args)
+    call_tool('analysis/accuracy_matrix', *args)
     assert '| task 2 | 50.50 | 80.00 |' in capsys.readouterr().out
     names = {path.name for path in out.iterdir()}
     assert names == {
@@ -27,6 +27,6 @@ def test_mean_of_runs(tmp_path, monkeypatch, capsys):
     assert found['forgetting'] == 39.5
 
 
-def test_no_such_run(tmp_path, monkeypatch):
-    code = end_of(monkeypatch, TOOL, str(tmp_path / 'none'))
-    assert 'file not found' in str(code)
+def test_no_such_run(tmp_path):
+    with pytest.raises(SystemExit, match='file not found|No such file'):
+        call_tool('analysis/accuracy_matrix', tmp_path / 'none')

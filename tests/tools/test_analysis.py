@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The analysis tools through their command lines."""
 
-import json
+import itertools
 import subprocess
 import sys
 
@@ -9,7 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mask_plugins.utils.files import read_json, read_json_lines
+from mask_plugins.utils.files import (
+    read_json,
+    read_json_lines,
+    write_json,
+    write_json_lines,
+)
 from tests.analysis.test_run_columns import grid
 from tests.analysis.test_run_comparison import CONFIG
 from tests.common.tools import call_tool
@@ -35,9 +40,9 @@ def assert_picture(path, start=PNG):
 def test_sweep_drop_as_a_process(tmp_path, repo_root):
     config, checkpoint = write_model(tmp_path)
     script = repo_root / 'tools' / 'analysis' / 'sweep_drop.py'
+    options = '--limit 20 --drop-ratios 0.6 0 --device cpu'.split()
     done = subprocess.run(
-        [sys.executable, script, config, checkpoint, '--limit', '20',
-         '--drop-ratios', '0.6', '0', '--device', 'cpu'],
+        [sys.executable, script, config, checkpoint, *options],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert 'sweep_drop.json' in done.stdout
@@ -74,23 +79,21 @@ def test_image_patches_and_comparison(tmp_path, capsys):
     assert names(out) == [
         'image_patches_comp-0.png', 'image_patches_comp-1.png',
     ]  # fmt: skip
-    content = json.loads(found[1].read_text())
-    content['images'] = content['images'][::-1]
-    found[1].write_text(json.dumps(content))
+    content = read_json(str(found[1]))
+    content['images'].reverse()
+    write_json(str(found[1]), content)
     with pytest.raises(SystemExit, match='image 0 of b'):
         call('image_patches', '--compare', *found, '--out', tmp_path / 'no')
     assert not (tmp_path / 'no').exists()
 
 
 def test_image_patches_of_files(tmp_path):
-    config, checkpoint = write_model(tmp_path)
+    paths = write_model(tmp_path)
     image = np.zeros((40, 30, 3), np.uint8)
     image[:, :, 0] = 255  # blue, to OpenCV
     cv2.imwrite(str(tmp_path / 'a.png'), image)
-    call(
-        'image_patches', config, checkpoint, '--images', tmp_path / 'a.png',
-        '--out', tmp_path / 'out', '--format', 'pdf',
-    )  # fmt: skip
+    out = '--out', tmp_path / 'out', '--format', 'pdf'
+    call('image_patches', *paths, '--images', tmp_path / 'a.png', *out)
     record = read_json(str(tmp_path / 'out' / 'image_patches.json'))
     assert np.shape(record['images']) == (1, 3, 16, 16)
     assert record['targets'] == [None]
@@ -98,8 +101,7 @@ def test_image_patches_of_files(tmp_path):
     assert_picture(tmp_path / 'out' / 'image_patches.pdf', b'%PDF')
     (tmp_path / 'b.png').write_text('no image')
     with pytest.raises(SystemExit, match=r'b\.png is not an image'):
-        call('image_patches', config, checkpoint, '--images',
-             tmp_path / 'b.png')  # fmt: skip
+        call('image_patches', *paths, '--images', tmp_path / 'b.png')
 
 
 def test_patch_distribution(tmp_path):
@@ -112,29 +114,28 @@ def test_patch_distribution(tmp_path):
 
 
 def test_bad_input_of_model_tools_writes_nothing(tmp_path, capsys):
-    config, checkpoint = write_model(tmp_path / 'a')
+    paths = config, checkpoint = write_model(tmp_path / 'a')
     _, other = write_model(tmp_path / 'b', dict(PSS, patch_size=2), 'other')
     resnet = write_model(tmp_path / 'c', RESNET)
     (tmp_path / 'file').write_text('')
     before = sorted(tmp_path.rglob('*'))
+    cases = {
+        'do not fit': (config, other),
+        'cannot drop tokens': resnet,
+        r'file not found: .*none\.pth': (config, tmp_path / 'none.pth'),
+        r'file not found: .*none\.py': (tmp_path / 'none.py', checkpoint),
+        'is a file, not a': (*paths, '--out', tmp_path / 'file'),
+        'KEY=VALUE': (*paths, '--cfg-options', 'model'),
+    }
     for tool in ('sweep_drop', 'image_patches', 'patch_distribution'):
-        with pytest.raises(SystemExit, match='do not fit'):
-            call(tool, config, other)
-        with pytest.raises(SystemExit, match='cannot drop tokens'):
-            call(tool, *resnet)
-        with pytest.raises(SystemExit, match=r'file not found: .*none\.pth'):
-            call(tool, config, tmp_path / 'none.pth')
-        with pytest.raises(SystemExit, match=r'file not found: .*none\.py'):
-            call(tool, tmp_path / 'none.py', checkpoint)
-        with pytest.raises(SystemExit, match='is a file, not a folder'):
-            call(tool, config, checkpoint, '--out', tmp_path / 'file')
-        with pytest.raises(SystemExit, match='KEY=VALUE'):
-            call(tool, config, checkpoint, '--cfg-options', 'model')
+        for message, args in cases.items():
+            with pytest.raises(SystemExit, match=message):
+                call(tool, *args)
         for ratio in ('1', '-0.1', 'x', 'nan'):
             with pytest.raises(SystemExit):
                 call(tool, config, checkpoint, '--drop-ratios', ratio)
             assert r'number in [0, 1)' in capsys.readouterr().err
-    with pytest.raises(SystemExit, match='index 364'):
+    with pytest.raises(SystemExit, match='got 364'):
         call('image_patches', config, checkpoint, '--indices', '364')
     assert sorted(tmp_path.rglob('*')) == before
 
@@ -142,9 +143,8 @@ def test_bad_input_of_model_tools_writes_nothing(tmp_path, capsys):
 # -------------------------------------------------------------- of schedules
 def test_plot_schedules(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (tmp_path / 'a').with_suffix('.py')
     config, _ = write_model(tmp_path / 'm')
-    text.write_text(
+    (tmp_path / 'a.py').write_text(
         f"_base_ = ['{config}']\n"
         "custom_hooks = [dict(type='mask_plugins.PSSHook')]\n"
         'train_cfg = dict(max_epochs=2)\n'
@@ -152,24 +152,20 @@ def test_plot_schedules(tmp_path, capsys, monkeypatch):
     call('plot_schedules', 'a.py', '--iters-per-epoch', 45)
     assert '22.22' in capsys.readouterr().out
     (summary,) = read_json('work_dirs/a/plot_schedules.json')
-    assert [level['tokens'] for level in summary['levels']] == [
-        3, 7, 10, 14, 17,
-    ]  # fmt: skip
+    tokens = [level['tokens'] for level in summary['levels']]
+    assert tokens == [3, 7, 10, 14, 17]
     assert 0.5 < summary['mac_share'] < 0.8
     assert_picture(tmp_path / 'work_dirs' / 'a' / 'plot_schedules.png')
     with pytest.raises(SystemExit, match='--iters-per-epoch'):
         call('plot_schedules', 'a.py')
-    call(
-        'plot_schedules', '--schedule', 'type=LinearSchedule', 'start=0.8',
-        'end=0.0', 'quantum=0.2', '--epochs', 5, '--iters-per-epoch', 8,
-        '--out', 'b',
-    )  # fmt: skip
+    schedule = '--schedule', 'type=LinearSchedule', 'end=0.0'
+    length = '--epochs', 5, '--iters-per-epoch', 8, '--out', 'b'
+    call('plot_schedules', *schedule, 'start=0.8', 'quantum=0.2', *length)
     (summary,) = read_json('b/plot_schedules.json')
     assert summary['max_iters'] == 40
     assert 'tokens' not in summary['levels'][0]
     with pytest.raises(SystemExit, match='start'):
-        call('plot_schedules', '--schedule', 'type=LinearSchedule',
-             'start=x', 'end=0.0', '--out', 'c')  # fmt: skip
+        call('plot_schedules', *schedule, 'start=x', '--out', 'c')
     assert not (tmp_path / 'c').exists()
 
 
@@ -177,19 +173,16 @@ def test_plot_schedules(tmp_path, capsys, monkeypatch):
 def test_plot_training(tmp_path, capsys):
     a = write_run(tmp_path / 'a')
     b = write_run(tmp_path / 'b', schedule=False)
-    sweep = [dict(drop_ratio=0.2 * i, acc1=80 - i, throughput=100 + i)
-             for i in range(4)]  # fmt: skip
-    (tmp_path / 'a' / 'sweep_drop.json').write_text(
-        ''.join(json.dumps(line) + '\n' for line in sweep)
-    )
+    sweep = [dict(drop_ratio=0.2, acc1=79, throughput=101)]
+    write_json_lines(str(tmp_path / 'a' / 'sweep_drop.json'), sweep)
     call('plot_training', a, b, '--names', 'cyclic', 'baseline')
     assert '5.00' in capsys.readouterr().out  # 1000 ms / 200 ms
-    pictures = ['overview.png', 'train_times.png', 'training_loss.png',
-                'validation_accuracy.png', 'validation_loss.png']  # fmt: skip
-    assert names(tmp_path) == [
-        'a', 'b', *pictures[:2], pictures[2], 'training_summary.json',
-        *pictures[3:],
+    pictures = [
+        'overview.png', 'train_times.png', 'training_loss.png',
+        'validation_accuracy.png', 'validation_loss.png',
     ]  # fmt: skip
+    others = {'a', 'b', 'training_summary.json'}
+    assert set(names(tmp_path)) == others.union(pictures)
     for name in pictures:
         assert_picture(tmp_path / name)
     summary = read_json(str(tmp_path / 'training_summary.json'))
@@ -236,18 +229,16 @@ def test_logs_of_a_killed_run(tmp_path, capsys):
 
 def test_compare_runs(tmp_path, capsys):
     runs = []
-    for lr in (1, 2):
-        for seed in range(3):
-            folder = tmp_path / f'lr{lr}-seed{seed}'
-            config = CONFIG.format(seed=seed, lr=lr)
-            runs.append(write_run(folder, accuracy=70 + 10 * lr + seed,
-                                  config=config))  # fmt: skip
+    for lr, seed in itertools.product((1, 2), range(3)):
+        folder = tmp_path / f'lr{lr}-seed{seed}'
+        config, best = CONFIG.format(seed=seed, lr=lr), 70 + 10 * lr + seed
+        runs.append(write_run(folder, accuracy=best, config=config))
     half = write_run(tmp_path / 'half', epochs=1, config=config)
     empty = tmp_path / 'empty'
     empty.mkdir()
     out = tmp_path / 'out'
-    call('compare_runs', *runs, half, empty, '--out', out, '--metrics',
-         'acc1', 'rankme')  # fmt: skip
+    metrics = '--metrics', 'acc1', 'rankme'
+    call('compare_runs', *runs, half, empty, '--out', out, *metrics)
     printed = capsys.readouterr().out
     assert '91.00 ± 1.00' in printed
     assert 'half is unfinished (epoch 1 of 3)' in printed
@@ -259,8 +250,8 @@ def test_compare_runs(tmp_path, capsys):
     table = (out / 'compare_runs.md').read_text()
     assert '| lr1 | 3 | 81.00 ± 1.00 |' in table
     assert 'unfinished' in table
-    call('compare_runs', *runs, half, '--out', out, '--group', r'lr\d|half',
-         '--include-unfinished')  # fmt: skip
+    options = '--group', r'lr\d|half', '--include-unfinished'
+    call('compare_runs', *runs, half, '--out', out, *options)
     groups = read_json(str(out / 'compare_runs.json'))['groups']
     assert [group['n'] for group in groups] == [3, 3, 1]
 
@@ -282,7 +273,7 @@ def test_compare_runs_with_nothing_to_compare(tmp_path):
     with pytest.raises(SystemExit, match='no run to compare'):
         call('compare_runs', tmp_path, '--out', tmp_path / 'out')
     run = write_run(tmp_path / 'a')
+    out = '--out', tmp_path / 'out'
     with pytest.raises(SystemExit, match='no log has the metric'):
-        call('compare_runs', run, '--metrics', 'nope',
-             '--out', tmp_path / 'out')  # fmt: skip
+        call('compare_runs', run, '--metrics', 'nope', *out)
     assert not (tmp_path / 'out').exists()

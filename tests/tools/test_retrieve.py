@@ -1,69 +1,41 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Image search and maps of embeddings, from the command line."""
 
-import json
-import runpy
-import sys
-
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
-from PIL import Image
 
-from tests.configs.configs import CONFIGS, ROOT, read
+from mask_plugins.apis.model import build_model
+from mask_plugins.utils.files import read_json
+from tests.common.datasets import write_images
+from tests.common.tools import call_tool, run_tool
+from tests.configs.configs import CONFIGS, read
 
 CONFIG = CONFIGS / 'hgsl' / 'hgsl-k1_resnet8_1xb64-30e_digits.py'
-TOOLS = ROOT / 'tools' / 'analysis'
 
 
 @pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
-    init_default_scope('mmpretrain')
+def call(tmp_path_factory):
+    """Call a tool with a checkpoint that nobody trained; what it writes."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('model') / 'epoch_1.pth'
-    model = MODELS.build(read(CONFIG).model.to_dict())
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return path
+    torch.save(dict(state_dict=build_model(read(CONFIG)).state_dict()), path)
+
+    def call(tool, out, *args):
+        fixed = CONFIG, path, '--out', out, '--device', 'cpu'
+        call_tool(f'analysis/{tool}', *fixed, *args)
+        return read_json(str(out / f'{tool}.json'))
+
+    return call
 
 
-@pytest.fixture
-def photos(tmp_path):
-    numbers = np.random.default_rng(0)
-    for name in ('cat', 'dog'):
-        (tmp_path / 'photos' / name).mkdir(parents=True)
-        for number in range(3):
-            pixels = numbers.integers(0, 256, (20, 30, 3), np.uint8)
-            path = tmp_path / 'photos' / name / f'{number}.png'
-            Image.fromarray(pixels).save(path)
-    return tmp_path / 'photos'
-
-
-def end_of(monkeypatch, tool, *options):
-    """What a tool exits with; None if it just ends."""
-    monkeypatch.setattr(sys, 'argv', [str(part) for part in (tool, *options)])
-    try:
-        runpy.run_path(str(tool), run_name='__main__')
-    except SystemExit as error:
-        return error.code
-
-
-def call(monkeypatch, tool, checkpoint, out, *args):
-    return end_of(
-        monkeypatch, TOOLS / tool, str(CONFIG), str(checkpoint),
-        '--out', str(out), '--device', 'cpu', *map(str, args),
-    )  # fmt: skip
-
-
-def test_folder_and_image(checkpoint, photos, tmp_path, monkeypatch):
-    out = tmp_path / 'out'
+def test_folder_and_image(call, tmp_path):
+    photos, out = tmp_path / 'photos', tmp_path / 'out'
+    names = [f'{name}/{n}.png' for name in ('cat', 'dog') for n in range(3)]
+    write_images(photos, *names, size=(20, 30))
     query = photos / 'dog' / '1.png'
-    done = call(
-        monkeypatch, 'retrieve.py', checkpoint, out,
-        '--gallery', photos, '--query', query, '--top-k', 9,
-    )  # fmt: skip
-    assert not done
-    found = json.loads((out / 'retrieve.json').read_text())
+    asked = '--query', query, '--top-k', 9
+    found = call('retrieve', out, '--gallery', photos, *asked)
     assert found['indexed'] == 6
     (record,) = found['queries']
     assert record['class'] == 'dog'
@@ -76,32 +48,24 @@ def test_folder_and_image(checkpoint, photos, tmp_path, monkeypatch):
     assert (out / 'retrieve.png').stat().st_size > 1000
     # the index alone gives the same
     again = tmp_path / 'again'
-    call(
-        monkeypatch, 'retrieve.py', checkpoint, again,
-        '--index', out / 'index.npz', '--query', query, '--top-k', 9,
-    )  # fmt: skip
-    twice = json.loads((again / 'retrieve.json').read_text())
+    twice = call('retrieve', again, '--index', out / 'index.npz', *asked)
     assert twice['queries'] == found['queries']
     assert not (again / 'index.npz').exists()
 
 
-def test_test_images_of_the_config(checkpoint, tmp_path, monkeypatch):
-    call(
-        monkeypatch, 'retrieve.py', checkpoint, tmp_path, '--limit', 40,
-        '--max-queries', 5, '--top-k', 3, '--batch-size', 16,
+def test_test_images_of_the_config(call, tmp_path):
+    found = call(
+        'retrieve', tmp_path, '--limit', 40, '--max-queries', 5, '--top-k', 3,
+        '--batch-size', 16,
     )  # fmt: skip
-    found = json.loads((tmp_path / 'retrieve.json').read_text())
     assert {q['class'] for q in found['queries']} == set('56789')
     assert all(len(q['results']) == 3 for q in found['queries'])
 
 
 @pytest.mark.parametrize('method', ['pca', 'tsne'])
-def test_embedding_map(method, checkpoint, tmp_path, monkeypatch):
-    call(
-        monkeypatch, 'embedding_map.py', checkpoint, tmp_path, '--limit', 40,
-        '--method', method, '--perplexity', 5,
-    )  # fmt: skip
-    found = json.loads((tmp_path / 'embedding_map.json').read_text())
+def test_embedding_map(method, call, tmp_path):
+    options = '--limit', 40, '--method', method, '--perplexity', 5
+    found = call('embedding_map', tmp_path, *options)
     assert np.array(found['points']).shape == (40, 2)
     assert set(found['labels']) == {0, 1, 2, 3, 4}
     assert (tmp_path / 'embedding_map.png').exists()
@@ -112,14 +76,13 @@ def test_embedding_map(method, checkpoint, tmp_path, monkeypatch):
     [
         (['--gallery', 'nowhere'], 'image or folder not found: nowhere'),
         (['--index', 'none.npz'], 'index not found: none.npz'),
-        (['--index', str(CONFIG)], 'is not an index of images'),
+        (['--index', CONFIG], 'is not an index of images'),
     ],
 )
-def test_what_is_refused(args, message, checkpoint, tmp_path, monkeypatch):
-    out = tmp_path / 'out'
-    said = call(monkeypatch, 'retrieve.py', checkpoint, out, *args)
-    assert message in str(said)
-    assert not out.exists()
+def test_what_is_refused(args, message, call, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        call('retrieve', tmp_path / 'out', *args)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_benchmark(tmp_path, monkeypatch):
@@ -131,10 +94,9 @@ def test_benchmark(tmp_path, monkeypatch):
         our_hgsl(x, labels, weight), plain_hgsl(x, labels, weight)
     )
     out = tmp_path / 'bench.json'
-    end_of(
-        monkeypatch, ROOT / 'tools' / 'benchmarks' / 'retrieval.py',
-        '--classes', '5', '--images', '120', '--channels', '8', '--dims', '8',
-        '--rounds', '1', '--out', str(out),
+    run_tool(
+        monkeypatch, 'benchmarks/retrieval', '--classes', 5, '--images', 120,
+        '--channels', 8, '--dims', 8, '--rounds', 1, '--out', out,
     )  # fmt: skip
-    kinds = [row['kind'] for row in json.loads(out.read_text())['losses']]
+    kinds = [row['kind'] for row in read_json(str(out))['losses']]
     assert kinds[:2] == ['ours', 'loop']

@@ -11,21 +11,14 @@ from mask_plugins.visualization import (
     save_figure,
 )
 from mask_plugins.visualization.mask_density import short_names, upper_limit
+from mask_plugins.visualization.mask_overlap import INDICES
 
 from .test_pictures import texts
 
 
 def report(*rows):
-    masks = [
-        dict(
-            name=name,
-            size=size,
-            kept=kept,
-            density=kept / size,
-            soft_density=soft,
-        )
-        for name, kept, size, soft in rows
-    ]
+    keys = 'name', 'kept', 'size', 'soft_density'
+    masks = [dict(zip(keys, row), density=row[1] / row[2]) for row in rows]
     kept, size = (sum(m[key] for m in masks) for key in ('kept', 'size'))
     return dict(masks=masks, kept=kept, size=size, density=kept / size)
 
@@ -38,12 +31,10 @@ def test_density_by_layer():
         ),
         'epoch 3',
     )
-    found = texts(figure)
-    assert 'epoch 3: 10 of 1,500 masked weights are kept' in found
-    assert '10 of 1,000' in found
-    assert 'conv1' in found
-    assert 'layer1.conv' in found
-    assert any('empty' in text for text in found)
+    assert {
+        'epoch 3: 10 of 1,500 masked weights are kept', '10 of 1,000',
+        'conv1', 'layer1.conv', 'empty: nothing is kept',
+    } <= set(texts(figure))  # fmt: skip
     axes = figure.axes[0]
     hard, soft, empty = axes.lines[:3]
     assert hard.get_xdata().tolist() == [0.01, 0]
@@ -97,16 +88,15 @@ def test_an_image_of_a_figure():
     assert image.min() < 100 < image.max()
 
 
+KEYS = [f'{x}jaccard_{y}' for y in INDICES for x in ('', 'expected_')]
+
+
 def overlap(names=('a', 'b', 'c'), missing=False):
     pairs = []
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            values = dict(
-                jaccard_kept=0.25,
-                expected_jaccard_kept=0.2,
-                jaccard_removed=None if missing else 0.7,
-                expected_jaccard_removed=None if missing else 0.6,
-            )
+            removed = [None, None] if missing else [0.7, 0.6]
+            values = dict(zip(KEYS, [0.25, 0.2, *removed]))
             layers = [dict(values, name=f'x.{k}.weight') for k in range(4)]
             pairs.append(dict(a=a, b=b, total=values, layers=layers))
     return dict(names=list(names), pairs=pairs)

@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What the pictures show, read back from the figures."""
 
-import os
 import subprocess
 import sys
 
@@ -16,13 +15,12 @@ from mask_plugins.visualization.patches import (
     check_comparable,
     kept_patches,
     to_picture,
-    whiten,
 )
 
 
 def record(**changes):
     """Two 4x4 images in patches of 2; at ratio 0.5 patch 3 or 0 is kept."""
-    images = np.stack([np.full((3, 4, 4), 0.0), np.full((3, 4, 4), 1.0)])
+    images = np.repeat([0.0, 1.0], 48).reshape(2, 3, 4, 4)
     content = dict(
         drop_ratios=[0.0, 0.5],
         images=images.tolist(),
@@ -51,14 +49,6 @@ def texts(figure):
     return [t.get_text() for t in figure.findobj(matplotlib.text.Text)]
 
 
-def test_whiten_leaves_a_fifth_of_the_image():
-    dropped = np.array([[True, False], [False, False]])
-    out = whiten(np.full((4, 4, 3), 0.5), dropped)
-    assert np.allclose(out[:2, :2], 0.2 * 0.5 + 0.8)
-    assert np.allclose(out[2:], 0.5)
-    assert np.allclose(out[:, 2:], 0.5)
-
-
 def test_kept_patches_leaves_the_class_token_out():
     assert kept_patches(record(), 1, 0).tolist() == [False] * 3 + [True]
     assert kept_patches(record(), 1, 1).tolist() == [True] + [False] * 3
@@ -75,10 +65,8 @@ def test_normalization_and_channels_are_undone():
 def test_grid_tells_class_and_softmax_probability():
     figure = vis.draw_patch_grid(record())
     assert len(figure.axes) == 4
-    written = texts(figure)
-    assert 'dog (75.0 %)' in written  # log 3 : 0 is 3 : 1
-    assert 'cat (99.3 %)' in written
-    assert 'true: dog' in written
+    # log 3 : 0 is 3 : 1
+    assert {'dog (75.0 %)', 'cat (99.3 %)', 'true: dog'} <= set(texts(figure))
     # Three frames around the three dropped patches.
     frames = [len(a.collections[0].get_paths()) for a in figure.axes]
     assert frames == [0, 3, 0, 3]
@@ -124,17 +112,12 @@ def test_sweep_runs_from_all_tokens_to_few():
 
 
 def test_distribution_is_in_percent_of_images():
-    data = dict(
-        drop_ratios=[0.0, 0.5],
-        counts=[[4, 4, 4, 4], [4, 0, 1, 2]],
-        grid=[2, 2],
-        num_images=4,
-    )
-    figure = vis.draw_patch_distribution(data)
+    counts = [[4, 4, 4, 4], [4, 0, 1, 2]]
+    data = dict(drop_ratios=[0.0, 0.5], counts=counts, grid=[2, 2])
+    figure = vis.draw_patch_distribution(dict(data, num_images=4))
     # Ratio 0 keeps everything everywhere: there is nothing to see.
-    panels = [a for a in figure.axes if a.images]
-    assert len(panels) == 1
-    share = panels[0].images[0].get_array()
+    (panel,) = (a for a in figure.axes if a.images)
+    share = panel.images[0].get_array()
     assert share.tolist() == [[100, 0], [25, 50]]
 
 
@@ -173,11 +156,8 @@ def test_train_times_label_each_segment():
         name='run', epoch=1, iteration=[0, 1, 2, 3], ms=[12, 13, 200, 200],
         segments=segments,
     )  # fmt: skip
-    figure = vis.draw_train_times([run])
-    written = texts(figure)
-    assert '12.5\n$\\rho$ 0.2' in written
-    assert '200' in written
-    assert 'run (epoch 2)' in written
+    written = set(texts(vis.draw_train_times([run])))
+    assert {'12.5\n$\\rho$ 0.2', '200', 'run (epoch 2)'} <= written
 
 
 def test_overview_says_what_was_reached_and_when():
@@ -190,7 +170,6 @@ def test_overview_says_what_was_reached_and_when():
 
 def test_curves_choose_a_unit_that_reads_well():
     assert time_unit(3) == (1, 'h')
-    assert time_unit(0.1) == (60, 'min')
     assert time_unit(0.01) == (3600, 's')
     curve = dict(name='run', epoch=[1], hours=[0.1], value=[0.5])
     right = vis.draw_curves([curve], 'loss').axes[1]
@@ -213,11 +192,11 @@ def test_curves_draw_raw_values_and_spread():
 
 def test_files_are_whole_and_fonts_truetype(tmp_path):
     figure = vis.draw_sweep({'model': sweep((0.0, 80.0))})
-    png = vis.save_figure(figure, str(tmp_path / 'new' / 'a.png'))
-    pdf = vis.save_figure(figure, str(tmp_path / 'new' / 'a.pdf'))
-    assert sorted(os.listdir(tmp_path / 'new')) == ['a.pdf', 'a.png']
-    with open(pdf, 'rb') as file:
-        content = file.read()
+    png, pdf = (tmp_path / 'new' / f'a.{kind}' for kind in ('png', 'pdf'))
+    for path in (png, pdf):
+        assert vis.save_figure(figure, path) == str(path)
+    assert {*png.parent.iterdir()} == {png, pdf}
+    content = pdf.read_bytes()
     assert b'/FontFile2' in content
     assert b'/Type3' not in content
     height = matplotlib.image.imread(png).shape[0]
@@ -231,7 +210,7 @@ def test_no_global_state(tmp_path):
     assert isinstance(vis.draw_sweep({'m': sweep((0.0, 1.0))}), Figure)
     assert dict(matplotlib.rcParams) == before
     code = (
-        'import sys, mask_plugins.visualization\n'
-        'assert "matplotlib.pyplot" not in sys.modules\n'
+        'import sys, mask_plugins.visualization;'
+        'sys.exit("matplotlib.pyplot" in sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path)

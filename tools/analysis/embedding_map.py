@@ -48,7 +48,7 @@ def run(args):
     from mask_plugins.analysis.features.projection import project
     from mask_plugins.apis import features as extraction
     from mask_plugins.apis.config import check_file, load_config
-    from mask_plugins.apis.data import build_test_set
+    from mask_plugins.apis.data import build_test_loader, build_test_set
     from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_embedding_map, save_figure
 
@@ -57,9 +57,7 @@ def run(args):
     check_file(args.checkpoint, 'checkpoint')
     model = extraction.load_feature_model(cfg, args.checkpoint, args.device)
     dataset = build_test_set(cfg)
-    loader = extraction.build_feature_loader(
-        cfg, dataset, args.batch_size, args.limit
-    )
+    loader = build_test_loader(cfg, dataset, args.batch_size, args.limit)
     found = extraction.extract_features(model, loader, what='test images')
     points, axes = project(
         found.values, args.method, args.perplexity, args.seed

@@ -59,7 +59,7 @@ def run(args):
     """Extract, fit, then write."""
     from mask_plugins.analysis.features.probe_sweep import check_l2, sweep_l2
     from mask_plugins.apis import features as extraction
-    from mask_plugins.apis.data import build_test_set
+    from mask_plugins.apis.data import build_test_loader, build_test_set
     from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
@@ -75,9 +75,7 @@ def run(args):
     train, test = (
         extraction.extract_features(
             model,
-            extraction.build_feature_loader(
-                cfg, dataset, args.batch_size, limit
-            ),
+            build_test_loader(cfg, dataset, args.batch_size, limit),
             args.layer,
             f'{name} features',
         )

@@ -8,10 +8,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from torch import Tensor
 
-from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
     Features,
-    build_feature_loader,
     build_train_set,
     extract_features,
     load_feature_model,
@@ -77,7 +76,7 @@ def write_features(
     sets = dict(train=build_train_set(cfg), test=build_test_set(cfg))
     tensors = {}
     for name, dataset in sets.items():
-        loader = build_feature_loader(cfg, dataset)
+        loader = build_test_loader(cfg, dataset)
         found: Features = extract_features(
             model, loader, layer, f'{name} features'
         )

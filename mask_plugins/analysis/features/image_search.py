@@ -6,18 +6,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 
-from mask_plugins.apis.data import load_files
-from mask_plugins.apis.features import features_of
-from mask_plugins.apis.model import preprocess
+from mask_plugins.datasets.folders import walk_files
+from mask_plugins.datasets.image_folder import ImageFolder
 from mask_plugins.functional.neighbors import top_k_neighbors
 from mask_plugins.utils.checks import PathLike, check_path
-from mask_plugins.utils.progress import track
+from mask_plugins.utils.files import replace_atomically
 
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif',
-              '.tiff', '.webp')  # fmt: skip
 KEYS = ('embeddings', 'files', 'classes')
 
 
@@ -41,14 +37,15 @@ def find_images(path: PathLike) -> List[str]:
         return [path]
     if not os.path.isdir(path):
         raise FileNotFoundError(f'image or folder not found: {path}')
+    endings = ImageFolder.EXTENSIONS
     found = [
         os.path.join(folder, name)
-        for folder, _, names in os.walk(path)
+        for folder, names in walk_files(path)
         for name in names
-        if name.lower().endswith(EXTENSIONS)
+        if name.lower().endswith(endings)
     ]
     if not found:
-        raise ValueError(f'{path} has no images ({", ".join(EXTENSIONS)})')
+        raise ValueError(f'{path} has no images ({", ".join(endings)})')
     return sorted(found)
 
 
@@ -58,51 +55,15 @@ def class_of(file: str, folder: str) -> str:
     return parts[0] if len(parts) > 1 else ''
 
 
-@torch.no_grad()
-def embed_images(
-    model: nn.Module,
-    cfg: Config,
-    files: Sequence[str],
-    size: int,
-    batch_size: int = 32,
-    what: str = 'images',
-) -> Tensor:
-    """Embeddings of image files, of the neck, fp32 (N, D) on the CPU.
-
-    Args:
-        model (nn.Module): Of ``load_feature_model``.
-        cfg (Config): Whose test pipeline the images go through.
-        files (Sequence[str]): The images.
-        size (int): Side to resize to where that pipeline reads no files.
-        batch_size (int): Defaults to 32.
-        what (str): Name of the work in the progress display. Defaults to
-            'images'.
-    """
-    rows = []
-    starts = range(0, len(files), batch_size)
-    for start in track(list(starts), f'{what}, batches'):
-        batch = load_files(cfg, files[start : start + batch_size], [size] * 2)
-        feats = model.extract_feat(preprocess(model, batch))
-        rows.append(features_of(feats).float().cpu())
-    return torch.cat(rows)
-
-
 def save_index(path: str, index: ImageIndex) -> str:
     """Write an index; the file appears whole or not at all."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = f'{path}.part'
-    try:
-        with open(part, 'wb') as file:
-            np.savez(
-                file,
-                embeddings=index.embeddings.numpy(),
-                files=np.array(index.files, dtype=np.str_),
-                classes=np.array(index.classes, dtype=np.str_),
-            )
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    with replace_atomically(path) as part, open(part, 'wb') as file:
+        np.savez(
+            file,
+            embeddings=index.embeddings.numpy(),
+            files=np.array(index.files, dtype=np.str_),
+            classes=np.array(index.classes, dtype=np.str_),
+        )
     return path
 
 
@@ -159,12 +120,6 @@ def search(
         >>> record['results'][0]['file'], record['results'][0]['hit']
         ('a', True)
     """
-    if index.embeddings.shape[1] != query.embeddings.shape[1]:
-        raise ValueError(
-            f'the index has {index.embeddings.shape[1]} dimensions and the '
-            f'queries have {query.embeddings.shape[1]}: it was made with '
-            'another model'
-        )
     exclude = torch.tensor([-1] * len(query.files) if own is None else own)
     most = len(index.files) - int((exclude >= 0).any())
     if most < 1:
@@ -172,27 +127,14 @@ def search(
     similar, found = top_k_neighbors(
         query.embeddings, index.embeddings, min(top_k, most), exclude=exclude
     )
-    rows = zip(query.files, query.classes, similar.tolist(), found.tolist())
-    return [
-        {
-            'file': file,
-            'class': name or None,
-            'results': [
-                _result(index, *pair, name) for pair in zip(values, places)
-            ],
-        }
-        for file, name, values, places in rows
-    ]
-
-
-def _result(
-    index: ImageIndex, similarity: float, place: int, sought: str
-) -> Dict[str, Any]:
-    name = index.classes[place]
-    return {
-        'index': place,
-        'file': index.files[place],
-        'class': name or None,
-        'similarity': similarity,
-        'hit': name == sought if name and sought else None,
-    }
+    records = []
+    for row, (file, name) in enumerate(zip(query.files, query.classes)):
+        results = []
+        for place, value in zip(found[row].tolist(), similar[row].tolist()):
+            other = index.classes[place]
+            hit = name == other if name and other else None
+            shown = {'file': index.files[place], 'class': other or None}
+            results.append(dict(shown, index=place, similarity=value, hit=hit))
+        records.append({'file': file, 'class': name or None})
+        records[-1]['results'] = results
+    return records

@@ -74,13 +74,11 @@ def sweep_l2(
     for weight in track(weights):
         holdout = None
         if len(weights) > 1:
-            part = LinearProbe(weight, max_iter).fit(
-                train.values[kept], train.labels[kept], classes
-            )
+            part = LinearProbe(weight, max_iter)
+            part.fit(train.values[kept], train.labels[kept], classes)
             holdout = part.accuracy(train.values[held], train.labels[held])
-        whole = LinearProbe(weight, max_iter).fit(
-            train.values, train.labels, classes
-        )
+        whole = LinearProbe(weight, max_iter)
+        whole.fit(train.values, train.labels, classes)
         records.append(
             dict(
                 l2=weight,

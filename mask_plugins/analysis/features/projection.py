@@ -7,7 +7,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_choice, check_number
+from mask_plugins.utils.checks import check_choice, check_int, check_number
 
 METHODS = ('pca', 'tsne')
 
@@ -42,8 +42,7 @@ def project(
     """
     check_choice('method', method, METHODS)
     count = len(embeddings)
-    if count < 3:
-        raise ValueError(f'a map needs at least 3 images, got {count}')
+    check_int('number of images', count, 3)
     if method == 'tsne':
         check_number('perplexity', perplexity, 0, count, '()')
     try:

@@ -2,16 +2,27 @@
 """Where an image search gets its images and their pictures."""
 
 import os
-from typing import Any, List, Mapping, Optional, Sequence
+from functools import cached_property
+from itertools import chain, zip_longest
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from torch import nn
+from torch.utils.data import Dataset
 
-from mask_plugins.apis.data import LOADER, build_test_set, test_pipeline
-from mask_plugins.apis.features import build_feature_loader, extract_features
+from mask_plugins.apis.data import (
+    build_test_loader,
+    build_test_set,
+    load_files,
+    reads_files,
+)
+from mask_plugins.apis.features import extract_features, features_of
+from mask_plugins.apis.model import preprocess
+from mask_plugins.utils.progress import track
 
-from .image_search import ImageIndex, class_of, embed_images
+from .image_search import ImageIndex, class_of
 
 TEST_IMAGE = 'test image '
 
@@ -39,36 +50,40 @@ class Source:
         self.cfg = cfg
         self.batch_size = batch_size
         self.limit = limit
-        self._dataset: Any = None
 
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The test set of the config."""
+        return build_test_set(self.cfg)
+
+    @torch.no_grad()
     def of_files(
         self, files: Sequence[str], folder: str, what: str = 'images'
     ) -> ImageIndex:
         """Embed files; their classes are the sub-folders of ``folder``."""
-        embeddings = embed_images(
-            self.model,
-            self.cfg,
-            files,
-            self._side(),
-            self.batch_size or 32,
-            what,
-        )
+        size = (1, 1)  # not used where the pipeline reads files
+        if not reads_files(self.cfg):
+            size = self.dataset[0]['inputs'].shape[-2:]
+        rows, count = [], self.batch_size or 32
+        for start in track(range(0, len(files), count), f'{what}, batches'):
+            batch = load_files(self.cfg, files[start : start + count], size)
+            feats = self.model.extract_feat(preprocess(self.model, batch))
+            rows.append(features_of(feats).float().cpu())
         files = [os.path.abspath(file) for file in files]
         folder = os.path.abspath(folder)
-        alone = files == [folder]
-        # The class of a single image is the folder that it lies in.
-        above = os.path.dirname(os.path.dirname(folder))
-        names = [class_of(f, above if alone else folder) for f in files]
-        return ImageIndex(embeddings, files, names)
+        if files == [folder]:
+            # The class of a single image is the folder that it lies in.
+            folder = os.path.dirname(os.path.dirname(folder))
+        names = [class_of(file, folder) for file in files]
+        return ImageIndex(torch.cat(rows), files, names)
 
     def of_test_set(self) -> ImageIndex:
         """Embed the test set of the config."""
-        dataset = self._dataset = build_test_set(self.cfg)
-        loader = build_feature_loader(
-            self.cfg, dataset, self.batch_size, self.limit
+        loader = build_test_loader(
+            self.cfg, self.dataset, self.batch_size, self.limit
         )
         found = extract_features(self.model, loader, what='test images')
-        names = getattr(dataset, 'metainfo', {}).get('classes')
+        names = getattr(self.dataset, 'metainfo', {}).get('classes')
         return ImageIndex(
             found.values,
             [f'{TEST_IMAGE}{index}' for index in found.indices.tolist()],
@@ -86,11 +101,9 @@ class Source:
         """
         file = record['file']
         if file.startswith(TEST_IMAGE):
-            if self._dataset is None:
-                self._dataset = build_test_set(self.cfg)
             index = int(file[len(TEST_IMAGE) :])
-            image = self._dataset[index]['inputs'].numpy().transpose(1, 2, 0)
-            if self._reads_files():
+            image = self.dataset[index]['inputs'].numpy().transpose(1, 2, 0)
+            if reads_files(self.cfg):
                 image = image[..., ::-1]  # mmcv reads BGR
             image = image[..., :3]
             return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
@@ -102,18 +115,6 @@ class Source:
             opened.thumbnail((256, 256))
             return np.asarray(opened.convert('RGB'))
 
-    def _reads_files(self) -> bool:
-        steps = [step.get('type', '') for step in test_pipeline(self.cfg)]
-        return any(str(kind).endswith(LOADER) for kind in steps)
-
-    def _side(self) -> int:
-        """Pixels for pipelines that read no files: those of a test image."""
-        if self._reads_files():
-            return 1  # not used
-        if self._dataset is None:
-            self._dataset = build_test_set(self.cfg)
-        return int(self._dataset[0]['inputs'].shape[-1])
-
 
 def places_of(files: Sequence[str], indexed: Sequence[str]) -> List[int]:
     """Where files are in an index; -1 for those that are not."""
@@ -123,17 +124,11 @@ def places_of(files: Sequence[str], indexed: Sequence[str]) -> List[int]:
 
 def some_of_each_class(index: ImageIndex, most: int) -> List[int]:
     """Places of images of different classes, taking turns, at most so many."""
-    members: dict = {}
+    members: Dict[str, List[int]] = {}
     for place, name in enumerate(index.classes):
         members.setdefault(name, []).append(place)
-    turns = max(len(places) for places in members.values())
-    chosen = [
-        places[turn]
-        for turn in range(min(turns, most))
-        for places in members.values()
-        if turn < len(places)
-    ]
-    return chosen[:most]
+    turns = chain.from_iterable(zip_longest(*members.values()))
+    return [place for place in turns if place is not None][:most]
 
 
 def take(index: ImageIndex, places: Sequence[int]) -> ImageIndex:

@@ -1,9 +1,11 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How long iterations take at each drop ratio."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 import numpy as np
+
+from mask_plugins.utils.checks import check_choice
 
 from .run_log import RunLog
 
@@ -38,43 +40,37 @@ def epoch_times(run: RunLog, epoch: Optional[int] = None) -> Dict[str, Any]:
     found = sorted(set(epochs.tolist()))
     if epoch is None:
         epoch = found[min(1, len(found) - 1)]
-    if epoch not in found:
-        raise ValueError(
-            f'epoch {epoch} is not in the log of {run.name}, which has '
-            f'{found[0]} to {found[-1]}'
-        )
+    check_choice(f'epoch in the log of {run.name}', epoch, found)
     inside = epochs == epoch
     ms = 1000 * run.column('time')[inside]
     drop = run.column('patch_drop_ratio')[inside]
-    stretches = _stretches(drop)
+    # Of equal ratios, NaN among them.
+    edges = np.flatnonzero(np.diff(np.nan_to_num(drop, nan=-1.0))) + 1
+    stretches = np.split(np.arange(len(drop)), edges)
     # The deviation is that of the whole epoch: of ten values or fewer none can
     # be three of their own standard deviations away from their mean.
     usual = np.empty_like(ms)
-    for first, last in stretches:
-        stretch = np.sort(ms[first : last + 1])
-        usual[first : last + 1] = stretch[(len(stretch) - 1) // 2]
+    for stretch in stretches:
+        usual[stretch] = np.sort(ms[stretch])[(len(stretch) - 1) // 2]
     inlier = _inliers(ms - usual)
-    kept: List[int] = []
     segments = []
-    for first, last in stretches:
-        stretch = np.arange(first, last + 1)
+    for stretch in stretches:
         good = stretch[inlier[stretch]]  # the usual one at least
-        kept += good.tolist()
-        ratio = None if np.isnan(drop[first]) else float(drop[first])
+        ratio = float(drop[stretch[0]])
         segments.append(
             dict(
-                first=first,
-                last=last,
-                drop_ratio=ratio,
+                first=int(stretch[0]),
+                last=int(stretch[-1]),
+                drop_ratio=None if np.isnan(ratio) else ratio,
                 mean_ms=float(ms[good].mean()),
             )
         )
     return dict(
         name=run.name,
         epoch=epoch,
-        iteration=kept,
-        ms=ms[kept].tolist(),
-        removed=len(ms) - len(kept),
+        iteration=np.flatnonzero(inlier).tolist(),
+        ms=ms[inlier].tolist(),
+        removed=int((~inlier).sum()),
         segments=segments,
     )
 
@@ -102,15 +98,12 @@ def times_by_ratio(run: RunLog) -> List[Dict[str, float]]:
     chosen = epochs > epochs.min()
     if not chosen.any():
         chosen[:] = True
-    drop = np.nan_to_num(run.column('patch_drop_ratio'))
+    # Rounded, as a schedule without a quantum has a ratio per iteration.
+    drop = np.nan_to_num(run.column('patch_drop_ratio')).round(2)
     ms = 1000 * run.column('time')
     rows = []
-    # Rounded, as a schedule without a quantum has a ratio per iteration.
-    drop = drop.round(2)
-    for ratio in sorted(set(drop.tolist())):
+    for ratio in np.unique(drop[chosen]).tolist():
         at = ms[(drop == ratio) & chosen]
-        if not len(at):
-            continue
         rows.append(
             dict(
                 drop_ratio=ratio,
@@ -120,15 +113,6 @@ def times_by_ratio(run: RunLog) -> List[Dict[str, float]]:
             )
         )
     return rows
-
-
-def _stretches(drop: np.ndarray) -> List[Tuple[int, int]]:
-    """First and last index of each stretch of equal values (NaN = NaN)."""
-    filled = np.nan_to_num(drop, nan=-1.0)
-    edges = np.flatnonzero(np.diff(filled)) + 1
-    starts = np.concatenate(([0], edges))
-    ends = np.concatenate((edges, [len(drop)])) - 1
-    return [(int(a), int(b)) for a, b in zip(starts, ends)]
 
 
 def _inliers(values: np.ndarray) -> np.ndarray:

@@ -31,15 +31,9 @@ def mean_curves(
     for name, runs in groups.items():
         series = []
         for run in runs:
-            value = run.log.val_column(key)
-            epoch, hours = run.log.val_epoch, run.log.val_hours
-            if not np.isfinite(value).any():  # a scalar of the training
-                value = run.log.column(key)
-                epoch, hours = run.log.epoch, run.log.hours
-            known = np.isfinite(value)
-            epoch = epoch[known].round(6).tolist()
-            hours = hours[known].tolist()
-            series.append(dict(zip(epoch, zip(value[known], hours))))
+            epoch, hours, value = run.log.series(key)
+            pairs = zip(value, hours)
+            series.append(dict(zip(epoch.round(6).tolist(), pairs)))
         common = sorted(set(series[0]).intersection(*series[1:]))
         if not common:
             continue

@@ -24,8 +24,7 @@ def default_metrics(runs: Sequence[Run]) -> List[Metric]:
         >>> default_metrics([])
         [Metric(key='acc1', best='max')]
     """
-    keys = [key for run in runs for key in _keys(run)]
-    known = dict.fromkeys(keys)
+    known = dict.fromkeys(key for run in runs for key in run.log.keys)
     found = [key for key in FEATURES if key in known]
     if 'rankme/rank' in found and 'rank' in found:
         found.remove('rank')
@@ -78,9 +77,3 @@ def accuracy_and_rank(
                 dict(name=row['name'], rank=known[:, 0], accuracy=known[:, 1])
             )
     return groups
-
-
-def _keys(run: Run) -> List[str]:
-    """What is in the logs; not every line has all."""
-    lines = run.log.val + run.log.train
-    return list(dict.fromkeys(key for line in lines for key in line))

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 from mmengine.config import Config
 
-from mask_plugins.utils.checks import PathLike
+from mask_plugins.utils.checks import PathLike, check_choice
 
 from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
@@ -41,10 +41,7 @@ class Metric(NamedTuple):
         key, _, best = text.partition(':')
         if not best:
             best = 'min' if 'loss' in key.lower() else 'max'
-        if best not in ('max', 'min') or not key:
-            raise ValueError(
-                f"a metric is KEY, KEY:max or KEY:min, got '{text}'"
-            )
+        check_choice(f'the end of the metric {text!r}', best, ('max', 'min'))
         return cls(key, best)
 
 
@@ -94,10 +91,7 @@ class Run(NamedTuple):
 
     def value(self, metric: Metric) -> Dict[str, Optional[float]]:
         """Final and best value of a metric; None where it was not logged."""
-        values = self.log.val_column(metric.key)
-        if not np.isfinite(values).any():
-            values = self.log.column(metric.key)
-        values = values[np.isfinite(values)]
+        *_, values = self.log.series(metric.key)
         if not len(values):
             return dict(final=None, best=None)
         best = values.max() if metric.best == 'max' else values.min()
@@ -173,11 +167,11 @@ def group_runs(
             plain = recipe_of(run.config.to_dict())
             recipe = json.dumps(plain, sort_keys=True, default=str)
         keys.append((base_name(run.config_name), recipe))
-    groups = _group(runs, keys)
-    names = [_group_name(group) for group in groups.values()]
-    options = _search_labels(names, list(groups.values()))
+    groups = list(_group(runs, keys).values())
+    names = [_group_name(group) for group in groups]
+    options = _search_labels(names, groups)
     unique: Dict[str, List[Run]] = {}
-    for name, label, group in zip(names, options, groups.values()):
+    for name, label, group in zip(names, options, groups):
         # One config, several settings: the folders tell them apart.
         if names.count(name) > 1:
             name = label or strip_seed(group[0].name)
@@ -192,18 +186,18 @@ def _search_labels(
 ) -> List[Optional[str]]:
     """What differs between those of one config that a search started."""
     labels: List[Optional[str]] = [None] * len(groups)
-    for name in dict.fromkeys(names):
+    # Of a single config every row would begin with its name.
+    several = len(set(names)) > 1
+    for name in set(names):
         same = [i for i, other in enumerate(names) if other == name]
         first = [groups[index][0] for index in same]
         searched = any(
-            base_name(run.config_name) != run.config_name for run in first
+            base_name(r.config_name) != r.config_name for r in first
         )
         if searched and all(run.config is not None for run in first):
             plain = [recipe_of(run.config.to_dict()) for run in first]
-            # Of a single config every row would begin with its name.
-            prefix = f'{name}: ' if len(set(names)) > 1 else ''
             for index, label in zip(same, label_by_options(plain)):
-                labels[index] = prefix + label
+                labels[index] = f'{name}: {label}' if several else label
     return labels
 
 
@@ -288,17 +282,12 @@ def summarize(
     for metric in metrics:
         column = f'{metric.key} final'
         if not any(row['columns'][column]['n'] for row in rows):
-            known = sorted(
-                {key for g in groups.values() for r in g for key in _keys(r)}
-            )
+            known = {k for g in groups.values() for r in g for k in r.log.keys}
             raise ValueError(
-                f'no log has the metric {metric.key!r}; they have {known}'
+                f'no log has the metric {metric.key!r}; they have '
+                f'{sorted(known)}'
             )
     return rows
-
-
-def _keys(run: Run) -> List[str]:
-    return [key for line in run.log.val[:1] for key in line]
 
 
 def _spread(values: Sequence[Optional[float]]) -> Dict[str, Any]:

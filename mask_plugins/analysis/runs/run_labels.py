@@ -100,18 +100,11 @@ def recipe_of(config: Dict[str, Any]) -> Dict[str, Any]:
         >>> recipe_of(dict(model=dict(k=1), seed=3, work_dir='w'))
         {'model': {'k': 1}}
     """
-    return _without_seeds(_without_source(config))
-
-
-def _without_source(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Without ``load_from`` where it says from where a run was resumed.
-
-    Otherwise it names the weights that the run started with, and is part of
-    the recipe; None is as good as absent.
-    """
+    # `load_from` says from where a run was resumed; otherwise it names the
+    # weights that the run started with. None is as good as absent.
     if config.get('resume') or config.get('load_from') is None:
         config.pop('load_from', None)
-    return config
+    return _without_seeds(config)
 
 
 def _without_seeds(value: Any) -> Any:

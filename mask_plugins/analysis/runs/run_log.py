@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.checks import PathLike, check_number, check_path
 from mask_plugins.utils.files import read_json_lines
 
 TRAIN_LOG = 'train_log.json'
@@ -80,6 +80,24 @@ class RunLog:
         return _column(self.val, key)
 
     @property
+    def keys(self) -> List[str]:
+        """What is in the logs; not every line has all."""
+        lines = self.val + self.train
+        return list(dict.fromkeys(key for line in lines for key in line))
+
+    def series(self, key: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Epochs, hours and values of a metric, where it was logged.
+
+        Those of the validations, or else those of the training.
+        """
+        value = self.val_column(key)
+        epoch, hours = self.val_epoch, self.val_hours
+        if not np.isfinite(value).any():
+            value, epoch, hours = self.column(key), self.epoch, self.hours
+        known = np.isfinite(value)
+        return epoch[known], hours[known], value[known]
+
+    @property
     def iters_per_epoch(self) -> int:
         """Iterations of the longest epoch in the log."""
         epochs = self.column('epoch').astype(int)
@@ -100,15 +118,8 @@ class RunLog:
     @property
     def val_epoch(self) -> np.ndarray:
         """Epochs trained at each validation."""
-        return np.array(
-            [
-                record['iteration'] / self.iters_per_epoch
-                if record.get('iteration') is not None
-                else record['epoch'] + 1
-                for record in self.val
-            ],
-            dtype=float,
-        )
+        done = self.val_column('iteration') / self.iters_per_epoch
+        return np.where(np.isnan(done), self.val_column('epoch') + 1, done)
 
     @property
     def val_hours(self) -> np.ndarray:
@@ -138,8 +149,7 @@ def smooth(values: np.ndarray, window: float) -> np.ndarray:
         >>> smooth(np.array([1.0, 3.0]), window=2).round(3)
         array([1.   , 2.333])
     """
-    if window < 1:
-        raise ValueError(f'window must be at least 1 iteration, got {window}')
+    check_number('window', window, 1)
     decay = 1 - 1 / window
     average, weight = 0.0, 0.0
     out = np.full(len(values), np.nan)

@@ -5,6 +5,8 @@ import csv
 import io
 from typing import Any, Dict, List, Sequence
 
+from mask_plugins.utils.markdown import markdown_table
+
 
 def header(rows: Sequence[Dict[str, Any]]) -> List[str]:
     """Names of the columns of :func:`cells`.
@@ -51,12 +53,7 @@ def to_markdown(rows: Sequence[Dict[str, Any]], notes: Sequence[str]) -> str:
         >>> print(to_markdown(rows, []).splitlines()[2])
         | a | 2 | 90.00 ± 1.00 |
     """
-    names = header(rows)
-    lines = [
-        '| ' + ' | '.join(names) + ' |',
-        '| --- ' + '| ---: ' * (len(names) - 1) + '|',
-    ]
-    lines += ['| ' + ' | '.join(cells(row)) + ' |' for row in rows]
+    lines = markdown_table(header(rows), map(cells, rows))
     lines += ['', 'Mean ± standard deviation over the n runs of a row.']
     lines += [f'- {note}' for note in notes]
     return '\n'.join(lines) + '\n'

@@ -2,8 +2,9 @@
 """Accuracy, speed and cost of one model at several drop ratios."""
 
 import time
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,41 +16,6 @@ from mask_plugins.utils.timing import synchronize
 from .flops import count_gflops
 
 WARM_UP_PASSES = 2
-
-
-class _Meter:
-    """Sums over the test set at one ratio."""
-
-    def __init__(self) -> None:
-        self.images = self.top1 = self.top5 = self.classes = 0
-        self.loss = 0.0
-        self.seconds: Dict[int, List[float]] = {}  # by batch size
-
-    def add(self, logits: Tensor, labels: Tensor, seconds: float) -> None:
-        logits = logits.float()
-        self.images += len(labels)
-        self.classes = logits.size(1)
-        self.loss += F.cross_entropy(logits, labels, reduction='sum').item()
-        best = logits.topk(min(5, self.classes), dim=1).indices
-        correct = best == labels[:, None]
-        self.top1 += int(correct[:, 0].sum())
-        self.top5 += int(correct.sum())
-        self.seconds.setdefault(len(labels), []).append(seconds)
-
-    def record(self) -> Dict[str, float]:
-        # A smaller last batch would measure another batch size.
-        size = max(self.seconds)
-        times = self.seconds[size]
-        record = dict(
-            acc1=100 * self.top1 / self.images,
-            acc5=100 * self.top5 / self.images,
-            loss=self.loss / self.images,
-            time=sum(map(sum, self.seconds.values())),
-            throughput=size * len(times) / sum(times),
-        )
-        if self.classes < 5:
-            del record['acc5']
-        return record
 
 
 @torch.no_grad()
@@ -81,34 +47,57 @@ def sweep_drop_ratios(
         ValueError: If the model does not give one score per class, or there
             are no batches.
     """
-    meters = {ratio: _Meter() for ratio in drop_ratios}
+    rows: Dict[float, List[tuple]] = {ratio: [] for ratio in drop_ratios}
     costs: Dict[float, Dict[str, Any]] = {}
     try:
         for batch in batches:
             labels = torch.tensor(labels_of(batch))
             images = preprocess(model, batch)
             labels = labels.to(images.device)
-            for ratio, meter in meters.items():
+            for ratio in drop_ratios:
                 set_drop_ratio(model, ratio)
                 if ratio not in costs:
                     costs[ratio] = _cost(model, images[:1])
                     for _ in range(WARM_UP_PASSES):
                         _timed(model, images)
                 logits, seconds = _timed(model, images)
-                meter.add(logits, labels, seconds)
+                rows[ratio].append((*_sums(logits, labels), seconds))
     finally:
         set_drop_ratio(model, 0.0)
     if not costs:
         raise ValueError('there are no images to test')
+    classes = logits.size(1)
     return [
-        dict(
-            drop_ratio=ratio,
-            **meter.record(),
-            **costs[ratio],
-            images=meter.images,
-        )
-        for ratio, meter in meters.items()
+        dict(drop_ratio=ratio, **_record(part, classes), **costs[ratio])
+        for ratio, part in rows.items()
     ]
+
+
+def _sums(logits: Tensor, labels: Tensor) -> Tuple[float, ...]:
+    """Number of images, their losses, and how many are in top 1 and 5."""
+    logits = logits.float()
+    loss = F.cross_entropy(logits, labels, reduction='sum').item()
+    best = logits.topk(min(5, logits.size(1)), dim=1).indices
+    correct = best == labels[:, None]
+    return len(labels), loss, int(correct[:, 0].sum()), int(correct.sum())
+
+
+def _record(rows: Sequence[tuple], classes: int) -> Dict[str, float]:
+    images, loss, top1, top5, seconds = np.array(rows, dtype=float).T
+    # A smaller last batch would measure another batch size.
+    full = images == images.max()
+    total = images.sum()
+    record = dict(
+        acc1=100 * top1.sum() / total,
+        acc5=100 * top5.sum() / total,
+        loss=loss.sum() / total,
+        time=seconds.sum(),
+        throughput=images[full].sum() / seconds[full].sum(),
+    )
+    if classes < 5:
+        del record['acc5']
+    record = {key: float(value) for key, value in record.items()}
+    return dict(record, images=int(total))
 
 
 def _timed(model: nn.Module, images: Tensor):
@@ -129,18 +118,18 @@ def _timed(model: nn.Module, images: Tensor):
 def _cost(model: nn.Module, image: Tensor) -> Dict[str, Any]:
     """Tokens in the blocks and operations, of one image."""
     seen: List[Optional[int]] = [None]
-
-    def note(module, args, output):
-        if isinstance(output, Tensor) and output.dim() == 3:
-            seen[0] = output.size(1)
-
     layers = getattr(getattr(model, 'backbone', None), 'layers', None)
-    handle = None
+    handles = []
     if isinstance(layers, nn.ModuleList) and len(layers):
-        handle = layers[0].register_forward_hook(note)
+
+        def note(module, args, output):
+            if isinstance(output, Tensor) and output.dim() == 3:
+                seen[0] = output.size(1)
+
+        handles.append(layers[0].register_forward_hook(note))
     try:
-        flops = count_gflops(lambda: model(image, mode='tensor'))
+        flops = count_gflops(model, image, mode='tensor')
     finally:
-        if handle is not None:
+        for handle in handles:
             handle.remove()
     return dict(tokens=seen[0], flops=flops)

@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def count_gflops(forward: Callable, *args) -> float:
-    """Billions of multiply-adds of ``forward(*args)``.
+def count_gflops(forward: Callable, *args, **kwargs) -> float:
+    """Billions of multiply-adds of ``forward(*args, **kwargs)``.
 
     Matrix products and convolutions are counted where they are executed, so
     that what is skipped is not counted. As in fvcore, and so in the numbers
@@ -19,6 +19,7 @@ def count_gflops(forward: Callable, *args) -> float:
     Args:
         forward (Callable): Called once, without gradients.
         *args: Its arguments.
+        **kwargs: Its keyword arguments.
 
     Examples:
         >>> count_gflops(torch.nn.Linear(1000, 1000), torch.zeros(1000, 1000))
@@ -27,7 +28,7 @@ def count_gflops(forward: Callable, *args) -> float:
     # The fused CPU kernel has no formula and would count as nothing.
     with torch.no_grad(), _plain_attention():
         with FlopCounterMode(display=False) as counter:
-            forward(*args)
+            forward(*args, **kwargs)
     return counter.get_total_flops() / 2e9
 
 

@@ -45,7 +45,8 @@ def collect_patches(
         set_drop_ratio(model, 0.0)
     return dict(
         drop_ratios=list(drop_ratios),
-        images=_rounded(images),
+        # Half a gray level is 8e-3.
+        images=images.double().cpu().numpy().round(4).tolist(),
         targets=list(targets),
         kept_patches=kept,
         logits=logits,
@@ -80,9 +81,3 @@ def normalization(model: nn.Module) -> Dict[str, List[float]]:
             std=preprocessor.std.flatten().tolist(),
         )
     return dict(mean=[0.0], std=[1.0])
-
-
-def _rounded(images: Tensor) -> List:
-    """Four digits: half a gray level is 8e-3."""
-    images = images.double().cpu().numpy().round(4)
-    return images.tolist()

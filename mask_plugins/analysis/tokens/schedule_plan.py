@@ -13,7 +13,7 @@ from mask_plugins.apis.model import config_scope
 from mask_plugins.core import schedules
 from mask_plugins.core.schedules import ConstantSchedule, Schedule
 from mask_plugins.registry import HOOKS
-from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.checks import check_choice, check_ratio
 
 from .token_cost import Tokens
 
@@ -56,18 +56,13 @@ def read_schedules(cfg: Config, name: str) -> List[Scheduled]:
             if hook_class is None or not issubclass(hook_class, kind):
                 continue
             hook = HOOKS.build(settings)
-            accumulated = 1
+            every = 1
             if hook.unit == 'update':
                 wrapper = cfg.get('optim_wrapper') or {}
-                accumulated = wrapper.get('accumulative_counts', 1)
+                every = wrapper.get('accumulative_counts', 1)
+            what = hook.target.rpartition('.')[2]
             found.append(
-                Scheduled(
-                    name,
-                    hook.target.rpartition('.')[2],
-                    hook.schedule,
-                    hook.by_epoch,
-                    accumulated,
-                )
+                Scheduled(name, what, hook.schedule, hook.by_epoch, every)
             )
     if not any(scheduled.attribute == RATIO for scheduled in found):
         backbone = cfg.get('model', {}).get('backbone', {})
@@ -93,9 +88,8 @@ def build_schedule(settings: Dict[str, Any]) -> Scheduled:
     """
     settings = dict(settings)
     kind = str(settings.pop('type', '')).rpartition('.')[2]
-    known = [name for name in schedules.__all__ if name.endswith('Schedule')]
-    known.remove('Schedule')  # the base
-    check_choice('type of a schedule', kind, known)
+    known = [name for name in schedules.__all__ if name[-8:] == 'Schedule']
+    check_choice('type of a schedule', kind, sorted({*known} - {'Schedule'}))
     text = ' '.join(f'{key}={value}' for key, value in settings.items())
     try:
         schedule = getattr(schedules, kind)(**settings)
@@ -121,32 +115,24 @@ def run_lengths(
     """
     train = cfg.get('train_cfg') or {}
     if iters_per_epoch is None:
-        iters_per_epoch = _epoch_length(cfg, processes)
+        # Nothing is loaded: no workers are needed, and none must persist.
+        workers = dict(num_workers=0, persistent_workers=False)
+        try:
+            with config_scope(cfg):
+                settings = {**cfg.train_dataloader, **workers}
+                length = len(Runner.build_dataloader(settings, seed=0))
+        except Exception as error:  # whatever a dataset without files raises
+            raise ValueError(
+                'the training set of the config cannot be built, so the '
+                'length of an epoch is not known; give --iters-per-epoch. '
+                f'({type(error).__name__}: {error})'
+            ) from error
+        iters_per_epoch = math.ceil(length / processes)
     if train.get('max_epochs') is not None:
         return train['max_epochs'] * iters_per_epoch, iters_per_epoch
     if train.get('max_iters') is not None:
         return train['max_iters'], iters_per_epoch
     raise ValueError('the config has no train_cfg with max_epochs')
-
-
-def _epoch_length(cfg: Config, processes: int) -> int:
-    if cfg.get('train_dataloader') is None:
-        raise ValueError(
-            'the config has no train_dataloader; give --iters-per-epoch'
-        )
-    settings = cfg.train_dataloader.copy()
-    # Nothing is loaded: no workers are needed, and none must persist.
-    settings.update(num_workers=0, persistent_workers=False)
-    try:
-        with config_scope(cfg):
-            length = len(Runner.build_dataloader(settings, seed=0))
-    except Exception as error:  # whatever a dataset without its files raises
-        raise ValueError(
-            'the training set of the config cannot be built, so the length '
-            'of an epoch is not known; give --iters-per-epoch. '
-            f'({type(error).__name__}: {error})'
-        ) from error
-    return math.ceil(length / processes)
 
 
 def plan(
@@ -187,17 +173,14 @@ def plan(
     steps = (iterations - iterations % scheduled.every) // unit
     value = np.array([schedule.value(t) for t in steps.tolist()])
     ratio = scheduled.attribute == RATIO
-    if ratio and not (0 <= value.min() and value.max() < 1):
-        raise ValueError(
-            f'{scheduled.name}: the drop ratio must stay in [0, 1), but it '
-            f'goes from {value.min():g} to {value.max():g}'
-        )
+    for end in (value.min(), value.max()) if ratio else ():
+        check_ratio(f'{scheduled.name}: the drop ratio', end, '[)')
     counts = Counter(value.tolist())
-    levels = None
+    levels: Optional[List[dict]] = None
     if len(counts) <= MOST_LEVELS:
         levels = [
-            dict(value=level, share=count / len(value))
-            for level, count in sorted(counts.items(), reverse=True)
+            dict(value=level, share=counts[level] / len(value))
+            for level in sorted(counts, reverse=True)
         ]
     summary = dict(
         name=scheduled.name,
@@ -213,17 +196,12 @@ def plan(
             level['mac_share'] = tokens.mac_share(level['value'])
         shares = (tokens.mac_share(v) * n for v, n in counts.items())
         summary['mac_share'] = sum(shares) / len(value)
+    period = getattr(schedule, 'period', schedule.total)
+    cyclic = schedule.start != schedule.end and period < schedule.total
     curve = dict(
         name=scheduled.name,
         epoch=np.append(iterations, max_iters) / iters_per_epoch,
         value=np.append(value, value[-1]),
-        cycle=_cycle(schedule, unit / iters_per_epoch),
+        cycle=period * unit / iters_per_epoch if cyclic else None,
     )
     return dict(summary=summary, curve=curve)
-
-
-def _cycle(schedule: Schedule, epochs_per_step: float) -> Optional[float]:
-    period = getattr(schedule, 'period', schedule.total)
-    if schedule.start == schedule.end or period >= schedule.total:
-        return None
-    return period * epochs_per_step

@@ -1,4 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+# ruff: noqa: F401  (what it imports is what it exports)
 """In which order are samples fed?"""
 
 from .draw import Draw
@@ -6,12 +7,3 @@ from .draw_sampler import DrawSampler
 from .m_per_class_sampler import MPerClassSampler
 from .resumable_batch_sampler import ResumableBatchSampler, skip_batches
 from .task_sampler import TaskSampler
-
-__all__ = [
-    'Draw',
-    'DrawSampler',
-    'MPerClassSampler',
-    'ResumableBatchSampler',
-    'TaskSampler',
-    'skip_batches',
-]

@@ -2,6 +2,7 @@
 """Batches with several images of each of their classes."""
 
 import math
+from itertools import islice
 from typing import Iterator, Optional, Sized
 
 import torch
@@ -49,17 +50,12 @@ class MPerClassSampler(Sampler):
         samples_per_class: int = 4,
         seed: Optional[int] = None,
     ) -> None:
-        check_int('samples_per_class', samples_per_class, low=1)
         self.rank, self.world_size = get_dist_info()
-        self.samples_per_class = samples_per_class
         labels = torch.as_tensor(labels_of(dataset))
-        self.groups = len(labels) // samples_per_class // self.world_size
-        if not self.groups:
-            raise ValueError(
-                f'the dataset has {len(labels)} images, too few for a group '
-                f'of samples_per_class={samples_per_class} on each of '
-                f'{self.world_size} ranks'
-            )
+        most = len(labels) // self.world_size  # a group on each rank
+        check_int('samples_per_class', samples_per_class, 1, most)
+        self.samples_per_class = samples_per_class
+        self.groups = most // samples_per_class
         self.members = [
             (labels == label).nonzero()[:, 0] for label in labels.unique()
         ]
@@ -70,22 +66,17 @@ class MPerClassSampler(Sampler):
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         total = self.groups * self.world_size
         turns = math.ceil(total / len(self.members))
-        order = torch.cat(
-            [
-                torch.randperm(len(self.members), generator=generator)
-                for _ in range(turns)
-            ]
-        )
+        count = turns * self.samples_per_class
+        classes = torch.arange(len(self.members))
+        order = _endless(classes, total, generator)
         drawn = [
-            _endless(members, turns * self.samples_per_class, generator)
+            iter(_endless(members, count, generator).tolist())
             for members in self.members
         ]
-        m, taken = self.samples_per_class, [0] * len(self.members)
-        for number, label in enumerate(order[:total].tolist()):
-            start = taken[label]
-            taken[label] += m
+        for number, label in enumerate(order.tolist()):
+            group = list(islice(drawn[label], self.samples_per_class))
             if number % self.world_size == self.rank:
-                yield from drawn[label][start : start + m].tolist()
+                yield from group
 
     def __len__(self) -> int:
         return self.groups * self.samples_per_class

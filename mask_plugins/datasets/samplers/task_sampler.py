@@ -1,10 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Feed one task of a dataset."""
 
-import math
 from typing import Any, Iterator, Optional
 
-import torch
 from mmengine.dataset import DefaultSampler
 
 from mask_plugins.registry import DATA_SAMPLERS
@@ -58,21 +56,14 @@ class TaskSampler(DefaultSampler):
             ValueError: If there is no such task.
         """
         self.task = task
-        self._indices = self.dataset.indices_of(task)
-        left = len(self._indices) - (0 if self.round_up else self.rank)
-        self.num_samples = math.ceil(left / self.world_size)
-        self.total_size = len(self._indices)
-        if self.round_up:
-            self.total_size = self.num_samples * self.world_size
+        self._indices = self.dataset.indices_of(task).tolist()
+        self._order = DefaultSampler(
+            self._indices, self.shuffle, self.seed, self.round_up
+        )
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.arange(len(self._indices))
-        if self.shuffle:
-            generator = torch.Generator()
-            generator.manual_seed(self.seed + self.epoch)
-            order = torch.randperm(len(order), generator=generator)
-        indices = self._indices[order.numpy()].tolist()
-        if self.round_up:
-            times = self.total_size // len(indices) + 1
-            indices = (indices * times)[: self.total_size]
-        return iter(indices[self.rank : self.total_size : self.world_size])
+        self._order.set_epoch(self.epoch)
+        return (self._indices[place] for place in self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)

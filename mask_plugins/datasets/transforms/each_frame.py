@@ -41,10 +41,6 @@ class EachFrame:
         self.transforms = Compose(transforms)
 
     def __call__(self, results: dict) -> dict:
-        """Transform a sample."""
-        return self.transform(results)
-
-    def transform(self, results: dict) -> dict:
         """Transform ``img`` :math:`(T, H, W, C)` frame by frame."""
         seeds = Seeds(
             random.getrandbits(32),

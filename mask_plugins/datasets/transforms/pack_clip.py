@@ -1,12 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Pack a clip as one input of mmpretrain's models."""
 
-from typing import Sequence
-
 import numpy as np
 import torch
 
 from mask_plugins.registry import TRANSFORMS
+
+META = ('sample_idx', 'stream', 'frame', 'next_frame')
 
 
 @TRANSFORMS.register_module()
@@ -19,11 +19,9 @@ class PackClip:
     :math:`(B, T, C, H, W)`. Frames are RGB already: leave ``to_rgb=False``,
     which would flip the order of three *frames*.
 
-    Args:
-        algorithm_keys (Sequence[str]): Arrays that go into the data sample as
-            tensors. Defaults to ('gt_change',).
-        meta_keys (Sequence[str]): What goes into its meta information.
-            Defaults to ('sample_idx', 'stream', 'frame', 'next_frame').
+    The data sample has ``gt_label`` and, as a tensor, ``gt_change``; in its
+    meta information ``sample_idx``, ``stream``, ``frame`` and ``next_frame``:
+    each where the dataset gives it.
 
     Raises:
         ImportError: If mmpretrain is not installed.
@@ -35,16 +33,7 @@ class PackClip:
         ((2, 3, 8, 8), 7)
     """
 
-    def __init__(
-        self,
-        algorithm_keys: Sequence[str] = ('gt_change',),
-        meta_keys: Sequence[str] = (
-            'sample_idx',
-            'stream',
-            'frame',
-            'next_frame',
-        ),
-    ) -> None:
+    def __init__(self) -> None:
         try:
             from mmpretrain.structures import DataSample
         except ImportError as error:
@@ -53,14 +42,8 @@ class PackClip:
                 "mim install 'mmpretrain>=1.2.0'"
             ) from error
         self._data_sample = DataSample
-        self.algorithm_keys = tuple(algorithm_keys)
-        self.meta_keys = tuple(meta_keys)
 
     def __call__(self, results: dict) -> dict:
-        """Pack a sample."""
-        return self.transform(results)
-
-    def transform(self, results: dict) -> dict:
         """Pack a sample.
 
         Args:
@@ -75,25 +58,17 @@ class PackClip:
         clip = np.asarray(results['img'])
         if clip.ndim != 4:
             raise ValueError(
-                'img must be a clip of shape (T, H, W, C), got '
-                f'{clip.shape}: use a dataset of clips, such as '
-                'mask_plugins.SyntheticClips'
+                f'img must be a clip of shape (T, H, W, C), got {clip.shape}'
             )
         clip = np.ascontiguousarray(clip.transpose(0, 3, 1, 2))
         sample = self._data_sample()
         if 'gt_label' in results:
             sample.set_gt_label(results['gt_label'])
-        for key in self.algorithm_keys:
-            if key in results:
-                value = torch.from_numpy(np.ascontiguousarray(results[key]))
-                sample.set_field(value, key)
-        for key in self.meta_keys:
-            if key in results:
-                sample.set_field(results[key], key, field_type='metainfo')
+        if 'gt_change' in results:
+            change = np.ascontiguousarray(results['gt_change'])
+            sample.set_field(torch.from_numpy(change), 'gt_change')
+        sample.set_metainfo({k: results[k] for k in META if k in results})
         return dict(inputs=torch.from_numpy(clip), data_samples=sample)
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(algorithm_keys={self.algorithm_keys}, '
-            f'meta_keys={self.meta_keys})'
-        )
+        return f'{type(self).__name__}()'

@@ -68,18 +68,12 @@ class SeedSample:
 
     def __call__(self, results: dict) -> dict:
         """Seed, and hand the sample on as it is."""
-        return self.transform(results)
-
-    def transform(self, results: dict) -> dict:
-        """Seed, and hand the sample on as it is."""
         enabled, seed, epoch, dataset = self._state.tolist()
         if enabled:
             if 'sample_idx' not in results:
                 raise KeyError(
-                    "SeedSample needs results['sample_idx'], found only "
-                    f'{sorted(results)}: derive the dataset from '
-                    'mmengine.dataset.BaseDataset, or set the key in its '
-                    'get_data_info'
+                    "SeedSample needs results['sample_idx'], which datasets "
+                    f'of mmengine set; found only {sorted(results)}'
                 )
             index = results['sample_idx']
             number = index.number if isinstance(index, Draw) else 0

@@ -111,13 +111,13 @@ class FeatureHook(Hook):
 
     def _features(self, runner: Runner, model: nn.Module) -> Any:
         # Imported here: it needs mmpretrain, other hooks do not.
+        from mask_plugins.apis.data import build_test_loader
         from mask_plugins.apis.features import (
-            build_feature_loader,
             build_train_set,
             extract_features,
         )
 
         if self._train_set is None:
             self._train_set = build_train_set(runner.cfg)
-        loader = build_feature_loader(runner.cfg, self._train_set)
+        loader = build_test_loader(runner.cfg, self._train_set)
         return extract_features(model, loader, self.layer, 'k-NN bank')

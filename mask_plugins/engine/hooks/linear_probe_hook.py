@@ -106,8 +106,8 @@ class LinearProbeHook(Hook):
 
     def _probe(self, runner: Runner, dataset: Dataset) -> Dict[str, float]:
         # Imported here: it needs mmpretrain, other hooks do not.
+        from mask_plugins.apis.data import build_test_loader
         from mask_plugins.apis.features import (
-            build_feature_loader,
             build_train_set,
             extract_features,
         )
@@ -118,7 +118,7 @@ class LinearProbeHook(Hook):
         train, test = (
             extract_features(
                 model,
-                build_feature_loader(runner.cfg, part, limit=limit),
+                build_test_loader(runner.cfg, part, limit=limit),
                 self.layer,
                 f'linear probe: {name} features',
             )

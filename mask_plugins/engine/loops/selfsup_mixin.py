@@ -81,8 +81,8 @@ class SelfSupMixin:
 
     def _features_of_training_set(self) -> Optional[Any]:
         """Those that k-NN asks for; None if no metric does."""
+        from mask_plugins.apis.data import build_test_loader
         from mask_plugins.apis.features import (
-            build_feature_loader,
             build_train_set,
             extract_features,
         )
@@ -96,6 +96,6 @@ class SelfSupMixin:
         cfg = self.runner.cfg
         if self._train_set is None:
             self._train_set = build_train_set(cfg)
-        loader = build_feature_loader(cfg, self._train_set)
+        loader = build_test_loader(cfg, self._train_set)
         model = unwrap(self.runner.model)
         return extract_features(model, loader, self.layer, 'k-NN bank')

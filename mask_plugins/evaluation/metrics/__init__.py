@@ -1,4 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+# ruff: noqa: F401  (what it imports is what it exports)
 """Metrics."""
 
 from .feature_metric import (
@@ -13,18 +14,3 @@ from .rankme import RankMe
 from .retrieval_metrics import RetrievalMetrics
 from .skip_ratio import SkipRatio
 from .task_accuracy import EVALUATED_TASKS, TaskAccuracy
-
-__all__ = [
-    'EVALUATED_FEATURES',
-    'EVALUATED_MASKS',
-    'EVALUATED_TASKS',
-    'EvaluatedFeatures',
-    'FeatureMetric',
-    'KNNAccuracy',
-    'MaskDensity',
-    'RankMe',
-    'RetrievalMetrics',
-    'SkipRatio',
-    'TaskAccuracy',
-    'nan_results',
-]

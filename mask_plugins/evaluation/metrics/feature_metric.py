@@ -12,10 +12,12 @@ from mmengine.dist import (
     get_dist_info,
 )
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MMLogger
 from torch import Tensor
 
 from mask_plugins.functional.feature_vectors import non_finite_rows
+
+from .handed_over import handed_over
 
 # Key in the message hub: the features of the batch that is being evaluated. A
 # metric sees predictions only, so FeatureHook puts them there.
@@ -114,28 +116,18 @@ class FeatureMetric(BaseMetric):
                 are those of other samples.
         """
         name = type(self).__name__
-        hub = MessageHub.get_current_instance()
-        batch = hub.get_info(EVALUATED_FEATURES)
-        if batch is None:
-            raise RuntimeError(
-                f'mask_plugins.{name} has no features to measure: a metric '
-                'does not see the model. Add to the config custom_hooks='
-                "[dict(type='mask_plugins.FeatureHook')], which hands them "
-                'over'
-            )
+        batch = handed_over(EVALUATED_FEATURES, name, 'FeatureHook')
         if len(batch.values) != len(data_samples):
             raise RuntimeError(
-                f'mask_plugins.{name} got {len(batch.values)} features for '
-                f'{len(data_samples)} samples: the layer of '
-                'mask_plugins.FeatureHook must give one row per image'
+                f'{name}: the layer of FeatureHook must give one row per image'
+                f', got {len(batch.values)} for {len(data_samples)} samples'
             )
         rank, world_size = get_dist_info()
         first, self._seen = self._seen, self._seen + len(data_samples)
         # The sampler pads the last batches of a distributed run with samples
         # from the start; like the evaluator, count each sample once.
         positions = [
-            (first + index) * world_size + rank
-            for index in range(len(data_samples))
+            place * world_size + rank for place in range(first, self._seen)
         ]
         real = sum(position < batch.size for position in positions)
         if real:
@@ -201,15 +193,19 @@ def nan_results(
 def labels_of_samples(samples: Sequence[Dict[str, Any]]) -> Tensor:
     """The true class of each sample, int64 :math:`(B,)`.
 
+    Args:
+        samples (Sequence[dict | DataSample]): With ``gt_label``.
+
     Raises:
         ValueError: If a sample has none, or several.
     """
     labels = []
     for sample in samples:
         label = sample.get('gt_label')
-        if not isinstance(label, Tensor) or label.numel() != 1:
+        if label is None or torch.as_tensor(label).numel() != 1:
             raise ValueError(
-                f'samples must have one class each (gt_label), got {label!r}'
+                'samples must have one class each (gt_label, not of a dataset '
+                f'with gt="indices"), got {label!r}'
             )
-        labels.append(int(label))
+        labels.append(int(torch.as_tensor(label)))
     return torch.tensor(labels, dtype=torch.int64)

@@ -76,7 +76,6 @@ class KNNAccuracy(FeatureMetric):
         """Forget all samples."""
         self._correct = [0] * len(self.topk)
         self._count = 0
-        self._bank_noted = False
         self._kept: List[tuple] = []
 
     def add(
@@ -92,13 +91,11 @@ class KNNAccuracy(FeatureMetric):
             return
         if batch.bank is None:
             raise RuntimeError(
-                "mask_plugins.KNNAccuracy with bank='train' needs "
-                "dict(type='mask_plugins.FeatureHook', bank=True) among the "
-                "hooks; bank='self' does not need it"
+                "KNNAccuracy(bank='train') needs the hook "
+                "dict(type='mask_plugins.FeatureHook', bank=True)"
             )
-        if not self._bank_noted:
+        if not self._count:  # the first batch
             self.note_rows(batch.bank.values)
-            self._bank_noted = True
         self._ask(batch.values, labels, *batch.bank[:2])
 
     def result(self) -> Dict[str, float]:
@@ -133,14 +130,10 @@ class KNNAccuracy(FeatureMetric):
         exclude: Optional[Tensor] = None,
     ) -> None:
         """Count how often the neighbors in the bank are correct."""
+        bank, bank_labels = (x.to(values.device) for x in (bank, bank_labels))
+        most = max(self.topk)
         found = knn_predict(
-            values,
-            bank.to(values.device),
-            bank_labels.to(values.device),
-            self.k,
-            self.temperature,
-            max(self.topk),
-            exclude,
+            values, bank, bank_labels, self.k, self.temperature, most, exclude
         )
         hits = found.cpu() == labels[:, None]
         self._count += len(labels)

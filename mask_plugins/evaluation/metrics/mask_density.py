@@ -4,10 +4,11 @@
 from typing import Any, Dict, Sequence
 
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub
 
 from mask_plugins.core.weights import MaskReport
 from mask_plugins.registry import METRICS
+
+from .handed_over import handed_over
 
 # Key in the message hub: the report of the model that is being evaluated. A
 # metric sees predictions only, so MaskReportHook puts it there before, and
@@ -68,12 +69,4 @@ class MaskDensity(BaseMetric):
         return {f'{self.prefix}/{key}': v for key, v in metrics.items()}
 
     def _report(self) -> MaskReport:
-        report = MessageHub.get_current_instance().get_info(EVALUATED_MASKS)
-        if report is None:
-            raise RuntimeError(
-                'mask_plugins.MaskDensity has no masks to measure: a metric '
-                'does not see the model. Add to the config custom_hooks='
-                "[dict(type='mask_plugins.MaskReportHook')], which hands them "
-                'over'
-            )
-        return report
+        return handed_over(EVALUATED_MASKS, 'MaskDensity', 'MaskReportHook')

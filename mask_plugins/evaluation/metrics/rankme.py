@@ -3,6 +3,7 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
+import torch
 from mmengine.dist import all_gather_object
 from torch import Tensor
 
@@ -75,13 +76,9 @@ class RankMe(FeatureMetric):
         """Take those samples of the batch that are among ``max_samples``."""
         values, most = batch.values, self.max_samples
         if 0 < most < batch.size:
-            chosen = [
-                index
-                for index, position in enumerate(positions)
-                if (position + 1) * most // batch.size
-                > position * most // batch.size
-            ]
-            values = values[chosen]
+            place = torch.tensor(positions, device=values.device)
+            share = place * most // batch.size
+            values = values[(place + 1) * most // batch.size > share]
         if len(values):
             values = normalize_rows(values.double(), self.normalize)
             gram = values.T @ values

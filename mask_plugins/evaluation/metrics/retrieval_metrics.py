@@ -1,10 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Recall@K, R-precision, MAP@R and relatives of image retrieval."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
@@ -20,7 +19,7 @@ from mask_plugins.functional.retrieval import (
 from mask_plugins.registry import METRICS
 from mask_plugins.utils.checks import check_bool, check_choice, check_int
 
-from .feature_metric import nan_results
+from .feature_metric import labels_of_samples, nan_results
 
 
 @METRICS.register_module()
@@ -66,11 +65,8 @@ class RetrievalMetrics(BaseMetric):
             with the query's ``sample_idx``. False where queries are not part
             of the gallery, as in InShop. Defaults to True.
         chunk (int): Queries at a time. Defaults to 1024.
-        device (str, optional): Where neighbors are sought, such as 'cuda'.
-            Defaults to None: a GPU if there is one.
-        collect_device (str): See :class:`mmengine.evaluator.BaseMetric`.
-            Defaults to 'cpu'.
         prefix (str, optional): Replaces ``retrieval``. Defaults to None.
+        **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
         TypeError, ValueError: If ``measures``, ``ks``, ``metric`` or
@@ -94,18 +90,15 @@ class RetrievalMetrics(BaseMetric):
         metric: str = 'cosine',
         exclude_self: bool = True,
         chunk: int = 1024,
-        device: Optional[str] = None,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
+        **kwargs,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         check_measures(ks, measures)
         self.ks = tuple(ks)
         self.measures = tuple(measures)
         self.metric = check_choice('metric', metric, SIMILARITIES)
         self.exclude_self = check_bool('exclude_self', exclude_self)
         self.chunk = check_int('chunk', chunk, 1)
-        self.device = device
 
     def process(
         self, data_batch: Any, data_samples: Sequence[Dict[str, Any]]
@@ -118,7 +111,7 @@ class RetrievalMetrics(BaseMetric):
                     dict(
                         index=index,
                         embedding=sample['embedding'].detach().float().cpu(),
-                        label=_label(sample['gt_label']),
+                        label=int(labels_of_samples([sample])),
                     )
                 )
             elif 'pred_score' in sample:
@@ -137,41 +130,26 @@ class RetrievalMetrics(BaseMetric):
         Raises:
             ValueError: If no query has a relevant image.
         """
-        results = _once(results)
+        if all(r['index'] is not None for r in results):
+            # A distributed sampler pads with doubles: each image once.
+            once = {r['index']: r for r in results}
+            results = [once[index] for index in sorted(once)]
         if 'embedding' in results[0]:
-            return self._of_embeddings(results)
-        found = [r for r in results if r['relevant']]
-        if not found:
-            raise ValueError('no query has a relevant image in the gallery')
-        # One by one: their rankings differ in length.
-        scores = mean_scores(
-            [
-                retrieval_scores(
-                    r['hits'][None],
-                    torch.tensor([r['relevant']]),
-                    self.ks,
-                    self.measures,
-                )
-                for r in found
-            ]
-        )
-        return self._checked(
-            dict(scores, queries=len(found)),
-            sum(not r['finite'] for r in results),
-            len(results),
-        )
+            found, wrong = self._of_embeddings(results)
+        else:
+            found, wrong = self._of_rankings(results)
+        return nan_results(found, type(self).__name__, wrong, len(results))
 
-    def _of_embeddings(self, results: List[dict]) -> Dict[str, float]:
-        device = self.device
-        if device is None:
-            device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        # A GPU of this rank, whatever the current one is.
-        if device == 'cuda':
-            count = torch.cuda.device_count()
-            device = f'cuda:{get_dist_info()[0] % count}'
+    def _of_embeddings(self, results: List[dict]) -> Tuple[dict, int]:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
         embeddings = torch.stack([r['embedding'] for r in results])
         labels = torch.tensor([r['label'] for r in results])
-        self._warn_of_large_ks(len(results) - 1)
+        most = len(results) - 1
+        if max(self.ks) > most:
+            MMLogger.get_current_instance().warning(
+                f'RetrievalMetrics: of ks={self.ks}, those beyond the {most} '
+                'images that a query can find mean all of these.'
+            )
         found = evaluate_retrieval(
             embeddings.nan_to_num(0, 0, 0).to(device),
             labels.to(device),
@@ -180,10 +158,24 @@ class RetrievalMetrics(BaseMetric):
             metric=self.metric,
             chunk=self.chunk,
         )
-        return self._checked(found, non_finite_rows(embeddings), len(results))
+        return found, non_finite_rows(embeddings)
 
-    def _checked(self, found: dict, wrong: int, rows: int) -> Dict[str, float]:
-        return nan_results(found, type(self).__name__, wrong, rows)
+    def _of_rankings(self, results: List[dict]) -> Tuple[dict, int]:
+        # One by one: their rankings differ in length.
+        scores = [
+            retrieval_scores(
+                r['hits'][None],
+                torch.tensor([r['relevant']]),
+                self.ks,
+                self.measures,
+            )
+            for r in results
+            if r['relevant']
+        ]
+        if not scores:
+            raise ValueError('no query has a relevant image in the gallery')
+        found = dict(mean_scores(scores), queries=len(scores))
+        return found, sum(not r['finite'] for r in results)
 
     def _ranked(self, sample: dict, index: Optional[int]) -> dict:
         similarity = torch.as_tensor(sample['pred_score'])
@@ -200,29 +192,3 @@ class RetrievalMetrics(BaseMetric):
         )
         finite = bool(similarity.isfinite().all())
         return dict(index=index, hits=hits, relevant=relevant, finite=finite)
-
-    def _warn_of_large_ks(self, most: int) -> None:
-        large = [k for k in self.ks if k > most]
-        if large:
-            MMLogger.get_current_instance().warning(
-                f'RetrievalMetrics: ks {large} are beyond the {most} images '
-                'that a query can find, so they mean all of these.'
-            )
-
-
-def _label(value: Any) -> int:
-    value = torch.as_tensor(value)
-    if value.numel() != 1:
-        raise ValueError(
-            'RetrievalMetrics needs one class per image with an embedding, '
-            f'got gt_label {value.tolist()}: take gt="indices" out of the '
-            'dataset'
-        )
-    return int(value)
-
-
-def _once(results: List[dict]) -> List[dict]:
-    """Each image once, in order: a distributed sampler pads with doubles."""
-    if any(result['index'] is None for result in results):
-        return results
-    return [r for _, r in sorted({r['index']: r for r in results}.items())]

@@ -11,6 +11,13 @@ from mmengine.evaluator import BaseMetric
 from mask_plugins.registry import METRICS
 from mask_plugins.utils.checks import check_bool
 
+MEANS = ('top1', 'agreement', 'dense_top1', 'relative_l2')
+PERCENTILES = (
+    ('relative_l2', 95),
+    ('latency', 50), ('latency', 95),
+    ('dense_latency', 50), ('dense_latency', 95),
+)  # fmt: skip
+
 
 @METRICS.register_module()
 class SkipRatio(BaseMetric):
@@ -67,8 +74,7 @@ class SkipRatio(BaseMetric):
             record = sample.get('stream_record')
             if record is None:
                 raise RuntimeError(
-                    'mask_plugins.SkipRatio found no stream_record in the '
-                    'predictions; the model must be a '
+                    'mask_plugins.SkipRatio needs the predictions of a '
                     'mask_plugins.StreamClassifier that was given clips'
                 )
             label = sample.get('gt_label')
@@ -81,9 +87,30 @@ class SkipRatio(BaseMetric):
         for result in results:
             for layer, values in result['macs'].items():
                 macs[layer] += values
+        columns = defaultdict(list)
+        for result in results:
+            top, label = result['scores'].argmax(1), result['label']  # T
+            pairs = [('top1', top, label)]
+            if 'dense_scores' in result:
+                dense = result['dense_scores'].argmax(1)
+                pairs.append(('agreement', top, dense))
+                pairs.append(('dense_top1', dense, label))
+            for key, found, true in pairs:
+                if true is not None:
+                    columns[key] += (100.0 * (found == true)).tolist()
+            for key in ('relative_l2', 'latency', 'dense_latency'):
+                columns[key] += result.get(key, ())
         metrics = self._skipped(macs)
-        metrics.update(self._outputs(results))
-        metrics.update(self._latency(results))
+        for key in filter(columns.get, MEANS):
+            metrics[key] = float(np.mean(columns[key]))
+        for key, percent in PERCENTILES:
+            if columns[key]:
+                value = float(np.percentile(columns[key], percent))
+                metrics[f'{key}_p{percent}'] = value
+        if columns['dense_latency'] and sum(columns['latency']):
+            metrics['speed_up'] = sum(columns['dense_latency']) / sum(
+                columns['latency']
+            )
         return metrics
 
     def _skipped(self, macs: Dict[str, np.ndarray]) -> Dict[str, float]:
@@ -99,38 +126,3 @@ class SkipRatio(BaseMetric):
             for layer, (dense, computed, _) in macs.items():
                 metrics[f'skip/{layer}'] = 1 - computed / dense
         return {key: float(value) for key, value in metrics.items()}
-
-    @staticmethod
-    def _outputs(results: List[dict]) -> Dict[str, float]:
-        metrics, columns = {}, defaultdict(list)
-        for result in results:
-            top = torch.as_tensor(result['scores']).argmax(1)  # T
-            label = result['label']
-            if label is not None:
-                columns['top1'].append((top == label).float())
-            if 'dense_scores' in result:
-                dense = torch.as_tensor(result['dense_scores']).argmax(1)
-                columns['agreement'].append((top == dense).float())
-                if label is not None:
-                    columns['dense_top1'].append((dense == label).float())
-        for key, values in columns.items():
-            metrics[key] = 100 * float(torch.cat(values).mean())
-        errors = [e for r in results for e in r.get('relative_l2', ())]
-        if errors:
-            metrics['relative_l2'] = float(np.mean(errors))
-            metrics['relative_l2_p95'] = float(np.percentile(errors, 95))
-        return metrics
-
-    @staticmethod
-    def _latency(results: List[dict]) -> Dict[str, float]:
-        metrics, sums = {}, {}
-        for key in ('latency', 'dense_latency'):
-            times = [t for r in results for t in r.get(key, ())]
-            if times:
-                sums[key] = sum(times)
-                for percent in (50, 95):
-                    value = float(np.percentile(times, percent))
-                    metrics[f'{key}_p{percent}'] = value
-        if len(sums) == 2 and sums['latency']:
-            metrics['speed_up'] = sums['dense_latency'] / sums['latency']
-        return metrics

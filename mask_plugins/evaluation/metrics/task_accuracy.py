@@ -5,14 +5,11 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub
 
-from mask_plugins.functional.continual import (
-    average_incremental_accuracy,
-    backward_transfer,
-    forgetting,
-)
+from mask_plugins.functional.continual import continual_indices
 from mask_plugins.registry import METRICS
+
+from .handed_over import handed_over
 
 # Key in the message hub, set by ContinualHook during a validation or test:
 # dict(bounds=..., task=..., rows=...).
@@ -96,23 +93,17 @@ class TaskAccuracy(BaseMetric):
         )
         if len(handed['rows']) >= handed['task']:
             matrix = [*handed['rows'][: handed['task']], row]
-            metrics.update(
-                average_incremental=average_incremental_accuracy(matrix),
-                forgetting=forgetting(matrix),
-                backward_transfer=backward_transfer(matrix),
+            found = continual_indices(matrix)
+            del found['average_accuracy']  # it is `average`
+            found['average_incremental'] = found.pop(
+                'average_incremental_accuracy'
             )
+            metrics.update(found)
         return metrics
 
     @staticmethod
     def _tasks_of_hook() -> Dict[str, Any]:
-        handed = MessageHub.get_current_instance().get_info(EVALUATED_TASKS)
-        if handed is None:
-            raise RuntimeError(
-                'mask_plugins.TaskAccuracy does not know the tasks: a metric '
-                'sees predictions only. Add to the config custom_hooks='
-                "[dict(type='mask_plugins.ContinualHook')]"
-            )
-        return handed
+        return handed_over(EVALUATED_TASKS, 'TaskAccuracy', 'ContinualHook')
 
 
 def _percent(found: torch.Tensor) -> float:
