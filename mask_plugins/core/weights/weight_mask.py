@@ -59,7 +59,8 @@ class WeightMask(nn.Module):
         """
         if not self.enabled:
             return weight
-        if self.training and not is_compiling() and torch.is_grad_enabled():
+        counts = self.training and torch.is_grad_enabled()
+        if counts and not torch.compiler.is_compiling():
             self._count_step()
         dtype = self.dtype or mask_dtype(weight)
         return self.masked(weight.to(dtype)).to(weight.dtype)
@@ -152,28 +153,19 @@ class WeightMask(nn.Module):
         if self._steps >= self.PATIENCE:
             return
         self._steps += 1
-        if self._steps == self.PATIENCE and not WeightMask._has_warned:
-            reason = self.why_stuck(100 * self.PATIENCE)
-            if reason:
-                WeightMask._has_warned = True
-                what = (
-                    self.name or f'{type(self).__name__}({self.extra_repr()})'
-                )
-                warnings.warn(
-                    f'the mask of {what}: {reason} (other masks may have the '
-                    'same fault; mask_plugins.MaskReportHook names them)',
-                    stacklevel=2,
-                )
+        if self._steps < self.PATIENCE or WeightMask._has_warned:
+            return
+        if reason := self.why_stuck(100 * self.PATIENCE):
+            WeightMask._has_warned = True
+            warnings.warn(
+                f'the mask of {self.name or self}: {reason} (other masks may '
+                'have the same fault; mask_plugins.MaskReportHook names them)',
+                stacklevel=2,
+            )
 
     def _apply(self, fn, recurse=True):
         # model.half() is meant for the weights.
         return super()._apply(lambda t: keep_precision(fn, t), recurse)
-
-
-def is_compiling() -> bool:
-    """Whether torch.compile is tracing."""
-    compiler = getattr(torch, 'compiler', None)
-    return bool(getattr(compiler, 'is_compiling', bool)())
 
 
 def mask_dtype(weight: Tensor) -> torch.dtype:

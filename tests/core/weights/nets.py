@@ -5,11 +5,13 @@ import copy
 from functools import partial
 
 import torch
+import torch.distributed as dist
 from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from mmpretrain.models.utils import BEiTAttention
 from mmpretrain.models.utils import MultiheadAttention as FusedAttention
 from torch import nn
 from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
 
 from mask_plugins.core.weights import (
     ScoreMask,
@@ -82,7 +84,9 @@ def randomize(model):
             item.mask.temperature = 3.0
 
 
-def train(model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0):
+def train(
+    model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0, factor=1
+):
     """A few steps; the losses."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(
@@ -92,11 +96,22 @@ def train(model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0):
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = model(data).square().sum()
+        loss = factor * model(data).square().sum()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+def train_half(folder):
+    """Three steps of each kind on a rank's half of the batch."""
+    rank = dist.get_rank()
+    for kind in ('score', 'soft'):
+        model = masked_small(kind, seed=rank).eval()
+        ddp = DistributedDataParallel(model)  # rank 0's values go to all
+        # Gradients are averaged over processes, the loss is a sum.
+        train(ddp, data=small_input(4)[rank::2], lr=0.02, factor=2)
+        torch.save(model.state_dict(), f'{folder}/{kind}{rank}.pth')
 
 
 def stock_of(model):

@@ -213,6 +213,7 @@ def test_state_of_a_score_mask():
 def test_no_ticket_without_soft_masks():
     with pytest.raises(ValueError, match='has no soft masks'):
         make_ticket(nets.masked_small('score'))
-    for wrong in (dict(by='size'), dict(sparsity=1.0), dict(sparsity=-0.1)):
+    for wrong in (dict(by='size'), dict(sparsity=1.0), dict(sparsity=-0.1),
+                  dict(sparsity=0.5, scope='net')):  # fmt: skip
         with pytest.raises(ValueError, match='must be'):
             make_ticket(nets.masked_small('soft'), **wrong)

@@ -145,7 +145,7 @@ def test_masked_twice():
 
 
 def test_not_a_mask():
-    with pytest.raises(TypeError, match='must make a WeightMask.*Identity'):
+    with pytest.raises(TypeError, match='must be a WeightMask.*Identity'):
         apply_weight_masks(
             nets.Small(), [('*', 'mask')], lambda weight: nn.Identity()
         )
@@ -167,30 +167,20 @@ def test_rules_of_tied_names_must_agree(rules):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('mask', 'arguments', 'message'),
     [
-        (dict(init='uniform'), "init must be a number.*got 'uniform'"),
-        (dict(init=lambda w: torch.zeros(1)), r'scores of shape \(1,\)'),
-        (dict(keep_ratio=2.0, criterion='topk'), 'got 2.0'),
-        (dict(chunks=3), 'chunks=3 does not divide'),
-        (dict(criterion='flip'), 'needs scale=False'),
+        (ScoreMask, dict(init='uniform'), "init must be .*got 'uniform'"),
+        (ScoreMask, dict(init=lambda w: w[:1]), r'scores of shape \(1, 2\)'),
+        (ScoreMask, dict(keep_ratio=2.0, criterion='topk'), 'got 2.0'),
+        (ScoreMask, dict(chunks=3), 'chunks=3 does not divide'),
+        (ScoreMask, dict(criterion='flip'), 'needs scale=False'),
+        (SoftMask, dict(init=float('nan')), 'init must be .*got nan'),
+        (SoftMask, dict(ticket_scale='two'), "ticket_scale .*got 'two'"),
     ],
 )
-def test_wrong_arguments_of_a_score_mask(arguments, message):
+def test_wrong_arguments_of_a_mask(mask, arguments, message):
     with pytest.raises(ValueError, match=message):
-        ScoreMask(torch.zeros(4, 2), **arguments)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (dict(init=float('nan')), 'init must be a number.*got nan'),
-        (dict(ticket_scale='two'), "ticket_scale must be .*got 'two'"),
-    ],
-)
-def test_wrong_arguments_of_a_soft_mask(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        SoftMask(torch.zeros(4, 2), **arguments)
+        mask(torch.zeros(4, 2), **arguments)
 
 
 def same_values(scores, weight):

@@ -4,9 +4,6 @@
 import copy
 import io
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,40 +16,26 @@ from mask_plugins.core.weights import (
     apply_weight_masks,
     named_masks,
 )
+from tests.common.processes import run_ranks
 
 from . import nets
 
-ROOT = Path(__file__).resolve().parents[3]
 X = nets.small_input()
 KINDS = list(nets.KINDS)
 
 
-@pytest.mark.parametrize('kind', ['score', 'topk', 'flip'])
-def test_frozen_weights_stay_to_the_bit(kind):
+@pytest.mark.parametrize('kind', KINDS)
+def test_what_is_frozen_stays_to_the_bit(kind):
     model = nets.masked_small(kind)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    nets.train(model, steps=4, decay=0.1)
-    moved = {
-        name
-        for name, parameter in model.named_parameters()
-        if not torch.equal(parameter, before[name])
-    }
-    assert moved == {
-        'conv1.weight_mask.scores',
-        'conv2.weight_mask.scores',
-        'head.weight',
-        'head.bias',
-    }
-
-
-def test_soft_masks_train_weight_and_logits():
-    model = nets.masked_small('soft')
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    nets.train(model, lr=0.01)
+    nets.train(model, steps=4, lr=0.01, decay=0.1)
     same = {
         n for n, p in model.named_parameters() if torch.equal(p, before[n])
     }
-    assert same == {'bn.weight', 'bn.bias', 'conv2.bias'}
+    frozen = {'bn.weight', 'bn.bias', 'conv2.bias'}
+    if kind != 'soft':
+        frozen |= {'conv1.weight', 'conv2.weight'}
+    assert same == frozen
 
 
 # ----------------------------------------- spec of self-masking, section 2.3
@@ -158,27 +141,6 @@ def test_a_stock_checkpoint_is_the_base():
     assert torch.equal(model.conv1.weight_mask.scores, scores)
 
 
-def test_moving_average():
-    """What a schedule sets is copied, not averaged; logits are averaged."""
-    model = nets.masked_small('soft')
-    mask = model.conv1.weight_mask
-    mask.temperature = 1.0
-    ema = ExponentialMovingAverage(model, momentum=0.1)
-    ema.update_parameters(model)  # the first one copies
-    start = mask.logits.detach().clone()
-    with torch.no_grad():
-        mask.logits += 1
-    mask.temperature = 200.0
-    mask.ticket = True
-    ema.update_parameters(model)
-    shadow = ema.module.conv1.weight_mask
-    torch.testing.assert_close(shadow.logits, start + 0.1)
-    loaded = nets.masked_small('soft')
-    loaded.load_state_dict(ema.module.state_dict())
-    assert loaded.conv1.weight_mask.ticket
-    assert float(loaded.conv1.weight_mask.temperature) == 200.0
-
-
 @pytest.mark.parametrize('update_buffers', [False, True])
 def test_k_and_ticket_in_a_swapped_model(update_buffers):
     """EMAHook exchanges tensors; a mask goes by the value that was set."""
@@ -276,12 +238,7 @@ def test_meta_device():
 @pytest.mark.ddp
 def test_two_processes_have_the_same_masks(tmp_path):
     """And those of one process over the whole batch."""
-    command = [sys.executable, '-m', 'tests.core.weights.ddp_train']
-    processes = [
-        subprocess.Popen([*command, str(tmp_path), str(rank)], cwd=ROOT)
-        for rank in (0, 1)
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    run_ranks(nets.train_half, tmp_path)
     for kind in ('score', 'soft'):
         first, second = (
             torch.load(tmp_path / f'{kind}{rank}.pth', weights_only=True)
