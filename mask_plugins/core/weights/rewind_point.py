@@ -49,7 +49,7 @@ class RewindPoint:
             RuntimeError: If nothing was taken, or the model has other keys.
         """
         if self._state is None:
-            raise RuntimeError('nothing to rewind to: no weights were kept')
+            raise RuntimeError('nothing to rewind to: call checkpoint() first')
         state = base_state(model)
         wrong = sorted(set(state) ^ set(self._state))
         if wrong:

@@ -17,8 +17,8 @@ from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
     apply_weight_masks,
-    merge_masks,
     named_masks,
+    remove_weight_masks,
 )
 from mask_plugins.models.layers import PSSAttention
 
@@ -114,18 +114,14 @@ def train_half(folder):
         torch.save(model.state_dict(), f'{folder}/{kind}{rank}.pth')
 
 
+def classes(model):
+    """The class of each module."""
+    return [type(module) for module in model.modules()]
+
+
 def stock_of(model):
     """A copy without masks, its weights the base."""
-    base = {
-        name: parameter.detach().clone()
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-        if '_mask.' not in name
-    }
-    stock = merge_masks(copy.deepcopy(model))
-    with torch.no_grad():
-        for name, parameter in stock.named_parameters():
-            parameter.copy_(base[name])
-    return stock
+    return remove_weight_masks(copy.deepcopy(model))
 
 
 def with_effective_weights(model, *args, **kwargs):

@@ -62,22 +62,17 @@ def test_what_no_rule_matches_stays():
 )
 def test_patterns(pattern, expected):
     found = actions([(pattern, 'mask')])
-    assert {name for name, action in found.items() if action == 'mask'} == (
-        expected
-    )
+    assert {n for n, action in found.items() if action == 'mask'} == expected
 
 
 def test_forms_of_a_rule_and_their_options():
-    model = apply_weight_masks(
-        nets.Small(),
-        [
-            Rule('conv1.weight', 'mask', dict(init=0.2)),
-            ('conv2.weight', 'mask', dict(init=0.3)),
-            dict(pattern='head.weight', action='mask', init=0.4),
-            dict(pattern='*', action='train'),
-        ],
-        SoftMask,
-    )
+    rules = [
+        Rule('conv1.weight', 'mask', dict(init=0.2)),
+        ('conv2.weight', 'mask', dict(init=0.3)),
+        dict(pattern='head.weight', action='mask', init=0.4),
+        dict(pattern='*', action='train'),
+    ]
+    model = apply_weight_masks(nets.Small(), rules, SoftMask)
     inits = [item.mask.init for item in named_masks(model)]
     assert inits == [0.2, 0.3, 0.4]
     assert all(p.requires_grad for p in model.parameters())
@@ -146,9 +141,7 @@ def test_masked_twice():
 
 def test_not_a_mask():
     with pytest.raises(TypeError, match='must be a WeightMask.*Identity'):
-        apply_weight_masks(
-            nets.Small(), [('*', 'mask')], lambda weight: nn.Identity()
-        )
+        apply_weight_masks(nets.Small(), [('*', 'mask')], nn.Identity)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +153,8 @@ def test_not_a_mask():
     ],
 )
 def test_rules_of_tied_names_must_agree(rules):
-    with pytest.raises(
-        ValueError, match=r'embed.weight and out.weight are one tied'
-    ):
+    message = 'embed.weight and out.weight are one tied'
+    with pytest.raises(ValueError, match=message):
         apply_weight_masks(nets.TiedPair(), rules, SoftMask)
 
 

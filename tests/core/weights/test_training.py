@@ -16,7 +16,9 @@ from mask_plugins.core.weights import (
     apply_weight_masks,
     named_masks,
 )
+from tests.common.equal import assert_equal
 from tests.common.processes import run_ranks
+from tests.common.runs import load
 
 from . import nets
 
@@ -52,9 +54,8 @@ def invariant_run(score, k, lr, decay=0.0, momentum=0.9):
 
 
 def assert_same_run(first, second):
-    assert first[0] == second[0]  # to the last bit
-    assert len(set(first[0])) > 3  # and the masks do change
-    assert all(torch.equal(a, b) for a, b in zip(first[1], second[1]))
+    assert_equal(first, second)
+    assert len(set(first[0])) > 3  # the masks do change
 
 
 @pytest.mark.parametrize('momentum', [0.0, 0.9])
@@ -116,8 +117,7 @@ def test_copies_after_training(kind):
                 assert not ours.mask.logits.requires_grad
         before = copy.deepcopy(model.state_dict())
         nets.train(twin, steps=1)
-        after = model.state_dict()
-        assert all(torch.equal(after[key], before[key]) for key in before)
+        assert_equal(model.state_dict(), before)
 
 
 def test_pickle_of_a_registered_layer():
@@ -136,8 +136,8 @@ def test_a_stock_checkpoint_is_the_base():
     found = model.load_state_dict(base.state_dict(), strict=False)
     assert not found.unexpected_keys
     assert all('_mask.' in key for key in found.missing_keys)
-    for name, parameter in base.named_parameters():
-        assert torch.equal(model.get_parameter(name), parameter)
+    state = model.state_dict()
+    assert all(torch.equal(state[n], v) for n, v in base.state_dict().items())
     assert torch.equal(model.conv1.weight_mask.scores, scores)
 
 
@@ -220,10 +220,8 @@ def test_channels_last(kind):
     x = X.to(memory_format=torch.channels_last)
     for net, data in ((model, X), (last, x)):
         net(data).square().sum().backward()
-    ours = dict(last.named_parameters())
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            torch.testing.assert_close(ours[name].grad, parameter.grad)
+    ours, theirs = ([p.grad for p in m.parameters()] for m in (last, model))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_meta_device():
@@ -241,18 +239,14 @@ def test_two_processes_have_the_same_masks(tmp_path):
     run_ranks(nets.train_half, tmp_path)
     for kind in ('score', 'soft'):
         first, second = (
-            torch.load(tmp_path / f'{kind}{rank}.pth', weights_only=True)
-            for rank in (0, 1)
+            load(tmp_path / f'{kind}{rank}.pth') for rank in (0, 1)
         )
-        assert first.keys() == second.keys()
-        for name in first:
-            assert torch.equal(first[name], second[name]), name
+        assert_equal(first, second)
         whole = nets.masked_small(kind)
         before = copy.deepcopy(whole.state_dict())
         nets.train(whole.eval(), data=nets.small_input(4), lr=0.02)
-        for name, value in whole.state_dict().items():
-            torch.testing.assert_close(
-                first[name], value, rtol=1e-4, atol=1e-5
-            )
+        after = whole.state_dict()
+        torch.testing.assert_close(first, after, rtol=1e-4, atol=1e-5)
+        for name, value in after.items():
             if name.endswith(('scores', 'logits')):
                 assert not torch.equal(value, before[name])
