@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mask_plugins.compat.subnetworks.submasking import SubmaskedModel
+from tests.common.equal import assert_equal
 
 from ..golden import smn_checks as checks
 from ..golden.cases import Case, cases
@@ -69,8 +70,8 @@ def test_a_checkpoint_of_the_original(nested):
         masked.load_state_dict(state)
     assert list(state) == keys  # the caller's is as it was
     shell = masked.model_shell
-    for name, expected in scores.items():
-        assert torch.equal(masked.scores[name], expected)
+    assert_equal(dict(masked.scores), scores)
+    for name in scores:
         assert torch.equal(shell.get_parameter(name), 2 * base[name])
     assert torch.equal(shell.fc.bias, 3 * base['fc.bias'])
     assert masked.analyze()['prune_k'] == 0.1

@@ -168,18 +168,18 @@ class TestLengths:
         with pytest.raises(ValueError, match='resolve'):
             S.LinearSchedule(0.8, 0.0).value(0)
 
-    def test_epoch_unknown(self):
-        with pytest.raises(ValueError, match='iters_per_epoch is not known'):
-            S.CyclicSchedule(0.8, 0.0).resolve(100)
-
-    def test_cooldown_of_the_whole_run(self):
-        with pytest.raises(ValueError, match='leave nothing of a run of 50'):
-            S.LinearSchedule(0.8, 0.0, cooldown=5).resolve(50, 10)
-
-    @pytest.mark.parametrize('lengths', [(0, 10), (10, 0)])
-    def test_nothing_to_train(self, lengths):
-        with pytest.raises(ValueError, match='at least 1.* got 0'):
-            S.LinearSchedule(0.8, 0.0).resolve(*lengths)
+    @pytest.mark.parametrize(
+        ('schedule', 'lengths', 'message'),
+        [
+            (S.CyclicSchedule(1, 0), (100,), 'iters_per_epoch is not known'),
+            (S.LinearSchedule(1, 0, cooldown=5), (50, 10), 'of a run of 50'),
+            (S.LinearSchedule(1, 0), (0, 10), 'at least 1.* got 0'),
+            (S.LinearSchedule(1, 0), (10, 0), 'at least 1.* got 0'),
+        ],
+    )
+    def test_lengths_that_do_not_fit(self, schedule, lengths, message):
+        with pytest.raises(ValueError, match=message):
+            schedule.resolve(*lengths)
 
 
 NUMBERS, NAN = (0, 1), float('nan')

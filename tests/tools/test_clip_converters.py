@@ -31,6 +31,7 @@ from tests.common.clip_reference import (
     reference_texts,
     to_hugging_face,
 )
+from tests.common.equal import assert_equal
 from tests.common.tools import run_tool
 
 TOOL = 'model_converters/clip_to_mask_plugins'
@@ -61,12 +62,9 @@ def test_three_sources_are_one(openai):
     stock = mmpretrain_tool()(openai)
     for other in (to_hugging_face(openai), stock):
         found = convert_clip(other)
-        assert found.state_dict.keys() == expected.state_dict.keys()
-        for key, value in expected.state_dict.items():
-            assert found.state_dict[key].equal(value), key
+        assert_equal(found.state_dict, expected.state_dict)
         assert found.backbone == expected.backbone
-        for key, value in text_tower_weights(other).items():
-            assert value.equal(texts[key]), key
+        assert_equal(text_tower_weights(other), texts)
     # and the visual tower is what mmpretrain's converter makes of it
     for key, value in expected.state_dict.items():
         if key.startswith('backbone.'):
@@ -141,26 +139,19 @@ def build(files, num_classes=3, prototypes='p.safetensors'):
         ('*.ffn.*', 'mask'),
         ('*', 'freeze'),
     ]
-    model = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(
-                type='mask_plugins.MaskedModel',
-                module=layer,
-                rules=rules,
-                mask=scores,
-            ),
-            head=dict(
-                type='mask_plugins.TextPrototypeClsHead',
-                num_classes=num_classes,
-                in_channels=WIDTH,
-                embed_dims=DIMS,
-                prototypes=str(files / prototypes),
-                mask=scores,
-                init_cfg=dict(pretrained, prefix='head.'),
-            ),
-        )
+    backbone = dict(type='mask_plugins.MaskedModel', module=layer)
+    backbone.update(rules=rules, mask=scores)
+    head = dict(
+        type='mask_plugins.TextPrototypeClsHead',
+        num_classes=num_classes,
+        in_channels=WIDTH,
+        embed_dims=DIMS,
+        prototypes=str(files / prototypes),
+        mask=scores,
+        init_cfg=dict(pretrained, prefix='head.'),
     )
+    model = dict(type='ImageClassifier', backbone=backbone, head=head)
+    model = MODELS.build(model)
     model.init_weights()
     return model.eval()
 
@@ -241,6 +232,5 @@ def test_openai_archive_is_read(openai, tmp_path, monkeypatch):
     torch.jit.script(holder).save(str(tmp_path / 'ViT-B-32.pt'))
     run_tool(monkeypatch, TOOL, tmp_path / 'ViT-B-32.pt', tmp_path / 'out.pth')
     found = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
-    for key, value in convert_clip(openai).state_dict.items():
-        assert found[key].dtype == torch.float32
-        assert found[key].equal(value.half().float()), key
+    expected = convert_clip(openai).state_dict
+    assert_equal(found, {k: v.half().float() for k, v in expected.items()})

@@ -9,6 +9,7 @@ import pickle
 import sys
 from argparse import Namespace
 from functools import partial
+from types import ModuleType
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from mask_plugins.models.converters import (
 )
 from mask_plugins.models.converters.cli import make_parser
 from mask_plugins.registry import MODELS
+from tests.common.equal import assert_equal
 from tests.common.original_vit import (
     CLASSES,
     SIZE,
@@ -33,6 +35,7 @@ from tests.common.original_vit import (
     images,
     randomized,
 )
+from tests.common.runs import names
 from tests.common.tools import run_tool
 
 close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
@@ -133,13 +136,9 @@ def test_written_file_is_a_pretrained_checkpoint(tmp_path, suffix):
     result = convert_simmim(randomized(OriginalViT()).state_dict())
     path = str(tmp_path / f'sub/converted{suffix}')
     write_checkpoint(path, result.state_dict, dict(backbone=result.backbone))
-    assert [p.name for p in (tmp_path / 'sub').iterdir()] == [
-        f'converted{suffix}'
-    ]
+    assert names(tmp_path / 'sub', '*') == [f'converted{suffix}']
     weights = read_weights(path, 'state_dict')
-    assert weights.keys() == result.state_dict.keys()
-    for key, value in weights.items():
-        assert value.equal(result.state_dict[key])
+    assert_equal(dict(weights), result.state_dict)
     if suffix == '.pth':
         torch.load(path, weights_only=True)
         init = dict(type='Pretrained', checkpoint=path, prefix='backbone.')
@@ -167,40 +166,32 @@ def test_mmengine_reads_no_safetensors(tmp_path):
         load_checkpoint(nn.Linear(1, 1), path)
 
 
-def original_training_file(path, weights):
+def original_training_file(path, weights, monkeypatch):
     """A checkpoint as SimMIM writes it: yacs settings next to the weights."""
-    import types
-
-    class CfgNode(dict):
-        def __init__(self, values):
-            super().__init__(values)
-            self.__dict__['__immutable__'] = True
-
-    config = types.ModuleType('yacs.config')
-    CfgNode.__module__, CfgNode.__qualname__ = 'yacs.config', 'CfgNode'
-    config.CfgNode = CfgNode
-    sys.modules['yacs'] = types.ModuleType('yacs')
-    sys.modules['yacs.config'] = config
-    try:
+    config = ModuleType('yacs.config')
+    config.CfgNode = type('CfgNode', (dict,), dict(__module__='yacs.config'))
+    node = config.CfgNode({'MODEL': config.CfgNode({'TYPE': 'vit'})})
+    node.__dict__['__immutable__'] = True
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, 'yacs', ModuleType('yacs'))
+        patch.setitem(sys.modules, 'yacs.config', config)
         torch.save(
             dict(
                 model=weights,
                 optimizer=dict(state={}, param_groups=[]),
                 max_accuracy=83.7,
                 epoch=99,
-                config=CfgNode({'MODEL': CfgNode({'TYPE': 'vit'})}),
+                config=node,
                 args=Namespace(model='deit_small'),
             ),
             path,
         )
-    finally:
-        del sys.modules['yacs'], sys.modules['yacs.config']
 
 
 def test_tool_converts_a_training_checkpoint(tmp_path, monkeypatch, capsys):
     src, dst = tmp_path / 'ckpt_epoch_99.pth', tmp_path / 'out/vit.pth'
     weights = randomized(OriginalPretraining()).state_dict()
-    original_training_file(src, weights)
+    original_training_file(src, weights, monkeypatch)
     tool = 'model_converters/simmim_to_mask_plugins'
     run_tool(monkeypatch, tool, src, dst)
     said = capsys.readouterr().out

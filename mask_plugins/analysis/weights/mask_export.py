@@ -2,7 +2,7 @@
 """From a checkpoint of a masked training to an adapter."""
 
 import os.path as osp
-from typing import List, NamedTuple
+from typing import List, Tuple
 
 from mmengine.config import Config
 from torch import nn
@@ -20,21 +20,9 @@ from mask_plugins.core.weights import (
 from mask_plugins.version import __version__
 
 
-class Exported(NamedTuple):
-    """An adapter and what is to be said about it.
-
-    Args:
-        adapter (Adapter): Its content.
-        report (MaskReport): What its masks keep.
-        notes (list[str]): For the user.
-    """
-
-    adapter: Adapter
-    report: MaskReport
-    notes: List[str]
-
-
-def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
+def export_checkpoint(
+    cfg: Config, checkpoint: str
+) -> Tuple[Adapter, MaskReport, List[str]]:
     """Make the adapter of a trained checkpoint; soft masks as their ticket.
 
     Args:
@@ -42,9 +30,10 @@ def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
         checkpoint (str): Its checkpoint.
 
     Returns:
-        Exported: ``info`` of the adapter has ``checkpoint``, ``parameters``
-        (of the whole model), ``model_bytes`` (of all its weights and buffers)
-        and where known ``classes``.
+        tuple: The adapter; what its masks keep; notes for the user. ``info``
+        of the adapter has ``checkpoint``, ``parameters`` (of the whole
+        model), ``model_bytes`` (of all its weights and buffers) and where
+        known ``classes``.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -63,7 +52,7 @@ def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
         model_bytes=model_bytes(model),
         **model._dataset_meta,
     )
-    return Exported(pack_masks(model, info=info), report, notes)
+    return pack_masks(model, info=info), report, notes
 
 
 def load_masked_model(cfg: Config, checkpoint: str) -> nn.Module:

@@ -17,7 +17,7 @@ from .adapter_content import base_hash, dtype_name, tensor_hash
 from .adapter_file import Adapter, read_adapter
 from .binary_mask import BinaryMask
 from .lifecycle import BANK
-from .named_masks import base_state, named_masks, named_tensors, unwrap
+from .named_masks import base_state, named_masks, unwrap
 
 
 def load_masks(
@@ -184,7 +184,7 @@ def _take(adapter: Adapter, only: str) -> Adapter:
 
 def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
     """Raise unless the model has all that the adapter names, alike."""
-    state = {**base_state(model), **named_tensors(model)}
+    state = base_state(model)
     wanted = {
         name: (tuple(settings['shape']), 'float', settings['dtype'])
         for name, settings in adapter.settings.items()
@@ -225,7 +225,6 @@ def _check_base(
     whole: bool,
 ) -> None:
     """Raise, or warn, if the base is not the one of the training."""
-    parameters = named_tensors(model)
     # The base's own values, also while another adapter is active.
     base = {**base_state(model), **bank.replaced}
     if whole and base_hash(base, adapter.state) == adapter.base_sha256:
@@ -233,7 +232,7 @@ def _check_base(
     wrong = [
         name
         for name, expected in adapter.bases.items()
-        if tensor_hash(base.get(name, parameters[name])) != expected
+        if tensor_hash(base[name]) != expected
     ]
     if not wrong and not whole:
         return

@@ -17,8 +17,8 @@ from mask_plugins.core.weights import (
     ScoreMask,
     SoftMask,
     apply_weight_masks,
+    merge_masks,
     named_masks,
-    remove_weight_masks,
 )
 from mask_plugins.models.layers import PSSAttention
 
@@ -121,7 +121,11 @@ def classes(model):
 
 def stock_of(model):
     """A copy without masks, its weights the base."""
-    return remove_weight_masks(copy.deepcopy(model))
+    stock = merge_masks(copy.deepcopy(model))
+    with torch.no_grad():
+        for name, parameter in stock.named_parameters():
+            parameter.copy_(model.get_parameter(name))
+    return stock
 
 
 def with_effective_weights(model, *args, **kwargs):
@@ -169,57 +173,43 @@ class TiedPair(nn.Module):
         return self.out(self.embed(x))
 
 
-ZOO = {
-    'Linear': (lambda: nn.Linear(4, 3), (2, 4)),
-    'Conv1d': (lambda: nn.Conv1d(4, 6, 3, groups=2), (2, 4, 7)),
-    'Conv2d groups dilation': (
-        lambda: nn.Conv2d(4, 4, 3, groups=4, dilation=2, padding='same'),
-        (2, 4, 7, 7),
-    ),
-    'Conv2d reflect': (
-        lambda: nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode='reflect'),
-        (2, 2, 7, 7),
-    ),
-    'Conv3d': (lambda: nn.Conv3d(2, 3, 2, padding=1), (1, 2, 4, 4, 4)),
-    'ConvTranspose2d': (
-        lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1),
-        (2, 4, 5, 5),
-    ),
-    'ConvTranspose1d': (lambda: nn.ConvTranspose1d(2, 4, 3), (2, 2, 5)),
-    'Conv2dAdaptivePadding': (
-        lambda: Conv2dAdaptivePadding(2, 3, 3, stride=2),
-        (2, 2, 7, 7),
-    ),
-    'BatchNorm2d': (lambda: nn.BatchNorm2d(4), (3, 4, 5, 5)),
-    'LayerNorm': (lambda: nn.LayerNorm(4), (3, 4)),
-    'GroupNorm': (lambda: nn.GroupNorm(2, 4), (3, 4, 5, 5)),
-    'PReLU': (lambda: nn.PReLU(4), (3, 4)),
-    'GRUCell': (Recurrent, (3, 4)),
-    'MultiheadAttention': (SelfAttention, (2, 5, 8)),
-    'MultiheadAttention apart': (lambda: SelfAttention(kdim=4), (2, 5, 8)),
-    'TransformerEncoderLayer': (
-        lambda: nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True),
-        (2, 5, 8),
-    ),
-    'TransformerEncoder': (
-        lambda: nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), 2
-        ),
-        (2, 5, 8),
-    ),
-    'mmpretrain attention': (lambda: FusedAttention(8, 2), (2, 5, 8)),
-    'BEiTAttention': (
-        lambda: BEiTAttention(8, 2, (2, 2), True, bias='qv_bias'),
-        (2, 5, 8),
-    ),
-    'PSSAttention': (
-        lambda: PSSAttention(8, 2, (2, 2), False, bias='qv_bias'),
-        (2, 5, 8),
-    ),
-}
+def zoo():
+    """Name, module and shape of its input."""
+    yield 'Linear', nn.Linear(4, 3), (2, 4)
+    yield 'Conv1d', nn.Conv1d(4, 6, 3, groups=2), (2, 4, 7)
+    conv = nn.Conv2d(4, 4, 3, groups=4, dilation=2, padding='same')
+    yield 'Conv2d groups dilation', conv, (2, 4, 7, 7)
+    conv = nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode='reflect')
+    yield 'Conv2d reflect', conv, (2, 2, 7, 7)
+    yield 'Conv3d', nn.Conv3d(2, 3, 2, padding=1), (1, 2, 4, 4, 4)
+    conv = nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1)
+    yield 'ConvTranspose2d', conv, (2, 4, 5, 5)
+    yield 'ConvTranspose1d', nn.ConvTranspose1d(2, 4, 3), (2, 2, 5)
+    conv = Conv2dAdaptivePadding(2, 3, 3, stride=2)
+    yield 'Conv2dAdaptivePadding', conv, (2, 2, 7, 7)
+    yield 'BatchNorm2d', nn.BatchNorm2d(4), (3, 4, 5, 5)
+    yield 'LayerNorm', nn.LayerNorm(4), (3, 4)
+    yield 'GroupNorm', nn.GroupNorm(2, 4), (3, 4, 5, 5)
+    yield 'PReLU', nn.PReLU(4), (3, 4)
+    yield 'GRUCell', Recurrent(), (3, 4)
+    yield 'MultiheadAttention', SelfAttention(), (2, 5, 8)
+    yield 'MultiheadAttention apart', SelfAttention(kdim=4), (2, 5, 8)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    yield 'TransformerEncoderLayer', layer, (2, 5, 8)
+    yield 'TransformerEncoder', nn.TransformerEncoder(layer, 2), (2, 5, 8)
+    yield 'mmpretrain attention', FusedAttention(8, 2), (2, 5, 8)
+    attention = BEiTAttention(8, 2, (2, 2), True, bias='qv_bias')
+    yield 'BEiTAttention', attention, (2, 5, 8)
+    attention = PSSAttention(8, 2, (2, 2), False, bias='qv_bias')
+    yield 'PSSAttention', attention, (2, 5, 8)
+
+
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    ZOO = {name: (module, shape) for name, module, shape in zoo()}
 
 
 def from_zoo(name):
     torch.manual_seed(0)
-    make, shape = ZOO[name]
-    return make(), torch.randn(shape)
+    module, shape = ZOO[name]
+    return copy.deepcopy(module), torch.randn(shape)

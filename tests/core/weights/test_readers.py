@@ -56,28 +56,10 @@ class GetAttr(Two):
         return x
 
 
-class DictOf(Two):
-    def forward(self, x):
-        weights = {str(i): h.weight for i, h in enumerate(self.heads)}
-        for weight in weights.values():
-            x = x @ weight
-        return self.proj(x)
-
-
 class Einsum(Two):
     def forward(self, x):
         x = torch.einsum('bi,oi->bo', x, self.proj.weight.t())
         return x @ self.heads[0].weight * self.heads[1].weight.sum()
-
-
-def free_function(module, x):
-    return F.linear(x, module.proj.weight)
-
-
-class Free(Two):
-    def forward(self, x):
-        x = free_function(self, x)
-        return self.heads[0](x) + self.heads[1](x)
 
 
 class Encoder(Two):
@@ -117,8 +99,7 @@ class NotCheckpointed(Checkpointed):
     options = None
 
 
-READERS = (Loop, Alias, GetAttr, DictOf, Einsum, Free, Encoder, Checkpointed,
-           Reentrant)  # fmt: skip
+READERS = (Loop, Alias, GetAttr, Einsum, Encoder, Checkpointed, Reentrant)
 
 
 def masked(cls, kind='score', train_weight=False):
