@@ -81,8 +81,7 @@ def _parse(rule: RuleLike, actions: Sequence[str]) -> Rule:
         options = dict(rule)
         pattern, action = (options.pop(k, None) for k in ('pattern', 'action'))
     elif isinstance(rule, (tuple, list)) and len(rule) in (2, 3):
-        pattern, action = rule[:2]
-        options = dict(rule[2]) if len(rule) == 3 else {}
+        pattern, action, options = (*rule, {})[:3]
     else:
         raise TypeError(
             'a rule must be (pattern, action), (pattern, action, options) or '

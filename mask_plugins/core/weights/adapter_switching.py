@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import List, Optional, Union
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mask_plugins.utils.first_few import first_few
 
@@ -186,11 +186,11 @@ def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
     """Raise unless the model has all that the adapter names, alike."""
     state = base_state(model)
     wanted = {
-        name: (tuple(settings['shape']), 'float', settings['dtype'])
+        name: (tuple(settings['shape']), torch.float, settings['dtype'])
         for name, settings in adapter.settings.items()
     }
     for key, value in adapter.state.items():
-        wanted[key] = tuple(value.shape), _kind(value), dtype_name(value)
+        wanted[key] = tuple(value.shape), value.dtype, dtype_name(value)
     problems = []
     for name, (shape, kind, dtype) in wanted.items():
         found = state.get(name)
@@ -201,20 +201,15 @@ def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
         here, there = f'has the shape {tuple(found.shape)}', f'{shape}'
         if found.shape == shape:
             here, there = f'is {dtype_name(found)}', dtype
-        if found.shape != shape or _kind(found) != kind:
+        # Both ways: a float of any size is not an int, and neither is a bool.
+        kinds = found.dtype, kind
+        alike = torch.can_cast(*kinds) and torch.can_cast(*kinds[::-1])
+        if found.shape != shape or not alike:
             problems.append(f'{name} {here} in the model, {there} in the file')
     if problems:
         raise ValueError(
             f'does not fit the model: {first_few(problems, "; ")}'
         )
-
-
-def _kind(tensor: Tensor) -> str:
-    if tensor.is_floating_point():
-        return 'float'
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        return dtype_name(tensor)
-    return 'int'
 
 
 def _check_base(

@@ -180,13 +180,11 @@ def public_methods(cls: type) -> Dict[str, Callable]:
     """
     found = {}
     for name in dir(cls):
-        if name.startswith('_') or (
-            name != 'forward' and hasattr(nn.Module, name)
-        ):
-            continue
-        function = inspect.getattr_static(cls, name)
+        stock = name.startswith('_') or hasattr(nn.Module, name)
+        function = inspect.getattr_static(cls, name, None)
         if (
-            inspect.isfunction(function)
+            (name == 'forward' or not stock)
+            and inspect.isfunction(function)
             and not inspect.isgeneratorfunction(function)
             and function is not nn.Module.forward
             and function.__module__ != nn.ModuleList.__module__

@@ -134,12 +134,6 @@ def with_effective_weights(model, *args, **kwargs):
     given = {
         item.name: item.mask(item.parameter) for item in named_masks(model)
     }
-    tied = {}
-    for name, parameter in stock.named_parameters(remove_duplicate=False):
-        tied.setdefault(id(parameter), []).append(name)
-    for names in tied.values():
-        found = [given[name] for name in names if name in given]
-        given.update({name: found[0] for name in names if found})
     return functional_call(stock, given, args, kwargs)
 
 

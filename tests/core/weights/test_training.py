@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.model import ExponentialMovingAverage
 
 from mask_plugins.core.weights import (
@@ -149,13 +150,9 @@ def test_k_and_ticket_in_a_swapped_model(update_buffers):
             else:
                 item.mask.keep_ratio = 0.8
         ema.update_parameters(model)
-        for ours, theirs in zip(
-            (*model.parameters(), *model.buffers()),
-            (*ema.module.parameters(), *ema.module.buffers()),
-        ):
-            kept = ours.data.clone()
-            ours.data.copy_(theirs.data)
-            theirs.data.copy_(kept)
+        hook = EMAHook()
+        hook.src_model, hook.ema_model = model, ema
+        hook._swap_ema_parameters()
         for item in named_masks(model):
             if kind == 'soft':
                 assert item.mask.ticket
