@@ -14,7 +14,9 @@ class Rewindable:
     ``checkpoint`` changes nothing.
     """
 
-    _point: RewindPoint
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._point = RewindPoint()
 
     def checkpoint(self) -> None:
         """Keep the weights as they are now, unless that was done before."""
@@ -26,11 +28,6 @@ class Rewindable:
         Raises:
             RuntimeError: If nothing was kept (the original fills with zeros).
         """
-        if not self._point.taken:
-            raise RuntimeError(
-                'rewind_weights: there is nothing to rewind to; call '
-                'checkpoint() first'
-            )
         self._point.rewind(self)
 
     def get_extra_state(self) -> Dict[str, Any]:

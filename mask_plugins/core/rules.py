@@ -8,7 +8,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
 
 from torch import Tensor, nn
 
-from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.checks import check_choice, check_type
+from mask_plugins.utils.first_few import first_few
 
 ACTIONS = ('mask', 'train', 'freeze')
 
@@ -68,15 +69,10 @@ def parse_rules(
         >>> [str(rule) for rule in parse_rules(rules)]
         ['conv*', '*']
     """
-    if isinstance(rules, (str, dict)) or not isinstance(rules, Sequence):
-        raise TypeError(
-            'rules must be a list of (pattern, action) or of dicts, got '
-            f'{rules!r}'
-        )
+    allowed = 'a list of (pattern, action) or of dicts'
+    check_type('rules', rules, (list, tuple), allowed)
     if not rules:
-        raise ValueError(
-            'rules must have at least one rule, got an empty list'
-        )
+        raise ValueError(f'rules must have at least one rule, got {rules!r}')
     return [_parse(rule, actions) for rule in rules]
 
 
@@ -85,16 +81,15 @@ def _parse(rule: RuleLike, actions: Sequence[str]) -> Rule:
         options = dict(rule)
         pattern, action = (options.pop(k, None) for k in ('pattern', 'action'))
     elif isinstance(rule, (tuple, list)) and len(rule) in (2, 3):
-        pattern, action = rule[:2]
-        options = dict(rule[2]) if len(rule) == 3 else {}
+        pattern, action, options = (*rule, {})[:3]
     else:
         raise TypeError(
             'a rule must be (pattern, action), (pattern, action, options) or '
             f'dict(pattern=..., action=...), got {rule!r}'
         )
-    if not (isinstance(pattern, str) and pattern) and not callable(pattern):
-        raise TypeError(
-            f'the pattern of a rule must be a str or a function, got {rule!r}'
+    if not (isinstance(pattern, str) and pattern):
+        check_type(
+            'the pattern of a rule', pattern, Callable, 'a str or a function'
         )
     check_choice(f'the action of the rule {rule!r}', action, actions)
     if options and action != actions[0]:
@@ -167,12 +162,9 @@ def _nothing(rule: Rule, names: List[str], modules: Dict[str, Any]) -> str:
         kinds = sorted({type(module).__name__ for module in modules.values()})
         return f'the rule {rule} matches no parameter; classes: {kinds}'
     plain = re.sub(r'^re:|[*?\\\[\]()^$]', '', str(rule))
-    near = difflib.get_close_matches(plain, names, n=5, cutoff=0.3)
-    listed = near or names[:5]
-    return (
-        f'the rule {rule} matches no parameter; near names: '
-        f'{", ".join(listed)} ({len(names)} in all)'
-    )
+    near = difflib.get_close_matches(plain, names, n=4, cutoff=0.3) or names
+    listed = f'{first_few(near)} ({len(names)} in all)'
+    return f'the rule {rule} matches no parameter; near names: {listed}'
 
 
 def _check_tied(parameters: Dict[str, Tensor], found: Dict[str, Rule]) -> None:

@@ -15,6 +15,7 @@ from mask_plugins.registry import MODELS
 MODELS.register_module(module=SoftMask)
 MODELS.register_module(module=ScoreMask)
 
+_NO_MASKS = 'The checkpoint has no masks: they keep their initial values'
 LAYER_WEIGHTS = (
     ('type:_ConvNd.weight', 'mask'),
     ('type:Linear.weight', 'mask'),
@@ -71,7 +72,6 @@ def build_masked_model(
         module = MODELS.build(module)
     if rules is None:
         rules = _present(module)
-    rules = [_plain(rule) for rule in rules]
     return apply_weight_masks(module, rules, mask_factory(mask))
 
 
@@ -114,10 +114,7 @@ def _expect_masks(record: logging.LogRecord) -> bool:
         keys = lines[1][len(start) :].split(', ')
         if all('_mask.' in key for key in keys):
             record.levelno, record.levelname = logging.INFO, 'INFO'
-            record.msg, record.args = (
-                'The checkpoint has no masks: they keep their initial values',
-                (),
-            )
+            record.msg, record.args = _NO_MASKS, ()
     return True
 
 
@@ -131,8 +128,3 @@ def _present(module: nn.Module) -> list:
             'to mask; say what to mask by rules'
         )
     return found
-
-
-def _plain(rule: RuleLike) -> RuleLike:
-    """A rule of a config, whose dicts are ConfigDicts."""
-    return dict(rule) if isinstance(rule, dict) else rule

@@ -19,6 +19,7 @@ from mask_plugins.compat.subnetworks.submasking import (
 
 from ..golden import smn_checks as checks
 from ..golden.cases import cases
+from .test_submasking_checkpoints import Names
 
 OPTIONS = dict(k=0, scale=True, criterion='threshold', shell_mode='copy')
 X = checks.fill((4, 2, 5, 5), 0.37, 0.1)
@@ -51,30 +52,21 @@ def test_nothing_masked():
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('selected', 'options', 'message'),
     [
-        (dict(shell_mode='move'), "shell_mode must be one of .* got 'move'"),
-        (dict(prune_criterion='best'), "criterion must be one of .* 'best'"),
-        (dict(prune_criterion='flip'), 'needs scale=False'),
-        (
-            dict(parameter_selection=lambda name, p: 'prune'),
-            "must give one of .* got 'prune' for conv.weight",
-        ),
-        (
-            dict(parameter_selection=lambda name, p: ('mask', 'a', 'b')),
-            r"got \('mask', 'a', 'b'\) for conv.weight",
-        ),
-        (
-            dict(parameter_selection=lambda name, p: None),
-            'got None for conv.weight',
-        ),
+        ('mask', dict(shell_mode='move'), "shell_mode must be .* 'move'"),
+        ('mask', dict(prune_criterion='best'), "criterion must be .* 'best'"),
+        ('mask', dict(prune_criterion='flip'), 'needs scale=False'),
+        ('prune', {}, "must give one of .* got 'prune' for conv.weight"),
+        (('mask', 1, 2), {}, r"got \('mask', 1, 2\) for conv.weight"),
+        (None, {}, 'got None for conv.weight'),
     ],
 )
-def test_bad_arguments(options, message):
+def test_bad_arguments(selected, options, message):
     model = checks.Tiny()
     keys = list(model.state_dict())
     with pytest.raises(ValueError, match=message):
-        SubmaskedModel(model, **options)
+        SubmaskedModel(model, lambda name, p: selected, **options)
     assert type(model.conv) is nn.Conv2d  # nothing was masked
     assert list(model.state_dict()) == keys
     assert all(p.requires_grad for p in model.parameters())
@@ -174,13 +166,7 @@ def test_an_init_of_ones_own():
 
 
 def test_scores_by_the_keys_of_the_original():
-    model = nn.Module()
-    model.a = nn.Linear(2, 2, bias=False)
-    model.a.b_c = nn.Parameter(torch.rand(2))
-    model.a_b = nn.Linear(2, 2, bias=False)
-    model.a_b.c = nn.Parameter(torch.rand(2))
-    model.forward = lambda x: x
-    scores = SubmaskedModel(model).scores
+    scores = SubmaskedModel(Names()).scores
     assert scores['a_weight'] is scores['a.weight']
     assert len(list(scores.parameters())) == 4
     with pytest.raises(KeyError, match='may be any of'):

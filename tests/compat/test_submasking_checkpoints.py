@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mask_plugins.compat.subnetworks.submasking import SubmaskedModel
+from tests.common.equal import assert_equal
 
 from ..golden import smn_checks as checks
 from ..golden.cases import Case, cases
@@ -34,6 +35,20 @@ def original_state():
     return state, base, scores
 
 
+class Names(nn.Module):
+    """Two parameters whose names collide once dots are underscores."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(2, 2, bias=False)
+        self.a.b_c = nn.Parameter(torch.rand(2))
+        self.a_b = nn.Linear(2, 2, bias=False)
+        self.a_b.c = nn.Parameter(torch.rand(2))
+
+    def forward(self, x):
+        return self.a_b(self.a(x))
+
+
 class Parent(nn.Module):
     """As a Lightning module holds it."""
 
@@ -46,19 +61,17 @@ class Parent(nn.Module):
 def test_a_checkpoint_of_the_original(nested):
     state, base, scores = original_state()
     keys = list(state)
+    parent = Parent()
+    masked = parent.backbone
     if nested:
-        parent = Parent()
-        parent.load_state_dict(
-            {f'backbone.{key}': value for key, value in state.items()}
-        )
-        masked = parent.backbone
+        given = {f'backbone.{key}': value for key, value in state.items()}
+        parent.load_state_dict(given)
     else:
-        masked = Parent().backbone
         masked.load_state_dict(state)
     assert list(state) == keys  # the caller's is as it was
     shell = masked.model_shell
-    for name, expected in scores.items():
-        assert torch.equal(masked.scores[name], expected)
+    assert_equal(dict(masked.scores), scores)
+    for name in scores:
         assert torch.equal(shell.get_parameter(name), 2 * base[name])
     assert torch.equal(shell.fc.bias, 3 * base['fc.bias'])
     assert masked.analyze()['prune_k'] == 0.1
@@ -68,17 +81,6 @@ def test_a_checkpoint_of_the_original(nested):
 
 
 def test_an_ambiguous_checkpoint_of_the_original():
-    class Names(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a = nn.Linear(2, 2, bias=False)
-            self.a.b_c = nn.Parameter(torch.rand(2))
-            self.a_b = nn.Linear(2, 2, bias=False)
-            self.a_b.c = nn.Parameter(torch.rand(2))
-
-        def forward(self, x):
-            return self.a_b(self.a(x))
-
     masked = SubmaskedModel(Names())
     with pytest.raises(RuntimeError, match=r'scores.a_b_c .* any of'):
         masked.load_state_dict({'scores.a_b_c': torch.ones(2)}, strict=False)

@@ -27,6 +27,7 @@ from mask_plugins.models.penalized_model import (
     add_mask_penalty,
     remove_mask_penalty,
 )
+from tests.core.weights.nets import classes
 
 
 class Net(nn.Module):
@@ -126,10 +127,6 @@ def saved(model):
 
 def answer(queue, model):
     queue.put((type(model).__name__, run(model).numpy()))
-
-
-def classes(model):
-    return [type(module) for module in model.modules()]
 
 
 @pytest.mark.parametrize(('build', 'patch', 'undo'), FAMILIES)

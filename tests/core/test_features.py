@@ -94,21 +94,22 @@ def test_ratio_outside(ratio):
         mask_count(10, ratio)
 
 
-def test_bad_input():
-    with pytest.raises(ValueError, match='GlobalAveragePooling'):
-        random_channel_mask(torch.zeros(2, 4, 3, 3), 0.5)
-    with pytest.raises(ValueError, match='noise must have the shape'):
-        random_channel_mask(torch.zeros(2, 4), 0.5, torch.zeros(1, 4))
-    with pytest.raises(ValueError, match="'add', 'subtract'.* got 'none'"):
-        add_inverse(*torch.zeros(3, 2, 4), 'none')
-    with pytest.raises(ValueError, match='temperature .* got 0'):
-        distillation_loss(torch.zeros(2, 3), torch.zeros(2, 3), 0)
-    with pytest.raises(ValueError, match="kind must be .* got 'js'"):
-        distillation_loss(torch.zeros(2, 3), torch.zeros(2, 3), kind='js')
-    with pytest.raises(ValueError, match=r'\(2, 3\) and \(3, 3\)'):
-        distillation_loss(torch.zeros(2, 3), torch.zeros(3, 3))
-    with pytest.raises(ValueError, match="kind must be .* got 'l3'"):
-        logit_distance(torch.zeros(2, 3), torch.zeros(2, 3), 'l3')
+WIDE, LOGITS = torch.zeros(2, 4), torch.zeros(2, 3)
+WRONG = [
+    (random_channel_mask, (WIDE[..., None], 0.5), 'GlobalAveragePooling'),
+    (random_channel_mask, (WIDE, 0.5, WIDE[:1]), 'noise must have the shape'),
+    (add_inverse, (WIDE, WIDE, WIDE, 'none'), "'subtract'.* got 'none'"),
+    (distillation_loss, (LOGITS, LOGITS, 0), 'temperature .* got 0'),
+    (distillation_loss, (LOGITS, LOGITS, 1, 'js'), "kind must .* got 'js'"),
+    (distillation_loss, (LOGITS, WIDE), r'\(2, 3\) and \(2, 4\)'),
+    (logit_distance, (LOGITS, LOGITS, 'l3'), "kind must be .* got 'l3'"),
+]
+
+
+@pytest.mark.parametrize(('function', 'arguments', 'message'), WRONG)
+def test_bad_input(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function(*arguments)
 
 
 def test_distillation():

@@ -30,24 +30,21 @@ class TestKeepCount:
             assert prefix + 1 <= kept <= 10
         assert T.keep_count(10, 0.0, prefix, count_on) == 10
 
-    @pytest.mark.parametrize('ratio', [-0.1, 1.0, 1.5])
-    def test_ratio_out_of_range(self, ratio):
-        with pytest.raises(ValueError, match=rf'in \[0, 1\), got {ratio}'):
-            T.keep_count(10, ratio)
-
     def test_ratio_of_numpy(self):
         assert T.keep_count(10, np.float32(0.5)) == 5
 
-    @pytest.mark.parametrize('ratio', ['0.5', None, True])
-    def test_ratio_of_another_type(self, ratio):
-        with pytest.raises(TypeError, match='drop_ratio must be a number'):
-            T.keep_count(10, ratio)
-
-    def test_no_patch(self):
-        with pytest.raises(ValueError, match='leaves 0 patches'):
-            T.keep_count(1, 0.0)
-        with pytest.raises(ValueError, match="count_on .* 'images'"):
-            T.keep_count(10, 0.0, count_on='images')
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            *(((10, r), rf'in \[0, 1\), got {r}') for r in (-0.1, 1.0, 1.5)),
+            *(((10, r), 'ratio must be a number') for r in ('1', None, True)),
+            ((1, 0.0), 'leaves 0 patches'),
+            ((10, 0.0, 1, 'images'), "count_on .* 'images'"),
+        ],
+    )
+    def test_bad_input(self, arguments, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            T.keep_count(*arguments)
 
 
 class TestSelection:
@@ -70,9 +67,7 @@ class TestSelection:
         scores = torch.zeros(1, 5)
         with pytest.raises(ValueError, match="order .* 'best'"):
             T.select_tokens(scores, 3, order='best')
-        with pytest.raises(
-            ValueError, match=r'num_keep must be an int in \[1, 6\], got 9'
-        ):
+        with pytest.raises(ValueError, match=r'num_keep .* \[1, 6\], got 9'):
             T.select_tokens(scores, 9)
 
     def test_half_precision_scores_are_computed_in_fp32(self):
@@ -104,29 +99,22 @@ class TestGather:
 
 class TestPositionBias:
     def test_selected_equals_the_whole_indexed(self):
+        """In value, and in the gradient of the table."""
         index = T.relative_position_index((3, 4))
-        table = torch.rand(int(index.max()) + 1, 5)
+        table = torch.rand(int(index.max()) + 1, 5, dtype=torch.float64)
+        table.requires_grad_()
         kept = torch.tensor([[0, 7, 3], [0, 1, 12]])
         whole = T.gather_position_bias(table, index)[0]  # H, N, N
         pairs = T.select_index_pairs(index, kept)
         selected = T.gather_position_bias(table, pairs)
-        assert selected.shape == (2, 5, 3, 3)
-        for b, row in enumerate(kept):
-            assert torch.equal(selected[b], whole[:, row][:, :, row])
-
-    def test_gradient_is_the_dense_one(self):
-        index = T.relative_position_index((2, 2))
-        kept = torch.tensor([[0, 2, 1], [0, 4, 3]])
-        pairs = T.select_index_pairs(index, kept)
-        weight = torch.rand(2, 3, 3, 3, dtype=torch.float64)
-        table = torch.rand(12, 3, dtype=torch.float64, requires_grad=True)
-        (T.gather_position_bias(table, pairs) * weight).sum().backward()
-        expected = torch.zeros(12, 3, dtype=torch.float64)
-        for b in range(2):
-            for p in range(3):
-                for k in range(3):
-                    expected[pairs[b, p, k]] += weight[b, :, p, k]
-        torch.testing.assert_close(table.grad, expected)
+        expected = torch.stack([whole[:, row][:, :, row] for row in kept])
+        assert torch.equal(selected, expected)
+        weight = torch.rand(2, 5, 3, 3, dtype=torch.float64)
+        gradients = [
+            torch.autograd.grad((bias * weight).sum(), table)
+            for bias in (selected, expected)
+        ]
+        torch.testing.assert_close(*gradients)
 
 
 class TestGate:

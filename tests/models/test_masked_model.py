@@ -15,14 +15,15 @@ from torch import nn
 
 from mask_plugins.core.composed import stock_class
 from mask_plugins.core.weights import (
-    ScoreMask,
-    SoftMask,
     SoftMaskConv2d,
     disable_masks,
     merge_masks,
     named_masks,
 )
 from mask_plugins.engine.hooks import ScheduleHook
+from tests.common.equal import assert_equal
+from tests.common.runs import load
+from tests.core.weights.nets import classes
 from tests.engine.masked_toys import Hidden, Soft
 from tests.engine.toys import build_runner
 
@@ -35,14 +36,9 @@ MASKS = dict(
 
 
 def build(module=RESNET, mask='score', **kwargs):
-    return MODELS.build(
-        dict(
-            type='mask_plugins.MaskedModel',
-            module=module,
-            mask=MASKS[mask] if isinstance(mask, str) else mask,
-            **kwargs,
-        )
-    )
+    mask = MASKS[mask] if isinstance(mask, str) else mask
+    cfg = dict(type='mask_plugins.MaskedModel', module=module, mask=mask)
+    return MODELS.build(dict(cfg, **kwargs))
 
 
 def weights_of(model):
@@ -94,9 +90,9 @@ def test_wrong_masks(mask, error, message):
 class Net(BaseModule):
     """Conv and linear, initialized by init_cfg."""
 
-    def __init__(self, conv_cfg=None, init_cfg=None):
+    def __init__(self, masked, init_cfg):
         super().__init__(init_cfg)
-        conv = SoftMaskConv2d if conv_cfg else nn.Conv2d
+        conv = SoftMaskConv2d if masked else nn.Conv2d
         self.conv = conv(2, 3, 3)
         self.fc = nn.Linear(3, 2)
 
@@ -109,17 +105,15 @@ BY_TYPE = [
 
 @pytest.mark.parametrize('way', ['wrapped', 'registered'])
 def test_init_cfg_by_type_of_layer(way):
-    if way == 'registered':
-        model = Net(conv_cfg=True, init_cfg=BY_TYPE)
-    else:
-        model = build(Net(init_cfg=BY_TYPE), 'soft')
+    model = Net(way == 'registered', BY_TYPE)
+    if way == 'wrapped':
+        model = build(model, 'soft')
     model.init_weights()
     assert (model.conv.weight == 2).all()
     assert (model.conv.bias == 1).all()
     assert (model.fc.weight == 3).all()
-    assert not model.conv.weight_mask.logits.add(
-        0.1 * (way == 'wrapped')
-    ).any()
+    start = -0.1 if way == 'wrapped' else 0.0
+    assert (model.conv.weight_mask.logits == start).all()
 
 
 @pytest.mark.parametrize('mask', list(MASKS))
@@ -138,17 +132,13 @@ def test_pretrained_weights_are_those_of_the_file(mask, tmp_path):
     after = build(loaded_first, mask)
     x = torch.randn(2, 3, 32, 32)
     for model in (before, after):
-        found = weights_of(model)
-        for key, value in stock.state_dict().items():
-            assert torch.equal(found[key], value), key
+        assert_equal(weights_of(model), dict(stock.state_dict()))
         model.eval(), stock.eval()  # which give None
         with disable_masks(model):
             assert torch.equal(model(x)[0], stock(x)[0])
     for item in named_masks(before):  # not touched by the file
-        for ours, kept in zip(
-            item.mask.parameters(), masks[item.name].parameters()
-        ):
-            assert torch.equal(ours, kept)
+        kept = masks[item.name].state_dict()
+        assert_equal(item.mask.state_dict(), kept)
 
 
 def test_masked_layers_of_a_stock_backbone():
@@ -162,10 +152,7 @@ def test_masked_layers_of_a_stock_backbone():
     assert len(masks) == len(convs)
     assert all(item.mask.init == -0.1 for item in masks)
     model.init_weights()
-    merged = merge_masks(model)
-    assert {type(m) for m in merged.modules()} == {
-        type(m) for m in stock.modules()
-    }
+    assert classes(merge_masks(model)) == classes(stock)
 
 
 # ----------------------------------------------------------------- the runner
@@ -197,7 +184,7 @@ def test_ema_hook(tmp_path):
     assert watch.temperatures == {6.0}
     assert watch.tickets == {True}
     path = tmp_path / 'epoch_2.pth'
-    checkpoint = torch.load(path, weights_only=True)
+    checkpoint = load(path)
     averaged = checkpoint['state_dict']
     source = checkpoint['ema_state_dict']
     for key, value in averaged.items():
@@ -220,7 +207,7 @@ def test_a_scheduled_value_is_never_averaged(tmp_path, update_buffers):
     runner.train()
     value = runner.model.linear[0].weight_mask.threshold
     assert value != 0.9
-    saved = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    saved = load(tmp_path / 'epoch_2.pth')
     for part, start in (('state_dict', ''), ('ema_state_dict', 'module.')):
         bits = saved[part][f'{start}linear.0.weight_mask.setting_bits']
         assert bits.view(torch.float64) == value
@@ -232,10 +219,12 @@ def test_a_scheduled_value_is_never_averaged(tmp_path, update_buffers):
 def test_a_stock_checkpoint_is_no_reason_to_warn(tmp_path):
     """Its missing keys are all of masks: said plainly, not as a fault."""
     path = str(tmp_path / 'stock.pth')
-    torch.save(dict(state_dict=MODELS.build(RESNET).state_dict()), path)
+    stock = MODELS.build(RESNET).state_dict()
+    torch.save(dict(state_dict=stock), path)
     logger = MMLogger.get_instance('stock', log_file=str(tmp_path / 'log'))
     model = build()
     load_checkpoint(model, path, logger=logger)
+    assert_equal(weights_of(model), dict(stock))
     text = (tmp_path / 'log').read_text()
     assert 'masks: they keep their initial values' in text
     assert 'missing keys' not in text
@@ -243,24 +232,3 @@ def test_a_stock_checkpoint_is_no_reason_to_warn(tmp_path):
     torch.save(dict(other=torch.ones(1)), path)
     load_checkpoint(model, path, logger=logger)
     assert 'missing keys' in (tmp_path / 'log').read_text()
-
-
-@pytest.mark.parametrize('kind', [ScoreMask, SoftMask])
-def test_load_from(kind, tmp_path):
-    """A stock checkpoint, loaded by the runner: the base to the bit."""
-    masked = Soft if kind is SoftMask else Soft.__mro__[1]
-    stock = {
-        key: torch.randn_like(value)
-        for key, value in masked().state_dict().items()
-        if '_mask.' not in key
-    }
-    torch.save(dict(state_dict=stock), tmp_path / 'stock.pth')
-    runner = build_runner(
-        tmp_path / 'run', model=masked,
-        load_from=str(tmp_path / 'stock.pth'),
-    )  # fmt: skip
-    runner.load_or_resume()
-    found = runner.model.state_dict()
-    assert stock
-    for key, value in stock.items():
-        assert torch.equal(found[key], value)

@@ -2,6 +2,7 @@
 """CLIP checkpoints of three sources, small ones made here."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import mmpretrain
@@ -30,10 +31,13 @@ from tests.common.clip_reference import (
     reference_texts,
     to_hugging_face,
 )
+from tests.common.equal import assert_equal
 from tests.common.tools import run_tool
 
-ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / 'tools' / 'model_converters'
+TOOL = 'model_converters/clip_to_mask_plugins'
+PROTOTYPES = 'model_converters/clip_prototypes'
+CLASSES = ['cat', 'big_dog', 'zebra']
+close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope='module')
@@ -58,12 +62,9 @@ def test_three_sources_are_one(openai):
     stock = mmpretrain_tool()(openai)
     for other in (to_hugging_face(openai), stock):
         found = convert_clip(other)
-        assert found.state_dict.keys() == expected.state_dict.keys()
-        for key, value in expected.state_dict.items():
-            assert found.state_dict[key].equal(value), key
+        assert_equal(found.state_dict, expected.state_dict)
         assert found.backbone == expected.backbone
-        for key, value in text_tower_weights(other).items():
-            assert value.equal(texts[key]), key
+        assert_equal(text_tower_weights(other), texts)
     # and the visual tower is what mmpretrain's converter makes of it
     for key, value in expected.state_dict.items():
         if key.startswith('backbone.'):
@@ -77,9 +78,9 @@ def test_text_tower(openai):
     with torch.no_grad():
         found = tower(TOKENS).text_embeds
         short = tower(TOKENS[:1, :9]).text_embeds
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected)
     # what is behind the end token does not matter
-    torch.testing.assert_close(short, expected[:1], rtol=1e-4, atol=1e-5)
+    close(short, expected[:1])
 
 
 def write_tokenizer(path):
@@ -101,76 +102,56 @@ def write_tokenizer(path):
 def files(openai, tmp_path, monkeypatch):
     """Checkpoint, converted checkpoint and prototypes."""
     torch.save(to_hugging_face(openai), tmp_path / 'clip.pth')
-    run_tool(
-        monkeypatch, 'model_converters/clip_to_mask_plugins',
-        tmp_path / 'clip.pth', tmp_path / 'visual.pth',
-    )  # fmt: skip
-    write_prototypes(
-        tmp_path / 'p.safetensors', reference_texts(openai, TOKENS),
-        openai['logit_scale'], ['cat', 'big_dog', 'zebra'], PROMPT,
-    )  # fmt: skip
+    run_tool(monkeypatch, TOOL, tmp_path / 'clip.pth', tmp_path / 'visual.pth')
+    texts, scale = reference_texts(openai, TOKENS), openai['logit_scale']
+    write_prototypes(tmp_path / 'p.safetensors', texts, scale, CLASSES, PROMPT)
     return tmp_path
 
 
 def test_prototypes_tool(files, openai, monkeypatch):
     pytest.importorskip('transformers')
     write_tokenizer(files / 'tokenizer.json')
-    run_tool(
-        monkeypatch, 'model_converters/clip_prototypes', files / 'clip.pth',
-        files, files / 'tool.safetensors', '--classes', 'cat', 'big_dog',
-        'zebra',
-    )  # fmt: skip
+    tool = partial(
+        run_tool, monkeypatch, PROTOTYPES, files / 'clip.pth', files
+    )
+    tool(files / 'tool.safetensors', '--classes', *CLASSES)
     found = read_checkpoint(files / 'tool.safetensors')
     for name, value in read_checkpoint(files / 'p.safetensors').items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+        close(found[name], value)
     # A text that is too long ends with the end token.
-    run_tool(
-        monkeypatch, 'model_converters/clip_prototypes', files / 'clip.pth',
-        files, files / 'long.safetensors', '--classes',
-        'cat_dog_cat_dog_cat_dog',
-    )  # fmt: skip
+    long = 'cat_dog_cat_dog_cat_dog'
+    tool(files / 'long.safetensors', '--classes', long)
     tokens = torch.tensor([[10, 1, 2, 3, 4, 5, 3, 6, 8, 6, 8, 11]])
-    torch.testing.assert_close(
-        read_checkpoint(files / 'long.safetensors')['prototypes'],
-        reference_texts(openai, tokens), rtol=1e-4, atol=1e-5,
-    )  # fmt: skip
+    found = read_checkpoint(files / 'long.safetensors')['prototypes']
+    close(found, reference_texts(openai, tokens))
 
 
-def build(files, num_classes=3, prototypes='p.safetensors', mask=True):
+def build(files, num_classes=3, prototypes='p.safetensors'):
     init_default_scope('mmpretrain')
     scores = dict(type='mask_plugins.ScoreMask')
     state = torch.load(files / 'visual.pth', weights_only=True)
     pretrained = dict(type='Pretrained', checkpoint=str(files / 'visual.pth'))
-    layer = dict(
-        state['meta']['backbone'],
-        init_cfg=dict(pretrained, prefix='backbone.'),
-    )
+    init = dict(pretrained, prefix='backbone.')
+    layer = dict(state['meta']['backbone'], init_cfg=init)
     rules = [
         dict(pattern='*.attn.qkv.*', action='mask', chunks=3),
         ('*.attn.proj.*', 'mask'),
         ('*.ffn.*', 'mask'),
         ('*', 'freeze'),
     ]
-    model = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(
-                type='mask_plugins.MaskedModel',
-                module=layer,
-                rules=rules,
-                mask=scores,
-            ),
-            head=dict(
-                type='mask_plugins.TextPrototypeClsHead',
-                num_classes=num_classes,
-                in_channels=WIDTH,
-                embed_dims=DIMS,
-                prototypes=str(files / prototypes),
-                mask=scores if mask else None,
-                init_cfg=dict(pretrained, prefix='head.'),
-            ),
-        )
+    backbone = dict(type='mask_plugins.MaskedModel', module=layer)
+    backbone.update(rules=rules, mask=scores)
+    head = dict(
+        type='mask_plugins.TextPrototypeClsHead',
+        num_classes=num_classes,
+        in_channels=WIDTH,
+        embed_dims=DIMS,
+        prototypes=str(files / prototypes),
+        mask=scores,
+        init_cfg=dict(pretrained, prefix='head.'),
     )
+    model = dict(type='ImageClassifier', backbone=backbone, head=head)
+    model = MODELS.build(model)
     model.init_weights()
     return model.eval()
 
@@ -190,8 +171,7 @@ def test_the_masked_classifier_is_clip_at_first(files, openai):
 
 
 def test_it_is_restored_without_the_files(files):
-    model = build(files)
-    other = build(files)
+    model, other = build(files), build(files)
     other.head.prototypes.zero_()
     other.load_state_dict(model.state_dict())
     images = torch.randn(2, 3, SIZE, SIZE)
@@ -208,13 +188,8 @@ def test_what_does_not_fit(files):
         build(files, prototypes='bad.safetensors')
     # without prototypes the loss is NaN, not a plausible number
     init_default_scope('mmpretrain')
-    head = MODELS.build(
-        dict(
-            type='mask_plugins.TextPrototypeClsHead',
-            num_classes=2,
-            in_channels=3,
-        )
-    )
+    head = dict(type='mask_plugins.TextPrototypeClsHead', in_channels=3)
+    head = MODELS.build(dict(head, num_classes=2))
     assert head((torch.randn(1, 3),)).isnan().all()
 
 
@@ -230,7 +205,7 @@ def test_tools_tell_what_is_wrong(files, monkeypatch):
         ([files / 'other.pth', *good[1:], *classes], 'other.pth.: not a CLIP'),
     ):
         with pytest.raises(SystemExit, match=message):
-            run_tool(monkeypatch, 'model_converters/clip_prototypes', *args)
+            run_tool(monkeypatch, PROTOTYPES, *args)
     assert not (files / 'q').exists()
 
 
@@ -255,11 +230,7 @@ def test_openai_archive_is_read(openai, tmp_path, monkeypatch):
     # In OpenAI's archive an attribute, and not part of the state dict.
     holder.transformer.resblocks.attn_mask = torch.ones(2)
     torch.jit.script(holder).save(str(tmp_path / 'ViT-B-32.pt'))
-    run_tool(
-        monkeypatch, 'model_converters/clip_to_mask_plugins',
-        tmp_path / 'ViT-B-32.pt', tmp_path / 'out.pth',
-    )  # fmt: skip
+    run_tool(monkeypatch, TOOL, tmp_path / 'ViT-B-32.pt', tmp_path / 'out.pth')
     found = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
-    for key, value in convert_clip(openai).state_dict.items():
-        assert found[key].dtype == torch.float32
-        assert found[key].equal(value.half().float()), key
+    expected = convert_clip(openai).state_dict
+    assert_equal(found, {k: v.half().float() for k, v in expected.items()})

@@ -5,12 +5,11 @@ The reference below is written after timm's and BEiT's module names, apart
 from our backbone: its forward is what the converted weights must reproduce.
 """
 
-import os
 import pickle
-import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
+from functools import partial
+from types import ModuleType
 
 import pytest
 import torch
@@ -26,9 +25,9 @@ from mask_plugins.models.converters import (
 )
 from mask_plugins.models.converters.cli import make_parser
 from mask_plugins.registry import MODELS
+from tests.common.equal import assert_equal
 from tests.common.original_vit import (
     CLASSES,
-    DEPTH,
     SIZE,
     WIDTH,
     OriginalPretraining,
@@ -36,19 +35,20 @@ from tests.common.original_vit import (
     images,
     randomized,
 )
+from tests.common.runs import names
 from tests.common.tools import run_tool
 
-ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / 'tools' / 'model_converters'
+close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
+TABLE = 'relative_position_bias_table'
 
 
 def classifier(backbone):
-    head = dict(type='LinearClsHead', num_classes=CLASSES, in_channels=WIDTH)
+    head = dict(num_classes=CLASSES, in_channels=WIDTH)
     return MODELS.build(
         dict(
             type='mmpretrain.ImageClassifier',
             backbone={**backbone, 'fused_attn': False},
-            head={**head, 'type': 'mmpretrain.LinearClsHead'},
+            head=dict(head, type='mmpretrain.LinearClsHead'),
         )
     ).eval()
 
@@ -80,7 +80,7 @@ def test_converted_weights_compute_the_same(convert, kwargs):
         ours = model.head(model.backbone(images()))
         theirs = original(images())
     assert theirs.std() > 0.1
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    close(ours, theirs)
 
 
 def test_the_key_bias_that_is_dropped_matters_to_nothing():
@@ -92,52 +92,43 @@ def test_the_key_bias_that_is_dropped_matters_to_nothing():
         for block in original.blocks:
             assert block.attn.qkv.bias[WIDTH : 2 * WIDTH].abs().min() > 0
             block.attn.qkv.bias[WIDTH : 2 * WIDTH] = 0
-    torch.testing.assert_close(
-        original(images()), before, rtol=1e-4, atol=1e-5
-    )
+    close(original(images()), before)
 
 
-def test_simmim_pretraining(tmp_path):
+def lacks(result, modules):
+    """The model of a conversion, which has all but the modules named."""
+    model = classifier(result.backbone)
+    found = model.load_state_dict(result.state_dict, strict=False)
+    assert {key.rsplit('.', 1)[0] for key in found.missing_keys} == modules
+    assert not found.unexpected_keys
+    return model
+
+
+def test_simmim_pretraining():
     original = randomized(OriginalPretraining())
     result = convert_simmim(original.state_dict())
     dropped = {key.split('.')[0] for key, _ in result.dropped}
     assert dropped == {'mask_token', 'decoder', 'norm', 'rel_pos_bias'}
     assert not any('index' in key for key in result.state_dict)
-    tables = [
-        result.state_dict[
-            f'backbone.layers.{i}.attn.relative_position_bias_table'
-        ]
-        for i in range(DEPTH)
-    ]
-    assert tables[0].equal(tables[1])
-    assert tables[0].data_ptr() != tables[1].data_ptr()
-
-    model = classifier(result.backbone)
-    missing, unexpected = model.load_state_dict(
-        result.state_dict, strict=False
+    first, second = (
+        result.state_dict[f'backbone.layers.{i}.attn.{TABLE}'] for i in (0, 1)
     )
-    # what fine-tuning adds, and nothing else
-    assert {key.rsplit('.', 1)[0] for key in missing} == {
-        'backbone.ln2',
-        'head.fc',
-    }
-    assert not unexpected
+    assert first.equal(second)
+    assert first.data_ptr() != second.data_ptr()
+
+    # what fine-tuning adds is missing, and nothing else
+    model = lacks(result, {'backbone.ln2', 'head.fc'})
     x = original.encoder.tokens(images())[:, 1:].mean(1)
     theirs = F.layer_norm(x, (WIDTH,), eps=1e-6)
     ours = model.backbone(images())[0]
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    close(ours, theirs)
 
     # and with the read-out that the pre-training has
     result = convert_simmim(original.state_dict(), out_type='cls_token')
-    model = classifier(result.backbone)
-    missing, unexpected = model.load_state_dict(
-        result.state_dict, strict=False
-    )
-    assert {key.rsplit('.', 1)[0] for key in missing} == {'head.fc'}
-    assert not unexpected
+    model = lacks(result, {'head.fc'})
     ours = model.backbone(images())[0]
     theirs = original.encoder.features(images())
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    close(ours, theirs)
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
@@ -145,23 +136,13 @@ def test_written_file_is_a_pretrained_checkpoint(tmp_path, suffix):
     result = convert_simmim(randomized(OriginalViT()).state_dict())
     path = str(tmp_path / f'sub/converted{suffix}')
     write_checkpoint(path, result.state_dict, dict(backbone=result.backbone))
-    assert [p.name for p in (tmp_path / 'sub').iterdir()] == [
-        f'converted{suffix}'
-    ]
+    assert names(tmp_path / 'sub', '*') == [f'converted{suffix}']
     weights = read_weights(path, 'state_dict')
-    assert weights.keys() == result.state_dict.keys()
-    for key, value in weights.items():
-        assert value.equal(result.state_dict[key])
+    assert_equal(dict(weights), result.state_dict)
     if suffix == '.pth':
         torch.load(path, weights_only=True)
-        model = classifier(
-            dict(
-                **result.backbone,
-                init_cfg=dict(
-                    type='Pretrained', checkpoint=path, prefix='backbone.'
-                ),
-            )
-        )
+        init = dict(type='Pretrained', checkpoint=path, prefix='backbone.')
+        model = classifier(dict(result.backbone, init_cfg=init))
         model.init_weights()
         key = 'layers.1.attn.q_bias'
         loaded = model.backbone.state_dict()[key]
@@ -185,54 +166,37 @@ def test_mmengine_reads_no_safetensors(tmp_path):
         load_checkpoint(nn.Linear(1, 1), path)
 
 
-def original_training_file(path, weights):
+def original_training_file(path, weights, monkeypatch):
     """A checkpoint as SimMIM writes it: yacs settings next to the weights."""
-    import types
-
-    class CfgNode(dict):
-        def __init__(self, values):
-            super().__init__(values)
-            self.__dict__['__immutable__'] = True
-
-    config = types.ModuleType('yacs.config')
-    CfgNode.__module__, CfgNode.__qualname__ = 'yacs.config', 'CfgNode'
-    config.CfgNode = CfgNode
-    sys.modules['yacs'] = types.ModuleType('yacs')
-    sys.modules['yacs.config'] = config
-    try:
+    config = ModuleType('yacs.config')
+    config.CfgNode = type('CfgNode', (dict,), dict(__module__='yacs.config'))
+    node = config.CfgNode({'MODEL': config.CfgNode({'TYPE': 'vit'})})
+    node.__dict__['__immutable__'] = True
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, 'yacs', ModuleType('yacs'))
+        patch.setitem(sys.modules, 'yacs.config', config)
         torch.save(
             dict(
                 model=weights,
                 optimizer=dict(state={}, param_groups=[]),
                 max_accuracy=83.7,
                 epoch=99,
-                config=CfgNode({'MODEL': CfgNode({'TYPE': 'vit'})}),
+                config=node,
                 args=Namespace(model='deit_small'),
             ),
             path,
         )
-    finally:
-        del sys.modules['yacs'], sys.modules['yacs.config']
 
 
-def test_tool_converts_a_training_checkpoint(tmp_path):
+def test_tool_converts_a_training_checkpoint(tmp_path, monkeypatch, capsys):
     src, dst = tmp_path / 'ckpt_epoch_99.pth', tmp_path / 'out/vit.pth'
     weights = randomized(OriginalPretraining()).state_dict()
-    original_training_file(src, weights)
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(TOOLS / 'simmim_to_mask_plugins.py'),
-            str(src),
-            str(dst),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
+    original_training_file(src, weights, monkeypatch)
+    tool = 'model_converters/simmim_to_mask_plugins'
+    run_tool(monkeypatch, tool, src, dst)
+    said = capsys.readouterr().out
     for text in ('mask_token', 'decoder', 'blocks.*.attn.q_bias'):
-        assert text in done.stdout
+        assert text in said
     saved = torch.load(dst, weights_only=True)
     assert saved['meta']['source'] == 'ckpt_epoch_99.pth'
     assert saved['meta']['backbone']['img_size'] == SIZE

@@ -2,6 +2,7 @@
 """A teacher's student, deployed through the command line."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from mmpretrain.apis import get_model
 
 from mask_plugins.apis.model import build_model
+from tests.common.runs import load
 from tests.common.tools import call_tool
 from tests.engine.resume_runs import config
 from tests.engine.teacher_runs import plain, reference
@@ -18,8 +20,7 @@ EMA = dict(type='EMATeacher', momentum=0.5)
 MASKED = dict(mask_mode='a', inv_mode='v1')
 
 
-def call(*args):
-    call_tool('weights/extract_student', *args)
+call = partial(call_tool, 'weights/extract_student')
 
 
 def write(folder, override, begin=True):
@@ -54,7 +55,7 @@ def test_extract(tmp_path, capsys, scope, which):
         expected = model.teacher.logits(x)
         assert not expected.equal(model(images))
     assert stock.eval()(images).equal(expected)
-    state = torch.load(f'{stem}.pth', weights_only=True)['state_dict']
+    state = load(f'{stem}.pth')['state_dict']
     assert not any('token' in k or 'teacher' in k for k in state)
     report = json.loads(Path(f'{stem}.json').read_text())
     assert report['dropped']['tokens'] == 2 * 32
@@ -67,7 +68,7 @@ def test_trained_weights_of_an_average(tmp_path):
     override = reference(EMA)
     path, checkpoint, model = write(tmp_path, override)
     own = model.student_network().state_dict()
-    loaded = torch.load(checkpoint, weights_only=True)
+    loaded = load(checkpoint)
     loaded['ema_state_dict'] = {
         f'module.{k}': v + 1 if v.is_floating_point() else v
         for k, v in own.items()
@@ -79,9 +80,7 @@ def test_trained_weights_of_an_average(tmp_path):
     )
     for which in ('student', 'teacher'):
         call(path, checkpoint, '--which', which)
-        state = torch.load(
-            tmp_path / f'epoch_1_{which}.pth', weights_only=True
-        )['state_dict']
+        state = load(tmp_path / f'epoch_1_{which}.pth')['state_dict']
         expected = own['head.fc.weight'] + 1
         if which == 'teacher':
             expected = model.teacher.average.module.head.fc.weight

@@ -9,23 +9,20 @@ from mmengine.config import Config
 
 from mask_plugins.apis.model import load_trained_model
 from mask_plugins.core.weights import pack_masks, read_adapter, write_adapter
+from tests.common.runs import names
 from tests.evaluation.masked_models import write_masked
 
-from .test_weights import call, names
-
-__all__ = ['call']  # a fixture
+from .test_weights import call, export
 
 
-def test_inspect_an_adapter(tmp_path, call, capsys):
-    files = write_masked(tmp_path, 'topk')
-    adapter = tmp_path / 'task.safetensors'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+def test_inspect_an_adapter(tmp_path, capsys):
+    files, adapter = export(tmp_path, 'topk')
     out = tmp_path / 'out'
     capsys.readouterr()
     call('inspect_masks', adapter, '--out', out)
     printed = capsys.readouterr().out
     assert 'masks, lzma' in printed
-    assert names(out) == ['inspect_masks.json', 'inspect_masks.png']
+    assert names(out, '*') == ['inspect_masks.json', 'inspect_masks.png']
     content = json.loads((out / 'inspect_masks.json').read_text())
     assert content['density'] == pytest.approx(0.3, abs=0.01)
     sizes = {row['name'].strip(): row for row in content['sizes']}
@@ -49,7 +46,7 @@ def test_inspect_an_adapter(tmp_path, call, capsys):
     assert (again / 'inspect_masks.pdf').read_bytes().startswith(b'%PDF')
 
 
-def test_inspect_names_what_is_empty(tmp_path, call, capsys):
+def test_inspect_names_what_is_empty(tmp_path, capsys):
     files = write_masked(tmp_path, 'whole')
     state = torch.load(files.checkpoint, weights_only=True)
     key = 'backbone.conv1.weight_mask.scores'
@@ -68,7 +65,7 @@ def test_inspect_names_what_is_empty(tmp_path, call, capsys):
     assert not list(tmp_path.glob('*merged*'))
 
 
-def test_an_adapter_of_the_function(tmp_path, call):
+def test_an_adapter_of_the_function(tmp_path):
     """``pack_masks`` writes no sizes of the model; there is a floor."""
     files = write_masked(tmp_path, 'whole')
     model = load_trained_model(Config.fromfile(files.config), files.checkpoint)
@@ -81,18 +78,8 @@ def test_an_adapter_of_the_function(tmp_path, call):
 
 
 # ------------------------------------------------------------------ compare
-def export(call, folder, kind='whole', seeds=(0, 1, 2)):
-    paths = []
-    for seed in seeds:
-        files = write_masked(folder, kind, seed)
-        paths.append(folder / f'task{seed}.safetensors')
-        call('export_masks', files.config, files.checkpoint,
-             '--out', paths[-1])  # fmt: skip
-    return paths
-
-
-def test_compare(tmp_path, call, capsys):
-    paths = export(call, tmp_path, 'topk')
+def test_compare(tmp_path, capsys):
+    paths = [export(tmp_path, 'topk', seed)[1] for seed in (0, 1, 2)]
     same = tmp_path / 'copy.safetensors'
     same.write_bytes(paths[0].read_bytes())
     out = tmp_path / 'out'
@@ -101,7 +88,7 @@ def test_compare(tmp_path, call, capsys):
     printed = capsys.readouterr().out
     assert 'task0, task1' in printed
     assert 'backbone.conv1.weight' in printed
-    assert names(out) == ['compare_masks.json', 'compare_masks.png']
+    assert names(out, '*') == ['compare_masks.json', 'compare_masks.png']
     overlap = json.loads((out / 'compare_masks.json').read_text())
     pairs = {(p['a'], p['b']): p['total'] for p in overlap['pairs']}
     assert len(pairs) == 6
@@ -115,16 +102,13 @@ def test_compare(tmp_path, call, capsys):
             independent[f'expected_{key}'], abs=0.03
         )
     a, b = (read_adapter(str(path)).masks for path in paths[:2])
-    both = sum(
-        bin(byte).count('1')
-        for key in a
-        for byte in (a[key] & b[key]).tolist()
-    )
+    common = b''.join(bytes((a[key] & b[key]).tolist()) for key in a)
+    both = bin(int.from_bytes(common, 'big')).count('1')
     assert independent['kept_by_both'] == both
 
 
-def test_compare_of_what_does_not_fit(tmp_path, call, capsys):
-    (path,) = export(call, tmp_path, seeds=(0,))
+def test_compare_of_what_does_not_fit(tmp_path, capsys):
+    _, path = export(tmp_path)
     out = tmp_path / 'out'
     with pytest.raises(SystemExit, match='two or more adapters'):
         call('compare_masks', path, '--out', out)

@@ -2,8 +2,7 @@
 """A stock checkpoint, made loadable with weights_only=True."""
 
 import pickle
-import runpy
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,14 +10,10 @@ import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import load_checkpoint
 
+from tests.common.tools import call_tool
 from tests.engine.toys import ToyModel, build_runner
 
-PATH = 'tools/model_converters/stock_to_safe.py'
-TOOL = Path(__file__).resolve().parents[2] / PATH
-
-
-def convert(*paths):
-    runpy.run_path(str(TOOL))['main']([str(path) for path in paths])
+convert = partial(call_tool, 'model_converters/stock_to_safe')
 
 
 def test_a_stock_run_goes_on(tmp_path, capsys):

@@ -2,7 +2,6 @@
 """The tools of weight masks through their command lines."""
 
 import json
-import runpy
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner.checkpoint import load_checkpoint
 from mmpretrain.apis import get_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mask_plugins.apis.model import build_model, load_trained_model
 from mask_plugins.core.weights import (
@@ -19,30 +18,24 @@ from mask_plugins.core.weights import (
     named_masks,
     read_adapter,
 )
+from tests.common.runs import load, names
+from tests.common.tools import call_tool
 from tests.evaluation.masked_models import CONFIGS, scores_of, write_masked
 
 from ..common.processes import run
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = (
-    'export_masks', 'apply_masks', 'merge_masks', 'inspect_masks',
-    'compare_masks',
-)  # fmt: skip
 
-
-@pytest.fixture
-def call():
+def call(tool, *argv):
     """Run a tool in this process."""
-
-    def run_tool(tool, *argv):
-        path = ROOT / 'tools' / 'weights' / f'{tool}.py'
-        runpy.run_path(str(path))['main']([str(x) for x in argv])
-
-    return run_tool
+    call_tool(f'weights/{tool}', *argv)
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+def export(folder, kind='whole', seed=0):
+    """Files of a masked training, and its adapter."""
+    files = write_masked(folder, kind, seed)
+    adapter = folder / f'task{seed}.safetensors'
+    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    return files, adapter
 
 
 def masked_scores(files, ticket=True):
@@ -59,22 +52,11 @@ def stock_scores(config, checkpoint):
     return scores_of(get_model(str(config), pretrained=str(checkpoint)))
 
 
-@pytest.mark.parametrize('tool', TOOLS)
-def test_help_has_an_example(tool, call, capsys):
-    with pytest.raises(SystemExit) as end:
-        call(tool, '--help')
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert f'example: python tools/weights/{tool}.py' in ' '.join(out.split())
-
-
 # ------------------------------------------------------------ export, apply
 @pytest.mark.parametrize('kind', CONFIGS)
-def test_export_and_apply(kind, tmp_path, call, capsys):
+def test_export_and_apply(kind, tmp_path, capsys):
     """Bit for bit what the masked model computes, in a stock model."""
-    files = write_masked(tmp_path / 'run', kind)
-    adapter = tmp_path / 'task.safetensors'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+    files, adapter = export(tmp_path / 'run', kind)
     printed = capsys.readouterr().out
     assert 'all masks' in printed
     assert ('as their ticket' in printed) == (kind == 'soft')
@@ -83,18 +65,18 @@ def test_export_and_apply(kind, tmp_path, call, capsys):
     call('apply_masks', files.config, base, adapter, '--out', out)
     printed = capsys.readouterr().out
     assert f'mim test mask_plugins {out.with_suffix(".py")}' in printed
-    assert names(out.parent) == ['stock.json', 'stock.pth', 'stock.py']
+    assert names(out.parent, '*') == ['stock.json', 'stock.pth', 'stock.py']
     expected = masked_scores(files)
     found = stock_scores(out.with_suffix('.py'), out)
     if kind == 'constant':  # two layers become one
         torch.testing.assert_close(found, expected)
     else:
         assert torch.equal(found, expected)
-    written = torch.load(out, weights_only=True)
+    written = load(out)
     if kind != 'hidden':
         # The stock config that there was loads it too.
         assert torch.equal(stock_scores(files.stock, out), found)
-        stock = torch.load(files.base, weights_only=True)['state_dict']
+        stock = load(files.base)['state_dict']
         assert list(written['state_dict']) == list(stock)
     assert written['meta']['dataset_meta']['classes'] == list('0123456789')
     text = out.with_suffix('.py').read_text()
@@ -108,7 +90,7 @@ def test_export_and_apply(kind, tmp_path, call, capsys):
     assert report['size'] == sum(row['size'] for row in report['masks'])
 
 
-def test_the_adapter(tmp_path, call):
+def test_the_adapter(tmp_path):
     files = write_masked(tmp_path)
     call('export_masks', files.config, files.checkpoint)
     written = tmp_path / 'whole_0_masks.safetensors'
@@ -127,7 +109,7 @@ def test_the_adapter(tmp_path, call):
     assert trained == {'head.fc.weight', 'head.fc.bias'}
     info = adapter.info
     assert info['classes'] == list('0123456789')
-    base = torch.load(files.base, weights_only=True)['state_dict']
+    base = load(files.base)['state_dict']
     parameters = [k for k in base if k.endswith(('weight', 'bias'))]
     assert info['parameters'] == sum(base[k].numel() for k in parameters)
     assert info['model_bytes'] == sum(
@@ -140,17 +122,12 @@ def test_the_adapter(tmp_path, call):
     assert torch.equal(scores_of(model), masked_scores(files))
 
 
-def test_apply_to_a_backbone_alone(tmp_path, call, capsys):
+def test_apply_to_a_backbone_alone(tmp_path, capsys):
     """As SwAV and the like are published: no head, no prefix."""
-    files = write_masked(tmp_path, 'whole')
-    adapter, out = tmp_path / 'task.safetensors', tmp_path / 'stock.pth'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
-    weights = torch.load(files.base, weights_only=True)['state_dict']
-    backbone = {
-        key[len('backbone.') :]: value
-        for key, value in weights.items()
-        if key.startswith('backbone.')
-    }
+    (files, adapter), out = export(tmp_path), tmp_path / 'stock.pth'
+    weights = load(files.base)['state_dict']
+    keys = [key for key in weights if key.startswith('backbone.')]
+    backbone = {key[len('backbone.') :]: weights[key] for key in keys}
     backbone['fc.weight'] = torch.zeros(1000, 8)
     path = tmp_path / 'backbone.pth'
     torch.save(backbone, str(path))
@@ -160,44 +137,33 @@ def test_apply_to_a_backbone_alone(tmp_path, call, capsys):
     assert torch.equal(stock_scores(files.stock, out), masked_scores(files))
 
 
-def test_apply_only_the_backbone(tmp_path, call):
-    files = write_masked(tmp_path, 'whole')
-    adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out.safetensors'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
+def test_apply_only_the_backbone(tmp_path):
+    (files, adapter), out = export(tmp_path), tmp_path / 'out.safetensors'
     call('apply_masks', files.stock, files.base, adapter, '--out', out,
          '--only', 'backbone.*')  # fmt: skip
     weights = load_file(out)
-    base = torch.load(files.base, weights_only=True)['state_dict']
-    masked = torch.load(files.checkpoint, weights_only=True)['state_dict']
+    base = load(files.base)['state_dict']
+    masked = load(files.checkpoint)['state_dict']
     assert torch.equal(weights['head.fc.weight'], base['head.fc.weight'])
     name = 'backbone.bn1.running_mean'
     assert torch.equal(weights[name], masked[name])
 
 
-def test_apply_to_a_wrong_base(tmp_path, call, capsys):
-    files = write_masked(tmp_path, 'whole')
-    adapter, out = tmp_path / 'task.safetensors', tmp_path / 'out' / 'x.pth'
-    call('export_masks', files.config, files.checkpoint, '--out', adapter)
-    other = torch.load(files.base, weights_only=True)
-    name = 'backbone.conv1.weight'
-    other['state_dict'][name] += 1
-    path = tmp_path / 'other.pth'
-    torch.save(other, str(path))
+def test_apply_to_a_wrong_base(tmp_path, capsys):
+    (files, adapter), out = export(tmp_path), tmp_path / 'out' / 'x.pth'
+    base, path = load(files.base)['state_dict'], tmp_path / 'other.pth'
     command = ('apply_masks', files.stock, path, adapter, '--out', out)
-    with pytest.raises(SystemExit, match='belongs to other base weights'):
-        call(*command)
-    del other['state_dict'][name]
-    torch.save(other, str(path))
-    with pytest.raises(SystemExit, match=f'it has no {name}'):
-        call(*command)
-    other['state_dict'][name] = torch.zeros(2, 2)
-    torch.save(other, str(path))
-    with pytest.raises(SystemExit, match=r'the shape \(2, 2\) in it'):
-        call(*command)
+    name = 'backbone.conv1.weight'
+    wrong = base.pop(name) + 1
+    for change, message in (
+        ({}, f'it has no {name}'),
+        ({name: torch.zeros(2, 2)}, r'the shape \(2, 2\) in it'),
+        ({name: wrong}, 'belongs to other base weights'),
+    ):
+        torch.save({**base, **change}, str(path))
+        with pytest.raises(SystemExit, match=message):
+            call(*command)
     assert not out.parent.exists()
-    base = torch.load(files.base, weights_only=True)
-    base['state_dict'][name] += 1
-    torch.save(base, str(path))
     capsys.readouterr()
     call(*command, '--any-base')
     assert 'note' in capsys.readouterr().out
@@ -209,7 +175,7 @@ def test_apply_to_a_wrong_base(tmp_path, call, capsys):
 # -------------------------------------------------------------------- merge
 @pytest.mark.parametrize('soft', [False, True])
 @pytest.mark.parametrize('kind', ['soft', 'backbone'])
-def test_merge(kind, soft, tmp_path, call, capsys):
+def test_merge(kind, soft, tmp_path, capsys):
     files = write_masked(tmp_path / 'run', kind)
     command = ('merge_masks', files.config, files.checkpoint)
     if soft and kind == 'backbone':
@@ -228,7 +194,7 @@ def test_merge(kind, soft, tmp_path, call, capsys):
     assert report['soft'] == soft
 
 
-def test_a_merged_model_is_stock(tmp_path, call):
+def test_a_merged_model_is_stock(tmp_path):
     """Its classes are those of torch, and the keys those of mmpretrain."""
     files = write_masked(tmp_path, 'soft')
     out = tmp_path / 'ticket.pth'
@@ -239,12 +205,10 @@ def test_a_merged_model_is_stock(tmp_path, call):
     assert 0.3 < share < 0.7
 
 
-def test_checkpoints_of_other_writers(tmp_path, call):
+def test_checkpoints_of_other_writers(tmp_path):
     """Averaged weights, a wrapper's prefix, safetensors; no pickle."""
     files = write_masked(tmp_path, 'whole')
-    masked = torch.load(files.checkpoint, weights_only=True)['state_dict']
-    from safetensors.torch import save_file
-
+    masked = load(files.checkpoint)['state_dict']
     path = tmp_path / 'plain.safetensors'
     save_file({f'module.{k}': v for k, v in masked.items()}, str(path))
     call('merge_masks', files.config, path, '--out', tmp_path / 'a.pth')
@@ -269,10 +233,10 @@ def test_checkpoints_of_other_writers(tmp_path, call):
 
 
 # ---------------------------------------------------------------- bad input
-def test_bad_input_writes_nothing(tmp_path, call):
+def test_bad_input_writes_nothing(tmp_path):
     run_folder = tmp_path / 'run'
     files = write_masked(run_folder, 'whole')
-    before = names(run_folder)
+    before = names(run_folder, '*')
     cases = [
         ('no masks', 'export_masks', files.stock, files.base),
         ('do not fit the model', 'export_masks', files.config, files.base),
@@ -300,19 +264,17 @@ def test_bad_input_writes_nothing(tmp_path, call):
         ('is a file', 'inspect_masks', files.config, files.checkpoint,
          '--out', files.base),
     ]  # fmt: skip
-    from safetensors.torch import save_file
-
     foreign = tmp_path / 'foreign.safetensors'
     save_file(dict(a=torch.zeros(1)), str(foreign))
     cut = Path(files.checkpoint).read_bytes()[:3000]
     (tmp_path / 'cut.pth').write_bytes(cut)
-    outside = names(tmp_path)
+    outside = names(tmp_path, '*')
     for message, tool, *argv in cases:
         with pytest.raises(SystemExit) as end:
             call(tool, *argv)
         assert message in str(end.value.code), (tool, end.value.code)
-    assert names(run_folder) == before
-    assert names(tmp_path) == outside
+    assert names(run_folder, '*') == before
+    assert names(tmp_path, '*') == outside
 
 
 # ---------------------------------------------------------------------- mim
@@ -323,7 +285,7 @@ def test_mim_runs_them(tmp_path):
     out = tmp_path / 'task.safetensors'
     run(*mim, 'export_masks', files.config, files.checkpoint, '--out', out)
     run(*mim, 'inspect_masks', out, '--out', tmp_path / 'out')
-    assert names(tmp_path / 'out') == [
+    assert names(tmp_path / 'out', '*') == [
         'inspect_masks.json', 'inspect_masks.png',
     ]  # fmt: skip
     model = build_model(Config.fromfile(files.stock))

@@ -58,7 +58,6 @@ def run(args):
     """Load, bake, then write."""
     from mask_plugins.analysis.weights.merge_checkpoint import (
         bake_adapter,
-        write_baked,
     )
     from mask_plugins.apis.config import check_file, load_config
 
@@ -76,7 +75,7 @@ def run(args):
         cfg, args.base, args.adapter, args.only, not args.any_base
     )
     weights_cli.print_baked(baked)
-    cli.print_written(write_baked(baked, out, inputs))
+    cli.print_written(baked.write(out, inputs))
     weights_cli.print_use(baked, out)
 
 

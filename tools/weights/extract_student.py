@@ -44,7 +44,6 @@ def run(args):
     """Read, choose, then write."""
     from mask_plugins.analysis.weights.extract_student import (
         extract_student,
-        write_student,
     )
     from mask_plugins.apis.config import check_file, load_config
 
@@ -58,12 +57,12 @@ def run(args):
     cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
     check_file(args.checkpoint, 'checkpoint')
     student = extract_student(cfg, args.checkpoint, args.which)
-    rows = [['kept', f'{student.elements:,}']]
-    rows += [[f'left out: {k}', f'{n:,}'] for k, n in student.dropped.items()]
+    report = student.report
+    rows = [['kept', f'{report["elements"]:,}']]
+    for part, number in report['dropped'].items():
+        rows.append([f'left out: {part}', f'{number:,}'])
     cli.print_table(['what', 'elements'], rows)
-    cli.print_written(
-        write_student(student, out, dict(inputs, which=args.which))
-    )
+    cli.print_written(student.write(out, dict(inputs, which=args.which)))
     weights_cli.print_use(student, out)
 
 

@@ -42,7 +42,6 @@ def run(args):
     """Load, bake, then write."""
     from mask_plugins.analysis.weights.merge_checkpoint import (
         bake_checkpoint,
-        write_baked,
     )
     from mask_plugins.apis.config import check_file, load_config
 
@@ -57,7 +56,7 @@ def run(args):
     check_file(args.checkpoint, 'checkpoint')
     baked = bake_checkpoint(cfg, args.checkpoint, args.soft)
     weights_cli.print_baked(baked)
-    cli.print_written(write_baked(baked, out, dict(inputs, soft=args.soft)))
+    cli.print_written(baked.write(out, dict(inputs, soft=args.soft)))
     weights_cli.print_use(baked, out)
 
 

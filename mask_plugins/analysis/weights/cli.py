@@ -3,6 +3,7 @@
 
 import argparse
 import os.path as osp
+from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List, Sequence
 
 from .. import cli
@@ -10,22 +11,12 @@ from .. import cli
 if TYPE_CHECKING:  # torch, which `--help` does not need
     from mask_plugins.core.weights import MaskReport
 
-    from .merge_checkpoint import Baked
+    from .stock_config import StockCheckpoint
 
 CHECKPOINTS = ('.pth', '.safetensors')
 
 
-def make_parser(
-    description: str, tool: str, example: str
-) -> argparse.ArgumentParser:
-    """A parser whose help ends with an example.
-
-    Args:
-        description (str): What the tool does.
-        tool (str): Basename of the tool.
-        example (str): Arguments of a typical call.
-    """
-    return cli.make_parser(description, tool, example, folder='weights')
+make_parser = partial(cli.make_parser, folder='weights')
 
 
 def add_file_argument(
@@ -119,13 +110,13 @@ def percent(share: float) -> str:
     return f'{value:.2f}' if value >= 1 or not value else f'{value:.3g}'
 
 
-def print_baked(baked: 'Baked') -> None:
+def print_baked(baked: 'StockCheckpoint') -> None:
     """Print what was baked in, and notes."""
-    print_report(baked.report, 'masks that are baked in')
-    print_notes(baked.notes)
+    print_report(baked.masks, 'masks that are baked in')
+    print_notes(baked.report['notes'])
 
 
-def print_use(baked: 'Baked', path: str) -> None:
+def print_use(baked: 'StockCheckpoint', path: str) -> None:
     """Say how the written checkpoint is tested, and what that needs."""
     config = f'{stem_of(path)}.py'
     if baked.stock.needs:

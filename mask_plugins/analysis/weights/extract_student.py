@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The deployed part of a run with a teacher."""
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Dict
 
 from mmengine.config import Config
 from torch import Tensor
@@ -16,38 +16,16 @@ from mask_plugins.apis.model import (
 from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.safe_load import read_checkpoint
 
-from .stock_config import StockConfig, stock_config
+from .stock_config import StockCheckpoint, own_type, stock_config
 
 WHICH = ('student', 'teacher')
 # Where a teacher that is one network keeps it.
 NETWORKS = ('teacher.average.module.', 'teacher.network.')
 
 
-class Student(NamedTuple):
-    """A stock checkpoint, not yet written.
-
-    Args:
-        state_dict (dict[str, Tensor]): Of the stock classifier.
-        dataset_meta (dict): Names of the classes, where they are known.
-        stock (StockConfig): The config that it fits.
-        dropped (dict[str, int]): Elements of what is left out: of the
-            ``teacher`` and of ``tokens``.
-    """
-
-    state_dict: Dict[str, Tensor]
-    dataset_meta: Dict[str, Any]
-    stock: StockConfig
-    dropped: Dict[str, int]
-
-    @property
-    def elements(self) -> int:
-        """How many numbers are kept."""
-        return sum(value.numel() for value in self.state_dict.values())
-
-
 def extract_student(
     cfg: Config, checkpoint: str, which: str = 'student'
-) -> Student:
+) -> StockCheckpoint:
     """Take teacher and tokens out of a checkpoint.
 
     Nothing of the teacher is built: an ensemble's files are not needed.
@@ -61,20 +39,19 @@ def extract_student(
             backbone) is the student's. Defaults to ``'student'``.
 
     Returns:
-        Student: What the stock classifier is to load.
+        StockCheckpoint: What the stock classifier is to load; the report has
+        ``elements`` that are kept, and ``dropped``, those of the ``teacher``
+        and of ``tokens``.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the model has no teacher, or the weights do not fit.
     """
     check_choice('which', which, WHICH)
-    kind = (cfg.get('model') or {}).get('type')
-    kind = getattr(kind, '__name__', str(kind))
-    if kind.rpartition('.')[2] != 'ReferenceClassifier':
-        raise ValueError(
-            f'the model of the config is {kind}, which has no teacher: its '
-            'checkpoint is deployed as it is'
-        )
+    model = cfg.get('model')
+    if own_type(model) != 'ReferenceClassifier':
+        kind = model and model.get('type')
+        raise ValueError(f'the model is {kind}, which has no teacher')
     loaded = read_checkpoint(checkpoint)
     weights = take_trained(loaded, averages_unused(cfg), checkpoint)
     stock = stock_config(cfg)
@@ -87,16 +64,13 @@ def extract_student(
     state = {key: source[key] for key in model.state_dict() if key in source}
     load_weights(model, state, checkpoint)
     left = {k: v for k, v in everything.items() if k not in state}
-    teacher = sum(
-        v.numel() for k, v in left.items() if k.startswith('teacher.')
-    )
-    tokens = sum(v.numel() for v in left.values()) - teacher
-    return Student(
-        state,
-        dataset_meta(loaded),
-        stock,
-        dict(teacher=teacher, tokens=tokens),
-    )
+    dropped = dict(teacher=0, tokens=0)
+    for key, value in left.items():
+        part = 'teacher' if key.startswith('teacher.') else 'tokens'
+        dropped[part] += value.numel()
+    elements = sum(value.numel() for value in state.values())
+    report = dict(elements=elements, dropped=dropped)
+    return StockCheckpoint(state, dataset_meta(loaded), stock, report)
 
 
 def _teacher(weights: Dict[str, Tensor], path: str) -> Dict[str, Tensor]:
@@ -113,23 +87,4 @@ def _teacher(weights: Dict[str, Tensor], path: str) -> Dict[str, Tensor]:
     raise ValueError(
         f'the teacher in {path} is an ensemble, not one network: deploy its '
         'checkpoints'
-    )
-
-
-def write_student(
-    student: Student, path: str, source: Dict[str, Any]
-) -> List[str]:
-    """Write the checkpoint, its config and a report, next to each other.
-
-    Args:
-        student (Student): What to write.
-        path (str): The checkpoint, ``.pth`` or ``.safetensors``.
-        source (dict): Plain values for the report: where it comes from.
-
-    Returns:
-        list[str]: What was written.
-    """
-    report = dict(elements=student.elements, dropped=student.dropped)
-    return student.stock.write(
-        path, student.state_dict, student.dataset_meta, source, report
     )

@@ -2,17 +2,17 @@
 """From a checkpoint of a masked training to an adapter."""
 
 import os.path as osp
-from typing import List, NamedTuple
+from typing import List, Tuple
 
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
 
 from mask_plugins.apis.model import load_trained_model
 from mask_plugins.core.weights import (
     Adapter,
     MaskReport,
     SoftMask,
-    mask_keys,
+    base_state,
     mask_report,
     named_masks,
     pack_masks,
@@ -20,21 +20,9 @@ from mask_plugins.core.weights import (
 from mask_plugins.version import __version__
 
 
-class Exported(NamedTuple):
-    """An adapter and what is to be said about it.
-
-    Args:
-        adapter (Adapter): Its content.
-        report (MaskReport): What its masks keep.
-        notes (list[str]): For the user.
-    """
-
-    adapter: Adapter
-    report: MaskReport
-    notes: List[str]
-
-
-def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
+def export_checkpoint(
+    cfg: Config, checkpoint: str
+) -> Tuple[Adapter, MaskReport, List[str]]:
     """Make the adapter of a trained checkpoint; soft masks as their ticket.
 
     Args:
@@ -42,9 +30,10 @@ def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
         checkpoint (str): Its checkpoint.
 
     Returns:
-        Exported: ``info`` of the adapter has ``checkpoint``, ``parameters``
-        (of the whole model), ``model_bytes`` (of all its weights and buffers)
-        and where known ``classes``.
+        tuple: The adapter; what its masks keep; notes for the user. ``info``
+        of the adapter has ``checkpoint``, ``parameters`` (of the whole
+        model), ``model_bytes`` (of all its weights and buffers) and where
+        known ``classes``.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -63,7 +52,7 @@ def export_checkpoint(cfg: Config, checkpoint: str) -> Exported:
         model_bytes=model_bytes(model),
         **model._dataset_meta,
     )
-    return Exported(pack_masks(model, info=info), report, notes)
+    return pack_masks(model, info=info), report, notes
 
 
 def load_masked_model(cfg: Config, checkpoint: str) -> nn.Module:
@@ -104,18 +93,21 @@ def make_tickets(model: nn.Module) -> List[str]:
     notes = []
     if soft:
         before = mask_report(model)
-        temperatures = {float(mask.temperature) for mask in soft}
-        listed = ', '.join(f'{value:g}' for value in sorted(temperatures))
         notes.append(
-            f'{len(soft)} soft masks (temperature {listed}) are taken as '
-            f'their ticket: {100 * before.density:.4g} % of the weights are '
-            'kept, where the mean of the masks is '
+            f'{len(soft)} soft masks (temperature {temperatures(soft)}) are '
+            f'taken as their ticket: {100 * before.density:.4g} % of the '
+            'weights are kept, where the mean of the masks is '
             f'{100 * before.soft_density:.4g} %. Results differ from those '
             'with soft masks'
         )
     for mask in soft:
         mask.ticket = True
     return notes + empty_notes(mask_report(model))
+
+
+def temperatures(masks: List[SoftMask]) -> str:
+    """Their temperatures, each once."""
+    return ', '.join(f'{t:g}' for t in sorted({m.temperature for m in masks}))
 
 
 def empty_notes(report: MaskReport) -> List[str]:
@@ -131,11 +123,5 @@ def model_bytes(model: nn.Module) -> int:
     Args:
         model (nn.Module): Any module.
     """
-    state = model.state_dict(keep_vars=True)
-    inside = set(mask_keys(model))
-    tensors = {
-        id(value): value
-        for key, value in state.items()
-        if isinstance(value, Tensor) and key not in inside
-    }
+    tensors = {id(value): value for value in base_state(model).values()}
     return sum(t.numel() * t.element_size() for t in tensors.values())

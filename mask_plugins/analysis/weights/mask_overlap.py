@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 
 from mask_plugins.core.weights import Adapter
+from mask_plugins.utils.first_few import first_few
 
 from .mask_sizes import count_bits
 
@@ -101,16 +102,11 @@ def _common(adapters: Mapping[str, Adapter]) -> Tuple[List[str], List[str]]:
     if not layers:
         raise ValueError(
             'the adapters have no layer in common, of the same name and '
-            f'shape: {", ".join(sorted(union)[:4])}, ...'
+            f'shape: {first_few(sorted(union))}'
         )
     left = sorted(union - set(layers))
-    if not left:
-        return layers, []
-    more = ', ...' if len(left) > 4 else ''
-    return layers, [
-        f'{len(left)} masks are not in all adapters with the same shape, and '
-        f'left out: {", ".join(left[:4])}{more}'
-    ]
+    note = f'{len(left)} masks are not in all adapters with the same shape: '
+    return layers, [note + first_few(left)] if left else []
 
 
 def _size(adapter: Adapter, key: str) -> int:
@@ -129,31 +125,15 @@ def _count(size: int, a: np.ndarray, b: np.ndarray) -> _Counts:
 
 def _measure(counts: _Counts) -> Dict[str, Optional[float]]:
     size, kept_a, kept_b, both, expected, variance = counts
-
-    def agreement(common: float) -> float:
-        return 1 - (kept_a + kept_b - 2 * common) / size
-
-    def kept(common: float) -> Optional[float]:
-        return _share(common, kept_a + kept_b - common)
-
-    def removed(common: float) -> Optional[float]:
-        neither = size - kept_a - kept_b + common
-        return _share(neither, size - common)
-
-    deviation = math.sqrt(variance)
-    return dict(
-        size=size,
-        kept_a=kept_a,
-        kept_b=kept_b,
-        kept_by_both=both,
-        agreement=agreement(both),
-        jaccard_kept=kept(both),
-        jaccard_removed=removed(both),
-        expected_agreement=agreement(expected),
-        expected_jaccard_kept=kept(expected),
-        expected_jaccard_removed=removed(expected),
-        z=(both - expected) / deviation if deviation else None,
-    )
+    kept = kept_a + kept_b
+    found = dict(size=size, kept_a=kept_a, kept_b=kept_b, kept_by_both=both)
+    for prefix, common in (('', both), ('expected_', expected)):
+        removed = size - kept + common  # by both
+        found[f'{prefix}agreement'] = (common + removed) / size
+        found[f'{prefix}jaccard_kept'] = _share(common, kept - common)
+        found[f'{prefix}jaccard_removed'] = _share(removed, size - common)
+    found['z'] = _share(both - expected, math.sqrt(variance))
+    return found
 
 
 def _share(part: float, whole: float) -> Optional[float]:

@@ -4,7 +4,7 @@
 import os.path as osp
 import warnings
 from fnmatch import fnmatchcase
-from typing import Any, Dict, List, NamedTuple, Sequence, Set
+from typing import Any, Dict, List, Set
 
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -12,42 +12,31 @@ from torch import Tensor, nn
 from mask_plugins.apis.model import build_model, load_weights, read_trained
 from mask_plugins.core.weights import (
     Adapter,
-    MaskReport,
     SoftMask,
+    base_state,
     disable_masks,
     load_masks,
-    mask_keys,
     mask_report,
     merge_masks,
     named_masks,
     read_adapter,
 )
 from mask_plugins.core.weights.adapter_content import tensor_hash
+from mask_plugins.utils.first_few import first_few
 
-from .mask_export import empty_notes, load_masked_model, make_tickets
-from .stock_config import StockConfig, stock_config
+from .mask_export import (
+    empty_notes,
+    load_masked_model,
+    make_tickets,
+    temperatures,
+)
+from .stock_config import StockCheckpoint, StockConfig, stock_config
 from .stock_heads import masked_heads, stock_state
 
 
-class Baked(NamedTuple):
-    """A stock checkpoint, not yet written.
-
-    Args:
-        state_dict (dict[str, Tensor]): Of the stock model.
-        dataset_meta (dict): Names of the classes, where they are known.
-        stock (StockConfig): The config that it fits.
-        report (MaskReport): What the masks kept.
-        notes (list[str]): For the user.
-    """
-
-    state_dict: Dict[str, Tensor]
-    dataset_meta: Dict[str, Any]
-    stock: StockConfig
-    report: MaskReport
-    notes: List[str]
-
-
-def bake_checkpoint(cfg: Config, checkpoint: str, soft: bool = False) -> Baked:
+def bake_checkpoint(
+    cfg: Config, checkpoint: str, soft: bool = False
+) -> StockCheckpoint:
     """Bake the masks of a trained checkpoint into its weights.
 
     Args:
@@ -57,7 +46,7 @@ def bake_checkpoint(cfg: Config, checkpoint: str, soft: bool = False) -> Baked:
             their ticket. Defaults to False.
 
     Returns:
-        Baked: What the stock model is to load.
+        StockCheckpoint: What the stock model is to load.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -71,7 +60,7 @@ def bake_checkpoint(cfg: Config, checkpoint: str, soft: bool = False) -> Baked:
 
 def bake_adapter(
     cfg: Config, base: str, path: str, only: str = '*', strict: bool = True
-) -> Baked:
+) -> StockCheckpoint:
     """Bake an adapter into the weights of a base checkpoint.
 
     Args:
@@ -86,7 +75,7 @@ def bake_adapter(
             an error. Defaults to True.
 
     Returns:
-        Baked: What the stock model is to load.
+        StockCheckpoint: What the stock model is to load.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -109,29 +98,12 @@ def bake_adapter(
     return _bake(model, stock_config(cfg), meta, notes)
 
 
-def write_baked(baked: Baked, path: str, source: Dict[str, Any]) -> List[str]:
-    """Write the checkpoint, its config and a report, next to each other.
-
-    Args:
-        baked (Baked): What to write.
-        path (str): The checkpoint, ``.pth`` or ``.safetensors``.
-        source (dict): Plain values for the report: where it comes from.
-
-    Returns:
-        list[str]: What was written.
-    """
-    report = dict(notes=baked.notes, **baked.report.to_dict())
-    return baked.stock.write(
-        path, baked.state_dict, baked.dataset_meta, source, report
-    )
-
-
 def _bake(
     model: nn.Module,
     stock: StockConfig,
     dataset_meta: Dict[str, Any],
     notes: List[str],
-) -> Baked:
+) -> StockCheckpoint:
     report = mask_report(model)
     if report.not_finite:
         raise ValueError(
@@ -141,25 +113,20 @@ def _bake(
     state = stock_state(merge_masks(model))
     # What is written is what the stock model loads.
     load_weights(build_model(stock.cfg), state, 'the merged model')
-    return Baked(state, dataset_meta, stock, report, notes)
+    content = dict(notes=notes, **report.to_dict())
+    return StockCheckpoint(state, dataset_meta, stock, content, report)
 
 
 def _make_soft(model: nn.Module) -> List[str]:
     """Have soft masks as they are in training, tickets too."""
-    masks = [
-        item.mask
-        for item in named_masks(model)
-        if isinstance(item.mask, SoftMask)
-    ]
+    masks = [item.mask for item in named_masks(model)]
+    masks = [mask for mask in masks if isinstance(mask, SoftMask)]
     if not masks:
         raise ValueError('soft=True: the model has no soft masks')
     for mask in masks:
         mask.ticket = False
-    values = sorted({float(mask.temperature) for mask in masks})
-    return [
-        'soft masks are baked in as they are, at temperature '
-        + ', '.join(f'{value:g}' for value in values)
-    ]
+    how = f'as they are, at temperature {temperatures(masks)}'
+    return [f'soft masks are baked in {how}']
 
 
 def _load_base(
@@ -175,10 +142,7 @@ def _load_base(
     """
     weights = read_trained(path)
     weights = {k: v for k, v in weights.items() if not _of_mask(k, weights)}
-    inside = set(mask_keys(model))
-    state = {k: v for k, v in model.state_dict().items() if k not in inside}
-    prefixes = tuple(prefix for prefix, _ in masked_heads(model))
-    drawn = {key for key in state if key.startswith(prefixes)}
+    state = base_state(model)
     needed = set(state) - provided
     # A file of the backbone alone has its names without the prefix.
     options = [
@@ -187,37 +151,33 @@ def _load_base(
     ]
     found = max(options, key=lambda option: len(needed & set(option)))
     unused = [k for k, f in zip(weights, found) if f not in state]
-    for key in drawn & set(found):
-        if tensor_hash(found[key]) != adapter.bases.get(key):
-            del found[key]
-    needed -= drawn - set(found)
-    problems = [
-        f'it has no {key}' for key in state if key in needed - {*found}
-    ]
-    problems += [
-        f'{key} has the shape {tuple(found[key].shape)} in it and '
-        f'{tuple(state[key].shape)} in the model'
-        for key in state
-        if key in needed & set(found) and found[key].shape != state[key].shape
-    ]
+    heads = tuple(prefix for prefix, _ in masked_heads(model))
+    problems = []
+    for key, value in state.items():
+        given = found.get(key)
+        if key.startswith(heads) and (
+            given is None or tensor_hash(given) != adapter.bases.get(key)
+        ):
+            needed.discard(key)
+        elif key in needed and given is None:
+            problems.append(f'it has no {key}')
+        elif key in needed and given.shape != value.shape:
+            problems.append(
+                f'{key} has the shape {tuple(given.shape)} in it and '
+                f'{tuple(value.shape)} in the model'
+            )
     if problems:
         raise ValueError(
             f'the base weights {path!r} do not fit the model of the config: '
-            f'{_first(problems, "; ")}'
+            f'{first_few(problems, "; ")}'
         )
     model.load_state_dict({key: found[key] for key in needed}, strict=False)
     if not unused:
         return []
     return [
         f'{len(unused)} tensors of {osp.basename(path)} have no place in the '
-        f'model: {_first(unused, ", ")}'
+        f'model: {first_few(unused)}'
     ]
-
-
-def _first(items: Sequence[str], separator: str) -> str:
-    """The first four, and how many more there are."""
-    more = f' and {len(items) - 4} more' if len(items) > 4 else ''
-    return separator.join(items[:4]) + more
 
 
 def _of_mask(key: str, weights: Dict[str, Tensor]) -> bool:

@@ -2,11 +2,12 @@
 """The config of a masked training without the masks."""
 
 import os.path as osp
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 from torch import Tensor
 
+from mask_plugins.core.weights import MaskReport
 from mask_plugins.models.converters import write_checkpoint
 from mask_plugins.utils.files import write_json, write_text
 from mask_plugins.version import __version__
@@ -22,21 +23,18 @@ KEPT = (
     'default_hooks', 'env_cfg', 'vis_backends', 'visualizer',
     'log_processor', 'log_level', 'randomness',
 )  # fmt: skip
-STOCK_LAYERS = dict(SoftMaskConv2d='Conv2d', SoftMaskLinear='torch.nn.Linear')
-MASK_ARGUMENTS = ('mask_init', 'ticket_scale')
-TEACHING = (
+_SOFT = ('mask_init', 'ticket_scale')
+_TEACHING = (
     'teacher', 'scope', 'kd_loss', 'loss_weight', 'kd_softmax',
     'detach_target',
 )  # fmt: skip
-# Types, arguments that go, and what the type becomes.
-_REPLACED = (
-    (('TextPrototypeClsHead',), ('mask',), {}),
-    (
-        ('ReferenceClassifier',),
-        TEACHING,
-        dict(ReferenceClassifier='ImageClassifier'),
-    ),
-    (tuple(STOCK_LAYERS), MASK_ARGUMENTS, STOCK_LAYERS),
+# Of a type: what it becomes, and arguments that go.
+_REPLACED = dict(
+    TextPrototypeClsHead=('mask_plugins.TextPrototypeClsHead', ('mask',)),
+    ReferenceClassifier=('ImageClassifier', _TEACHING),
+    SoftMaskConv2d=('Conv2d', _SOFT),
+    SoftMaskLinear=('torch.nn.Linear', _SOFT),
+    SafeCheckpointHook=('CheckpointHook', ()),
 )
 _REMOVED = object()
 
@@ -65,36 +63,44 @@ class StockConfig(NamedTuple):
         lines += [f'#   {need}' for need in self.needs]
         return '\n'.join(lines) + '\n' + self.cfg.pretty_text
 
-    def write(
-        self,
-        path: str,
-        state_dict: Dict[str, Tensor],
-        dataset_meta: Dict[str, Any],
-        source: Dict[str, Any],
-        report: Dict[str, Any],
-    ) -> List[str]:
-        """Write a checkpoint, this config and a report next to each other.
+
+class StockCheckpoint(NamedTuple):
+    """A stock checkpoint, not yet written.
+
+    Args:
+        state_dict (dict[str, Tensor]): Of the stock model.
+        dataset_meta (dict): Names of the classes, where they are known.
+        stock (StockConfig): The config that it fits.
+        report (dict): Plain values.
+        masks (MaskReport, optional): What the masks kept.
+    """
+
+    state_dict: Dict[str, Tensor]
+    dataset_meta: Dict[str, Any]
+    stock: StockConfig
+    report: Dict[str, Any]
+    masks: Optional[MaskReport] = None
+
+    def write(self, path: str, source: Dict[str, Any]) -> List[str]:
+        """Write it, its config and a report, next to each other.
 
         Args:
             path (str): The checkpoint, ``.pth`` or ``.safetensors``.
-            state_dict (dict): Of the stock model.
-            dataset_meta (dict): Names of the classes, where they are known.
             source (dict): Where it comes from, plain values.
-            report (dict): What else the report has.
 
         Returns:
             list[str]: What was written.
         """
         stem = osp.splitext(path)[0]
         meta = dict(mask_plugins=source)
-        if dataset_meta:
-            meta['dataset_meta'] = dataset_meta
-        write_checkpoint(path, state_dict, meta)
-        report = dict(source, needs_mask_plugins=self.needs, **report)
+        if self.dataset_meta:
+            meta['dataset_meta'] = self.dataset_meta
+        write_checkpoint(path, self.state_dict, meta)
+        report = dict(source, needs_mask_plugins=self.stock.needs)
         return [
             path,
-            write_text(f'{stem}.py', self.text),
-            write_json(f'{stem}.json', report),
+            write_text(f'{stem}.py', self.stock.text),
+            write_json(f'{stem}.json', {**report, **self.report}),
         ]
 
 
@@ -119,21 +125,16 @@ def stock_config(cfg: Config) -> StockConfig:
         >>> stock_config(cfg).cfg.model
         {'type': 'ResNet'}
     """
-    kept = {
-        key: cfg[key] for key in KEPT if cfg.get(key, None) is not None
-    }  # fmt: skip
+    kept = {key: cfg[key] for key in KEPT if cfg.get(key) is not None}
     kept['default_hooks'] = {
         name: hook
         for name, hook in kept.get('default_hooks', {}).items()
-        if _own(hook) in (None, 'SafeCheckpointHook')
+        if own_type(hook) in (None, 'SafeCheckpointHook')
     }
     imports = kept.get('custom_imports')
     if imports is not None:
-        names = [
-            name
-            for name in imports.get('imports', ())
-            if name.split('.')[0] != PREFIX[:-1]
-        ]
+        names = imports.get('imports', ())
+        names = [n for n in names if not f'{n}.'.startswith(PREFIX)]
         kept['custom_imports'] = dict(imports, imports=names)
     kept = _strip(kept)
     return StockConfig(Config(kept), _needs(kept, ()))
@@ -146,7 +147,7 @@ def _strip(node: Any) -> Any:
         return type(node)(x for x in items if x is not _REMOVED)
     if not isinstance(node, dict):
         return node
-    kind = _own(node)
+    kind = own_type(node)
     if kind in ('MaskedModel', 'build_masked_model'):
         inner = ConfigDict(node['module'])
         if node.get('data_preprocessor') is not None:
@@ -160,34 +161,27 @@ def _strip(node: Any) -> Any:
     items = {k: v for k, v in items.items() if v is not _REMOVED}
     if kind in MASKED_HEADS:
         return stock_head_config(items)
-    for kinds, dropped, stock in _REPLACED:
-        if kind in kinds:
-            items = {k: v for k, v in items.items() if k not in dropped}
-            items['type'] = stock.get(kind, items['type'])
-            return items
-    if kind == 'SafeCheckpointHook':
-        items['type'] = 'CheckpointHook'
-    elif 'type' in items:
-        items['type'] = _type_name(items['type'])
+    if 'type' in items:
+        same = (_type_name(items['type']), ())
+        items['type'], dropped = _REPLACED.get(kind, same)
+        items = {k: v for k, v in items.items() if k not in dropped}
     return items
 
 
 def _needs(node: Any, path: Tuple[str, ...]) -> List[str]:
     """``path: type`` of all that is left of this package."""
     if isinstance(node, (list, tuple)):
-        pairs = list(enumerate(node))
-    elif isinstance(node, dict):
-        pairs = list(node.items())
-    else:
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
         return []
-    own = _own(node) if isinstance(node, dict) else None
+    own = own_type(node)
     found = [f'{".".join(path)}: {PREFIX}{own}'] if own else []
-    for key, value in pairs:
+    for key, value in node.items():
         found += _needs(value, (*path, str(key)))
     return found
 
 
-def _own(node: Any) -> Any:
+def own_type(node: Any) -> Any:
     """Name of the type of a config, if it is of this package."""
     kind = node.get('type') if isinstance(node, dict) else None
     if kind is None or not _type_name(kind).startswith(PREFIX):

@@ -6,7 +6,6 @@ from typing import Any, Dict, List
 from torch import nn
 
 from mask_plugins.compat.rewindable import Rewindable
-from mask_plugins.core.weights.rewind_point import RewindPoint
 
 from .soft_masked_conv2d import SoftMaskedConv2d
 
@@ -48,7 +47,6 @@ class MaskedNet(Rewindable, nn.Module):
         super().__init__()
         self.temp = 1.0
         self.ticket = False
-        self._point = RewindPoint()
 
     @property
     def mask_modules(self) -> List[SoftMaskedConv2d]:

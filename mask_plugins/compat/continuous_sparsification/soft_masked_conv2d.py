@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from mask_plugins.compat.rewindable import Rewindable
 from mask_plugins.core.weights import SoftMaskConv2d, soft_mask, ticket_mask
-from mask_plugins.core.weights.rewind_point import RewindPoint
 
 Size = Union[int, tuple]
 
@@ -65,7 +64,6 @@ class SoftMaskedConv2d(Rewindable, SoftMaskConv2d):
             mask_init=mask_initial_value,
             **kwargs,
         )
-        self._point = RewindPoint()
         nn.init.xavier_normal_(self.weight)
 
     @property

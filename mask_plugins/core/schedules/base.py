@@ -51,6 +51,7 @@ class Schedule:
     """
 
     PLATEAUS = ('none', 'end', 'both')
+    LENGTHS: Tuple[str, ...] = ('total',)
 
     def __init__(
         self,
@@ -101,35 +102,27 @@ class Schedule:
         check_int('max_iters', max_iters, low=1)
         check_int('iters_per_epoch', iters_per_epoch, low=1, optional=True)
         resolved = copy.copy(self)
-        resolved._resolve(max_iters, iters_per_epoch)
-        return resolved
-
-    def _resolve(self, max_iters: int, iters_per_epoch: Optional[int]) -> None:
-        if self.total == 'epoch':
-            self.total = self._epoch('total', iters_per_epoch)
-        elif self.total is None:
-            self.total = max_iters
-            if self.cooldown:
-                epoch = self._epoch('cooldown', iters_per_epoch)
-                self.total -= self.cooldown * epoch
-            if self.total < 1:
-                raise ValueError(
-                    f'cooldown={self.cooldown} epochs of {iters_per_epoch} '
-                    f'iterations leave nothing of a run of {max_iters}'
-                )
-
-    @staticmethod
-    def _epoch(name: str, iters_per_epoch: Optional[int]) -> int:
-        if iters_per_epoch is None:
+        cooldown = 0 if self.total else self.cooldown
+        lengths = {name: getattr(self, name) for name in self.LENGTHS}
+        in_epochs = cooldown or 'epoch' in lengths.values()
+        if in_epochs and iters_per_epoch is None:
+            raise ValueError(f'iters_per_epoch is not known, for {self!r}')
+        length = max_iters - cooldown * (iters_per_epoch or 0)
+        if length < 1:
             raise ValueError(
-                f'{name} is given in epochs, but iters_per_epoch is not known'
+                f'cooldown={cooldown} epochs of {iters_per_epoch} iterations '
+                f'leave nothing of a run of {max_iters}'
             )
-        return iters_per_epoch
+        for name, given in lengths.items():
+            # Without a length of its own it has that of the one before.
+            length = iters_per_epoch if given == 'epoch' else given or length
+            setattr(resolved, name, length)
+        return resolved
 
     @property
     def resolved(self) -> bool:
         """Whether all lengths are iterations, so that ``value`` works."""
-        return isinstance(self.total, int)
+        return all(isinstance(getattr(self, n), int) for n in self.LENGTHS)
 
     # -------------------------------------------------------------- value
     def value(self, t: int) -> float:

@@ -23,6 +23,8 @@ class ConstantSchedule(Schedule):
         0.4
     """
 
+    LENGTHS = ()
+
     def __init__(
         self, start: float, end: Optional[float] = None, **kwargs
     ) -> None:
@@ -32,8 +34,3 @@ class ConstantSchedule(Schedule):
                 'use LinearSchedule for a value that moves'
             )
         super().__init__(start, start, **kwargs)
-
-    @property
-    def resolved(self) -> bool:
-        """Always: no length plays a part."""
-        return True

@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A triangle wave."""
 
-from typing import Optional
-
 from .base import Length, Schedule
 
 
@@ -29,23 +27,13 @@ class CyclicSchedule(Schedule):
         [0.8, 0.4, 0.0, 0.4, 0.8, 0.4]
     """
 
+    LENGTHS = ('total', 'period')
+
     def __init__(
         self, start: float, end: float, period: Length = 'epoch', **kwargs
     ) -> None:
         super().__init__(start, end, **kwargs)
         self.period = self._length('period', period)
-
-    def _resolve(self, max_iters: int, iters_per_epoch: Optional[int]) -> None:
-        super()._resolve(max_iters, iters_per_epoch)
-        if self.period == 'epoch':
-            self.period = self._epoch('period', iters_per_epoch)
-        elif self.period is None:
-            self.period = self.total
-
-    @property
-    def resolved(self) -> bool:
-        """Whether total and period are iterations."""
-        return super().resolved and isinstance(self.period, int)
 
     def progress(self, t: int) -> float:
         """See :meth:`Schedule.progress`."""

@@ -32,12 +32,8 @@ class ExponentialSchedule(Schedule):
         super().__init__(start, end, **kwargs)
         plateau = f' with plateau={self.plateau!r}' * (self.plateau != 'none')
         for name, value in zip(('start', 'end'), self._extended()):
-            check_number(
-                f'{name} of an ExponentialSchedule{plateau}',
-                value,
-                0,
-                ends='(]',
-            )
+            what = f'{name} of an ExponentialSchedule{plateau}'
+            check_number(what, value, low=0, ends='(]')
 
     def progress(self, t: int) -> float:
         """See :meth:`Schedule.progress`."""

@@ -50,10 +50,14 @@ class StepSchedule(Schedule):
         if len({type(m) for m in milestones}) == 1:  # else not comparable yet
             self._check_order()
 
-    def _resolve(self, max_iters: int, iters_per_epoch: Optional[int]) -> None:
-        super()._resolve(max_iters, iters_per_epoch)
-        self.milestones = self._in_iterations()
-        self._check_order()
+    def resolve(
+        self, max_iters: int, iters_per_epoch: Optional[int] = None
+    ) -> 'StepSchedule':
+        """See :meth:`Schedule.resolve`."""
+        resolved = super().resolve(max_iters, iters_per_epoch)
+        resolved.milestones = resolved._in_iterations()
+        resolved._check_order()
+        return resolved
 
     def _in_iterations(self):
         return tuple(

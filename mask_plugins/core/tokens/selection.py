@@ -94,14 +94,11 @@ def select_tokens(
     check_choice('order', order, TOKEN_ORDERS)
     batch, patches = scores.shape
     most = num_prefix_tokens + patches
-    num_patches = (
-        check_int('num_keep', num_keep, num_prefix_tokens, most)
-        - num_prefix_tokens
-    )
+    check_int('num_keep', num_keep, num_prefix_tokens, most)
     # Sorted in fp32 and on detached scores: the order has no gradient.
     ranked = scores.detach().float()
     ranked = torch.argsort(ranked, dim=1, descending=True, stable=True)
-    kept = ranked[:, :num_patches]  # B, n - prefix
+    kept = ranked[:, : num_keep - num_prefix_tokens]  # B, n - prefix
     if order == 'index':
         kept = kept.sort(dim=1).values
     prefix = torch.arange(num_prefix_tokens, device=scores.device)

@@ -8,17 +8,15 @@ from torch import Tensor, nn
 
 from .adapter_content import unpack_bits
 from .adapter_file import Adapter
-from .apply_weight_masks import check_maskable
 from .binary_mask import BinaryMask
 from .masked_module import (
     attach_mask,
-    detach_masks,
+    check_maskable,
+    detach_all,
     masked_names,
     update_scopes,
 )
 from .named_masks import base_state, named_masks, named_tensors
-
-_NOTHING = Adapter({}, {}, {}, '', {})
 
 
 class AdapterBank:
@@ -29,22 +27,38 @@ class AdapterBank:
         self.active: Optional[str] = None
         self.replaced: Dict[str, Tensor] = {}
 
-    def switch(self, model: nn.Module, name: Optional[str]) -> None:
+    def get(self, name: Optional[str]) -> Adapter:
+        """The adapter of that name; with None, one of nothing.
+
+        Raises:
+            KeyError: If there is no such adapter.
+        """
+        if name is None:
+            return Adapter({}, {}, {}, '', {})
+        if name not in self.adapters:
+            raise KeyError(
+                f'no adapter {name!r} is loaded, only {sorted(self.adapters)}'
+            )
+        return self.adapters[name]
+
+    def switch(
+        self,
+        model: nn.Module,
+        name: Optional[str],
+        adapter: Optional[Adapter] = None,
+    ) -> None:
         """Switch to an adapter, or to the base; after an error, to nothing.
 
         Args:
             model (nn.Module): The model, unwrapped.
             name (str, optional): Of the adapter. None is the base.
+            adapter (Adapter, optional): One that is not loaded yet.
 
         Raises:
             KeyError: If there is no such adapter.
             TypeError: If a parameter cannot be masked.
         """
-        if name is not None and name not in self.adapters:
-            raise KeyError(
-                f'no adapter {name!r} is loaded, only {sorted(self.adapters)}'
-            )
-        adapter = self.adapters.get(name, _NOTHING)
+        adapter = adapter or self.get(name)
         masks = self._build(model, adapter)
         state = base_state(model)
         base = {
@@ -59,7 +73,6 @@ class AdapterBank:
     @staticmethod
     def _build(model: nn.Module, adapter: Adapter) -> Dict[str, BinaryMask]:
         parameters = named_tensors(model)
-        modules = dict(model.named_modules(remove_duplicate=False))
         masks: Dict[str, BinaryMask] = {}
         for name, settings in adapter.settings.items():
             options = dict(settings)
@@ -68,7 +81,7 @@ class AdapterBank:
             masks[name] = BinaryMask(parameters[name], on, **options)
         if not {item.name for item in named_masks(model)}:
             for name in _places(model, masks):
-                check_maskable(name, modules)
+                check_maskable(model, name)
         return masks
 
     @staticmethod
@@ -78,9 +91,7 @@ class AdapterBank:
             for name, mask in old.items():
                 mask.become(masks[name])
             return
-        for module in list(model.modules()):
-            if masked_names(module):
-                detach_masks(module)
+        detach_all(model)
         for path, mask in _places(model, masks).items():
             owner, _, leaf = path.rpartition('.')
             module = model.get_submodule(owner)

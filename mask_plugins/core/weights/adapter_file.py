@@ -18,6 +18,8 @@ from typing import Any, Dict, Optional, Union
 
 from torch import Tensor, nn
 
+from mask_plugins.utils.safetensors_file import write_safetensors
+
 from .adapter_content import (
     base_hash,
     check_packed,
@@ -205,11 +207,10 @@ def write_adapter(adapter: Adapter, path: PathLike) -> None:
         Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
     adapter.check()
-    save_file = _safetensors().torch.save_file
-    tensors = {f'masks/{k}': v for k, v in adapter.masks.items()}
-    tensors.update(
-        {f'state/{k}': v.contiguous() for k, v in adapter.state.items()}
-    )
+    tensors = {
+        **{f'masks/{k}': v for k, v in adapter.masks.items()},
+        **{f'state/{k}': v for k, v in adapter.state.items()},
+    }
     metadata = dict(
         format=FORMAT,
         version=VERSION,
@@ -219,15 +220,7 @@ def write_adapter(adapter: Adapter, path: PathLike) -> None:
         info=json.dumps(adapter.info),
     )
     metadata['sha256'] = content_hash(tensors, metadata)
-    path = os.fspath(path)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = f'{path}.part'
-    try:
-        save_file(tensors, part, metadata)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    write_safetensors(path, tensors, metadata)
 
 
 def read_adapter(path: PathLike) -> Adapter:
@@ -255,45 +248,35 @@ def read_adapter(path: PathLike) -> Adapter:
         ...     read_adapter(path)
         Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
+    from safetensors import safe_open
+
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Adapter file not found: {path!r}')
-    library = _safetensors()
     try:
-        with library.safe_open(path, framework='pt') as file:
+        with safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except Exception as error:
         raise ValueError(
             f'{path!r} is truncated or not a safetensors file: {error}'
         ) from error
-    if metadata.get('format') != FORMAT:
-        raise ValueError(
-            f'{path!r} is not an adapter file: its format is '
-            f'{metadata.get("format")!r}, not {FORMAT!r}'
-        )
-    if metadata.get('version') != VERSION:
-        raise ValueError(
-            f'{path!r} has the version {metadata.get("version")!r}, but this '
-            f'mask_plugins reads {VERSION!r}: update it'
-        )
-    if 'sha256' not in metadata:
-        raise ValueError(
-            f'{path!r} has no checksum: it was written before the first '
-            'release of mask_plugins; pack it again with pack_masks'
-        )
-    if metadata['sha256'] != content_hash(tensors, metadata):
-        raise ValueError(
-            f'{path!r} is damaged: its content has another checksum than the '
-            'file says'
-        )
+    kind, version, sha256 = map(metadata.get, ('format', 'version', 'sha256'))
+    fault = ''
+    if kind != FORMAT:
+        fault = f'is not an adapter file: its format is {kind!r}'
+    elif version != VERSION:
+        fault = f'has the version {version!r}, newer than this: update it'
+    elif sha256 is None:
+        fault = 'has no checksum; pack it again with pack_masks'
+    elif sha256 != content_hash(tensors, metadata):
+        fault = 'is damaged: its content has another checksum'
+    if fault:
+        raise ValueError(f'{path!r} {fault}')
     try:
         return _parse(tensors, metadata).check()
     except Exception as error:  # whatever it is, the file is at fault
-        raise ValueError(
-            f'{path!r} is damaged: its masks and their settings do not fit '
-            f'({error!r})'
-        ) from error
+        raise ValueError(f'{path!r} is damaged: {error!r}') from error
 
 
 def _parse(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> Adapter:
@@ -306,27 +289,10 @@ def _parse(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> Adapter:
         parts[kind][name] = value
     names = [*parts['masks'], *parts['state']]
     wrapped = all(name.startswith('module.') for name in names)
-
-    def clean(found: Dict[str, Any]) -> Dict[str, Any]:
-        start = len('module.') * wrapped
-        return {clean_name(name)[start:]: x for name, x in found.items()}
-
-    return Adapter(
-        clean(parts['masks']),
-        clean(settings),
-        clean(parts['state']),
-        metadata['base_sha256'],
-        clean(bases),
-        info,
-    )
-
-
-def _safetensors():
-    try:
-        import safetensors
-        import safetensors.torch
-    except ImportError as error:
-        raise ImportError(
-            "adapter files need safetensors: pip install 'safetensors>=0.4'"
-        ) from error
-    return safetensors
+    start = len('module.') * wrapped
+    parts.update(settings=settings, bases=bases)
+    clean = {
+        part: {clean_name(name)[start:]: x for name, x in found.items()}
+        for part, found in parts.items()
+    }
+    return Adapter(base_sha256=metadata['base_sha256'], info=info, **clean)

@@ -3,18 +3,21 @@
 
 import os
 import warnings
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import List, Optional, Union
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from mask_plugins.utils.first_few import first_few
 
 from .adapter_bank import AdapterBank
 from .adapter_content import base_hash, dtype_name, tensor_hash
 from .adapter_file import Adapter, read_adapter
 from .binary_mask import BinaryMask
 from .lifecycle import BANK
-from .named_masks import base_state, named_masks, named_tensors, unwrap
+from .named_masks import base_state, named_masks, unwrap
 
 
 def load_masks(
@@ -64,34 +67,22 @@ def load_masks(
     adapter, where = source, 'the adapter'
     if not isinstance(source, Adapter):
         adapter, where = read_adapter(source), repr(os.fspath(source))
-    trained = [
-        item.name
-        for item in named_masks(root)
-        if not isinstance(item.mask, BinaryMask)
-    ]
-    if trained:
-        raise ValueError(
-            f'load_masks: the model has masks in training ({trained[0]}, ...)'
-            ': load onto the base model, or merge_masks first'
-        )
+    for item in named_masks(root):
+        if not isinstance(item.mask, BinaryMask):
+            raise ValueError(
+                f'load_masks: the model has masks in training ({item.name}, '
+                '...): load onto the base model, or merge_masks first'
+            )
     try:
         adapter = _take(adapter.check(), only)
         _check_tensors(root, adapter)
-        bank = root.__dict__.get(BANK) or AdapterBank()
+        bank = _bank(root)
         _check_base(root, adapter, bank, strict, only == '*')
     except ValueError as error:
         raise ValueError(f'{where} {error}') from error
-    before = bank.adapters.get(name)
-    again = activate or bank.active == name
+    if activate or bank.active == name:
+        bank.switch(root, name, adapter)
     bank.adapters[name] = adapter
-    try:
-        if again:
-            bank.switch(root, name)
-    except BaseException:
-        del bank.adapters[name]
-        if before is not None:
-            bank.adapters[name] = before
-        raise
     root.__dict__[BANK] = bank
     return model
 
@@ -116,10 +107,9 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
         >>> active_masks(base)
         'task'
     """
-    root = unwrap(model)
-    bank = root.__dict__.get(BANK) or AdapterBank()
+    bank = _bank(model)
     if name != bank.active:
-        bank.switch(root, name)
+        bank.switch(unwrap(model), name)
 
 
 def active_masks(model: nn.Module) -> Optional[str]:
@@ -129,8 +119,7 @@ def active_masks(model: nn.Module) -> Optional[str]:
         >>> active_masks(nn.Linear(2, 3)) is None
         True
     """
-    bank = unwrap(model).__dict__.get(BANK)
-    return bank.active if bank else None
+    return _bank(model).active
 
 
 def loaded_masks(model: nn.Module) -> List[str]:
@@ -144,8 +133,7 @@ def loaded_masks(model: nn.Module) -> List[str]:
         >>> loaded_masks(load_masks(base, adapter, 'task'))
         ['task']
     """
-    bank = unwrap(model).__dict__.get(BANK)
-    return list(bank.adapters) if bank else []
+    return list(_bank(model).adapters)
 
 
 def unload_masks(model: nn.Module, name: str) -> None:
@@ -168,73 +156,60 @@ def unload_masks(model: nn.Module, name: str) -> None:
         >>> loaded_masks(base)
         []
     """
-    if name not in loaded_masks(model):
-        raise KeyError(
-            f'no adapter {name!r} is loaded, only {loaded_masks(model)}'
-        )
-    if active_masks(model) == name:
-        activate_masks(model, None)
-    del unwrap(model).__dict__[BANK].adapters[name]
+    bank = _bank(model)
+    bank.get(name)
+    if bank.active == name:
+        bank.switch(unwrap(model), None)
+    del bank.adapters[name]
+
+
+def _bank(model: nn.Module) -> AdapterBank:
+    return unwrap(model).__dict__.get(BANK) or AdapterBank()
 
 
 def _take(adapter: Adapter, only: str) -> Adapter:
     """The adapter, reduced to the names that a pattern matches."""
     if only == '*':
         return adapter
-    masks, settings, bases, state = (
-        {k: v for k, v in part.items() if fnmatchcase(k, only)}
-        for part in (
-            adapter.masks, adapter.settings, adapter.bases, adapter.state,
-        )
-    )  # fmt: skip
-    if not masks:
-        raise ValueError(
-            f'has no mask that only={only!r} matches: it has '
-            f'{list(adapter.masks)[:5]}, ...'
-        )
-    return Adapter(
-        masks, settings, state, adapter.base_sha256, bases, adapter.info
-    )
+    parts = {
+        part: {k: v for k, v in names.items() if fnmatchcase(k, only)}
+        for part, names in vars(adapter).items()
+        if part in ('masks', 'settings', 'state', 'bases')
+    }
+    if not parts['masks']:
+        names = list(adapter.masks)[:5]
+        raise ValueError(f'has no mask that {only=} matches: {names}, ...')
+    return replace(adapter, **parts)
 
 
 def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
     """Raise unless the model has all that the adapter names, alike."""
-    there = {**base_state(model), **named_tensors(model)}
+    state = base_state(model)
     wanted = {
-        name: (tuple(settings['shape']), 'float', settings['dtype'])
+        name: (tuple(settings['shape']), torch.float, settings['dtype'])
         for name, settings in adapter.settings.items()
     }
     for key, value in adapter.state.items():
-        wanted[key] = tuple(value.shape), _kind(value), dtype_name(value)
+        wanted[key] = tuple(value.shape), value.dtype, dtype_name(value)
     problems = []
     for name, (shape, kind, dtype) in wanted.items():
-        found = there.get(name)
+        found = state.get(name)
         if found is None:
             what = 'parameter ' if name in adapter.settings else ''
             problems.append(f'the model has no {what}{name}')
-        elif found.shape != shape:
-            problems.append(
-                f'{name} has the shape {tuple(found.shape)} in the model and '
-                f'{shape} in the file'
-            )
-        elif _kind(found) != kind:
-            problems.append(
-                f'{name} is {dtype_name(found)} in the model and {dtype} in '
-                'the file'
-            )
+            continue
+        here, there = f'has the shape {tuple(found.shape)}', f'{shape}'
+        if found.shape == shape:
+            here, there = f'is {dtype_name(found)}', dtype
+        # Both ways: a float of any size is not an int, and neither is a bool.
+        kinds = found.dtype, kind
+        alike = torch.can_cast(*kinds) and torch.can_cast(*kinds[::-1])
+        if found.shape != shape or not alike:
+            problems.append(f'{name} {here} in the model, {there} in the file')
     if problems:
-        more = f' and {len(problems) - 4} more' if len(problems) > 4 else ''
         raise ValueError(
-            f'does not fit the model: {"; ".join(problems[:4])}{more}'
+            f'does not fit the model: {first_few(problems, "; ")}'
         )
-
-
-def _kind(tensor: Tensor) -> str:
-    if tensor.is_floating_point():
-        return 'float'
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        return dtype_name(tensor)
-    return 'int'
 
 
 def _check_base(
@@ -245,7 +220,6 @@ def _check_base(
     whole: bool,
 ) -> None:
     """Raise, or warn, if the base is not the one of the training."""
-    parameters = named_tensors(model)
     # The base's own values, also while another adapter is active.
     base = {**base_state(model), **bank.replaced}
     if whole and base_hash(base, adapter.state) == adapter.base_sha256:
@@ -253,15 +227,14 @@ def _check_base(
     wrong = [
         name
         for name, expected in adapter.bases.items()
-        if tensor_hash(base.get(name, parameters[name])) != expected
+        if tensor_hash(base[name]) != expected
     ]
     if not wrong and not whole:
         return
     names = wrong or ['weights without a mask']
-    some = f'{", ".join(names[:3])}{", ..." if len(names) > 3 else ""}'
     message = (
-        f'belongs to other base weights than those of the model ({some} '
-        'differ): load the checkpoint that its masks were trained on'
+        'belongs to other base weights than those of the model '
+        f'({first_few(names)} differ): load the checkpoint of its base'
     )
     for name in wrong:
         made, now = adapter.settings[name]['dtype'], dtype_name(base[name])

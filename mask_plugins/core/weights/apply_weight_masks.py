@@ -2,21 +2,25 @@
 """Mask the parameters of any module, and take the masks off again."""
 
 import math
-from collections import defaultdict
+from collections import Counter
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from ..composed import stock_class
+from mask_plugins.utils.checks import check_type
+
 from ..rules import Rule, RuleLike, match_rules, parse_rules
 from .lifecycle import TRAINED
-from .masked_module import attach_mask, masked_names, update_scopes
+from .masked_module import (
+    attach_mask,
+    check_maskable,
+    masked_names,
+    update_scopes,
+)
 from .named_masks import unwrap
+from .report import text_table
 from .weight_mask import WeightMask
-
-# Forward runs in kernels that read memory, not through the module.
-_OPAQUE = ('quantized', 'torchao')
 
 
 class PlanRow(NamedTuple):
@@ -89,22 +93,23 @@ def apply_weight_masks(
     if dry_run:
         print(format_plan(rows))
         return rows
-    modules = dict(root.named_modules(remove_duplicate=False))
+    masks: Dict[str, WeightMask] = {}  # tied ones once
     for row in rows:
         if row.action == 'mask':
-            check_maskable(row.name, modules)
-    masks = _build(root, matched, mask)
+            check_maskable(root, row.name)
+            if not row.tied_to:
+                masks[row.name] = _build(root, row.name, matched, mask)
     trained = root.__dict__.setdefault(TRAINED, {})
     for row in rows:
         owner, _, leaf = row.name.rpartition('.')
-        module = modules[owner]
+        module = root.get_submodule(owner)
         parameter = module._parameters[leaf]
         trained.setdefault(row.name, parameter.requires_grad)
         if row.action in ('train', 'freeze'):
             parameter.requires_grad_(row.action == 'train')
         # a module may stand twice
         if row.action == 'mask' and leaf not in masked_names(module):
-            found = masks[id(parameter)]
+            found = masks[row.tied_to or row.name]
             parameter.requires_grad_(found.trains_weight)
             attach_mask(module, leaf, found)
     update_scopes(root)
@@ -126,22 +131,16 @@ def format_plan(rows: Sequence[PlanRow]) -> str:
         bias       1      -       keep
         elements: keep 1, mask 2
     """
-    header = ('parameter', 'shape', 'rule', 'action')
-    lines: List[Sequence[str]] = [header]
-    counts: Dict[str, int] = defaultdict(int)
+    lines = [('parameter', 'shape', 'rule', 'action')]
+    counts: Counter = Counter()
     for row in rows:
         shape = 'x'.join(map(str, row.shape)) or 'scalar'
         tied = f' (tied to {row.tied_to})' if row.tied_to else ''
         lines.append((row.name, shape, row.rule or '-', row.action + tied))
         if not row.tied_to:
             counts[row.action] += math.prod(row.shape)
-    widths = [max(len(line[i]) for line in lines) for i in range(4)]
-    text = [
-        '  '.join(cell.ljust(width) for cell, width in zip(line, widths))
-        for line in lines
-    ]
     total = ', '.join(f'{k} {v:,}' for k, v in sorted(counts.items()))
-    return '\n'.join([*(line.rstrip() for line in text), f'elements: {total}'])
+    return f'{text_table(lines)}\nelements: {total}'
 
 
 def _plan(model: nn.Module, matched: Dict[str, Rule]) -> List[PlanRow]:
@@ -152,90 +151,27 @@ def _plan(model: nn.Module, matched: Dict[str, Rule]) -> List[PlanRow]:
         if isinstance(owner, WeightMask):
             continue
         if isinstance(parameter, UninitializedParameter):
-            raise TypeError(
-                f'{name} has no shape yet ({type(owner).__name__} is lazy): '
-                'call the model once before'
-            )
+            kind = type(owner).__name__
+            raise TypeError(f'{name} has no shape yet ({kind} is lazy)')
         rule = matched.get(name)
+        said = (str(rule), rule.action) if rule else ('', 'keep')
         met = first.setdefault(id(parameter), name)
-        rows.append(
-            PlanRow(
-                name,
-                tuple(parameter.shape),
-                str(rule) if rule else '',
-                rule.action if rule else 'keep',
-                '' if met == name else met,
-            )
-        )
+        tied_to = '' if met == name else met
+        rows.append(PlanRow(name, tuple(parameter.shape), *said, tied_to))
     return rows
-
-
-def check_maskable(name: str, modules: Dict[str, nn.Module]) -> None:
-    """Raise if a mask on this parameter would fail or be ignored.
-
-    Args:
-        name (str): Full name of the parameter.
-        modules (dict[str, nn.Module]): All modules of the model by name.
-
-    Raises:
-        TypeError: If it cannot be masked.
-        ValueError: If it is masked already.
-    """
-    owner, _, leaf = name.rpartition('.')
-    module = modules[owner]
-    if leaf in masked_names(module):
-        raise ValueError(f'{name} is masked already: merge its mask first')
-    reason = _why_not(module, leaf)
-    if reason:
-        raise TypeError(f'{name} cannot be masked: {reason}')
-
-
-def _why_not(module: nn.Module, leaf: str) -> str:
-    """Why a mask on this parameter would be ignored; '' if it would not."""
-    kind = stock_class(module)
-    if any(part in kind.__module__ for part in _OPAQUE):
-        return f'{kind.__name__} is quantized'
-    if hasattr(module, 'parametrizations'):
-        return f'{kind.__name__} is parametrized'
-    if kind.forward is nn.Module.forward:
-        return (
-            f'{kind.__name__} has no forward of its own, others read its '
-            'parameters'
-        )
-    if leaf + '_mask' in module._buffers:
-        return f'{kind.__name__} is pruned by torch.nn.utils.prune'
-    if isinstance(module, nn.RNNBase):
-        return f'{kind.__name__} reads a flat copy of its weights'
-    for hook in module._forward_pre_hooks.values():
-        # torch.nn.utils.prune, weight_norm and spectral_norm of old
-        if type(hook).__module__.startswith('torch.nn.utils'):
-            return (
-                f'{type(hook).__name__} computes a weight of {kind.__name__} '
-                'before each forward: remove it first'
-            )
-    return ''
 
 
 def _build(
     model: nn.Module,
+    name: str,
     matched: Dict[str, Rule],
     make: Callable[..., WeightMask],
-) -> Dict[int, WeightMask]:
-    """A mask for each masked parameter, tied ones once."""
-    masks: Dict[int, WeightMask] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        rule = matched.get(name)
-        if rule is None or rule.action != 'mask' or id(parameter) in masks:
-            continue
-        try:
-            built = make(parameter, **rule.options)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f'the mask of {name}: {error}') from error
-        if not isinstance(built, WeightMask):
-            raise TypeError(
-                'mask must make a WeightMask, such as SoftMask or ScoreMask, '
-                f'got {type(built).__name__}'
-            )
-        built.name = name
-        masks[id(parameter)] = built
-    return masks
+) -> WeightMask:
+    try:
+        mask = make(model.get_parameter(name), **matched[name].options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f'the mask of {name}: {error}') from error
+    allowed = 'a WeightMask, such as SoftMask or ScoreMask'
+    check_type('what mask makes', mask, WeightMask, allowed)
+    mask.name = name
+    return mask

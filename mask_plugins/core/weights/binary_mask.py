@@ -72,16 +72,10 @@ class BinaryMask(WeightMask):
 
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
-        options = self._options
-        if options['kind'] == 'flip':
+        options = dict(self._options)
+        if options.pop('kind') == 'flip':
             return torch.where(self.on, weight, -weight)
-        return binary_masked_weight(
-            weight,
-            self.on,
-            options['scale'],
-            options['chunks'],
-            options['factor'],
-        )
+        return binary_masked_weight(weight, self.on, **options)
 
     def hard(self) -> Tensor:
         """See :class:`WeightMask`."""

@@ -10,9 +10,23 @@ from .soft_mask import SoftMask
 _MASKED_WEIGHT = ((MaskedModule, ('weight',)),)
 
 
+class _SoftWeight:
+    def __init__(
+        self,
+        *args,
+        mask_init: float = 0.0,
+        ticket_scale: str = 'keep',
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.weight_mask = SoftMask(self.weight, mask_init, ticket_scale)
+
+
 # The torch parent stands as a direct base too: mmengine's initializers
 # match layers by the names of those.
-class SoftMaskConv2d(composed_class(nn.Conv2d, _MASKED_WEIGHT), nn.Conv2d):
+class SoftMaskConv2d(
+    _SoftWeight, composed_class(nn.Conv2d, _MASKED_WEIGHT), nn.Conv2d
+):
     """``torch.nn.Conv2d`` whose weight has a :class:`SoftMask`.
 
     The bias is not masked. Anneal the mask with
@@ -33,18 +47,10 @@ class SoftMaskConv2d(composed_class(nn.Conv2d, _MASKED_WEIGHT), nn.Conv2d):
         torch.Size([1, 3, 4, 4])
     """
 
-    def __init__(
-        self,
-        *args,
-        mask_init: float = 0.0,
-        ticket_scale: str = 'keep',
-        **kwargs,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.weight_mask = SoftMask(self.weight, mask_init, ticket_scale)
 
-
-class SoftMaskLinear(composed_class(nn.Linear, _MASKED_WEIGHT), nn.Linear):
+class SoftMaskLinear(
+    _SoftWeight, composed_class(nn.Linear, _MASKED_WEIGHT), nn.Linear
+):
     """``torch.nn.Linear`` whose weight has a :class:`SoftMask`.
 
     The bias is not masked. Without a normalization after it, the constant
@@ -61,13 +67,3 @@ class SoftMaskLinear(composed_class(nn.Linear, _MASKED_WEIGHT), nn.Linear):
         >>> SoftMaskLinear(4, 3, ticket_scale='one').weight_mask
         SoftMask(3x4, init=0.0, ticket=False)
     """
-
-    def __init__(
-        self,
-        *args,
-        mask_init: float = 0.0,
-        ticket_scale: str = 'keep',
-        **kwargs,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.weight_mask = SoftMask(self.weight, mask_init, ticket_scale)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from .masked_module import (
     SUFFIX,
     attach_mask,
-    detach_masks,
+    check_maskable,
+    detach_all,
     masked_names,
     update_scopes,
 )
@@ -138,7 +139,7 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
             records.append((path, name, parameter.data, mask))
             # A tied weight is read by several modules: all first.
             merged[id(parameter)] = parameter, mask(parameter).detach().clone()
-    _detach_all(root)
+    detach_all(root)
     for parameter, value in merged.values():
         parameter.data = value
     bank = root.__dict__.pop(BANK, None)
@@ -177,7 +178,10 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
             'unmerge_masks: nothing was kept; call merge_masks(model, '
             'keep=True) to be able to undo it'
         )
-    records, bank = root.__dict__.pop(_RECORD)
+    records, bank = root.__dict__[_RECORD]
+    for path, name, *_ in records:
+        check_maskable(root, f'{path}.{name}' if path else name)
+    del root.__dict__[_RECORD]
     for path, name, base, mask in records:
         module = root.get_submodule(path)
         parameter = module._parameters[name]
@@ -218,7 +222,7 @@ def remove_weight_masks(model: nn.Module) -> nn.Module:
         bank.switch(root, None)
     else:
         _with_masks(model, 'remove_weight_masks')
-    _detach_all(root)
+    detach_all(root)
     _forget_trained(root, restore=True)
     return model
 
@@ -228,13 +232,6 @@ def _with_masks(model: nn.Module, what: str) -> nn.Module:
     if next(named_masks(root), None) is None:
         raise ValueError(f'{what}: the model has no masks')
     return root
-
-
-def _detach_all(root: nn.Module) -> None:
-    for module in list(root.modules()):
-        if masked_names(module):
-            detach_masks(module)
-    update_scopes(root)
 
 
 def _forget_trained(root: nn.Module, restore: bool = False) -> None:

@@ -16,6 +16,8 @@ from .scope import ScopedModule, public_methods, read_parameter
 from .weight_mask import WeightMask
 
 SUFFIX = '_mask'
+# Forward runs in kernels that read memory, not through the module.
+_OPAQUE = ('quantized', 'torchao')
 
 
 class MaskedModule(ScopedModule):
@@ -46,51 +48,63 @@ def masked_names(module: nn.Module) -> Tuple[str, ...]:
     return getattr(type(module), '_masked', ())
 
 
-def attach_mask(module: nn.Module, name: str, mask: WeightMask) -> None:
-    """Put a mask on a parameter, in place.
+def check_maskable(model: nn.Module, name: str) -> None:
+    """Raise if a mask on this parameter would fail or be ignored.
 
     Args:
-        module (nn.Module): Owns the parameter.
-        name (str): Of the parameter, without dots.
-        mask (WeightMask): Its mask; may be that of a tied weight elsewhere.
+        model (nn.Module): The model, unwrapped.
+        name (str): Full name of the parameter.
 
     Raises:
-        TypeError: If the weight is not a plain parameter, because another
-            tool has changed the module.
-        ValueError: If the parameter is masked already.
+        TypeError: If it cannot be masked.
+        ValueError: If it is masked already.
+    """
+    owner, _, leaf = name.rpartition('.')
+    module = model.get_submodule(owner)
+    if leaf in masked_names(module):
+        raise ValueError(f'{name} is masked already: merge its mask first')
+    kind = stock_class(module).__name__
+    hooks = (type(hook) for hook in module._forward_pre_hooks.values())
+    # torch.nn.utils.prune, weight_norm and spectral_norm of old
+    hooks = [h for h in hooks if h.__module__.startswith('torch.nn.utils')]
+    reason = ''
+    if any(part in stock_class(module).__module__ for part in _OPAQUE):
+        reason = f'{kind} is quantized'
+    elif hasattr(module, 'parametrizations'):
+        reason = f'{kind} is parametrized'
+    elif stock_class(module).forward is nn.Module.forward:
+        reason = f'{kind} has no forward of its own, others read it'
+    elif isinstance(module, nn.RNNBase):
+        reason = f'{kind} reads a flat copy of its weights'
+    elif hooks:
+        reason = f'{hooks[0].__name__} computes a weight of {kind}: remove it'
+    elif hasattr(module, leaf + SUFFIX):
+        reason = f'{kind} has an attribute {leaf}{SUFFIX}'
+    if reason:
+        raise TypeError(f'{name} cannot be masked: {reason}')
+
+
+def attach_mask(module: nn.Module, name: str, mask: WeightMask) -> None:
+    """Put a mask on a parameter that :func:`check_maskable` lets pass.
+
+    Args:
+        module (nn.Module): Owns the parameter; changed in place.
+        name (str): Of the parameter, without dots.
+        mask (WeightMask): Its mask; may be that of a tied weight elsewhere.
     """
     names = masked_names(module)
-    kind = type(module).__name__
-    if name in names:
-        raise ValueError(
-            f'{name} of {kind} is masked already: merge or remove its mask '
-            'first'
-        )
-    if not isinstance(module._parameters.get(name), nn.Parameter):
-        raise TypeError(
-            f'{name} of {kind} is not a plain parameter (parametrized, '
-            'pruned, quantized or lazy?) and cannot be masked'
-        )
-    if name + SUFFIX in module._buffers or hasattr(module, name + SUFFIX):
-        raise TypeError(
-            f'{kind} has an attribute {name}{SUFFIX}, of torch.nn.utils.prune '
-            'perhaps: make its pruning permanent first'
-        )
     decompose(module, ScopedModule)
     compose(module, MaskedModule, (*names, name))
     module.add_module(name + SUFFIX, mask)
 
 
-def detach_masks(module: nn.Module) -> Dict[str, WeightMask]:
-    """Take the masks of a module off; its class is the stock one again.
-
-    Returns:
-        dict[str, WeightMask]: Name of the parameter -> its mask.
-    """
-    names = masked_names(module)
-    masks = {name: module._modules.pop(name + SUFFIX) for name in names}
-    decompose(module, MaskedModule)
-    return masks
+def detach_all(model: nn.Module) -> None:
+    """Take all masks off, in place; classes are the stock ones again."""
+    for module in list(model.modules()):
+        for name in masked_names(module):
+            del module._modules[name + SUFFIX]
+        decompose(module, MaskedModule)
+    update_scopes(model)
 
 
 def update_scopes(model: nn.Module) -> None:

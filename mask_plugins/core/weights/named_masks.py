@@ -121,15 +121,12 @@ def write_settings(model: nn.Module, checkpoint: Dict[str, dict]) -> None:
     """
     modules = unwrap(model).named_modules(remove_duplicate=False)
     for path, module in modules:
-        if not isinstance(module, WeightMask):
-            continue
-        for key, value in module.saved_settings().items():
-            for part, start in (
-                ('state_dict', ''),
-                ('ema_state_dict', 'module.'),
-            ):
-                if f'{start}{path}.{key}' in checkpoint.get(part, ()):
-                    checkpoint[part][f'{start}{path}.{key}'] = value.clone()
+        if isinstance(module, WeightMask):
+            for key, value in module.saved_settings().items():
+                for part, start in (('', ''), ('ema_', 'module.')):
+                    state = checkpoint.get(f'{part}state_dict', {})
+                    if f'{start}{path}.{key}' in state:
+                        state[f'{start}{path}.{key}'] = value.clone()
 
 
 def base_state(model: nn.Module) -> Dict[str, Tensor]:

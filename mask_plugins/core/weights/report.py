@@ -1,15 +1,15 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How much the masks of a model keep, and what they cost to store."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, List, Sequence, Tuple
 
 from torch import nn
 
 from .named_masks import named_masks
 
 
-@dataclass(frozen=True)
+@dataclass
 class MaskRow:
     """The mask of one parameter.
 
@@ -20,6 +20,9 @@ class MaskRow:
         kept (int): Elements that the hard mask keeps.
         soft_density (float): Mean of the mask as it is now.
         finite (bool): Whether no logit or score is NaN or infinite.
+
+    Attributes:
+        density (float): Share that the hard mask keeps.
     """
 
     name: str
@@ -29,13 +32,10 @@ class MaskRow:
     soft_density: float
     finite: bool
 
-    @property
-    def density(self) -> float:
-        """Share that the hard mask keeps."""
-        return self.kept / self.size if self.size else 0.0
+    def __post_init__(self) -> None:
+        self.density = self.kept / self.size if self.size else 0.0
 
 
-@dataclass(frozen=True)
 class MaskReport:
     """All masks of a model.
 
@@ -44,6 +44,19 @@ class MaskReport:
         parameters (int): Elements of all parameters of the model, masks left
             out.
 
+    Attributes:
+        size, kept (int): Masked elements, and those of them that are kept.
+        density, sparsity (float): Shares of the masked elements that are kept
+            and removed (hard).
+        soft_density (float): Mean of all masks as they are now.
+        density_of_model (float): Share kept of all parameters, unmasked ones
+            included.
+        empty (list[str]): Names of parameters of which nothing is kept.
+        not_finite (list[str]): Names of parameters whose logits or scores
+            have NaN or infinity.
+        packed_bytes (int): Of the masks at one bit per element.
+        float_bytes (int): Of the masked weights in float32.
+
     Examples:
         >>> row = MaskRow('fc.weight', (2, 4), 8, 6, 0.7, True)
         >>> report = MaskReport([row], parameters=10)
@@ -51,81 +64,32 @@ class MaskReport:
         (0.75, 0.25, 0.8)
     """
 
-    rows: List[MaskRow]
-    parameters: int
-
-    @property
-    def size(self) -> int:
-        """Masked elements."""
-        return sum(row.size for row in self.rows)
-
-    @property
-    def kept(self) -> int:
-        """Masked elements that are kept."""
-        return sum(row.kept for row in self.rows)
-
-    @property
-    def density(self) -> float:
-        """Share of the masked elements that is kept (hard)."""
-        return self.kept / self.size if self.size else 1.0
-
-    @property
-    def sparsity(self) -> float:
-        """Share of the masked elements that is removed (hard)."""
-        return 1 - self.density
-
-    @property
-    def soft_density(self) -> float:
-        """Mean of all masks as they are now."""
-        total = sum(row.soft_density * row.size for row in self.rows)
-        return total / self.size if self.size else 1.0
-
-    @property
-    def density_of_model(self) -> float:
-        """Share kept of all parameters, unmasked ones included."""
-        if not self.parameters:
-            return 1.0
-        return 1 - (self.size - self.kept) / self.parameters
-
-    @property
-    def empty(self) -> List[str]:
-        """Names of parameters of which nothing is kept."""
-        return [row.name for row in self.rows if not row.kept]
-
-    @property
-    def not_finite(self) -> List[str]:
-        """Names of parameters whose logits or scores have NaN or infinity."""
-        return [row.name for row in self.rows if not row.finite]
-
-    @property
-    def packed_bytes(self) -> int:
-        """Bytes of the masks at one bit per element."""
-        return sum(-(-row.size // 8) for row in self.rows)
-
-    @property
-    def float_bytes(self) -> int:
-        """Bytes of the masked weights in float32."""
-        return 4 * self.size
+    def __init__(self, rows: List[MaskRow], parameters: int) -> None:
+        self.rows = rows
+        self.parameters = parameters
+        self.size = size = sum(row.size for row in rows)
+        self.kept = sum(row.kept for row in rows)
+        soft = sum(row.soft_density * row.size for row in rows)
+        self.density = self.kept / size if size else 1.0
+        self.sparsity = 1 - self.density
+        self.soft_density = soft / size if size else 1.0
+        self.density_of_model = 1 - (size - self.kept) / max(1, parameters)
+        self.empty = [row.name for row in rows if not row.kept]
+        self.not_finite = [row.name for row in rows if not row.finite]
+        self.packed_bytes = sum(-(-row.size // 8) for row in rows)
+        self.float_bytes = 4 * size
 
     def summary(self) -> Dict[str, float]:
         """The numbers that are logged: shares, and how many are empty."""
-        return dict(
-            density=self.density,
-            sparsity=self.sparsity,
-            soft_density=self.soft_density,
-            density_of_model=self.density_of_model,
-            empty=len(self.empty),
-        )
+        names = ('density', 'sparsity', 'soft_density', 'density_of_model')
+        shares = {name: getattr(self, name) for name in names}
+        return dict(shares, empty=len(self.empty))
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, as JSON has them."""
-        rows = [dict(asdict(row), density=row.density) for row in self.rows]
-        names = (
-            'size', 'kept', 'parameters', 'packed_bytes', 'float_bytes',
-            'empty', 'not_finite',
-        )  # fmt: skip
-        values = {name: getattr(self, name) for name in names}
-        return {**self.summary(), **values, 'masks': rows}
+        values = dict(vars(self), masks=[dict(vars(row)) for row in self.rows])
+        del values['rows']
+        return values
 
     def __str__(self) -> str:
         total = MaskRow(
@@ -137,12 +101,22 @@ class MaskReport:
              f'{row.size:,}', f'{row.density:.4f}', f'{row.soft_density:.4f}')
             for row in (*self.rows, total)
         ]  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        align = (str.ljust, str.ljust, *[str.rjust] * 4)
-        return '\n'.join(
-            '  '.join(f(x, w) for f, x, w in zip(align, line, widths)).rstrip()
-            for line in lines
-        )
+        return text_table(lines, numbers=4)
+
+
+def text_table(rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
+    """Rows of text as a table, of which the last columns are numbers.
+
+    Args:
+        rows (Sequence): The cells, those of the header first.
+        numbers (int): How many columns are aligned right. Defaults to 0.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    align = [str.ljust] * (len(widths) - numbers) + [str.rjust] * numbers
+    return '\n'.join(
+        '  '.join(f(x, w) for f, x, w in zip(align, row, widths)).rstrip()
+        for row in rows
+    )
 
 
 def mask_report(model: nn.Module) -> MaskReport:

@@ -28,14 +28,9 @@ class RewindPoint:
     def __init__(self) -> None:
         self._state: Optional[Dict[str, Tensor]] = None
 
-    @property
-    def taken(self) -> bool:
-        """Whether there is something to rewind to."""
-        return self._state is not None
-
     def take(self, model: nn.Module) -> bool:
         """Copy the state, unless that was done; whether it was now."""
-        if self.taken:
+        if self._state is not None:
             return False
         self._state = {
             key: value.detach().cpu().clone()
@@ -54,13 +49,10 @@ class RewindPoint:
             RuntimeError: If nothing was taken, or the model has other keys.
         """
         if self._state is None:
-            raise RuntimeError(
-                'there is nothing to rewind to: the weights were not kept at '
-                'the rewind epoch'
-            )
+            raise RuntimeError('nothing to rewind to: call checkpoint() first')
         state = base_state(model)
-        if set(state) != set(self._state):
-            wrong = sorted(set(state) ^ set(self._state))[:5]
+        wrong = sorted(set(state) ^ set(self._state))
+        if wrong:
             raise RuntimeError(
                 f'the model has changed since its weights were kept: {wrong}'
             )

@@ -10,6 +10,7 @@ Scopes belong to a thread, so that two threads may run one model.
 
 import inspect
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import wraps
 from threading import local
 from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..composed import Composed
-from .weight_mask import WeightMask, is_compiling
+from .weight_mask import WeightMask
 
 # Methods whose first word is one of these see the parameters.
 _ON_PARAMETERS = frozenset(
@@ -29,6 +30,7 @@ _ON_PARAMETERS = frozenset(
 WATCHES: List[Set[int]] = []
 
 
+@dataclass(eq=False)
 class Scope:
     """What was computed since a method was entered.
 
@@ -39,18 +41,12 @@ class Scope:
             instead of computing theirs. Defaults to False.
     """
 
-    __slots__ = ('held', 'outer', 'owner', 'values')
-
-    def __init__(
-        self,
-        owner: Optional[nn.Module],
-        outer: Optional['Scope'],
-        held: bool = False,
-    ) -> None:
-        self.owner = owner
-        self.outer = outer
-        self.held = held
-        self.values: Dict[nn.Module, Tuple[Tensor, Tensor]] = {}
+    owner: Optional[nn.Module]
+    outer: Optional['Scope']
+    held: bool = False
+    values: Dict[nn.Module, Tuple[Tensor, Tensor]] = field(
+        default_factory=dict
+    )
 
     def find(
         self, mask: nn.Module, parameter: Tensor, own: bool
@@ -134,10 +130,9 @@ def read_parameter(module: nn.Module, name: str, mask_name: str) -> Tensor:
 
 def _in_backward() -> bool:
     """Whether a checkpointed method runs again, outside of its scope."""
-    if is_compiling():
+    if torch.compiler.is_compiling():
         return False
-    task = getattr(torch._C, '_current_graph_task_id', None)
-    return task is not None and task() != -1
+    return torch._C._current_graph_task_id() != -1
 
 
 def _beside(mask: WeightMask, parameter: Tensor) -> Tensor:
@@ -146,7 +141,7 @@ def _beside(mask: WeightMask, parameter: Tensor) -> Tensor:
     A checkpoint compares what its two passes save; whether a value is found
     in a scope around it must not matter.
     """
-    if is_compiling() or not torch.is_grad_enabled():
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return mask(parameter)
     with torch.autograd.graph.saved_tensors_hooks(_same, _same):
         return mask(parameter)
@@ -185,13 +180,11 @@ def public_methods(cls: type) -> Dict[str, Callable]:
     """
     found = {}
     for name in dir(cls):
-        if name.startswith('_') or (
-            name != 'forward' and hasattr(nn.Module, name)
-        ):
-            continue
-        function = inspect.getattr_static(cls, name)
+        stock = name.startswith('_') or hasattr(nn.Module, name)
+        function = inspect.getattr_static(cls, name, None)
         if (
-            inspect.isfunction(function)
+            (name == 'forward' or not stock)
+            and inspect.isfunction(function)
             and not inspect.isgeneratorfunction(function)
             and function is not nn.Module.forward
             and function.__module__ != nn.ModuleList.__module__

@@ -16,22 +16,7 @@ from .scores import (
     check_scaling,
     score_is_on,
 )
-from .weight_mask import WeightMask, mask_dtype
-
-
-def _level(name: str, doc: str) -> property:
-    """The setting, under the name that it has for the criterion."""
-
-    def get(self) -> float:
-        if (name == 'keep_ratio') != (self.criterion == 'topk'):
-            raise AttributeError(f'{self.criterion!r} has no {name}')
-        return self.setting
-
-    def set_(self, value: float) -> None:
-        get(self)
-        self.setting = value
-
-    return property(get, set_, doc=doc)
+from .weight_mask import WeightMask, mask_dtype, named_setting
 
 
 class ScoreMask(WeightMask):
@@ -92,16 +77,13 @@ class ScoreMask(WeightMask):
         check_level(criterion, 0)
         check_scaling(criterion, check_bool('scale', scale))
         check_chunks(weight, chunks)
-        if criterion == 'topk' and threshold != 0:
-            raise ValueError(
-                "criterion='topk' has a keep_ratio and no threshold, got "
-                f'threshold={threshold!r}'
-            )
-        if criterion != 'topk' and keep_ratio != 1:
-            raise ValueError(
-                f"keep_ratio is for criterion='topk', got {keep_ratio!r} with "
-                f'criterion={criterion!r}'
-            )
+        self.setting_name, level = 'threshold', threshold
+        other, value, default = 'keep_ratio', keep_ratio, 1
+        if criterion == 'topk':
+            self.setting_name, level = other, value
+            other, value, default = 'threshold', threshold, 0
+        if value != default:
+            raise ValueError(f'{criterion=} has no {other}, got {value!r}')
         self.criterion = criterion
         self.scale = scale
         self.chunks = chunks
@@ -109,11 +91,10 @@ class ScoreMask(WeightMask):
         scores = _initial(init, weight.detach().to(dtype))
         self.scores = nn.Parameter(scores)
         self._start: Optional[Tensor] = None
-        level = keep_ratio if criterion == 'topk' else threshold
         self.register_setting(check_level(criterion, level), weight.device)
 
-    threshold = _level('threshold', 'Scores above it are on.')
-    keep_ratio = _level('keep_ratio', 'Share that is on, for topk.')
+    threshold = named_setting('threshold', 'Scores above it are on.')
+    keep_ratio = named_setting('keep_ratio', 'Share that is on, for topk.')
 
     def check_setting(self, value: float) -> float:
         """See :class:`WeightMask`."""

@@ -10,7 +10,12 @@ from mask_plugins.utils.checks import check_choice, check_number
 
 from .scores import binary_masked_weight
 from .soft import prune_logits, soft_mask, soft_masked_weight, soft_scale
-from .weight_mask import WeightMask, keep_precision, mask_dtype
+from .weight_mask import (
+    WeightMask,
+    keep_precision,
+    mask_dtype,
+    named_setting,
+)
 
 
 class SoftMask(WeightMask):
@@ -50,6 +55,8 @@ class SoftMask(WeightMask):
     """
 
     trains_weight = True
+    setting_name = 'temperature'
+    temperature = named_setting('temperature', 'Inverse temperature, >= 0.')
     TICKET_SCALES = ('keep', 'one')
 
     def __init__(
@@ -75,15 +82,6 @@ class SoftMask(WeightMask):
         self._ticket = False
         # Sums of the mask, while somebody collects them for a penalty.
         self._sums: Optional[List[Tensor]] = None
-
-    @property
-    def temperature(self) -> float:
-        """Inverse temperature, at least 0."""
-        return self.setting
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        self.setting = value
 
     def check_setting(self, value: float) -> float:
         """See :class:`WeightMask`; also what a forward reads."""

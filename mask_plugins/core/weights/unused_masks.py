@@ -2,7 +2,7 @@
 """See which masks a forward pass asks for, and which a loss depends on."""
 
 from functools import partial
-from typing import Dict, List, Set
+from typing import List, Set
 
 from torch import Tensor, nn
 
@@ -32,18 +32,13 @@ class MaskWatch:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._masks: Dict[str, nn.Module] = {
-            item.name: item.mask
-            for item in named_masks(model)
-            if item.mask.enabled
-        }
+        items = [item for item in named_masks(model) if item.mask.enabled]
+        self._masks = {item.name: item.mask for item in items}
         self._trained = {
-            item.name
-            for item in named_masks(model)
-            if any(
-                p.requires_grad
-                for p in (item.parameter, *item.mask.parameters())
-            )
+            name
+            for name, parameter, mask in items
+            for p in (parameter, *mask.parameters())
+            if p.requires_grad
         }
         self._read: Set[int] = set()
         self._reached: Set[str] = set()
@@ -67,17 +62,13 @@ class MaskWatch:
     @property
     def unused(self) -> List[str]:
         """Names of the masked weights that nothing has read."""
-        used = set(self.used)
-        return [name for name in self._masks if name not in used]
+        return [name for name in self._masks if name not in self.used]
 
     @property
     def without_gradient(self) -> List[str]:
         """Names of those that are trained, were read and got no gradient."""
-        return [
-            name
-            for name in self.used
-            if name in self._trained and name not in self._reached
-        ]
+        wanted = self._trained - self._reached
+        return [name for name in self.used if name in wanted]
 
     def _watch(self, name: str, mask: nn.Module, args, output: Tensor) -> None:
         if output.requires_grad:

@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What every mask of a weight has in common."""
 
-import struct
 import warnings
 from typing import Any, Dict, Optional
 
@@ -59,7 +58,8 @@ class WeightMask(nn.Module):
         """
         if not self.enabled:
             return weight
-        if self.training and not is_compiling() and torch.is_grad_enabled():
+        counts = self.training and torch.is_grad_enabled()
+        if counts and not torch.compiler.is_compiling():
             self._count_step()
         dtype = self.dtype or mask_dtype(weight)
         return self.masked(weight.to(dtype)).to(weight.dtype)
@@ -100,10 +100,7 @@ class WeightMask(nn.Module):
             value (float): Initial value.
             device (torch.device): Of the buffer.
         """
-        self.register_buffer(
-            'setting_bits',
-            torch.tensor(_to_bits(value), dtype=torch.int64, device=device),
-        )
+        self.register_buffer('setting_bits', _bits(value, device))
         self._setting = float(value)
         self._scheduled = False
 
@@ -116,7 +113,7 @@ class WeightMask(nn.Module):
     def setting(self, value: float) -> None:
         self._setting = self.check_setting(value)
         self._scheduled = True
-        self.setting_bits.fill_(_to_bits(self._setting))
+        self.setting_bits.fill_(int(_bits(self._setting)))
 
     def saved_settings(self) -> Dict[str, Tensor]:
         """Buffers of the state dict that a schedule sets, as they should be.
@@ -125,7 +122,7 @@ class WeightMask(nn.Module):
         """
         if 'setting_bits' not in self._buffers:
             return {}
-        return dict(setting_bits=torch.tensor(_to_bits(self._setting)))
+        return dict(setting_bits=_bits(self._setting))
 
     def check_setting(self, value: float) -> float:
         """The number, or an error that says what is allowed."""
@@ -136,7 +133,7 @@ class WeightMask(nn.Module):
         bits = self._buffers.get('setting_bits')
         if bits is not None and bits.device.type != 'meta':
             scheduled = self._scheduled
-            self.setting = _from_bits(int(bits))
+            self.setting = float(bits.view(torch.float64))
             self._scheduled = scheduled
 
     # ------------------------------------------------- masks that do nothing
@@ -152,28 +149,39 @@ class WeightMask(nn.Module):
         if self._steps >= self.PATIENCE:
             return
         self._steps += 1
-        if self._steps == self.PATIENCE and not WeightMask._has_warned:
-            reason = self.why_stuck(100 * self.PATIENCE)
-            if reason:
-                WeightMask._has_warned = True
-                what = (
-                    self.name or f'{type(self).__name__}({self.extra_repr()})'
-                )
-                warnings.warn(
-                    f'the mask of {what}: {reason} (other masks may have the '
-                    'same fault; mask_plugins.MaskReportHook names them)',
-                    stacklevel=2,
-                )
+        if self._steps < self.PATIENCE or WeightMask._has_warned:
+            return
+        if reason := self.why_stuck(100 * self.PATIENCE):
+            WeightMask._has_warned = True
+            warnings.warn(
+                f'the mask of {self.name or self}: {reason} (other masks may '
+                'have the same fault; mask_plugins.MaskReportHook names them)',
+                stacklevel=2,
+            )
 
     def _apply(self, fn, recurse=True):
         # model.half() is meant for the weights.
         return super()._apply(lambda t: keep_precision(fn, t), recurse)
 
 
-def is_compiling() -> bool:
-    """Whether torch.compile is tracing."""
-    compiler = getattr(torch, 'compiler', None)
-    return bool(getattr(compiler, 'is_compiling', bool)())
+def named_setting(name: str, doc: str) -> property:
+    """``setting`` under the name that ``setting_name`` gives it.
+
+    Args:
+        name (str): Of the property; others than ``setting_name`` are missing.
+        doc (str): Its docstring.
+    """
+
+    def get(self) -> float:
+        if name != self.setting_name:
+            raise AttributeError(f'{self} has no {name}')
+        return self.setting
+
+    def set_(self, value: float) -> None:
+        get(self)
+        self.setting = value
+
+    return property(get, set_, doc=doc)
 
 
 def mask_dtype(weight: Tensor) -> torch.dtype:
@@ -190,9 +198,6 @@ def keep_precision(fn, tensor: Tensor) -> Tensor:
     return tensor.to(out.device)
 
 
-def _to_bits(value: float) -> int:
-    return struct.unpack('<q', struct.pack('<d', value))[0]
-
-
-def _from_bits(bits: int) -> float:
-    return struct.unpack('<d', struct.pack('<q', bits))[0]
+def _bits(value: float, device='cpu') -> Tensor:
+    number = torch.tensor(value, dtype=torch.float64, device=device)
+    return number.view(torch.int64)

@@ -76,9 +76,7 @@ def to_openai_names(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
     else:
         raise ValueError(
             'not a CLIP with a vision transformer: expected the names of '
-            'OpenAI (visual.conv1.weight), of Hugging Face (vision_model.'
-            'embeddings.patch_embedding.weight) or of mmpretrain (visual.'
-            f'patch_embed.projection.weight), got {sorted(state)[:5]}'
+            f'OpenAI, Hugging Face or mmpretrain, got {sorted(state)[:5]}'
         )
     missing = [key for key in _NEEDED if key not in named]
     if missing:
@@ -107,15 +105,12 @@ def convert_clip(state: Dict[str, Tensor]) -> Conversion:
         Traceback (most recent call last):
         ...
         ValueError: not a CLIP with a vision transformer: expected the names \
-of OpenAI (visual.conv1.weight), of Hugging Face (vision_model.embeddings.\
-patch_embedding.weight) or of mmpretrain (visual.patch_embed.projection.\
-weight), got ['a']
+of OpenAI, Hugging Face or mmpretrain, got ['a']
     """
     named = to_openai_names(state)
     # As mmpretrain has them.
-    named['visual.class_embedding'] = named['visual.class_embedding'][
-        None, None
-    ]
+    token = named['visual.class_embedding']
+    named['visual.class_embedding'] = token[None, None]
     positions = named['visual.positional_embedding']
     named['visual.positional_embedding'] = positions[None]
     heads = {
@@ -203,26 +198,23 @@ def _from_mmpretrain(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _from_hugging_face(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    projections = {
-        'visual_projection.weight': 'visual.proj',
-        'text_projection.weight': 'text_projection',
-    }
     named: Dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith('position_ids') or re.search(r'\.[kv]_proj\.', key):
             continue  # constants of older versions; with the query
-        if key in projections:
-            named[projections[key]] = value.t()
-            continue
         if '.q_proj.' in key:
-            rest = [key.replace('.q_', f'.{letter}_') for letter in 'kv']
-            missing = [name for name in rest if name not in state]
+            parts = [key.replace('.q_', f'.{letter}_') for letter in 'qkv']
+            missing = [name for name in parts if name not in state]
             if missing:
                 raise ValueError(f'the checkpoint has no {missing[0]}')
-            value = torch.cat([value, *(state[name] for name in rest)])
+            value = torch.cat([state[name] for name in parts])
             key = key.replace('q_proj.', 'in_proj_')
         tower, _, name = key.partition('_model.')
-        if name:
+        if key == 'visual_projection.weight':
+            key, value = 'visual.proj', value.t()
+        elif key == 'text_projection.weight':
+            key, value = 'text_projection', value.t()
+        elif name:
             prefix = 'visual.' if tower == 'vision' else ''
             key = prefix + _translate(name, 'hugging_face', 'openai')
         named[key] = value

@@ -11,6 +11,7 @@ from torch import Tensor
 from mask_plugins.utils.checks import PathLike
 from mask_plugins.utils.files import replace_atomically
 from mask_plugins.utils.safe_load import read_checkpoint
+from mask_plugins.utils.safetensors_file import write_safetensors
 
 
 def read_weights(path: PathLike, key: str = 'model') -> Dict[str, Tensor]:
@@ -102,10 +103,7 @@ def write_checkpoint(
         tensor([1.])
     """
     state_dict = {k: v.contiguous().clone() for k, v in state_dict.items()}
+    if os.fspath(path).endswith('.safetensors'):
+        return write_safetensors(path, state_dict)
     with replace_atomically(path) as part:
-        if os.fspath(path).endswith('.safetensors'):
-            from safetensors.torch import save_file
-
-            save_file(state_dict, part)
-        else:
-            torch.save(dict(meta=meta or {}, state_dict=state_dict), part)
+        torch.save(dict(meta=meta or {}, state_dict=state_dict), part)

@@ -6,13 +6,14 @@ Used once per dataset, by ``tools/model_converters/clip_prototypes.py``.
 
 import json
 import os
-from typing import Any, Dict, Sequence
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mask_plugins.utils.checks import PathLike, check_path
-from mask_plugins.utils.files import replace_atomically
+from mask_plugins.utils.safetensors_file import write_safetensors
 
 PROMPT = 'This is a photo of a {label}'
 
@@ -35,28 +36,19 @@ def build_text_tower(weights: Dict[str, Tensor]) -> nn.Module:
         >>> weights = text_tower_weights(clip)  # doctest: +SKIP
         >>> tower = build_text_tower(weights)  # doctest: +SKIP
     """
-    try:
+    with _needs_extra():
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-    except ImportError as error:
-        raise ImportError(
-            "CLIP's text tower is that of transformers: "
-            "pip install 'mask_plugins[clip]'"
-        ) from error
-    layers = 'text_model.encoder.layers.'
-    vocab_size, width = weights[
-        'text_model.embeddings.token_embedding.weight'
-    ].shape
+    layers, table = 'text_model.encoder.layers.', 'text_model.embeddings.{}'
+    depth = len({k.split('.')[3] for k in weights if k.startswith(layers)})
+    vocab_size, width = weights[table.format('token_embedding.weight')].shape
+    length = len(weights[table.format('position_embedding.weight')])
     config = CLIPTextConfig(
         vocab_size=vocab_size,
         hidden_size=width,
         intermediate_size=4 * width,
-        num_hidden_layers=len(
-            {key.split('.')[3] for key in weights if key.startswith(layers)}
-        ),
+        num_hidden_layers=depth,
         num_attention_heads=max(width // 64, 1),
-        max_position_embeddings=len(
-            weights['text_model.embeddings.position_embedding.weight']
-        ),
+        max_position_embeddings=length,
         projection_dim=len(weights['text_projection.weight']),
         eos_token_id=vocab_size - 1,
         bos_token_id=vocab_size - 2,
@@ -65,16 +57,19 @@ def build_text_tower(weights: Dict[str, Tensor]) -> nn.Module:
     tower = CLIPTextModelWithProjection(config)
     own = {k: v for k, v in weights.items() if k != 'logit_scale'}
     try:
-        missing, extra = tower.load_state_dict(own, strict=False)
+        tower.load_state_dict(own)
     except RuntimeError as error:
         raise ValueError(f'the text tower is damaged: {error}') from error
-    # A table of numbers that older versions keep is not a weight.
-    missing = [key for key in missing if 'position_ids' not in key]
-    if missing or extra:
-        raise ValueError(
-            f'the text tower lacks {missing[:4]} and has in excess {extra[:4]}'
-        )
     return tower.eval()
+
+
+@contextmanager
+def _needs_extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        hint = f"{error}: pip install 'mask_plugins[clip]'"
+        raise ImportError(hint) from error
 
 
 def read_tokenizer(path: PathLike) -> Any:
@@ -107,30 +102,19 @@ tokenizer.json of https://huggingface.co/openai/clip-vit-base-patch32
             f'tokenizer not found: {path!r}: it is tokenizer.json of '
             'https://huggingface.co/openai/clip-vit-base-patch32'
         )
-    try:
+    with _needs_extra():
         from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ImportError(
-            'the tokenizer is that of the library tokenizers: '
-            "pip install 'mask_plugins[clip]'"
-        ) from error
     try:
         tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # it has no class of its own
         raise ValueError(f'{path!r} is not a tokenizer: {error}') from error
-    start, end = map(
-        tokenizer.token_to_id, ('<|startoftext|>', '<|endoftext|>')
-    )
-    if end is None or end != tokenizer.get_vocab_size() - 1:
+    tokens = tokenizer.encode('a').tokens
+    last = tokenizer.id_to_token(tokenizer.get_vocab_size() - 1)
+    start, end = '<|startoftext|>', '<|endoftext|>'
+    if [*tokens[:1], *tokens[-1:], last] != [start, end, end]:
         raise ValueError(
-            f"{path!r} is not CLIP's tokenizer: <|endoftext|> must have the "
-            f'highest id, it has {end}'
-        )
-    ids = tokenizer.encode('a').ids
-    if ids[0] != start or ids[-1] != end:
-        raise ValueError(
-            f'{path!r} does not put texts between <|startoftext|> and '
-            '<|endoftext|>'
+            f"{path!r} is not CLIP's tokenizer: texts must lie between {start}"
+            f' and {end}, which must have the highest id'
         )
     return tokenizer
 
@@ -209,13 +193,6 @@ def write_prototypes(
         ...     read_checkpoint(path)['prototypes']
         tensor([[1., 1.]])
     """
-    from safetensors.torch import save_file
-
     tensors = dict(prototypes=prototypes, logit_scale=logit_scale)
     metadata = dict(classes=json.dumps(list(classes)), prompt=prompt)
-    with replace_atomically(path) as part:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            part,
-            metadata,
-        )
+    write_safetensors(path, tensors, metadata)

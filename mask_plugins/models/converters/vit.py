@@ -10,38 +10,30 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_choice
+
 # Pattern of the original's key -> ours. The norm before the head is another
 # module for each read-out: `fc_norm` after the mean, `norm` before the class
 # token is taken.
+_BLOCK, _LAYER = r'blocks\.(\d+)\.', r'backbone.layers.\1.'
 _KEY_MAP = (
-    (r'cls_token', 'backbone.cls_token'),
-    (r'pos_embed', 'backbone.pos_embed'),
+    (r'(cls_token|pos_embed)', r'backbone.\1'),
+    (r'patch_embed\.proj\.(\w+)', r'backbone.patch_embed.projection.\1'),
+    (rf'{_BLOCK}norm([12])\.(\w+)', rf'{_LAYER}ln\2.\3'),
     (
-        r'patch_embed\.proj\.(weight|bias)',
-        r'backbone.patch_embed.projection.\1',
+        rf'{_BLOCK}attn\.'
+        r'(q_bias|v_bias|relative_position_bias_table|qkv\.weight|proj\.\w+)',
+        rf'{_LAYER}attn.\2',
     ),
-    (r'blocks\.(\d+)\.norm([12])\.(\w+)', r'backbone.layers.\1.ln\2.\3'),
-    (
-        r'blocks\.(\d+)\.attn\.'
-        r'(q_bias|v_bias|relative_position_bias_table|qkv\.weight|'
-        r'proj\.weight|proj\.bias)',
-        r'backbone.layers.\1.attn.\2',
-    ),
-    (
-        r'blocks\.(\d+)\.mlp\.fc1\.(\w+)',
-        r'backbone.layers.\1.ffn.layers.0.0.\2',
-    ),
-    (
-        r'blocks\.(\d+)\.mlp\.fc2\.(\w+)',
-        r'backbone.layers.\1.ffn.layers.1.\2',
-    ),
-    (r'blocks\.(\d+)\.gamma_([12])', r'backbone.layers.\1.gamma_\2'),
-    (r'norm\.(weight|bias)', r'backbone.ln1.\1'),
-    (r'fc_norm\.(weight|bias)', r'backbone.ln2.\1'),
-    (r'head\.(weight|bias)', r'head.fc.\1'),
+    (rf'{_BLOCK}mlp\.fc1\.(\w+)', rf'{_LAYER}ffn.layers.0.0.\2'),
+    (rf'{_BLOCK}mlp\.fc2\.(\w+)', rf'{_LAYER}ffn.layers.1.\2'),
+    (rf'{_BLOCK}(gamma_[12])', rf'{_LAYER}\2'),
+    (r'norm\.(\w+)', r'backbone.ln1.\1'),
+    (r'fc_norm\.(\w+)', r'backbone.ln2.\1'),
+    (r'head\.(\w+)', r'head.fc.\1'),
 )
 _SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
-_QKV_BIAS = re.compile(r'blocks\.(\d+)\.attn\.qkv\.bias')
+_QKV_BIAS = re.compile(rf'{_BLOCK}attn\.qkv\.bias')
 
 
 class Conversion(NamedTuple):
@@ -95,25 +87,19 @@ def convert_simmim(
         ...
         ValueError: ...
     """
-    dropped = []
+    dropped, inner = [], {}
     pretraining = any(key.startswith('encoder.') for key in weights)
     if pretraining:
-        inner = {}
-        for key, value in weights.items():
-            if key.startswith('decoder.'):
-                dropped.append((key, 'decoder of the pre-training'))
-            elif key.startswith('encoder.'):
-                inner[key[len('encoder.') :]] = value
-            else:
-                inner[key] = value
-        weights = inner
-        if out_type is None:
-            out_type = 'avg_featmap'
-    if 'mask_token' in weights:
-        weights = dict(weights)
-        del weights['mask_token']
-        dropped.append(('mask_token', 'stands for patches in pre-training'))
-    return _convert(weights, 'SimMIM', out_type, dropped)
+        out_type = out_type or 'avg_featmap'
+    for key, value in weights.items():
+        name = key[len('encoder.') :] if key.startswith('encoder.') else key
+        if pretraining and key.startswith('decoder.'):
+            dropped.append((key, 'decoder of the pre-training'))
+        elif name == 'mask_token':
+            dropped.append((name, 'stands for patches in pre-training'))
+        else:
+            inner[name] = value
+    return _convert(inner, 'SimMIM', out_type, dropped)
 
 
 def convert_deit(weights: Dict[str, Tensor]) -> Conversion:
@@ -149,26 +135,23 @@ def _convert(
     out_type: Optional[str],
     dropped: List[Tuple[str, str]],
 ) -> Conversion:
-    options = (None, 'avg_featmap', 'cls_token')
-    if out_type not in options:
-        raise ValueError(f'out_type must be one of {options}: {out_type!r}')
+    check_choice('out_type', out_type, (None, 'avg_featmap', 'cls_token'))
     if out_type is None:
         mean = 'fc_norm.weight' in weights
         out_type = 'avg_featmap' if mean else 'cls_token'
     backbone = _describe(weights, source, out_type)
-    depth = _depth(weights)
-
     state_dict: Dict[str, Tensor] = {}
     mapped: List[Tuple[str, str]] = []
     unexpected = []
     for key, value in weights.items():
         qkv_bias = _QKV_BIAS.fullmatch(key)
+        name = _rename(key)
         if key.endswith('relative_position_index'):
             dropped.append((key, 'computed from the size of the grid'))
         elif key == _SHARED_TABLE:
             names = [
                 f'backbone.layers.{i}.attn.relative_position_bias_table'
-                for i in range(depth)
+                for i in range(backbone['arch']['num_layers'])
             ]
             state_dict.update((name, value.clone()) for name in names)
             mapped.append((key, f'{names[0]}, and of every block'))
@@ -182,49 +165,34 @@ def _convert(
             dropped.append((key, 'mean pooling has a norm of its own'))
         elif key.startswith('fc_norm.') and out_type == 'cls_token':
             dropped.append((key, 'the class token has a norm of its own'))
+        elif name is None:
+            unexpected.append(key)
         else:
-            name = _rename(key)
-            if name is None:
-                unexpected.append(key)
-                continue
             state_dict[name] = value
             mapped.append((key, name))
     if unexpected:
-        raise ValueError(
-            f'not a ViT of {source}: {len(unexpected)} unexpected keys: '
-            + ', '.join(unexpected)
-        )
+        listed = ', '.join(unexpected)
+        raise ValueError(f'not a ViT of {source}: unexpected keys: {listed}')
     return Conversion(state_dict, mapped, dropped, backbone)
 
 
 def _rename(key: str) -> Optional[str]:
     for pattern, name in _KEY_MAP:
-        match = re.fullmatch(pattern, key)
-        if match:
+        if match := re.fullmatch(pattern, key):
             return match.expand(name)
     return None
 
 
-def _depth(weights: Dict[str, Tensor]) -> int:
-    blocks = {
-        int(key.split('.')[1])
-        for key in weights
-        if re.match(r'blocks\.\d+\.', key)
-    }
-    return max(blocks, default=-1) + 1
-
-
 def _describe(weights: Dict[str, Tensor], source: str, out_type: str) -> dict:
     """The config of the backbone, off the names and shapes of the weights."""
-    depth = _depth(weights)
-    needed = ['cls_token', 'patch_embed.proj.weight', 'patch_embed.proj.bias']
-    for i in range(depth or 1):
-        needed += [
-            f'blocks.{i}.{name}.{kind}'
-            for name in ('norm1', 'norm2', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
-            for kind in ('weight', 'bias')
-        ]
-        needed.append(f'blocks.{i}.attn.qkv.weight')
+    matches = (re.match(_BLOCK, key) for key in weights)
+    depth = max((int(found[1]) + 1 for found in matches if found), default=0)
+    blocks = [f'blocks.{i}.' for i in range(depth or 1)]
+    parts = ('norm1', 'norm2', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
+    layers = [f'{block}{part}' for block in blocks for part in parts]
+    layers.append('patch_embed.proj')
+    needed = [f'{layer}.{x}' for layer in layers for x in ('weight', 'bias')]
+    needed += ['cls_token', *(f'{block}attn.qkv.weight' for block in blocks)]
     missing = [key for key in needed if key not in weights]
     if missing:
         unexpected = [
@@ -234,10 +202,8 @@ def _describe(weights: Dict[str, Tensor], source: str, out_type: str) -> dict:
         ]
         raise ValueError(
             f'not a ViT of {source}: {len(missing)} keys are missing, the '
-            f'first {missing[0]!r}; unexpected keys: '
-            + (', '.join(unexpected) or 'none')
+            f'first {missing[0]!r}; unexpected keys: {unexpected}'
         )
-
     width = weights['cls_token'].shape[-1]
     patch = weights['patch_embed.proj.weight'].shape[-1]
     table = weights.get(

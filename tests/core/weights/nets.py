@@ -5,11 +5,13 @@ import copy
 from functools import partial
 
 import torch
+import torch.distributed as dist
 from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from mmpretrain.models.utils import BEiTAttention
 from mmpretrain.models.utils import MultiheadAttention as FusedAttention
 from torch import nn
 from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
 
 from mask_plugins.core.weights import (
     ScoreMask,
@@ -82,7 +84,9 @@ def randomize(model):
             item.mask.temperature = 3.0
 
 
-def train(model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0):
+def train(
+    model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0, factor=1
+):
     """A few steps; the losses."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(
@@ -92,24 +96,35 @@ def train(model, steps=3, lr=0.1, momentum=0.9, data=None, decay=0.0):
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = model(data).square().sum()
+        loss = factor * model(data).square().sum()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return losses
 
 
+def train_half(folder):
+    """Three steps of each kind on a rank's half of the batch."""
+    rank = dist.get_rank()
+    for kind in ('score', 'soft'):
+        model = masked_small(kind, seed=rank).eval()
+        ddp = DistributedDataParallel(model)  # rank 0's values go to all
+        # Gradients are averaged over processes, the loss is a sum.
+        train(ddp, data=small_input(4)[rank::2], lr=0.02, factor=2)
+        torch.save(model.state_dict(), f'{folder}/{kind}{rank}.pth')
+
+
+def classes(model):
+    """The class of each module."""
+    return [type(module) for module in model.modules()]
+
+
 def stock_of(model):
     """A copy without masks, its weights the base."""
-    base = {
-        name: parameter.detach().clone()
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-        if '_mask.' not in name
-    }
     stock = merge_masks(copy.deepcopy(model))
     with torch.no_grad():
         for name, parameter in stock.named_parameters():
-            parameter.copy_(base[name])
+            parameter.copy_(model.get_parameter(name))
     return stock
 
 
@@ -119,12 +134,6 @@ def with_effective_weights(model, *args, **kwargs):
     given = {
         item.name: item.mask(item.parameter) for item in named_masks(model)
     }
-    tied = {}
-    for name, parameter in stock.named_parameters(remove_duplicate=False):
-        tied.setdefault(id(parameter), []).append(name)
-    for names in tied.values():
-        found = [given[name] for name in names if name in given]
-        given.update({name: found[0] for name in names if found})
     return functional_call(stock, given, args, kwargs)
 
 
@@ -158,57 +167,43 @@ class TiedPair(nn.Module):
         return self.out(self.embed(x))
 
 
-ZOO = {
-    'Linear': (lambda: nn.Linear(4, 3), (2, 4)),
-    'Conv1d': (lambda: nn.Conv1d(4, 6, 3, groups=2), (2, 4, 7)),
-    'Conv2d groups dilation': (
-        lambda: nn.Conv2d(4, 4, 3, groups=4, dilation=2, padding='same'),
-        (2, 4, 7, 7),
-    ),
-    'Conv2d reflect': (
-        lambda: nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode='reflect'),
-        (2, 2, 7, 7),
-    ),
-    'Conv3d': (lambda: nn.Conv3d(2, 3, 2, padding=1), (1, 2, 4, 4, 4)),
-    'ConvTranspose2d': (
-        lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1),
-        (2, 4, 5, 5),
-    ),
-    'ConvTranspose1d': (lambda: nn.ConvTranspose1d(2, 4, 3), (2, 2, 5)),
-    'Conv2dAdaptivePadding': (
-        lambda: Conv2dAdaptivePadding(2, 3, 3, stride=2),
-        (2, 2, 7, 7),
-    ),
-    'BatchNorm2d': (lambda: nn.BatchNorm2d(4), (3, 4, 5, 5)),
-    'LayerNorm': (lambda: nn.LayerNorm(4), (3, 4)),
-    'GroupNorm': (lambda: nn.GroupNorm(2, 4), (3, 4, 5, 5)),
-    'PReLU': (lambda: nn.PReLU(4), (3, 4)),
-    'GRUCell': (Recurrent, (3, 4)),
-    'MultiheadAttention': (SelfAttention, (2, 5, 8)),
-    'MultiheadAttention apart': (lambda: SelfAttention(kdim=4), (2, 5, 8)),
-    'TransformerEncoderLayer': (
-        lambda: nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True),
-        (2, 5, 8),
-    ),
-    'TransformerEncoder': (
-        lambda: nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), 2
-        ),
-        (2, 5, 8),
-    ),
-    'mmpretrain attention': (lambda: FusedAttention(8, 2), (2, 5, 8)),
-    'BEiTAttention': (
-        lambda: BEiTAttention(8, 2, (2, 2), True, bias='qv_bias'),
-        (2, 5, 8),
-    ),
-    'PSSAttention': (
-        lambda: PSSAttention(8, 2, (2, 2), False, bias='qv_bias'),
-        (2, 5, 8),
-    ),
-}
+def zoo():
+    """Name, module and shape of its input."""
+    yield 'Linear', nn.Linear(4, 3), (2, 4)
+    yield 'Conv1d', nn.Conv1d(4, 6, 3, groups=2), (2, 4, 7)
+    conv = nn.Conv2d(4, 4, 3, groups=4, dilation=2, padding='same')
+    yield 'Conv2d groups dilation', conv, (2, 4, 7, 7)
+    conv = nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode='reflect')
+    yield 'Conv2d reflect', conv, (2, 2, 7, 7)
+    yield 'Conv3d', nn.Conv3d(2, 3, 2, padding=1), (1, 2, 4, 4, 4)
+    conv = nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1)
+    yield 'ConvTranspose2d', conv, (2, 4, 5, 5)
+    yield 'ConvTranspose1d', nn.ConvTranspose1d(2, 4, 3), (2, 2, 5)
+    conv = Conv2dAdaptivePadding(2, 3, 3, stride=2)
+    yield 'Conv2dAdaptivePadding', conv, (2, 2, 7, 7)
+    yield 'BatchNorm2d', nn.BatchNorm2d(4), (3, 4, 5, 5)
+    yield 'LayerNorm', nn.LayerNorm(4), (3, 4)
+    yield 'GroupNorm', nn.GroupNorm(2, 4), (3, 4, 5, 5)
+    yield 'PReLU', nn.PReLU(4), (3, 4)
+    yield 'GRUCell', Recurrent(), (3, 4)
+    yield 'MultiheadAttention', SelfAttention(), (2, 5, 8)
+    yield 'MultiheadAttention apart', SelfAttention(kdim=4), (2, 5, 8)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    yield 'TransformerEncoderLayer', layer, (2, 5, 8)
+    yield 'TransformerEncoder', nn.TransformerEncoder(layer, 2), (2, 5, 8)
+    yield 'mmpretrain attention', FusedAttention(8, 2), (2, 5, 8)
+    attention = BEiTAttention(8, 2, (2, 2), True, bias='qv_bias')
+    yield 'BEiTAttention', attention, (2, 5, 8)
+    attention = PSSAttention(8, 2, (2, 2), False, bias='qv_bias')
+    yield 'PSSAttention', attention, (2, 5, 8)
+
+
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    ZOO = {name: (module, shape) for name, module, shape in zoo()}
 
 
 def from_zoo(name):
     torch.manual_seed(0)
-    make, shape = ZOO[name]
-    return make(), torch.randn(shape)
+    module, shape = ZOO[name]
+    return copy.deepcopy(module), torch.randn(shape)

@@ -54,34 +54,8 @@ def rewritten(change):
     return damage
 
 
-@rewritten
-def newer(tensors, metadata):
-    metadata['version'] = '9'
-
-
-@rewritten
-def short_mask(tensors, metadata):
-    tensors['masks/conv1.weight'] = tensors['masks/conv1.weight'][:-1]
-
-
-@rewritten
-def lost_mask(tensors, metadata):
-    del tensors['masks/conv1.weight']
-
-
-@rewritten
-def unknown_kind(tensors, metadata):
-    metadata['masks'] = metadata['masks'].replace('"score"', '"fuzzy"')
-
-
-@rewritten
-def other_state(tensors, metadata):
-    tensors['state/head.weight'] = torch.zeros(3, 5)
-
-
-@rewritten
-def more_state(tensors, metadata):
-    tensors['state/neck.weight'] = torch.zeros(3)
+def header(**metadata):
+    return rewritten(lambda _, found: found.update(metadata))
 
 
 def edited(**settings):
@@ -96,14 +70,12 @@ def edited(**settings):
     return damage
 
 
-def state(key, change):
-    """A tensor of the state, changed."""
-
-    @rewritten
-    def damage(tensors, metadata):
-        tensors[f'state/{key}'] = change(tensors[f'state/{key}'])
-
-    return damage
+def state(key, change, part='state'):
+    """A tensor, changed or added."""
+    key = f'{part}/{key}'
+    return rewritten(
+        lambda tensors, _: tensors.update({key: change(tensors.get(key))})
+    )
 
 
 def flipped_bit(path):
@@ -111,11 +83,6 @@ def flipped_bit(path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 4
     path.write_bytes(content)
-
-
-@rewritten
-def deep(tensors, metadata):
-    metadata['info'] = '[' * 100_000
 
 
 def no_checksum(path):
@@ -126,24 +93,23 @@ def no_checksum(path):
     save_file(tensors, path, metadata)
 
 
-def nan(tensor):
-    return tensor * torch.nan
-
-
 DAMAGES = {
     cut: 'is truncated or not a safetensors file',
     no_file: 'Adapter file not found',
     no_safetensors: 'is truncated or not a safetensors file',
     foreign: 'is not an adapter file: its format is None',
-    newer: "has the version '9'.*update it",
-    short_mask: 'is damaged',
-    lost_mask: 'is damaged',
-    unknown_kind: 'is damaged.*fuzzy',
-    other_state: r'head.weight has the shape \(3, 4\) in the model',
-    more_state: 'the model has no neck.weight',
+    header(version='9'): "has the version '9'.*update it",
+    state('conv1.weight', lambda x: x[:-1], 'masks'): 'is damaged',
+    rewritten(
+        lambda tensors, _: tensors.pop('masks/conv1.weight')
+    ): 'is damaged',
+    edited(kind='fuzzy'): 'is damaged.*fuzzy',
+    state('head.weight', lambda x: torch.zeros(3, 5)): r'head.weight has the '
+    r'shape \(3, 4\) in the model',
+    state('neck.weight', lambda x: torch.zeros(3)): 'model has no neck.weight',
     flipped_bit: 'is damaged: its content has another checksum',
     no_checksum: 'has no checksum',
-    deep: 'is damaged.*Recursion',
+    header(info='[' * 100_000): 'is damaged.*Recursion',
     edited(factor=float('nan')): 'factor must be a number',
     edited(factor=-1.0): 'factor must be a number',
     edited(chunks=0): 'chunks must be an int of at least 1',
@@ -153,7 +119,9 @@ DAMAGES = {
     edited(shape=[4.0, 2, 3, 3]): 'a length of the shape must be an int',
     edited(shape=[10**30]): 'a length of the shape must be an int in',
     edited(extra=1): 'settings are .*extra',
-    state('head.weight', nan): 'head.weight has NaN or infinite values',
+    state(
+        'head.weight', lambda x: x * torch.nan
+    ): 'head.weight has NaN or infinite values',
     state('bn.running_var', torch.neg): 'bn.running_var has negative values',
     state('head.weight', lambda x: x.to(torch.float8_e4m3fn)): 'is damaged',
     state('head.weight', torch.Tensor.int): 'head.weight is float32 in the',

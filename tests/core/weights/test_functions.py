@@ -9,7 +9,6 @@ from torch.autograd import gradcheck
 
 from mask_plugins.core.weights import (
     keep_highest,
-    prune_logits,
     score_mask,
     score_masked_weight,
     soft_mask,
@@ -19,6 +18,7 @@ from mask_plugins.core.weights import (
 )
 
 SCALES = [(True, 1), (True, 3), (False, 1)]
+LEVELS = [('threshold', 0.1), ('topk', 0.3)]
 
 
 def pair(shape=(6, 4), seed=0, dtype=torch.float64):
@@ -49,27 +49,19 @@ def gradients(function, weight, scores, *args):
 
 
 # -------------------------------------------------------------- the products
-@pytest.mark.parametrize(('scale', 'chunks'), SCALES)
 @pytest.mark.parametrize(
-    ('criterion', 'k'), [('threshold', 0.1), ('topk', 0.3)]
+    'args',
+    [
+        *((*level, *scale) for level in LEVELS for scale in SCALES),
+        ('flip', 0.0, False, 1),
+    ],
 )
-def test_score_product(criterion, k, scale, chunks):
+def test_score_product(args):
     """The fused product is the plain one, in value and gradients."""
     weight, scores = pair((6, 2, 3, 3))
-    args = (criterion, k, scale, chunks)
     fused = gradients(score_masked_weight, weight, scores, *args)
     plain = gradients(plain_product, weight, scores, *args)
-    for found, expected in zip(fused, plain):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
-
-
-def test_flipped_product():
-    weight, scores = pair()
-    args = ('flip', 0.0, False, 1)
-    fused = gradients(score_masked_weight, weight, scores, *args)
-    plain = gradients(plain_product, weight, scores, *args)
-    for found, expected in zip(fused, plain):
-        assert torch.equal(found, expected)
+    torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(('scale', 'chunks'), SCALES)
@@ -99,27 +91,13 @@ def test_gradcheck_of_soft_product():
     torch.testing.assert_close(total, mask.sum())
 
 
-def test_gradient_of_the_scale():
-    """As the formula has it, second term included."""
-    weight, scores = pair()
-    product, _, found = gradients(score_masked_weight, weight, scores)
-    generator = torch.Generator().manual_seed(5)
-    grad = torch.randn(product.shape, generator=generator).double()
-    on = (scores > 0).double()
-    n = on.sum()
-    c = (on.numel() / n).sqrt()
-    second = c / (2 * n) * (grad * weight * on).sum()
-    torch.testing.assert_close(found, c * grad * weight - second)
-
-
 @pytest.mark.parametrize('kind', ['soft', 'score'])
 def test_a_second_derivative_is_refused(kind):
     weight, scores = pair()
+    product = score_masked_weight(weight, scores)
     if kind == 'soft':
         temperature = torch.ones((), dtype=torch.float64)
         product = soft_masked_weight(weight, scores, temperature, 2.0)[0]
-    else:
-        product = score_masked_weight(weight, scores)
     (first,) = torch.autograd.grad(
         product.square().sum(), scores, create_graph=True
     )
@@ -137,9 +115,7 @@ def test_only_what_is_asked_for_has_a_gradient(frozen):
 
 
 @pytest.mark.parametrize('layouts', ['both', 'weight', 'scores'])
-@pytest.mark.parametrize(
-    ('criterion', 'k'), [('threshold', 0.0), ('topk', 0.4)]
-)
+@pytest.mark.parametrize(('criterion', 'k'), LEVELS)
 def test_channels_last(criterion, k, layouts):
     weight, scores = pair((6, 4, 3, 3))
     expected = gradients(score_masked_weight, weight, scores, criterion, k)
@@ -149,8 +125,7 @@ def test_channels_last(criterion, k, layouts):
     if layouts != 'weight':
         scores = scores.detach().to(**last).requires_grad_()
     found = gradients(score_masked_weight, weight, scores, criterion, k)
-    for ours, theirs in zip(found, expected):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
 # ------------------------------------------------------------------ odd input
@@ -200,9 +175,8 @@ def test_threshold_is_strict_and_may_be_negative():
 def test_topk_keeps_an_exact_count(k, kept):
     """What is off is rounded down: 0.8 * 6 is 4."""
     ties = torch.zeros(6)
-    assert (
-        score_mask(ties, 'topk', k).tolist() == [0] * (6 - kept) + [1] * kept
-    )
+    found = score_mask(ties, 'topk', k).tolist()
+    assert found == [0] * (6 - kept) + [1] * kept
     assert score_mask(torch.arange(6.0), 'topk', k).sum() == kept
     some = torch.tensor([1.0, 2.0, 2.0, 2.0, 0.0, 3.0])
     mask = score_mask(some, 'topk', 0.5)
@@ -232,14 +206,8 @@ def test_nan_and_infinity():
     [
         (dict(criterion='top'), r"criterion must be one of .*, got 'top'"),
         (dict(level=math.nan), 'threshold must be a number.*got nan'),
-        (
-            dict(criterion='topk', level=1.5),
-            r'must be a number in \[0, 1\], got 1.5',
-        ),
-        (
-            dict(criterion='topk', level=-0.1),
-            r'must be a number in \[0, 1\], got -0.1',
-        ),
+        (dict(criterion='topk', level=1.5), r'in \[0, 1\], got 1.5'),
+        (dict(criterion='topk', level=-0.1), r'in \[0, 1\], got -0.1'),
         (dict(chunks=4), r'chunks=4 does not divide .* \(6, 4\)'),
         (dict(chunks=0), 'chunks must be an int of at least 1, got 0'),
         (dict(criterion='flip'), 'needs scale=False'),
@@ -250,14 +218,6 @@ def test_wrong_arguments(arguments, message):
         score_masked_weight(*pair(), **arguments)
 
 
-def test_prune_and_scale():
-    logits = torch.tensor([-1.0, -0.01, 0.0, 0.5])
-    assert prune_logits(logits, 10.0, 0.1).tolist() == pytest.approx(
-        [-10.0, -0.1, 0.0, 0.1]
-    )
-    assert soft_scale(0) == 2.0
-
-
 def test_keep_highest():
     values = [torch.tensor([3.0, 1.0]), torch.tensor([[2.0, 2.0], [0.0, 4.0]])]
     on = keep_highest(values, 0.5)
@@ -265,6 +225,3 @@ def test_keep_highest():
     on = keep_highest(values, 0.5, 'layer')
     assert [int(o.sum()) for o in on] == [1, 2]
     assert all(o.all() for o in keep_highest(values, 0.0))
-    for wrong in (dict(sparsity=1.0), dict(sparsity=0.5, scope='net')):
-        with pytest.raises(ValueError, match='must be'):
-            keep_highest(values, **wrong)

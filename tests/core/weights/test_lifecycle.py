@@ -22,6 +22,7 @@ from mask_plugins.core.weights import (
     named_masks,
     unmerge_masks,
 )
+from tests.common.equal import assert_equal
 
 from . import nets
 
@@ -92,8 +93,7 @@ def test_collected_sums_are_the_penalty(used, ticket):
         logits = [mask.logits for mask in masks]
         ours = torch.autograd.grad(found, logits)
         theirs = torch.autograd.grad(by_hand, logits)
-        for a, b in zip(ours, theirs):
-            torch.testing.assert_close(a, b)
+        torch.testing.assert_close(ours, theirs)
     assert all(mask._sums is None for mask in masks)
 
 
@@ -105,17 +105,13 @@ def test_merge_and_unmerge(kind):
     masked = model(X).detach()
     merged = merge_masks(model, keep=True)
     assert merged is model
-    assert [type(m) for m in model.modules()] == [
-        type(m) for m in base.modules()
-    ]
+    assert nets.classes(model) == nets.classes(base)
     assert model.state_dict().keys() == base.state_dict().keys()
     assert torch.equal(model(X), masked)
     with pytest.raises(ValueError, match='has no masks'):
         merge_masks(model)
     unmerge_masks(model)
-    after = model.state_dict()
-    assert after.keys() == before.keys()
-    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert_equal(model.state_dict(), before)
     assert torch.equal(model(X), masked)
     with pytest.raises(ValueError, match='nothing was kept'):
         unmerge_masks(model)
@@ -126,12 +122,9 @@ def test_merge_of_a_ticket():
         layer = SoftMaskConv2d(2, 3, 3, mask_init=-0.1, ticket_scale=scale)
         nets.randomize(layer)
         make_ticket(layer)
-        on = layer.weight_mask.hard()
-        weight = layer.weight.detach().clone()
-        torch.testing.assert_close(
-            merge_masks(layer).weight,
-            torch.where(on, weight * factor, 0.0),
-        )
+        kept = layer.weight.detach() * layer.weight_mask.hard()
+        found = merge_masks(layer).weight
+        torch.testing.assert_close(found, kept * factor)
         assert type(layer) is nn.Conv2d
 
 
@@ -176,11 +169,8 @@ def test_report():
         nets.Small(), nets.SMALL_RULES, lambda w: SoftMask(w, init=-0.1)
     )
     report = mask_report(model)
-    assert [row.name for row in report.rows] == [
-        'conv1.weight',
-        'conv2.weight',
-    ]
-    assert report.empty == ['conv1.weight', 'conv2.weight']
+    names = [row.name for row in report.rows]
+    assert report.empty == names == ['conv1.weight', 'conv2.weight']
     assert (report.size, report.kept, report.density) == (216, 0, 0)
     assert report.soft_density == pytest.approx(1 / (1 + 2.71828182846**0.1))
     assert report.parameters == 243
@@ -213,6 +203,7 @@ def test_state_of_a_score_mask():
 def test_no_ticket_without_soft_masks():
     with pytest.raises(ValueError, match='has no soft masks'):
         make_ticket(nets.masked_small('score'))
-    for wrong in (dict(by='size'), dict(sparsity=1.0), dict(sparsity=-0.1)):
+    for wrong in (dict(by='size'), dict(sparsity=1.0), dict(sparsity=-0.1),
+                  dict(sparsity=0.5, scope='net')):  # fmt: skip
         with pytest.raises(ValueError, match='must be'):
             make_ticket(nets.masked_small('soft'), **wrong)

@@ -19,8 +19,6 @@ from mask_plugins.core.weights import (
 
 from . import nets
 
-MODES = ['train', 'eval']
-
 
 def same_bits(model, other, x):
     """Whether two models give the same output.
@@ -36,7 +34,7 @@ def same_bits(model, other, x):
     return torch.equal(*outputs)
 
 
-@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('mode', ['train', 'eval'])
 @pytest.mark.parametrize('kind', ['score', 'soft'])
 @pytest.mark.parametrize('name', nets.ZOO)
 def test_masked_module(name, kind, mode):
@@ -52,9 +50,7 @@ def test_masked_module(name, kind, mode):
     assert isinstance(model, type(base))
     merged = merge_masks(copy.deepcopy(model))
     assert merged.state_dict().keys() == base.state_dict().keys()
-    assert [type(m) for m in merged.modules()] == [
-        type(m) for m in base.modules()
-    ]
+    assert nets.classes(merged) == nets.classes(base)
     assert same_bits(merged, model, x)
     with disable_masks(model):
         assert same_bits(model, base, x)
@@ -68,8 +64,7 @@ def test_masked_module(name, kind, mode):
         out = call(twin, x)
         out.square().sum().backward()
         results.append([out, *(p.grad for p in twin.parameters())])
-    for expected, found in zip(*results):
-        torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*results)
     assert all(next(m.parameters()).requires_grad for m in masks.values())
     with torch.no_grad():  # where attention has a fast path
         torch.testing.assert_close(
@@ -171,14 +166,6 @@ def test_the_parameter_is_seen_between_forwards():
     assert dict(layer.named_parameters())['weight'] is layer.weight
 
 
-def test_an_error_inside_leaves_nothing_open():
-    layer = nn.Linear(3, 2)
-    apply_weight_masks(layer, [('weight', 'mask')], nets.KINDS['soft'])
-    with pytest.raises(RuntimeError):
-        layer(torch.ones(1, 5))
-    assert layer.weight.is_leaf
-
-
 def refused():
     pruned = nn.Linear(3, 2)
     prune.random_unstructured(pruned, 'weight', 0.5)
@@ -198,8 +185,8 @@ def refused():
     [pytest.param(*rest, id=name) for name, *rest in refused()],
 )
 def test_a_mask_that_would_be_ignored_is_refused(module, message):
-    before = [type(m) for m in module.modules()]
+    before = nets.classes(module)
     with pytest.raises(TypeError, match=message):
         apply_weight_masks(module, nets.EVERYTHING, ScoreMask)
-    assert [type(m) for m in module.modules()] == before
+    assert nets.classes(module) == before
     assert not list(named_masks(module))

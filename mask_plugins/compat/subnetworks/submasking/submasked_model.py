@@ -13,6 +13,7 @@ from mask_plugins.core.weights import (
     named_masks,
     score_mask,
 )
+from mask_plugins.utils.checks import check_choice
 
 from .inits import default_scores_init
 from .original_checkpoint import translate_state
@@ -100,11 +101,7 @@ class SubmaskedModel(nn.Module):
         shell_mode: str = 'copy',
     ) -> None:
         super().__init__()
-        if shell_mode not in SHELL_MODES:
-            raise ValueError(
-                f'shell_mode must be one of {SHELL_MODES}, got {shell_mode!r}'
-            )
-        self.shell_mode = shell_mode
+        self.shell_mode = check_choice('shell_mode', shell_mode, SHELL_MODES)
         self.parameter_selection = parameter_selection
         self.test_input = test_input
         self.k = k
@@ -130,19 +127,15 @@ class SubmaskedModel(nn.Module):
         self._slots = slots
         items = list(named_masks(model))
         if items:
+            _, weights, masks = zip(*items)
             with torch.no_grad():
-                scores_init(
-                    [item.mask.scores for item in items],
-                    [item.parameter for item in items],
-                )
+                scores_init([m.scores for m in masks], list(weights))
 
     @property
     def scores(self) -> Scores:
         """Name of the masked parameter -> its scores."""
-        return Scores(
-            (item.name, item.mask.scores)
-            for item in named_masks(self.model_shell)
-        )
+        masks = self._masks().items()
+        return Scores((name, mask.scores) for name, mask in masks)
 
     def forward(
         self, *args, ctx: Optional[Dict[str, Any]] = None, **kwargs
@@ -168,12 +161,8 @@ class SubmaskedModel(nn.Module):
             list[Tensor]: 0 and 1, or -1 and +1 for ``'flip'``.
         """
         self._prune_k(ctx)
-        return [
-            score_mask(
-                item.mask.scores, item.mask.criterion, item.mask.setting
-            )
-            for item in named_masks(self.model_shell)
-        ]
+        masks = self._masks().values()
+        return [score_mask(m.scores, m.criterion, m.setting) for m in masks]
 
     @torch.no_grad()
     def analyze(
@@ -201,7 +190,7 @@ class SubmaskedModel(nn.Module):
         found = dict(prune_k=self._prune_k(ctx))
         for suffix, pairs in groups.items():
             mask, score = (torch.cat(parts) for parts in zip(*pairs))
-            on = float((mask > 0).sum())
+            on = (mask > 0).sum()
             for key, value in dict(
                 mean_mask=mask.mean(),
                 std_mask=mask.std(),
@@ -216,18 +205,18 @@ class SubmaskedModel(nn.Module):
         return found
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
-        masks = {
-            item.name: item.mask for item in named_masks(self.model_shell)
-        }
-        translate_state(state_dict, prefix, masks)
+        translate_state(state_dict, prefix, self._masks())
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _prune_k(self, ctx: Optional[Dict[str, Any]]) -> float:
         k = self.k({} if ctx is None else ctx)
-        for item in named_masks(self.model_shell):
-            if item.mask.setting != k:
-                item.mask.setting = k
+        for mask in self._masks().values():
+            if mask.setting != k:
+                mask.setting = k
         return k
+
+    def _masks(self) -> Dict[str, ScoreMask]:
+        return {item.name: item.mask for item in named_masks(self.model_shell)}
 
 
 def _parse(name: str, chosen: Any) -> Tuple[str, str]:
