@@ -70,15 +70,16 @@ class MaskGate(nn.Module):
     ) -> None:
         super().__init__()
         check_choice('arch', arch, ARCHITECTURES)
-        self.patch_num = check_int('patch_num', patch_num, 1, optional=True)
         self.input_channel = input_channel
         self.output_channel = output_channel
         self._owner: Optional[weakref.ref] = None
+        check_int('patch_num', patch_num, 1, optional=True)
         if arch == 'convmixer':
             kwargs['patch_num'] = patch_num
         self.gate = build_gate(
             dict(type=arch, patch_size=patch_size, **kwargs), input_channel
         )
+        self.gate.patch_num = self.patch_num = patch_num
         self.set_running_mode(running_mode)
 
     @property
@@ -100,7 +101,7 @@ class MaskGate(nn.Module):
             running_mode (RunningMode | str): The phase.
         """
         mode = check_running_mode(running_mode)
-        owner = self._owner() if self._owner is not None else None
+        owner = self._owner and self._owner()
         if owner is not None and mode.trains_backbone:
             owner.requires_grad_(True)
         # Alone, a gate has been frozen by nobody but the sample.
@@ -160,14 +161,6 @@ class MaskGate(nn.Module):
             raise ValueError(
                 f'previous_x must have the shape of x, {tuple(x.shape)}, got '
                 f'{tuple(previous_x.shape)}'
-            )
-        patches = self.gate.window_of(x).patches
-        if self.patch_num not in (None, patches):
-            height, width = x.shape[-2:]
-            patch = self.gate.patch_size[0]
-            raise ValueError(
-                f'patch_num is {self.patch_num}, but a map of {height}x'
-                f'{width} has {patches} patches of {patch}x{patch}'
             )
 
     def __getstate__(self) -> dict:

@@ -2,7 +2,7 @@
 """Bind what is remembered to the gated layers of a model, for one call."""
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, Optional, Sequence, Union
+from typing import Dict, Iterator, Sequence, Union
 
 from torch import nn
 
@@ -14,8 +14,6 @@ from .gated_layer import GatedLayer
 from .mask_mode import MaskMode
 from .stream_binding import StreamBinding
 from .stream_state import StreamState
-
-EXECUTIONS = ('auto', 'sparse', 'dense')
 
 
 class StreamBinder:
@@ -43,9 +41,9 @@ class StreamBinder:
         self.model = model
         self.layers = gated_layers(model)
         if not self.layers:
+            kind = type(model).__name__
             raise ValueError(
-                f'{type(model).__name__} has no gated layers: call '
-                'apply_patch_gates(model, ...) first'
+                f'{kind} has no gated layers: apply_patch_gates()'
             )
 
     @contextmanager
@@ -75,25 +73,22 @@ class StreamBinder:
         """
         if isinstance(states, StreamState):
             states = [states]
-        check_choice('execution', execution, EXECUTIONS)
+        check_choice('execution', execution, ('auto', 'sparse', 'dense'))
         if len({id(state) for state in states}) != len(states):
             raise ValueError('states must be different ones, got one twice')
         if self.model.training:
             raise RuntimeError(
-                'a model in training mode cannot be bound to streams: call '
-                'eval() first, or bind_clip() to train'
+                'a model in training mode is not bound: call eval() first'
             )
-        done = False
         try:
             with self._bound(StreamBinding(states, execution)):
                 yield
-            done = True
-        finally:
+        except BaseException:
             for state in states:
-                if done:
-                    state.end()
-                else:  # half a frame: layers disagree about the last
-                    state.reset()
+                state.reset()  # half a frame: layers disagree about the last
+            raise
+        for state in states:
+            state.end()
 
     @contextmanager
     def bind_clip(
@@ -117,10 +112,7 @@ class StreamBinder:
     def _bound(self, binding) -> Iterator[None]:
         for name, layer in self.layers.items():
             if layer._binding is not None:
-                raise RuntimeError(
-                    f'{name} is bound by another call: a model serves one '
-                    'call at a time'
-                )
+                raise RuntimeError(f'{name} is bound by another call')
         try:
             for name, layer in self.layers.items():
                 layer._binding, layer._name = binding, name
@@ -149,11 +141,9 @@ def gated_layers(model: nn.Module) -> Dict[str, GatedLayer]:
         ['0']
     """
     found: Dict[str, GatedLayer] = {}
-    inside: Optional[str] = None
+    inside = set()
     for name, module in model.named_modules():
-        if inside is not None and name.startswith(inside):
-            continue
-        if isinstance(module, GatedLayer):
-            inside = f'{name}.' if name else ''
+        if isinstance(module, GatedLayer) and module not in inside:
             found[name] = module
+            inside.update(module.modules())
     return found

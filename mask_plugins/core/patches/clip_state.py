@@ -34,17 +34,6 @@ class ClipState:
         #: ... -> multiply-adds of the dense layer for one frame.
         self.macs: Dict[str, int] = {}
 
-    def reset(self) -> None:
-        """Forget all of it."""
-        self.__init__()
-
-    def skip_ratios(self) -> Dict[str, Tensor]:
-        """Name of each gated layer -> mean skip ratio, differentiable."""
-        return {
-            name: 1 - active.float().mean()
-            for name, active in self.active.items()
-        }
-
     def skip_ratio(self) -> Tensor:
         """Skip ratio over all layers, weighted by their multiply-adds.
 
@@ -52,12 +41,9 @@ class ClipState:
             ValueError: If no layer has decided anything yet.
         """
         if not self.active:
-            raise ValueError(
-                'no gate has decided anything: run one frame with '
-                'commit=True, then the next'
-            )
+            raise ValueError('no gate has decided: run a frame, commit=True')
         total = sum(self.macs[name] for name in self.active)
         return sum(
-            self.macs[name] / total * ratio
-            for name, ratio in self.skip_ratios().items()
+            self.macs[name] / total * (1 - active.float().mean())
+            for name, active in self.active.items()
         )

@@ -34,15 +34,15 @@ class Handover:
         """Refuse a network that does not call the four in order."""
         self.out = None
         raise TypeError(
-            'a gated stem must be a convolution, norm, activation and pooling '
-            f'that the network calls one after the other, but {reason}: use '
-            "stem=False, or place='conv'"
+            'a network must call the four parts of a gated stem one after the '
+            f"other, but {reason}: use stem=False, or place='conv'"
         )
 
 
 class GatedStemMixin(GatedLayer):
     """What makes the convolution of a stem gated, together with the rest."""
 
+    own = (*GatedLayer.own, '_members', '_handover')
     _members: Any = ()
     _handover: Any = None
 
@@ -61,8 +61,6 @@ class GatedStemMixin(GatedLayer):
             decompose(member, StemMember)
             for name in ('_handover', '_place'):
                 member.__dict__.pop(name, None)
-        for name in ('_members', '_handover'):
-            self.__dict__.pop(name, None)
         return super().stock()
 
     def dense(self, x: Tensor) -> Tensor:
@@ -76,8 +74,8 @@ class GatedStemMixin(GatedLayer):
         """The output of the pooling where bound, else of the convolution."""
         if not self.bound:
             return super().dense(x)
-        out = self._binding.run(self, x)
-        self._handover.out, self._handover.passed = out, 0
+        self._handover.out = out = self._binding.run(self, x)
+        self._handover.passed = 0
         return out
 
     def check_done(self) -> None:
@@ -124,15 +122,10 @@ def is_stem(network: nn.Module) -> bool:
     Args:
         network (nn.Module): Such as those of torchvision and mmpretrain.
     """
-    kinds = (
-        (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Identity),
-        nn.ReLU,
-        nn.MaxPool2d,
-    )
-    return isinstance(getattr(network, 'conv1', None), nn.Conv2d) and all(
-        isinstance(member, kind)
-        for member, kind in zip(_members(network), kinds)
-    )
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Identity)
+    parts = (getattr(network, 'conv1', None), *_members(network))
+    kinds = (nn.Conv2d, norms, nn.ReLU, nn.MaxPool2d)
+    return all(map(isinstance, parts, kinds))
 
 
 def add_stem(network: nn.Module, hidden: str = 'recompute', **options) -> None:
@@ -151,8 +144,4 @@ def add_stem(network: nn.Module, hidden: str = 'recompute', **options) -> None:
     for place, member in enumerate(conv._members):
         compose(member, StemMember)
         member._handover, member._place = conv._handover, place
-    try:
-        conv.init_gate(channels=conv.in_channels, hidden=hidden, **options)
-    except (TypeError, ValueError):
-        conv.stock()
-        raise
+    conv.init_gate(channels=conv.in_channels, hidden=hidden, **options)

@@ -27,6 +27,8 @@ class ConstantGate(Gate):
         tensor([[[True, True]]])
     """
 
+    shown = ('active',)
+
     def __init__(self, active: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
         self.active = self.computes_all = check_bool('active', active)
@@ -35,7 +37,7 @@ class ConstantGate(Gate):
         self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
     ) -> Tensor:
         """Ones or zeros: see :meth:`Gate.scores`."""
-        grid = (window or self.window_of(x)).grid
+        grid = self.window_of(x, window).grid
         return torch.full((len(x), *grid), float(self.active), device=x.device)
 
     def decide(self, scores: Tensor) -> Tensor:
@@ -45,7 +47,3 @@ class ConstantGate(Gate):
     def macs(self, channels: int, window: PatchWindow) -> int:
         """None at all."""
         return 0
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, active={self.active}'

@@ -71,7 +71,7 @@ class PooledDifferenceGate(LearnedGate):
         self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
     ) -> Tensor:
         """Logits: see :meth:`Gate.scores`."""
-        window = window or self.window_of(x)
+        window = self.window_of(x, window)
         x, ref = x.float(), ref.float()
         size = (x - ref).abs()  # B, C, H, W
         scale = map_scale(x).unsqueeze(1)

@@ -32,6 +32,8 @@ class RandomGate(Gate):
         tensor(False)
     """
 
+    shown = ('skip_ratio',)
+
     def __init__(
         self, skip_ratio: float = 0.5, seed: Optional[int] = None, **kwargs
     ) -> None:
@@ -44,7 +46,7 @@ class RandomGate(Gate):
         self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
     ) -> Tensor:
         """Uniform in [0, 1): see :meth:`Gate.scores`."""
-        grid = (window or self.window_of(x)).grid
+        grid = self.window_of(x, window).grid
         generator = None
         if self.seed is not None:
             # A seed and a count can be deep-copied, a generator cannot.
@@ -60,7 +62,3 @@ class RandomGate(Gate):
     def macs(self, channels: int, window: PatchWindow) -> int:
         """One per patch."""
         return window.patches
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, skip_ratio={self.skip_ratio}'
