@@ -52,11 +52,10 @@ class StreamFeatureExtractor(BaseModel):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        parts = [
+        self.backbone, self.neck = (
             MODELS.build(part) if isinstance(part, dict) else part
             for part in (backbone, neck)
-        ]
-        self.backbone, self.neck = parts
+        )
         self.session = StreamSession(self.backbone, stream, execution)
 
     @torch.no_grad()
@@ -98,9 +97,9 @@ class StreamFeatureExtractor(BaseModel):
             ValueError: If the inputs are not clips, or the mode is another.
         """
         if mode != 'tensor' or inputs.ndim != 5:
+            shape = tuple(inputs.shape)
             raise ValueError(
-                'StreamFeatureExtractor takes clips (B, T, C, H, W) in mode '
-                f"'tensor', got {tuple(inputs.shape)} in mode {mode!r}"
+                f"it takes clips in mode 'tensor', got {shape} in {mode!r}"
             )
         names = [f'clip {i} of a call' for i in range(len(inputs))]
         self.reset(names)

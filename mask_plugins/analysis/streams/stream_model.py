@@ -53,10 +53,8 @@ def random_resnet(
     images = list(images)
     if not images:
         raise ValueError('images must hold at least one, got none')
-    backbone.train()
-    # The mean over all images.
-    update_bn(images, backbone)
     backbone.eval()
+    update_bn(images, backbone)  # the mean over all images
     return backbone
 
 

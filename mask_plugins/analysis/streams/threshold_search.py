@@ -72,18 +72,14 @@ def greedy_path(
         on_trial(trial)
         return trial
 
-    levels = dict.fromkeys(layers, 0)
+    levels, highest = dict.fromkeys(layers, 0), len(grid) - 1
     path = [measure(levels)]
     # Unknown is best, so that each layer is tried once at the beginning.
     gains = dict.fromkeys(layers, float('inf'))
     fresh: Dict[str, Trial] = {}  # tried from where the path is now
     closed = set()  # one step further is too far
     while path[-1].error <= max_error:
-        free = [
-            name
-            for name in layers
-            if name not in closed and levels[name] + 1 < len(grid)
-        ]
+        free = [k for k in layers if k not in closed and levels[k] < highest]
         best = max(free, key=lambda name: gains[name], default=None)
         if best in fresh and gains[best] > 0:
             path.append(fresh[best])
@@ -93,8 +89,8 @@ def greedy_path(
         if best is None or best in fresh:  # no layer saves time
             break
         step, level = 1, levels[best]
-        while level + 1 < len(grid):
-            level = min(levels[best] + step, len(grid) - 1)
+        while level < highest:
+            level = min(levels[best] + step, highest)
             fresh[best] = measure({**levels, best: level})
             gains[best] = _gain(path[-1], fresh[best])
             if fresh[best].error > max_error:
@@ -119,8 +115,7 @@ def within(path: Sequence[Trial], max_error: float) -> Trial:
     if not kept:
         least = min(trial.error for trial in path)
         raise ValueError(
-            f'no thresholds keep the error within {max_error}: the lowest '
-            f'give {least:.3g}; take a lower grid or a larger target'
+            f'no thresholds keep the error within {max_error}: {least:.3g}'
         )
     return min(kept, key=lambda trial: trial.cost)
 
@@ -169,8 +164,6 @@ def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
         Trial: With no higher cost or error than ``trial``.
     """
     for name in reversed(list(trial.thresholds)):  # the last skip least
-        if trial.thresholds[name] is None:
-            continue
         other = evaluate({**trial.thresholds, name: None})
         if other.cost <= trial.cost and other.error <= trial.error:
             trial = other

@@ -109,23 +109,6 @@ class MaskGate(nn.Module):
         self.requires_grad_(True)
         set_running_mode(self, mode)
 
-    def skip(self, x: Tensor, previous_x: Tensor) -> Tensor:
-        """1 at patches to reuse, 0 at those to compute.
-
-        Args:
-            x (Tensor): Current map, :math:`(B, C, H, W)`.
-            previous_x (Tensor): Earlier map of the same shape.
-
-        Returns:
-            Tensor: float, with a gradient while the gate trains,
-            :math:`(B, G_h, G_w)`.
-
-        Raises:
-            ValueError: If the shapes differ or do not suit the gate.
-        """
-        self._check(x, previous_x)
-        return 1 - self.gate(x, previous_x).to(x.dtype)
-
     def forward(
         self,
         x: Tensor,
@@ -149,19 +132,14 @@ class MaskGate(nn.Module):
         bypassed = self.running_mode.bypasses_gates
         if previous_x is None or mask_mode is MaskMode.Anchor or bypassed:
             return x
-        self._check(x, previous_x)
+        if x.shape != previous_x.shape:
+            shapes = f'{tuple(x.shape)}, got {tuple(previous_x.shape)}'
+            raise ValueError(f'previous_x must have the shape of x, {shapes}')
         # What is stored of another step must not keep its graph alive.
         previous_x = previous_x.detach()
         active = self.gate(x, previous_x)
         pixels = upsample_patches(active, self.gate.patch_size, x.shape[-2:])
         return compose_frames(x, previous_x, pixels, mask_mode)
-
-    def _check(self, x: Tensor, previous_x: Tensor) -> None:
-        if x.shape != previous_x.shape:
-            raise ValueError(
-                f'previous_x must have the shape of x, {tuple(x.shape)}, got '
-                f'{tuple(previous_x.shape)}'
-            )
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__, _owner=None)

@@ -2,13 +2,13 @@
 """Bind what is remembered to the gated layers of a model, for one call."""
 
 from contextlib import contextmanager
+from functools import partial
 from typing import Dict, Iterator, Sequence, Union
 
 from torch import nn
 
 from mask_plugins.utils.checks import check_choice
 
-from .clip_binding import ClipBinding
 from .clip_state import ClipState
 from .gated_layer import GatedLayer
 from .mask_mode import MaskMode
@@ -105,7 +105,8 @@ class StreamBinder:
             commit (bool): Make the inputs of layers the references of what
                 follows, and forget the decisions. Defaults to False.
         """
-        with self._bound(ClipBinding(state, mask_mode, commit)):
+        run = partial(state.run, mask_mode=mask_mode, commit=commit)
+        with self._bound(run):
             yield
 
     @contextmanager

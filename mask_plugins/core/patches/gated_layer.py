@@ -158,7 +158,7 @@ class GatedLayer(Composed):
         Args:
             x (Tensor): :math:`(B, C, H, W)`.
         """
-        return self._binding.run(self, x) if self.bound else self.dense(x)
+        return self._binding(self, x) if self.bound else self.dense(x)
 
     def decide(self, x: Tensor, ref: Tensor, plan: TilePlan) -> Tensor:
         """Active patches by the gate, over the windows that this reuse has.

@@ -42,10 +42,8 @@ class LayerMemory:
     def store(self, rows: Sequence[int], computed: Sequence[Tensor]) -> None:
         """Replace what is cached of some rows."""
         if len(rows) == len(self.ref):
-            self.cached = [
-                tensor.contiguous(memory_format=torch.channels_last)
-                for tensor in computed
-            ]
+            last = torch.channels_last
+            self.cached = [t.contiguous(memory_format=last) for t in computed]
         else:
             for target, source in zip(self.cached, computed):
                 target[rows] = source.to(target)

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One operation of a chain: a convolution with its neighbors, or a pool."""
 
+import itertools
 from typing import List, NamedTuple, Optional, Tuple, Union
 
 import torch
@@ -85,11 +86,8 @@ class Step:
     def tensors(self) -> List[Tensor]:
         """Weights and statistics that the output depends on."""
         names = ('weight', 'bias', 'running_mean', 'running_var')
-        found = [
-            getattr(part, name, None)
-            for part in (self.op, self.norm)
-            for name in names
-        ]
+        pairs = itertools.product((self.op, self.norm), names)
+        found = (getattr(part, name, None) for part, name in pairs)
         return [tensor for tensor in found if tensor is not None]
 
     @torch.no_grad()
@@ -108,9 +106,8 @@ class Step:
                 shift = shift + norm.bias.double()
             if bias is not None:
                 shift = shift + bias.double() * scale
-            dtype = weight.dtype
-            weight = weight.double() * scale.view(-1, 1, 1, 1)
-            weight, bias = weight.to(dtype), shift.to(dtype)
+            bias = shift.to(weight)
+            weight = (weight.double() * scale.view(-1, 1, 1, 1)).to(weight)
         bias = None if bias is None else bias.detach()
         weight = weight.contiguous(memory_format=torch.channels_last)
         return Folded(weight, bias, pack_weight(self.op, weight))
@@ -130,21 +127,14 @@ class Step:
             Tensor: A new tensor, after the activation.
         """
         op, (weight, bias, packed) = self.op, folded
+        geometry = (op.stride, padding, op.dilation)
+        plain = x.dtype is torch.float32 and not isinstance(padding, str)
         if weight is None:
-            x = F.max_pool2d(
-                x, op.kernel_size, op.stride, padding, op.dilation
-            )
-        elif (
-            packed is not None
-            and not isinstance(padding, str)
-            and x.dtype is torch.float32
-            and not torch.is_autocast_enabled('cpu')
-        ):
-            x = packed_conv2d(x, op, packed, bias, padding)
+            x = F.max_pool2d(x, op.kernel_size, *geometry)
+        elif packed is None or not plain or torch.is_autocast_enabled('cpu'):
+            x = F.conv2d(x, weight, bias, *geometry, op.groups)
         else:
-            x = F.conv2d(
-                x, weight, bias, op.stride, padding, op.dilation, op.groups
-            )
+            x = packed_conv2d(x, op, packed, bias, padding)
         return activate_(x, self.act)
 
     def macs(self, out_pixels: int) -> int:

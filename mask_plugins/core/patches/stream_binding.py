@@ -63,7 +63,7 @@ class StreamBinding:
         self.execution = execution
         self._begun = False
 
-    def run(self, layer, x: Tensor) -> Tensor:
+    def __call__(self, layer, x: Tensor) -> Tensor:
         """Compute what is active, and what must be refreshed.
 
         Args:
@@ -81,10 +81,8 @@ class StreamBinding:
         with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
             if len(self.states) != len(x):
-                raise ValueError(
-                    f'there must be one state per sample, {len(x)}, got '
-                    f'{len(self.states)}'
-                )
+                sizes = f'{len(x)}, got {len(self.states)}'
+                raise ValueError(f'states: one state per sample, {sizes}')
             if not self._begun:
                 # The first layer sees the frame, or what is closest to it.
                 for state, image in zip(self.states, x):
@@ -96,20 +94,17 @@ class StreamBinding:
             x = x.contiguous(memory_format=CHANNELS_LAST)
             plan = layer.plan(x)
             works = self._open(layer, x)
-            if self.execution == 'auto' and not any(
-                work.refresh or not work.slot.wait for work in works
-            ):
+            wait = all(work.slot.wait and not work.refresh for work in works)
+            if self.execution == 'auto' and wait:
                 # The memory stays as it was: reference and output fit.
                 for work in works:
                     work.slot.wait -= 1
                     work.record(layer, plan, x.shape[1])
                 return layer.whole(x)[0]
-            memory = works[0].slot.memory
             active, computed = self._decide(layer, x, plan, works)
             for work in works:
                 work.record(layer, plan, x.shape[1])
-            self._compute(layer, x, plan, works, active, computed)
-            out = memory.share()
+            out = self._compute(layer, x, plan, works, active, computed)
             return out.clone() if any(w.slot.copies for w in works) else out
 
     def _open(self, layer, x: Tensor) -> List[StreamWork]:
@@ -122,8 +117,7 @@ class StreamBinding:
         slots = [s.slots.setdefault(layer._name, Slot()) for s in self.states]
         for slot in slots:
             # Consumers that change outputs in place get copies from now on.
-            if slot.memory is not None and slot.memory.modified:
-                slot.copies = True
+            slot.copies |= slot.memory is not None and slot.memory.modified
         useful = join_slots(slots, layer.gate.reference_of(x))
         works = []
         for state, slot, use in zip(self.states, slots, useful):
@@ -166,7 +160,8 @@ class StreamBinding:
         return active, computed
 
     @staticmethod
-    def _compute(layer, x: Tensor, plan: TilePlan, works, active, computed):
+    def _compute(layer, x, plan, works, active, computed) -> Tensor:
+        """The cached output, with what has to be computed in its place."""
         memory: LayerMemory = works[0].slot.memory
         held = layer.reuse == 'input'
         dense = [row for row, work in enumerate(works) if work.dense]
@@ -192,3 +187,4 @@ class StreamBinding:
                 scatter_tiles(memory.out, tiles, plan, index)
                 if not held:
                     copy_patches(memory.ref, x, plan, index)
+        return memory.share()

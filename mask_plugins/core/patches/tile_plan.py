@@ -196,7 +196,6 @@ def tile_plan(
     """The plan of these sizes, made once: see :class:`TilePlan`.
 
     Examples:
-        >>> from mask_plugins.core.patches import Geometry, tile_plan
         >>> conv = Geometry(kernel=(3, 3), before=(1, 1), after=(1, 1))
         >>> plan = tile_plan((16, 24), (conv,), (8, 8), 'cpu')
         >>> plan.grid, plan.window.size

@@ -16,6 +16,7 @@ from mask_plugins.core.patches import (
     set_running_mode,
     upsample_patches,
 )
+from tests.core.patches.small_net import assert_equal
 
 OPTIONS = dict(convmixer=dict(patch_num=16, dim=8, depth=1, fc_dim=8))
 
@@ -98,8 +99,7 @@ def test_learned_gates_sample_and_learn_only_in_pre_training(name):
     before = copy.deepcopy(gate.state_dict())
     first = gate(x, ref)
     assert torch.equal(first, gate(x, ref))
-    for key, value in gate.state_dict().items():
-        assert torch.equal(value, before[key])
+    assert_equal(gate.state_dict(), before)
 
 
 @pytest.mark.parametrize('name', ['pooled', 'convmixer'])
@@ -147,29 +147,19 @@ def test_invariants_of_the_modes():
         assert torch.equal(compose_frames(x, ref, kind, MaskMode.Anchor), x)
         torch.testing.assert_close(pos + neg, x + ref)
         assert torch.equal(compose_frames(x, x, kind, MaskMode.Negative), x)
-    everything = torch.ones_like(active)
-    assert torch.equal(
-        compose_frames(x, ref, everything, MaskMode.Positive), x
-    )
-    assert torch.equal(
-        compose_frames(x, ref, everything, MaskMode.Negative), ref
-    )
-    assert torch.equal(
-        compose_frames(x, ref, ~everything, MaskMode.Positive), ref
-    )
-    assert torch.equal(
-        compose_frames(x, ref, ~everything, MaskMode.Negative), x
-    )
+    every = torch.ones_like(active)
+    for kind, mode, expected in (
+        (every, MaskMode.Positive, x),
+        (every, MaskMode.Negative, ref),
+        (~every, MaskMode.Positive, ref),
+        (~every, MaskMode.Negative, x),
+    ):
+        assert torch.equal(compose_frames(x, ref, kind, mode), expected)
 
 
 def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
-    net = nn.ModuleDict(
-        dict(
-            gate=build_gate('pooled', channels=3),
-            frozen=nn.Conv2d(3, 3, 1),
-            free=nn.Conv2d(3, 3, 1),
-        )
-    )
+    convs = {name: nn.Conv2d(3, 3, 1) for name in ('frozen', 'free')}
+    net = nn.ModuleDict(dict(convs, gate=build_gate('pooled', channels=3)))
     net['frozen'].requires_grad_(False)
 
     def trains():

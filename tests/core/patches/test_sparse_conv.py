@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mask_plugins.core.patches import (
-    Chain,
     GatedConv2d,
-    Step,
     StreamState,
     TileIndex,
     scatter_tiles,
     upsample_patches,
 )
+from mask_plugins.core.patches.chain import Chain
+from mask_plugins.core.patches.step import Step
 from tests.core.patches.small_net import error, run
 
 LAST = torch.channels_last

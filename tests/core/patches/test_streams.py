@@ -18,6 +18,8 @@ from mask_plugins.core.patches import (
 from tests.core.patches.small_net import (
     EXACT,
     SmallNet,
+    assert_equal,
+    assert_stock,
     error,
     gated,
     run,
@@ -42,22 +44,16 @@ def test_exact_gate_equals_dense_on_every_frame(place, reuse, execution):
 def test_unbound_layers_are_the_stock_ones_bit_for_bit():
     net, dense = gated('none'), small_net()
     frame = next(video(1))
-    assert list(net.state_dict()) == list(dense.state_dict())
+    assert_equal(net.state_dict(), dense.state_dict())
     assert torch.equal(net(frame), dense(frame))
-    remove_patch_gates(net)
-    assert all(
-        type(a) is type(b) for a, b in zip(net.modules(), dense.modules())
-    )
+    assert_stock(remove_patch_gates(net))
 
 
-def test_gate_all_and_bypassed_gates_call_the_dense_path():
-    dense = small_net()
-    net = gated('all')
-    state = StreamState()
-    for frame in video(3):
-        assert torch.equal(run(net, state, frame), dense(frame))
-    net = gated('none')
-    set_running_mode(net, 'BackboneTest')
+@pytest.mark.parametrize('gate', ['all', 'none'])
+def test_gate_all_and_bypassed_gates_call_the_dense_path(gate):
+    net, dense, state = gated(gate), small_net(), StreamState()
+    if gate == 'none':
+        set_running_mode(net, 'BackboneTest')
     for frame in video(3):
         assert torch.equal(run(net, state, frame), dense(frame))
 
@@ -197,30 +193,31 @@ def test_nothing_is_left_behind():
 
 
 def test_bad_bindings():
-    net = gated()
-    state = StreamState()
-    binder = StreamBinder(net)
+    net, state = gated(), StreamState()
+    binder, two = StreamBinder(net), torch.zeros(2, 3, 64, 64)
     with pytest.raises(ValueError, match='one twice'):
-        run(net, [state, state], torch.zeros(2, 3, 64, 64))
+        run(net, [state, state], two)
     with pytest.raises(ValueError, match='one state per sample, 2, got 1'):
-        run(net, [state], torch.zeros(2, 3, 64, 64))
+        run(net, [state], two)
     with pytest.raises(ValueError, match="got 'fast'"):
-        run(net, [state], torch.zeros(1, 3, 64, 64), 'fast')
+        run(net, [state], two[:1], 'fast')
     with binder.bind(state):
         other = binder.bind(StreamState())
         with pytest.raises(RuntimeError, match='bound by another'):
             other.__enter__()
     net.train()
     with pytest.raises(RuntimeError, match='call eval'):
-        run(net, state, torch.zeros(1, 3, 64, 64))
+        run(net, state, two[:1])
     with pytest.raises(ValueError, match='no gated layers'):
         StreamBinder(SmallNet())
-    for bad in (dict(refresh_every=-1), dict(scene_cut=float('nan'))):
-        with pytest.raises(ValueError, match='refresh_every|scene_cut'):
-            StreamState(**bad)
-    for bad in (dict(refresh_every=True), dict(scene_cut='no')):
-        with pytest.raises(TypeError, match='refresh_every|scene_cut'):
-            StreamState(**bad)
+    for name, value, kind in (
+        ('refresh_every', -1, ValueError),
+        ('refresh_every', True, TypeError),
+        ('scene_cut', float('nan'), ValueError),
+        ('scene_cut', 'no', TypeError),
+    ):
+        with pytest.raises(kind, match=name):
+            StreamState(**{name: value})
 
 
 def test_layers_named_in_a_config_become_stock_ones_too():
