@@ -11,12 +11,12 @@ import numpy as np
 from mask_plugins.utils.checks import (
     PathLike,
     check_choice,
-    check_number,
     check_path,
 )
 
 VIDEOS = ('.avi', '.mp4', '.mkv', '.mov', '.webm', '.mpg', '.mpeg', '.m4v')
 IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+FPS = 10.0
 CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 
 
@@ -187,10 +187,8 @@ def read_clip(
             raise OSError(f'{file}: frame {number} of {path} cannot be read')
         frame = frame if size is None else resize_frame(frame, size)
         if frames and frame.shape != frames[0].shape:
-            raise ValueError(
-                f'{file}: frame {number} has {frame.shape[:2]} pixels, others '
-                f'{frames[0].shape[:2]}: give image_size'
-            )
+            size = f'{frame.shape[:2]} pixels: give image_size'
+            raise ValueError(f'{file}: frame {number} has {size}')
         frames.append(frame)
     found.close()
     return np.stack(frames)
@@ -211,26 +209,24 @@ def _as_rgb(frame: np.ndarray) -> np.ndarray:
 
 
 class VideoWriter:
-    """A context that writes frames through OpenCV.
+    """A context that writes frames through OpenCV, 10 per second.
 
     The file is written next to its place and moved there on leaving; an
     exception inside leaves nothing behind.
 
     Args:
         path (str | Path): Ends in ``.mp4`` or ``.avi``.
-        fps (float): Frames per second. Defaults to 10.
 
     Raises:
-        ValueError: If the ending is another, or ``fps`` is not above 0.
+        ValueError: If the ending is another.
         OSError: If this OpenCV cannot encode it.
     """
 
-    def __init__(self, path: PathLike, fps: float = 10.0) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = check_path('path', path)
         stem, ending = os.path.splitext(self.path)
         ending = ending.lower()
         self._codec = CODECS[check_choice('ending of path', ending, CODECS)]
-        self.fps = check_number('fps', fps, 0, ends='(]')
         # The ending tells OpenCV the container, so it stays the last part.
         self._part = f'{stem}.part{ending}'
         self._writer = None
@@ -254,7 +250,7 @@ class VideoWriter:
             self._shape = frame.shape
             code = cv2.VideoWriter_fourcc(*self._codec)
             size = (frame.shape[1], frame.shape[0])
-            writer = cv2.VideoWriter(self._part, code, self.fps, size)
+            writer = cv2.VideoWriter(self._part, code, FPS, size)
             if not writer.isOpened():
                 raise OSError(f'OpenCV cannot write {size} to {self.path}')
             self._writer = writer

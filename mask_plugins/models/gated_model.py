@@ -73,12 +73,7 @@ def read_rules(rules: Union[PathLike, Sequence]) -> Sequence:
     if not isinstance(rules, (str, os.PathLike)):
         return rules
     path = check_path('rules', rules)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'rules: file not found: {path}')
-    try:
-        found = read_json(path)
-    except RecursionError as error:
-        raise ValueError(f'rules: {path} is nested too deeply') from error
+    found = read_json(path)
     listed = found.get('rules') if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise ValueError(f'rules: {path} must hold a list "rules"')

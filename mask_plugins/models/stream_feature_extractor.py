@@ -98,9 +98,7 @@ class StreamFeatureExtractor(BaseModel):
         """
         if mode != 'tensor' or inputs.ndim != 5:
             shape = tuple(inputs.shape)
-            raise ValueError(
-                f"it takes clips in mode 'tensor', got {shape} in {mode!r}"
-            )
+            raise ValueError(f'it takes clips as tensor, got {shape}, {mode}')
         names = [f'clip {i} of a call' for i in range(len(inputs))]
         self.reset(names)
         frames = []

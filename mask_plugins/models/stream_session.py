@@ -81,7 +81,7 @@ class StreamSession:
         """
         stats = self.states[stream].stats() if stream in self.states else {}
         return {
-            name: (s.macs, s.computed_macs, s.gate_macs)
+            name: (s.macs, s.macs - s.skipped_macs - s.gate_macs, s.gate_macs)
             for name, s in stats.items()
         }
 

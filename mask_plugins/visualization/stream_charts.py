@@ -84,13 +84,13 @@ def draw_skip_sweep(rows: Records, title: str = '') -> Figure:
     left, right = figure.subplots(1, 2)
     swept = [row for row in rows if row.get('threshold') is not None]
     swept.sort(key=lambda row: row['threshold'])
-    draw_frontier(left, {'one threshold': swept})
+    draw_frontier(left, 'one threshold', swept)
     for row in swept:
         at = 100 * row['error_mean'], row['speed_up']
         note(left, f'{row["threshold"]:g}', at, (3, -10), ha='left')
     calibrated = [row for row in rows if row.get('threshold') is None]
     if calibrated:
-        draw_frontier(left, {'thresholds per layer': calibrated}, first=1)
+        draw_frontier(left, 'thresholds per layer', calibrated, 1)
         left.legend()
     at = [row['threshold'] for row in swept]
     for key, label, color, style in (
@@ -111,26 +111,23 @@ def draw_skip_sweep(rows: Records, title: str = '') -> Figure:
 
 
 def draw_frontier(
-    axes: Axes, curves: Mapping[str, Records], first: int = 0
+    axes: Axes, name: str, rows: Records, number: int = 0
 ) -> None:
     """Speed-up over the mean error; a bar leads to the p95 of the error.
 
     Args:
         axes (Axes): Where to draw.
-        curves (Mapping): Name of a curve to its rows, as in
-            :func:`draw_skip_sweep`.
-        first (int): Color of the first curve. Defaults to 0.
+        name (str): Of the curve.
+        rows (Sequence[Mapping]): As in :func:`draw_skip_sweep`.
+        number (int): Of the color. Defaults to 0.
     """
-    for number, (name, rows) in enumerate(curves.items(), first):
-        rows = sorted(rows, key=lambda row: row['error_mean'])
-        mean = np.array([100 * row['error_mean'] for row in rows])
-        p95 = np.array([100 * row['error_p95'] for row in rows])
-        bars = [np.zeros(len(rows)), np.maximum(0, p95 - mean)]
-        style = dict(color=color_of(number), marker=marker_of(number))
-        style.update(markersize=4.5, elinewidth=0.7, capsize=2, label=name)
-        axes.errorbar(
-            mean, [row['speed_up'] for row in rows], xerr=bars, **style
-        )
+    rows = sorted(rows, key=lambda row: row['error_mean'])
+    mean = np.array([100 * row['error_mean'] for row in rows])
+    p95 = np.array([100 * row['error_p95'] for row in rows])
+    bars = [np.zeros(len(rows)), np.maximum(0, p95 - mean)]
+    style = dict(color=color_of(number), marker=marker_of(number))
+    style.update(markersize=4.5, elinewidth=0.7, capsize=2, label=name)
+    axes.errorbar(mean, [row['speed_up'] for row in rows], xerr=bars, **style)
     axes.axhline(1, color='black', linewidth=0.8)
     axes.set(
         xlabel='relative L2 error of the last feature [%]\n(bar: to the p95)',
@@ -141,18 +138,17 @@ def draw_frontier(
     axes.set_ylim(bottom=0)
 
 
-def pick_snapshots(count: int, wanted: int = 3) -> List[int]:
-    """Numbers of ``wanted`` frames spread over ``count``, none the first.
+def pick_snapshots(count: int) -> List[int]:
+    """Numbers of three frames spread over ``count``, none the first.
 
     The first frame of a stream is computed in full.
 
     Args:
         count (int): Frames of the stream.
-        wanted (int): Defaults to 3.
     """
     if count <= 1:
         return list(range(count))
-    at = np.linspace(1, count - 1, min(wanted, count - 1)).round().astype(int)
+    at = np.linspace(1, count - 1, min(3, count - 1)).round().astype(int)
     return sorted(set(at.tolist()))
 
 
@@ -183,7 +179,7 @@ def plot_pass_stream(result: Mapping) -> Figure:
              title='3x3 convolution, 64 channels, 56x56')  # fmt: skip
     left.set_ylim(bottom=0)
     if result.get('frontier'):
-        draw_frontier(right, {'per layer': result['frontier']})
+        draw_frontier(right, 'per layer', result['frontier'])
     machine, settings = result['machine'], result['settings']
     figure.suptitle(
         f'{machine["cpu"]}, {machine["threads"]} threads; ResNet-'

@@ -12,18 +12,17 @@ GATED = (240, 228, 66)
 TEXT = (235, 235, 235)
 PAPER = (24, 24, 24)
 HEADER, STRIP = 44, 66
+# Of the tint; frames that the curves are wide.
+OPACITY, SPAN = 0.45, 120
 
 
-def overlay_active(
-    frame: np.ndarray, active: np.ndarray, opacity: float = 0.45
-) -> np.ndarray:
+def overlay_active(frame: np.ndarray, active: np.ndarray) -> np.ndarray:
     """Tint the patches that were computed again, and outline them.
 
     Args:
         frame (np.ndarray): uint8 RGB, :math:`(H, W, 3)`.
         active (np.ndarray): bool, :math:`(h, w)`, of any patch size: the
             grid is stretched over the frame.
-        opacity (float): Of the tint, in [0, 1]. Defaults to 0.45.
 
     Returns:
         np.ndarray: A new frame of the same size.
@@ -40,8 +39,8 @@ def overlay_active(
     grid, size = active.astype(np.uint8), frame.shape[1::-1]
     grid = cv2.resize(grid, size, interpolation=cv2.INTER_NEAREST)
     tinted, where = frame.astype(np.float32), grid.astype(bool)
-    tint = opacity * np.asarray(ACTIVE, np.float32)
-    tinted[where] = (1 - opacity) * tinted[where] + tint
+    tint = OPACITY * np.asarray(ACTIVE, np.float32)
+    tinted[where] = (1 - OPACITY) * tinted[where] + tint
     tinted = tinted.round().astype(np.uint8)
     edges, _ = cv2.findContours(grid, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(tinted, edges, -1, ACTIVE, 1)
@@ -53,7 +52,6 @@ def compose_stream_frame(
     active: Optional[np.ndarray],
     record: Mapping[str, float],
     history: Sequence[Mapping[str, float]],
-    span: int = 120,
 ) -> np.ndarray:
     """Dense on the left, gated on the right, three curves below.
 
@@ -65,7 +63,6 @@ def compose_stream_frame(
             ``agree`` (0 or 1).
         history (Sequence[Mapping]): Records up to this frame, which the
             curves show.
-        span (int): Frames that the curves are wide. Defaults to 120.
 
     Returns:
         np.ndarray: uint8 RGB; both sides are even, as codecs ask for.
@@ -93,14 +90,14 @@ def compose_stream_frame(
         ('skip ratio', (('skip_ratio', GATED),), 1.0),
         ('relative L2 error', (('error', GATED),), None),
     )
-    shown = list(history)[-span:]
+    shown = list(history)[-SPAN:]
     for number, (title, lines, top) in enumerate(curves):
         begin = HEADER + height + number * STRIP
-        _strip(canvas[begin : begin + STRIP], title, lines, shown, span, top)
+        _strip(canvas[begin : begin + STRIP], title, lines, shown, top)
     return canvas[: canvas.shape[0] // 2 * 2, : canvas.shape[1] // 2 * 2]
 
 
-def _strip(area: np.ndarray, title: str, lines, records, span, top) -> None:
+def _strip(area: np.ndarray, title: str, lines, records, top) -> None:
     """Draw one chart into a strip of the canvas."""
     import cv2
 
@@ -109,7 +106,7 @@ def _strip(area: np.ndarray, title: str, lines, records, span, top) -> None:
     if top is None:
         top = 1.1 * values[np.isfinite(values)].max(initial=0) or 1.0
     area[-1] = 70
-    x = np.arange(len(records)) * (width - 1) / max(1, span - 1)
+    x = np.arange(len(records)) * (width - 1) / (SPAN - 1)
     for row, (_, color) in zip(values, lines):
         share = np.nan_to_num(row / top).clip(0, 1)
         y = (height - 4) - share * (height - 22)

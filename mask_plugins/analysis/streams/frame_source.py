@@ -118,12 +118,11 @@ class FrameSource:
                 yield frame
 
 
-def to_input(frame: np.ndarray, device: str = 'cpu') -> Tensor:
+def to_input(frame: np.ndarray) -> Tensor:
     """A frame as the network takes it.
 
     Args:
         frame (np.ndarray): uint8 RGB, :math:`(H, W, 3)`.
-        device (str): Defaults to 'cpu'.
 
     Returns:
         Tensor: :math:`(1, 3, H, W)`, fp32, channels_last, normalized by mean
@@ -133,7 +132,7 @@ def to_input(frame: np.ndarray, device: str = 'cpu') -> Tensor:
         >>> to_input(np.zeros((4, 6, 3), np.uint8)).shape
         torch.Size([1, 3, 4, 6])
     """
-    image = torch.from_numpy(frame).to(device).float()
+    image = torch.from_numpy(frame).float()
     image = (image - image.new_tensor(MEAN)) / image.new_tensor(STD)
     # (H, W, C) in memory is what channels_last means.
     return image.permute(2, 0, 1)[None]

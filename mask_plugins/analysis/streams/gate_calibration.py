@@ -159,11 +159,8 @@ class ClipTrials:
                 seconds.append(0.0)
                 for name, share in self.stream.shares().items():
                     shares[name].append(share)
-                    cost, gated = (
-                        self.costs[name],
-                        thresholds[name] is not None,
-                    )
-                    seconds[-1] += cost.seconds(share) if gated else cost.dense
+                    cost, dense = self.costs[name], thresholds[name] is None
+                    seconds[-1] += cost.dense if dense else cost.seconds(share)
         self.count += 1
         self._seen[key] = Trial(
             dict(thresholds),

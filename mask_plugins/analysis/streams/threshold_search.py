@@ -139,18 +139,12 @@ def last_within(
     Raises:
         ValueError: If not even the first keeps to it.
     """
-    best = evaluate(path[0].thresholds)
-    low, high = 0, len(path)
-    if best.error > max_error:
-        return within([best], max_error)  # raises
-    while high - low > 1:
-        middle = (low + high) // 2
-        trial = evaluate(path[middle].thresholds)
-        if trial.error <= max_error:
-            low, best = middle, trial
-        else:
-            high = middle
-    return best
+    within([evaluate(path[0].thresholds)], max_error)  # or it raises
+    beyond = _first(
+        range(1, len(path)),
+        lambda at: evaluate(path[at].thresholds).error > max_error,
+    )
+    return evaluate(path[beyond - 1].thresholds)
 
 
 def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
@@ -194,16 +188,24 @@ def match_skip_ratio(
     check_ratio('skip_ratio', skip_ratio, '()')
     thresholds: Thresholds = dict.fromkeys(layers, grid[0])
     for name in layers:
-        low, high = 0, len(grid) - 1
-        while low < high:
-            middle = (low + high) // 2
-            trial = evaluate({**thresholds, name: grid[middle]})
-            if trial.skip_ratios[name] >= skip_ratio:
-                high = middle
-            else:
-                low = middle + 1
-        thresholds[name] = grid[low]
+        at = _first(
+            range(len(grid) - 1),
+            lambda at, name=name: (
+                skip_ratio
+                <= evaluate({**thresholds, name: grid[at]}).skip_ratios[name]
+            ),
+        )
+        thresholds[name] = grid[at]
     return evaluate(thresholds)
+
+
+def _first(numbers: range, holds: Callable[[int], bool]) -> int:
+    """The first number from which on it holds, or their end: bisection."""
+    low, high = numbers.start, numbers.stop
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
 
 
 def _gain(before: Trial, after: Trial) -> float:

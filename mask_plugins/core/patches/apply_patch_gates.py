@@ -42,22 +42,19 @@ def gate_module(module: nn.Module, gate='threshold', **options) -> nn.Module:
         >>> conv.gate
         ExactGate(patch_size=(8, 8), threshold=0.0)
     """
+    kind = type(module).__name__
     if isinstance(module, GatedLayer):
-        raise ValueError(f'{type(module).__name__} is gated already')
+        raise ValueError(f'{kind} is gated already')
     if isinstance(module, nn.Conv2d):
         mixin, channels = GatedConvMixin, module.in_channels
     elif is_residual_block(module):
         mixin, channels = GatedBlockMixin, module.conv1.in_channels
     else:
-        raise TypeError(
-            f'a gate takes a Conv2d or a residual block, got {module}'
-        )
+        raise TypeError(f'a gate takes a Conv2d or a block, got {kind}')
     names = {*OPTIONS, *vars(GatedLayer)} - {*dir(nn.Module), *dir(Composed)}
     taken = sorted(name for name in names if hasattr(module, name))
     if taken:
-        raise TypeError(
-            f'a gate would replace {taken} of {type(module).__name__}'
-        )
+        raise TypeError(f'a gate would replace {taken} of {kind}')
     compose(module, mixin)
     try:
         module.init_gate(gate, channels, **options)
@@ -158,10 +155,7 @@ def apply_patch_gates(
                 raise type(error)(f'{name}: {error}') from error
             count += 1
         if not count:
-            raise ValueError(
-                f"no layer to gate with place={place!r}: try place='conv', or "
-                'check the rules'
-            )
+            raise ValueError(f'no layer to gate with {place=}, {rules=}')
     except (TypeError, ValueError):
         remove_patch_gates(model)
         raise

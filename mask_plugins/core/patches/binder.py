@@ -41,10 +41,7 @@ class StreamBinder:
         self.model = model
         self.layers = gated_layers(model)
         if not self.layers:
-            kind = type(model).__name__
-            raise ValueError(
-                f'{kind} has no gated layers: apply_patch_gates()'
-            )
+            raise ValueError(f'{type(model).__name__} has no gated layers')
 
     @contextmanager
     def bind(
@@ -77,9 +74,7 @@ class StreamBinder:
         if len({id(state) for state in states}) != len(states):
             raise ValueError('states must be different ones, got one twice')
         if self.model.training:
-            raise RuntimeError(
-                'a model in training mode is not bound: call eval() first'
-            )
+            raise RuntimeError('a model in training mode: call eval() first')
         try:
             with self._bound(StreamBinding(states, execution)):
                 yield

@@ -41,10 +41,8 @@ def check_chain(layer: nn.Module, chain: Chain) -> None:
     for part in (layer, *layer.parts()):
         hooks = part._forward_hooks or part._forward_pre_hooks
         if 'forward' in part.__dict__ or (hooks and part is not layer):
-            raise TypeError(
-                f'{type(part).__name__} of {kind} has forward hooks or '
-                f'another forward: {ADVICE}'
-            )
+            has = f'{type(part).__name__} of {kind} has'
+            raise TypeError(f'{has} forward hooks or its own: {ADVICE}')
     if isinstance(layer, nn.Conv2d):
         own = next(
             base.__dict__['forward']
@@ -62,14 +60,11 @@ def check_chain(layer: nn.Module, chain: Chain) -> None:
     try:
         errors = _errors(layer, chain)
     except Exception as error:
-        raise TypeError(
-            f'{kind} cannot be compared with its parts ({error}): {ADVICE}'
-        ) from error
+        said = f'{kind} cannot be compared with its parts ({error})'
+        raise TypeError(f'{said}: {ADVICE}') from error
     if not bool((errors <= TOLERANCE).all()):
-        raise TypeError(
-            f'the forward of {kind} is not that of its parts (relative error '
-            f'{errors.max():.2g} on a random map): {ADVICE}'
-        )
+        error = f'relative error {errors.max():.2g} on a random map'
+        raise TypeError(f'{kind} does more than its parts ({error}): {ADVICE}')
 
 
 @torch.no_grad()

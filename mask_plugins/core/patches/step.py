@@ -68,10 +68,8 @@ class Step:
         if self.norm is not None and (
             not _is_just(self.norm, NORMS) or self.norm.running_mean is None
         ):
-            raise TypeError(
-                'the norm must be a BatchNorm2d with running statistics and '
-                f'without masks, got {norm}'
-            )
+            allowed = 'a plain BatchNorm2d with running statistics'
+            raise TypeError(f'the norm must be {allowed}, got {norm}')
         if self.act is not None and not _is_just(self.act, ELEMENTWISE):
             kinds = [kind.__name__ for kind in ELEMENTWISE]
             raise TypeError(

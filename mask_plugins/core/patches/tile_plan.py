@@ -72,9 +72,7 @@ class TilePlan:
         for geometry in geometries:
             self.maps.append(geometry.out_size(self.maps[-1]))
         if min(self.maps[-1]) < 1:
-            raise ValueError(
-                f'a map of {size[0]}x{size[1]} is too small for the layer'
-            )
+            raise ValueError(f'a map of {size[0]}x{size[1]} is too small')
         axes = [_levels(axis, geometries, patch) for axis in (0, 1)]
         # Of each level: pixels from tile to tile (what a patch owns there),
         # height and width of a tile, and the first pixel of tile (0, 0).
@@ -171,10 +169,8 @@ def _levels(axis: int, geometries: Tuple[Geometry, ...], patch: Pair):
     """Steps, sizes and first pixels of tiles at each level, input first."""
     stride = math.prod(geometry.stride[axis] for geometry in geometries)
     if patch[axis] % stride:
-        raise ValueError(
-            'patch_size must be a multiple of the stride of the gated layer, '
-            f'{stride}, got {patch[axis]}'
-        )
+        allowed = f'a multiple of the stride, {stride}'
+        raise ValueError(f'patch_size must be {allowed}, got {patch[axis]}')
     step, start = patch[axis] // stride, 0
     length = step
     levels = [(step, length, start)]

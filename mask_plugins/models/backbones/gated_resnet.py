@@ -69,10 +69,8 @@ class GatedResNet(ResNet):
         super().__init__(depth, **kwargs)
         check_choice('place', place, ('block', 'stage', 'conv'))
         if len(patch_sizes) != self.num_stages:
-            raise ValueError(
-                f'patch_sizes must be {self.num_stages} numbers, one per '
-                f'stage, got {patch_sizes}'
-            )
+            allowed = f'{self.num_stages} numbers, one per stage'
+            raise ValueError(f'patch_sizes must be {allowed}: {patch_sizes}')
         sizes = dict(zip(self.res_layers, patch_sizes))
         rules = list(read_rules(rules))
         if place == 'conv' and not gate_stem:

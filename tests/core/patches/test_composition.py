@@ -104,8 +104,7 @@ def test_copies_pickles_and_files(place):
     net, frame = gated(place=place), torch.randn(1, 3, 64, 64)
     expected = small_net()(frame)
     run(net, StreamState(), frame)
-    file = io.BytesIO()
-    torch.save(net, file)
+    torch.save(net, file := io.BytesIO())
     file.seek(0)
     for twin in (
         copy.deepcopy(net),

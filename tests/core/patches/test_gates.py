@@ -37,27 +37,20 @@ def gate_of(name, **kwargs):
 def test_interface(name):
     gate = gate_of(name).eval()
     x, ref = frames()
-    scores = gate.scores(x, ref)
-    assert scores.shape == (2, 4, 4)
-    assert scores.dtype is torch.float32
-    active = gate(x, ref)
-    assert active.dtype is torch.bool
-    assert active.shape == (2, 4, 4)
+    scores, active = gate.scores(x, ref), gate(x, ref)
+    assert scores.shape == active.shape == (2, 4, 4)
+    assert (scores.dtype, active.dtype) == (torch.float32, torch.bool)
     assert gate.macs(3, gate.window_of(x)) >= 0
 
 
 @pytest.mark.parametrize('name', ['exact', 'threshold', 'topk', 'all', 'none'])
 def test_decisions(name):
     x, ref = frames()
-    expected = torch.zeros(2, 4, 4, dtype=torch.bool)
-    expected[:, 1, 2] = True
-    if name in ('all', 'none'):
-        expected[:] = name == 'all'
-    kwargs = dict(k=1) if name == 'topk' else {}
-    gate = gate_of(name, **kwargs)
+    expected = torch.full((2, 4, 4), name == 'all')
+    expected[:, 1, 2] = name != 'none'
+    gate = gate_of(name, **(dict(k=1) if name == 'topk' else {}))
     assert torch.equal(gate(x, ref), expected)
-    still = gate(x, x)
-    assert bool(still.any()) == (name == 'all')
+    assert bool(gate(x, x).any()) == (name == 'all')
 
 
 def test_topk_keeps_its_budget_and_skips_still_patches():
@@ -162,12 +155,6 @@ def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
     net = nn.ModuleDict(dict(convs, gate=build_gate('pooled', channels=3)))
     net['frozen'].requires_grad_(False)
 
-    def trains():
-        return {
-            name: any(p.requires_grad for p in child.parameters())
-            for name, child in net.items()
-        }
-
     off = dict(gate=False, frozen=False, free=False)
     expected = {
         'GatePreTrain': dict(off, gate=True),
@@ -177,7 +164,10 @@ def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
     }
     for mode in [*expected, *reversed(expected), 'Test', 'Test']:
         set_running_mode(net, mode)
-        assert trains() == expected[mode], mode
+        trains = {
+            k: next(m.parameters()).requires_grad for k, m in net.items()
+        }
+        assert trains == expected[mode], mode
         assert net['gate'].running_mode is RunningMode[mode]
     with pytest.raises(ValueError, match="got 'Sleep'"):
         set_running_mode(net, 'Sleep')

@@ -19,20 +19,6 @@ from tests.core.patches.small_net import (
 )
 
 
-@pytest.mark.parametrize('size', [(48, 48), (45, 51)])
-@pytest.mark.parametrize('reuse', ['output', 'input'])
-@pytest.mark.parametrize('hidden', ['cache', 'recompute'])
-def test_exact_gate_equals_dense_and_skips(hidden, reuse, size):
-    rules = [('*', 'gate', dict(hidden=hidden))]
-    net, dense = gated('exact', reuse=reuse, rules=rules), small_net()
-    state = StreamState()
-    for frame in video(6, size):
-        out = run(net, state, frame, 'sparse')
-        assert error(out, dense(frame)) < EXACT
-    assert sum(s.skipped_patches for s in state.stats().values()) > 0
-    assert all(s.dense_frames == 1 for s in state.stats().values())
-
-
 @pytest.mark.parametrize('hidden', ['cache', 'recompute'])
 def test_held_inputs_give_the_same_for_any_decision(hidden):
     """The composed input through the dense block, whatever the gate says."""
@@ -92,7 +78,7 @@ def test_state_is_at_most_twice_what_it_caches():
     sizes = []
     for channels in (None, 2):
         gate = dict(type='threshold', threshold=0.05, sample_channels=channels)
-        net = gated(gate, rules=[('*', 'gate', dict(hidden='cache'))])
+        net = gated(gate, hidden='cache')
         state = StreamState()
         for frame in video(3):
             run(net, state, frame)

@@ -28,17 +28,26 @@ from tests.core.patches.small_net import (
 )
 
 
-@pytest.mark.parametrize('place', ['block', 'conv'])
+@pytest.mark.parametrize('size', [(48, 48), (45, 51)])
+@pytest.mark.parametrize(
+    'options',
+    [{}, dict(place='conv'), dict(hidden='cache'), dict(hidden='recompute')],
+    ids=str,
+)
 @pytest.mark.parametrize('reuse', ['output', 'input'])
 @pytest.mark.parametrize('execution', ['auto', 'sparse', 'dense'])
-def test_exact_gate_equals_dense_on_every_frame(place, reuse, execution):
-    net, dense = gated(place=place, reuse=reuse), small_net()
+def test_exact_gate_equals_dense_on_every_frame(
+    options, reuse, execution, size
+):
+    net, dense = gated(reuse=reuse, **options), small_net()
     state = StreamState()
-    for frame in video(8):
+    for frame in video(8, size):
         out = run(net, state, frame, execution)
-        assert error(out, dense(frame).detach()) < EXACT
-    skipped = sum(s.skipped_patches for s in state.stats().values())
-    assert (skipped > 0) == (execution != 'dense')
+        assert error(out, dense(frame)) < EXACT
+    stats = state.stats().values()
+    assert any(s.skipped_patches for s in stats) == (execution != 'dense')
+    if execution == 'sparse':
+        assert all(s.dense_frames == 1 for s in stats)
 
 
 def test_unbound_layers_are_the_stock_ones_bit_for_bit():
@@ -70,17 +79,13 @@ def test_gate_none_returns_the_first_frame_until_reset():
 
 def test_scene_cut_and_periodic_refresh():
     net, dense = gated('none'), small_net()
-    state = StreamState()
-    old, new = next(video(1)), next(video(1, seed=1))
-    run(net, state, old)
-    assert error(run(net, state, new), dense(new)) < EXACT
-    assert state.scene_cuts == 1
-    state = StreamState(refresh_every=3, scene_cut=0)
-    fresh = [
-        error(run(net, state, frame), dense(frame)) < EXACT
-        for frame in video(7)
-    ]
-    assert fresh == [True, False, False] * 2 + [True]
+    for state, frames, expected in (
+        (StreamState(), [next(video(1)), next(video(1, seed=1))], [1, 1]),
+        (StreamState(3, 0), list(video(7)), [1, 0, 0, 1, 0, 0, 1]),
+    ):
+        errors = [error(run(net, state, x), dense(x)) for x in frames]
+        assert [e < EXACT for e in errors] == expected
+        assert state.scene_cuts == bool(state.scene_cut)
 
 
 def test_shape_dtype_and_weights_refresh():
@@ -93,9 +98,7 @@ def test_shape_dtype_and_weights_refresh():
         for model in (net, dense):
             model.layer2.conv1.weight.mul_(2)
     assert error(run(net, state, frame), dense(frame)) < EXACT
-    net.double()
-    dense.double()
-    frame = frame.double()
+    net, dense, frame = net.double(), dense.double(), frame.double()
     assert error(run(net, state, frame), dense(frame)) < EXACT
 
 
@@ -110,13 +113,12 @@ def test_streams_are_independent_and_may_join_leave_and_move():
     binder = StreamBinder(net)
     plan = [(0,), (0, 1), (1, 0, 2), (2, 1), (2, 0, 1), (0, 2), (1, 2), (2,)]
     for batch in plan:
-        at = [states[name].frame for name in batch]
-        frames = [videos[name][t] for name, t in zip(batch, at)]
-        out = run(
-            net, [states[n] for n in batch], torch.cat(frames), binder=binder
-        )
-        for row, (name, t) in enumerate(zip(batch, at)):
-            assert error(out[row], alone[name][t][0]) < EXACT
+        bound = [states[name] for name in batch]
+        at = [(name, states[name].frame) for name in batch]
+        frames = torch.cat([videos[name][t] for name, t in at])
+        out = run(net, bound, frames, binder=binder)
+        for row, (name, t) in zip(out, at):
+            assert error(row, alone[name][t][0]) < EXACT
 
 
 def test_a_consumer_that_works_in_place_spoils_nothing():

@@ -54,9 +54,8 @@ def build_gate(
     if isinstance(gate, str):
         gate = dict(type=gate)
     if not isinstance(gate, dict) or 'type' not in gate:
-        raise TypeError(
-            f'gate must be a name, a dict with a type, or a Gate, got {gate!r}'
-        )
+        allowed = 'a name, a dict with a type, or a Gate'
+        raise TypeError(f'gate must be {allowed}, got {gate!r}')
     options = {**defaults, **gate}
     name = options.pop('type')
     build = GATES[check_choice('the type of a gate', name, sorted(GATES))]

@@ -83,10 +83,9 @@ class Gate(nn.Module):
         """
         window = window or PatchWindow.plain(x.shape[-2:], self.patch_size)
         if self.patch_num not in (None, window.patches):
-            raise ValueError(
-                f'patch_num is {self.patch_num}, but a map of {x.shape[-2]}x'
-                f'{x.shape[-1]} has {window.patches} patches'
-            )
+            size = '{}x{}'.format(*x.shape[-2:])
+            has = f'a map of {size} has {window.patches} patches'
+            raise ValueError(f'patch_num is {self.patch_num}, but {has}')
         return window
 
     def scores(
