@@ -26,8 +26,8 @@ def gate_module(module: nn.Module, gate='threshold', **options) -> nn.Module:
             ``conv2`` and ``downsample``.
         gate (str | dict | Gate): See :func:`build_gate`.
             Defaults to ``'threshold'``.
-        **options: ``reuse``, ``break_even`` and ``hidden``; see
-            :meth:`GatedLayer.init_gate`.
+        **options: ``patch_size``, ``reuse``, ``break_even`` and ``hidden``;
+            see :meth:`GatedLayer.init_gate`.
 
     Returns:
         nn.Module: The same module; its class is one composed of its own.
@@ -144,13 +144,8 @@ def apply_patch_gates(
             if is_stem(module):
                 put, size = add_stem, tuple(4 * side for side in size)
             both = dict(options, gate=gate, patch_size=size)
-            both.update(rule.options)
-            size, kind = both.pop('patch_size'), both['gate']
-            kind = dict(type=kind) if isinstance(kind, str) else kind
-            if isinstance(kind, dict):
-                both['gate'] = {'patch_size': size, **kind}
             try:
-                put(module, **both)
+                put(module, **{**both, **rule.options})
             except (TypeError, ValueError) as error:
                 raise type(error)(f'{name}: {error}') from error
             count += 1

@@ -3,7 +3,7 @@
 
 from contextlib import contextmanager
 from functools import partial
-from typing import Dict, Iterator, Sequence, Union
+from typing import ContextManager, Dict, Iterator, Sequence, Union
 
 from torch import nn
 
@@ -85,13 +85,12 @@ class StreamBinder:
         for state in states:
             state.end()
 
-    @contextmanager
     def bind_clip(
         self,
         state: ClipState,
         mask_mode: MaskMode = MaskMode.Positive,
         commit: bool = False,
-    ) -> Iterator[None]:
+    ) -> ContextManager[None]:
         """Calls inside compose densely, with gradients: see ClipState.
 
         Args:
@@ -101,8 +100,7 @@ class StreamBinder:
                 follows, and forget the decisions. Defaults to False.
         """
         run = partial(state.run, mask_mode=mask_mode, commit=commit)
-        with self._bound(run):
-            yield
+        return self._bound(run)
 
     @contextmanager
     def _bound(self, binding) -> Iterator[None]:

@@ -46,6 +46,7 @@ class GatedLayer(Composed):
         reuse: str = 'output',
         break_even: Union[str, float] = 'auto',
         hidden: str = 'cache',
+        patch_size: Union[int, Tuple[int, int]] = 8,
     ) -> None:
         """Give the layer its gate; called once.
 
@@ -66,6 +67,8 @@ class GatedLayer(Composed):
                 patches may be small. ``'recompute'``: they are not, and every
                 patch computes its halo; less memory, and active patches are
                 exact whatever their neighbors are. Defaults to ``'cache'``.
+            patch_size (int | tuple[int, int]): Of a gate that does not say
+                its own. Defaults to 8.
 
         Raises:
             TypeError: If the gate or the break-even is of another type.
@@ -77,7 +80,7 @@ class GatedLayer(Composed):
         if break_even != 'auto':
             break_even = check_ratio("break_even (if not 'auto')", break_even)
         self.break_even = break_even
-        self.gate = build_gate(gate, channels)
+        self.gate = build_gate(gate, channels, patch_size=patch_size)
         sampled = self.gate.sample_channels
         if reuse == 'input' and sampled is not None:
             raise ValueError(

@@ -164,9 +164,8 @@ def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
     }
     for mode in [*expected, *reversed(expected), 'Test', 'Test']:
         set_running_mode(net, mode)
-        trains = {
-            k: next(m.parameters()).requires_grad for k, m in net.items()
-        }
+        found = {k: next(m.parameters()) for k, m in net.items()}
+        trains = {name: p.requires_grad for name, p in found.items()}
         assert trains == expected[mode], mode
         assert net['gate'].running_mode is RunningMode[mode]
     with pytest.raises(ValueError, match="got 'Sleep'"):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mask_plugins.utils.checks import check_pair
 
 from ..patch_difference import map_scale, patch_change
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from ..running_mode import RunningMode
 
 
@@ -73,9 +73,7 @@ class Gate(nn.Module):
         """
         return x[:, : self.sample_channels]
 
-    def window_of(
-        self, x: Tensor, window: Optional[PatchWindow] = None
-    ) -> PatchWindow:
+    def window_of(self, x: Tensor, window: Window = None) -> PatchWindow:
         """The patches that a layer says a map has, or else plain ones.
 
         Raises:
@@ -88,9 +86,7 @@ class Gate(nn.Module):
             raise ValueError(f'patch_num is {self.patch_num}, but {has}')
         return window
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """How much each patch needs to be computed again.
 
         Args:
@@ -120,9 +116,7 @@ class Gate(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Active patches: see :meth:`scores` and :meth:`decide`."""
         return self.decide(self.scores(x, ref, window))
 

@@ -1,14 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The gate of the original, for studies of it."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor, nn
 
 from mask_plugins.utils.checks import check_int
 
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from .learned import LearnedGate
 
 
@@ -73,9 +71,7 @@ class ConvMixerGate(LearnedGate):
             *(nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
         )
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Logits: see :meth:`Gate.scores`; windows are plain patches."""
         grid = self.window_of(x, window).grid
         both = torch.cat([x, ref], 1).float()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_ratio
 
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from .base import Gate
 
 
@@ -42,9 +42,7 @@ class RandomGate(Gate):
         self.seed = check_int('seed', seed, optional=True)
         self._draws = 0
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Uniform in [0, 1): see :meth:`Gate.scores`."""
         grid = self.window_of(x, window).grid
         generator = None
