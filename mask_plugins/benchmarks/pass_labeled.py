@@ -2,21 +2,24 @@
 """Accuracy and speed of a gated classifier on labeled clips."""
 
 import copy
-from typing import Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.analysis.streams.gate_comparison import classify
+from mask_plugins.analysis.streams.gated_stream import GatedStream
+from mask_plugins.analysis.streams.stream_comparison import (
+    StreamComparison,
+    summarize_stream,
+)
 from mask_plugins.analysis.streams.stream_model import best_dense
 from mask_plugins.core.patches import (
-    StreamBinder,
-    StreamState,
     apply_patch_gates,
     gated_layers,
     remove_patch_gates,
 )
-from mask_plugins.utils.timing import timed
 
 
 def dense_and_gated(
@@ -32,16 +35,13 @@ def dense_and_gated(
     """
     layers = gated_layers(model.backbone)
     convs = all(isinstance(layer, nn.Conv2d) for layer in layers.values())
+    same = ('reuse', 'break_even', 'hidden')
     rules = [
-        (
-            name,
-            'gate',
-            dict(
-                patch_size=layer.gate.patch_size,
-                reuse=layer.reuse,
-                break_even=layer.break_even,
-                hidden=layer.hidden,
-            ),
+        dict(
+            {key: getattr(layer, key) for key in same},
+            pattern=name,
+            action='gate',
+            patch_size=layer.gate.patch_size,
         )
         for name, layer in layers.items()
     ]
@@ -84,52 +84,36 @@ def measure_labeled(
         ``dense_p95``, ``gated_p95`` in milliseconds.
     """
     dense, gated = dense_and_gated(model, threshold)
-    binder = StreamBinder(gated)
-    rows: List[Tuple[float, ...]] = []
-    skips, patches = [], []
+    records, hits, skips, patches = [], [], [], []
     for number in tick(range(len(clips))):
-        state = StreamState()
-
-        def run_gated(x, state=state):
-            with binder.bind(state):
-                return _scores(model, gated(x))
-
-        runs = dict(dense=lambda x: _scores(model, dense(x)), gated=run_gated)
-        for t, frame in enumerate(clips[number]):
+        stream = GatedStream(gated)
+        comparison = StreamComparison(
+            lambda x: classify(model, dense(x)),
+            lambda x, stream=stream: classify(model, (stream(x),)),
+            stream.skip_ratio,
+            head=lambda scores: scores,
+        )
+        for frame in clips[number]:
             x = frame[None].contiguous(memory_format=torch.channels_last)
-            took, top = {}, {}
-            for name in list(runs)[:: 1 if t % 2 else -1]:
-                seconds, scores = timed(runs[name], x)
-                took[name] = 1000 * seconds
-                top[name] = int(scores.argmax(1))
-            truth = int(labels[number])
-            rows.append(
-                (t, took['dense'], took['gated'], top['gated'] == truth,
-                 top['dense'] == truth, top['gated'] == top['dense'])
-            )  # fmt: skip
-        skips.append(state.skip_ratio())
-        patches += [s.skip_ratio for s in state.stats().values()]
-    t, dense_ms, gated_ms, *hits = np.array(rows).T
-    later = t > 0
-    top1, dense_top1, agreement = (100 * hit.mean() for hit in hits)
+            records.append(comparison.step(x))
+            hit = {k: v == labels[number] for k, v in comparison.top.items()}
+            hits.append((float(hit['gated']), float(hit['dense'])))
+        skips.append(stream.state.skip_ratio())
+        patches += [s.skip_ratio for s in stream.state.stats().values()]
+    found = summarize_stream(records, warmup=0)
+    later = summarize_stream([r for r in records if r['frame']], warmup=0)
+    top1, dense_top1 = 100 * np.mean(hits, axis=0)
+    names = ('dense_p50', 'gated_p50', 'dense_p95', 'gated_p95')
     return dict(
         threshold=threshold,
-        frames=len(rows),
+        frames=len(records),
         top1=top1,
         dense_top1=dense_top1,
-        agreement=agreement,
-        speed_up=dense_ms.sum() / gated_ms.sum(),
-        speed_up_p50=np.median(dense_ms) / np.median(gated_ms),
-        speed_up_later=dense_ms[later].sum() / gated_ms[later].sum(),
+        agreement=100 * found['agreement'],
+        speed_up=found['speed_up'],
+        speed_up_p50=found['dense_p50'] / found['gated_p50'],
+        speed_up_later=later['speed_up'],
         skip_ratio=float(np.mean(skips)),
         skipped_patches=float(np.mean(patches)),
-        **{
-            f'{name}_p{percent}': np.percentile(values, percent)
-            for percent in (50, 95)
-            for name, values in (('dense', dense_ms), ('gated', gated_ms))
-        },
+        **{name: found[name] for name in names},
     )
-
-
-def _scores(model: nn.Module, feats) -> Tensor:
-    return model.head(model.neck(feats) if model.neck else feats)

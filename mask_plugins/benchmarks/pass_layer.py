@@ -2,6 +2,7 @@
 """What skipping patches gains in one convolution."""
 
 import copy
+import itertools
 from typing import Callable, Dict, List, Sequence
 
 import torch
@@ -39,14 +40,9 @@ def measure_layer(
     """
     torch.manual_seed(seed)
     x = torch.randn(1, 64, 56, 56)
-    frames = [
-        (x + i * torch.randn_like(x)).contiguous(
-            memory_format=torch.channels_last
-        )
-        for i in (0, 1)
-    ]
-    conv = nn.Conv2d(64, 64, 3, padding=1).eval()
-    conv = conv.to(memory_format=torch.channels_last)
+    last = dict(memory_format=torch.channels_last)
+    frames = [(x + i * torch.randn_like(x)).contiguous(**last) for i in (0, 1)]
+    conv = nn.Conv2d(64, 64, 3, padding=1).eval().to(**last)
     cases: Dict = dict(dense=Case(_loop(conv, frames)))
     for skip in LAYER_LIMITS:
         gated = nn.Sequential(copy.deepcopy(conv)).eval()
@@ -74,11 +70,5 @@ def measure_layer(
 
 def _loop(step: Callable, frames: Sequence[torch.Tensor]) -> Callable:
     """Calls that see the frames in turn."""
-    count = [0]
-
-    @torch.no_grad()
-    def run():
-        count[0] += 1
-        return step(frames[count[0] % len(frames)])
-
-    return run
+    turns = itertools.cycle(frames[1:] + frames[:1])
+    return torch.no_grad()(lambda: step(next(turns)))

@@ -2,6 +2,7 @@
 """What skipping patches gains: a layer, a video, exactness, memory."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable, Iterator, List, Optional, Sequence
 
 import torch
@@ -114,13 +115,9 @@ class PassStreamBenchmark:
     def __post_init__(self) -> None:
         for part in self.parts or [None]:
             check_choice('parts', part, PARTS)
-        for name, low in (
-            ('calibration_frames', 2),
-            ('calibration_clips', 1),
-            ('judged_frames', 2),
-            ('exact_frames', 2),
-        ):
-            check_int(name, getattr(self, name), low)
+        check_int('calibration_clips', self.calibration_clips, 1)
+        for name in ('calibration_frames', 'judged_frames', 'exact_frames'):
+            check_int(name, getattr(self, name), 2)
         for name in ('check_frames', 'refresh_every'):
             if getattr(self, name) != 0:  # none at all
                 check_int(name, getattr(self, name), 2)
@@ -138,28 +135,31 @@ class PassStreamBenchmark:
             ``targets``.
         """
         result = dict(settings=self.settings(), machine=machine('cpu'))
-        if 'layer' in self.parts:
-            result['layer'] = measure_layer(
-                self.rounds, self.seed, self.clock, self.log
-            )
-        if set(self.parts) & {'frontier', 'exact', 'memory'}:
-            first = self._images(4)
-            dense = best_dense(random_resnet(first, self.depth, self.seed))
-            if 'frontier' in self.parts:
-                result['frontier'] = self._measure_frontier(dense)
-            if 'exact' in self.parts:
-                result['exact'] = self._measure_exact(dense)
-            if 'memory' in self.parts:
-                result['memory'] = self._measure_memory(dense, first)
+        for part in PARTS:  # in this order
+            if part in self.parts:
+                result[part] = getattr(self, f'_measure_{part}')()
         result['targets'] = list(self._targets(result))
         return result
 
     def settings(self) -> dict:
         """What was asked for; the video by its name alone."""
-        given = {k: v for k, v in vars(self).items() if k != 'log'}
+        given = {k: v for k, v in vars(self).items() if k[0] != '_'}
+        given.pop('log')
         return dict(given, video=FrameSource(self.video).name)
 
     # -------------------------------------------------------------- measure
+    @cached_property
+    def _dense(self) -> nn.Module:
+        first = self._images(4)
+        return best_dense(random_resnet(first, self.depth, self.seed))
+
+    def _measure_layer(self) -> List[dict]:
+        return measure_layer(self.rounds, self.seed, self.clock, self.log)
+
+    def _stream(self, gate, **options) -> GatedStream:
+        network = gate_network(self._dense, gate, self.place, self.patch_sizes)
+        return GatedStream(network, **options)
+
     def _images(self, count: int, skip: int = 0) -> List[torch.Tensor]:
         return list(self._inputs(count, skip))
 
@@ -177,72 +177,55 @@ class PassStreamBenchmark:
         return sum(1 for _ in FrameSource(self.video, size=16)) // 2
 
     @torch.no_grad()
-    def _measure_frontier(self, dense: nn.Module) -> List[dict]:
+    def _measure_frontier(self) -> List[dict]:
         half = self._half()
         count, number = self.calibration_frames, self.calibration_clips
         long = max(count * number, self.check_frames)
         if half < long:
             raise ValueError(
-                f'calibration and check need {long} frames, the first half '
-                f'of {self.video} has {half}'
+                f'the first half of {self.video} has {half} of {long} frames'
             )
-        clips = [
-            self._images(
-                count, skip=int((i + 0.5) * half / number) - count // 2
-            )
-            for i in range(number)
-        ]
+        middles = [int((i + 0.5) * half / number) for i in range(number)]
+        clips = [self._images(count, at - count // 2) for at in middles]
         gate = dict(GATE, threshold=GRID[0])
-        network = gate_network(dense, gate, self.place, self.patch_sizes)
-        stream = GatedStream(network, refresh_every=self.refresh_every)
+        stream = self._stream(gate, refresh_every=self.refresh_every)
         costs = measure_layer_costs(
             stream, clips[0][0], log=self.log, clock=self.clock
         )
-        trials = ClipTrials(stream, clips, last_feature(dense), costs)
+        dense = last_feature(self._dense)
+        trials = ClipTrials(stream, clips, dense, costs)
         check, long = None, self.check_frames
         if long:
             clip = self._images(long, skip=(half - long) // 2)
-            check = ClipTrials(stream, [clip], last_feature(dense), costs)
+            check = ClipTrials(stream, [clip], dense, costs)
         rows = []
         for limit in self.errors:
-            trial = calibrate(
-                *(trials, GRID, limit * self.margin),
-                log=self.log,
-                check=check,
-            )
+            aim = limit * self.margin
+            trial = calibrate(trials, GRID, aim, log=self.log, check=check)
             even = {name: cost.break_even for name, cost in costs.items()}
             stream.set_thresholds(trial.thresholds, even)
+            head = random_head(self._dense.feat_dim)
             comparison = StreamComparison(
-                last_feature(dense),
-                stream,
-                stream.skip_ratio,
-                random_head(dense.feat_dim),
-                self.clock,
+                dense, stream, stream.skip_ratio, head, self.clock
             )
             judged = self._inputs(self.judged_frames, half)
             summary = summarize_stream(list(comparison.run(judged)))
-            self.log(
-                f'error {summary["error_mean"]:.3f}, speed-up '
-                f'{summary["speed_up"]:.2f} (aimed at {limit})'
+            error, speed = summary['error_mean'], summary['speed_up']
+            self.log(f'error {error:.3f} of {limit}, speed-up {speed:.2f}')
+            found = dict(
+                target=limit,
+                calibration_error=trial.error,
+                modeled_speed_up=trials.dense_seconds / trial.cost,
+                thresholds=trial.thresholds,
+                skip_ratios=trial.skip_ratios,
             )
-            rows.append(
-                dict(
-                    summary,
-                    target=limit,
-                    calibration_error=trial.error,
-                    modeled_speed_up=trials.dense_seconds / trial.cost,
-                    thresholds=trial.thresholds,
-                    skip_ratios=trial.skip_ratios,
-                )
-            )
+            rows.append({**summary, **found})
         return rows
 
     @torch.no_grad()
-    def _measure_exact(self, dense: nn.Module) -> dict:
-        stream = GatedStream(
-            gate_network(dense, 'exact', self.place, self.patch_sizes)
-        )
-        feature = last_feature(dense)
+    def _measure_exact(self) -> dict:
+        stream = self._stream('exact')
+        feature = last_feature(self._dense)
         comparison = StreamComparison(feature, stream, stream.skip_ratio)
         records = []
         for record in comparison.run(self._inputs(self.exact_frames)):
@@ -253,17 +236,12 @@ class PassStreamBenchmark:
         return dict(summary, error_max=max(r['error'] for r in records))
 
     @torch.no_grad()
-    def _measure_memory(self, dense: nn.Module, images) -> dict:
+    def _measure_memory(self) -> dict:
         """Of references as they are, and of sampled channels."""
         found = {}
-        for name, gate in (
-            ('full', 'exact'),
-            ('sampled', GATE),
-        ):
-            stream = GatedStream(
-                gate_network(dense, gate, self.place, self.patch_sizes)
-            )
-            for image in images[:2]:
+        for name, gate in dict(full='exact', sampled=GATE).items():
+            stream = self._stream(gate)
+            for image in self._inputs(2):
                 stream(image)
             state = stream.state
             held, outputs = state.memory_bytes(), state.cached_bytes()
@@ -272,35 +250,22 @@ class PassStreamBenchmark:
             found[f'{name}_to_outputs'] = held / outputs
         return found
 
-    def _targets(self, result: dict):
+    def _targets(self, result: dict) -> Iterator[dict]:
         for row in result.get('layer', ()):
-            yield target(
-                f'layer, skip {row["skip"]:g}: speed-up',
-                row['speed_up']['median'],
-                LAYER_LIMITS[row['skip']],
-                at_least=True,
-            )
+            name, skip = f'layer, skip {row["skip"]:g}: speed-up', row['skip']
+            reached = row['speed_up']['median']
+            yield target(name, reached, LAYER_LIMITS[skip], at_least=True)
         for row in result.get('frontier', ()):
-            limit = row['target']
+            limit, reached = row['target'], row['speed_up']
             name = f'video, aimed at error {limit:g}'
             yield target(f'{name}: mean error', row['error_mean'], limit)
             if limit in SPEED_LIMITS:
-                yield target(
-                    f'{name}: speed-up',
-                    row['speed_up'],
-                    SPEED_LIMITS[limit],
-                    at_least=True,
-                )
+                least = SPEED_LIMITS[limit]
+                yield target(f'{name}: speed-up', reached, least, True)
         if 'exact' in result:
-            yield target(
-                f'exact gate, {self.exact_frames} frames: largest error',
-                result['exact']['error_max'],
-                EXACT_LIMIT,
-            )
-        if 'memory' in result:
-            for name in ('full', 'sampled'):
-                yield target(
-                    f'memory, {name} references: state to cached outputs',
-                    result['memory'][f'{name}_to_outputs'],
-                    MEMORY_LIMIT,
-                )
+            name = f'exact gate, {self.exact_frames} frames: largest error'
+            yield target(name, result['exact']['error_max'], EXACT_LIMIT)
+        for name in ('full', 'sampled') if 'memory' in result else ():
+            ratio = result['memory'][f'{name}_to_outputs']
+            name = f'memory, {name} references: state to cached outputs'
+            yield target(name, ratio, MEMORY_LIMIT)

@@ -134,7 +134,7 @@ def match_rules(model: nn.Module, rules: Sequence[Rule]) -> Dict[str, Rule]:
     for name, parameter in parameters.items():
         owner, _, leaf = name.rpartition('.')
         for index, rule in enumerate(rules):
-            if _matches(rule.pattern, name, parameter, modules[owner], leaf):
+            if matches(rule.pattern, name, parameter, modules[owner], leaf):
                 used.add(index)
                 found.setdefault(name, rule)
     for index, rule in enumerate(rules):
@@ -144,9 +144,10 @@ def match_rules(model: nn.Module, rules: Sequence[Rule]) -> Dict[str, Rule]:
     return found
 
 
-def _matches(pattern, name, parameter, owner, leaf) -> bool:
+def matches(pattern: Pattern, name: str, item, owner, leaf: str = '') -> bool:
+    """Whether it is the pattern of a parameter of ``owner``, or module."""
     if callable(pattern):
-        return bool(pattern(name, parameter))
+        return bool(pattern(name, item))
     if pattern.startswith('re:'):
         return re.fullmatch(pattern[3:], name) is not None
     if pattern.startswith('type:'):

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Generated clips of moving objects whose changes are known exactly."""
 
+import itertools
 from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -109,68 +110,48 @@ class SyntheticClips(LabeledDataset):
         **kwargs,
     ) -> None:
         self.split = check_choice('split', split, SPLITS)
-        self.image_size = check_pair(
-            'image_size', image_size, int, 8, single=True
-        )
+        name = 'image_size'
+        self.image_size = check_pair(name, image_size, int, 8, single=True)
         # One dict is kept for each.
         self.num_clips = check_int('num_clips', num_clips, 1, 10_000_000)
         self.clip_len = check_int('clip_len', clip_len, 1)
-        self.num_classes = check_int(
-            'num_classes', num_classes, 1, len(CLASSES)
-        )
+        most = len(CLASSES)
+        self.num_classes = check_int('num_classes', num_classes, 1, most)
         self.num_objects = check_int('num_objects', num_objects, 0)
-        self.object_size = check_pair(
-            'object_size', object_size, int, 4, ascending=True
-        )
+        self.object_size = check_pair('object_size', object_size, int, 4, True)
         if self.object_size[1] > min(self.image_size):
             raise ValueError(
-                f'object_size {self.object_size} does not fit into images of '
-                f'{self.image_size} pixels'
+                f'object_size {object_size} does not fit into {image_size}'
             )
         self.speed = check_pair('speed', speed, float, 0, ascending=True)
         self.noise = check_number('noise', noise, 0)
         self.fade = check_number('fade', fade, -1, 1)
         if self.fade * (self.clip_len - 1) >= 1:
-            raise ValueError(
-                f'fade must be below 1 / (clip_len - 1), got {fade} with '
-                f'clip_len={clip_len}: the last frames would be black'
-            )
+            raise ValueError(f'fade must not end in black, got {fade}')
         self.pan = check_pair('pan', pan, int)
-        self.scene_cut = self._frame('scene_cut', scene_cut)
-        self.freeze = self._frame('freeze', freeze)
+        last = self.clip_len - 1
+        self.scene_cut = check_int('scene_cut', scene_cut, 1, last, True)
+        self.freeze = check_int('freeze', freeze, 1, last, True)
         self.fixed_scene = check_bool('fixed_scene', fixed_scene)
         self.seed = check_int('seed', seed, 0)
         self._scene: Optional[np.ndarray] = None
         kwargs.setdefault('serialize_data', False)  # a few numbers per clip
-        super().__init__(
-            metainfo=dict(classes=CLASSES[: self.num_classes]),
-            pipeline=pipeline,
-            **kwargs,
-        )
-
-    def _frame(self, name: str, value: Optional[int]) -> Optional[int]:
-        if value is None:
-            return None
-        return check_int(name, value, 1, self.clip_len - 1)
+        metainfo = dict(classes=CLASSES[: self.num_classes])
+        super().__init__(metainfo=metainfo, pipeline=pipeline, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Labels in turn, so that every class has its share."""
+        labels = itertools.cycle(range(self.num_classes))
         return [
-            dict(
-                clip=i,
-                gt_label=i % self.num_classes,
-                stream=f'{self.split}/{i}',
-                frame=0,
-            )
-            for i in range(self.num_clips)
+            dict(clip=i, gt_label=label, stream=f'{self.split}/{i}', frame=0)
+            for i, label in zip(range(self.num_clips), labels)
         ]
 
     def get_data_info(self, idx: int) -> dict:
         """Draw the clip."""
         info = super().get_data_info(idx)
-        info['img'], info['gt_change'] = self.draw(
-            info['clip'], info['gt_label']
-        )
+        drawn = self.draw(info['clip'], info['gt_label'])
+        info['img'], info['gt_change'] = drawn
         return info
 
     def draw(self, clip: int, label: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -184,9 +165,8 @@ class SyntheticClips(LabeledDataset):
             tuple[np.ndarray]: uint8 :math:`(T, H, W, 3)` and bool
             :math:`(T, H, W)`.
         """
-        rng = np.random.default_rng(
-            [self.seed, 1 + SPLITS.index(self.split), clip]
-        )
+        split = 1 + SPLITS.index(self.split)
+        rng = np.random.default_rng([self.seed, split, clip])
         height, width = self.image_size
         frames = np.empty((self.clip_len, height, width, 3), np.uint8)
         change = np.ones((self.clip_len, height, width), bool)
@@ -226,9 +206,7 @@ class SyntheticClips(LabeledDataset):
         )
         return background[top : top + height, left : left + width]
 
-    def _sprites(
-        self, rng: np.random.Generator, label: int
-    ) -> Tuple[Sprite, ...]:
+    def _sprites(self, rng: np.random.Generator, label: int) -> List[Sprite]:
         sprites = []
         for _ in range(self.num_objects):
             low, high = self.object_size
@@ -237,4 +215,4 @@ class SyntheticClips(LabeledDataset):
             room = [side - size for side in self.image_size]
             path = draw_path(rng, self.clip_len, self.speed, room)
             sprites.append(Sprite(pixels, shape, path))
-        return tuple(sprites)
+        return sprites

@@ -24,11 +24,10 @@ def walk_datasets(
     yield dataset, wrappers
     attributes = getattr(dataset, '__dict__', {})
     for name in ('dataset', '_dataset', 'datasets'):
-        inner = attributes.get(name)
-        if inner is None:
-            continue
+        inner = attributes.get(name, [])
         for part in inner if isinstance(inner, (list, tuple)) else [inner]:
-            yield from walk_datasets(part, (*wrappers, dataset))
+            if part is not None:
+                yield from walk_datasets(part, (*wrappers, dataset))
 
 
 def pipeline_of(dataset: Any) -> List[Any]:
@@ -42,13 +41,11 @@ def samplers_of(loader: DataLoader) -> List[Any]:
     """All samplers of a loader: index, batch and the ones inside them."""
     found: List[Any] = []
     queue = [loader.sampler, loader.batch_sampler]
-    while queue:
-        sampler = queue.pop(0)
-        if sampler is None or any(sampler is other for other in found):
-            continue
-        found.append(sampler)
-        inner = getattr(sampler, '__dict__', {})
-        queue += [inner.get('batch_sampler'), inner.get('sampler')]
+    for sampler in queue:  # which grows
+        if sampler is not None and not any(sampler is s for s in found):
+            found.append(sampler)
+            inner = getattr(sampler, '__dict__', {})
+            queue += [inner.get('batch_sampler'), inner.get('sampler')]
     return found
 
 

@@ -8,10 +8,15 @@ from typing import Callable, Iterator, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 
-from mask_plugins.utils.checks import PathLike, check_number, check_path
+from mask_plugins.utils.checks import (
+    PathLike,
+    check_choice,
+    check_path,
+)
 
 VIDEOS = ('.avi', '.mp4', '.mkv', '.mov', '.webm', '.mpg', '.mpeg', '.m4v')
 IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+FPS = 10.0
 CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 
 
@@ -29,8 +34,8 @@ def natural_key(name: str) -> List[Union[int, str]]:
 def files_of(folder: str, endings: Tuple[str, ...]) -> List[str]:
     """Files of a folder with these endings, in natural order."""
     names = [n for n in os.listdir(folder) if n.lower().endswith(endings)]
-    names = [n for n in names if not n.startswith('.')]
-    return [os.path.join(folder, n) for n in sorted(names, key=natural_key)]
+    names = sorted((n for n in names if n[0] != '.'), key=natural_key)
+    return [os.path.join(folder, name) for name in names]
 
 
 def find_videos(root: str, warn: Callable[[str], None]) -> List[str]:
@@ -54,11 +59,7 @@ def find_videos(root: str, warn: Callable[[str], None]) -> List[str]:
             return
         videos, images = files_of(folder, VIDEOS), files_of(folder, IMAGES)
         if videos and images:
-            names = [os.path.basename(image) for image in images]
-            warn(
-                f'{folder}: images next to videos are not taken for frames: '
-                f'{", ".join(names[:5])}{", ..." if len(names) > 5 else ""}'
-            )
+            warn(f'images next to videos are not frames: {images[0]}, ...')
         elif images:
             found.append(folder)
         found.extend(path for path in videos if os.path.isfile(path))
@@ -79,11 +80,11 @@ def open_capture(source: Union[str, int]) -> cv2.VideoCapture:
     if isinstance(source, str):
         from mmcv import VideoReader  # other datasets do without mmcv
 
-        capture, what = VideoReader(source).vcap, source
+        capture = VideoReader(source).vcap
     else:
-        capture, what = cv2.VideoCapture(source), f'camera {source}'
+        capture = cv2.VideoCapture(source)
     if not capture.isOpened():
-        raise OSError(f'{what}: OpenCV cannot open it as a video')
+        raise OSError(f'{source}: OpenCV cannot open it as a video')
     return capture
 
 
@@ -183,17 +184,11 @@ def read_clip(
     for number in range(start, start + length * step, step):
         file, frame = next(found, (path, None))
         if frame is None:
-            raise OSError(
-                f'{file}: frame {number} of {path} cannot be read; the video '
-                'ends early or is damaged'
-            )
+            raise OSError(f'{file}: frame {number} of {path} cannot be read')
         frame = frame if size is None else resize_frame(frame, size)
         if frames and frame.shape != frames[0].shape:
-            raise ValueError(
-                f'{file}: frame {number} has {frame.shape[:2]} pixels, the '
-                f'clip began with {frames[0].shape[:2]}; give image_size to '
-                'bring all frames to one size'
-            )
+            size = f'{frame.shape[:2]} pixels: give image_size'
+            raise ValueError(f'{file}: frame {number} has {size}')
         frames.append(frame)
     found.close()
     return np.stack(frames)
@@ -214,32 +209,26 @@ def _as_rgb(frame: np.ndarray) -> np.ndarray:
 
 
 class VideoWriter:
-    """A context that writes frames through OpenCV.
+    """A context that writes frames through OpenCV, 10 per second.
 
     The file is written next to its place and moved there on leaving; an
     exception inside leaves nothing behind.
 
     Args:
         path (str | Path): Ends in ``.mp4`` or ``.avi``.
-        fps (float): Frames per second. Defaults to 10.
 
     Raises:
-        ValueError: If the ending is another, or ``fps`` is not above 0.
+        ValueError: If the ending is another.
         OSError: If this OpenCV cannot encode it.
     """
 
-    def __init__(self, path: PathLike, fps: float = 10.0) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = check_path('path', path)
         stem, ending = os.path.splitext(self.path)
         ending = ending.lower()
-        if ending not in CODECS:
-            raise ValueError(
-                f'path must end in one of {tuple(CODECS)}, got {path!r}'
-            )
-        self.fps = check_number('fps', fps, 0, ends='(]')
+        self._codec = CODECS[check_choice('ending of path', ending, CODECS)]
         # The ending tells OpenCV the container, so it stays the last part.
         self._part = f'{stem}.part{ending}'
-        self._codec = CODECS[ending]
         self._writer = None
         self._shape: Optional[tuple] = None
 
@@ -261,17 +250,13 @@ class VideoWriter:
             self._shape = frame.shape
             code = cv2.VideoWriter_fourcc(*self._codec)
             size = (frame.shape[1], frame.shape[0])
-            writer = cv2.VideoWriter(self._part, code, self.fps, size)
+            writer = cv2.VideoWriter(self._part, code, FPS, size)
             if not writer.isOpened():
-                raise OSError(
-                    f'this OpenCV cannot write {self._codec} of {size} to '
-                    f'{self.path}'
-                )
+                raise OSError(f'OpenCV cannot write {size} to {self.path}')
             self._writer = writer
         if frame.shape != self._shape:
-            raise ValueError(
-                f'frames must all be {self._shape}, got {frame.shape}'
-            )
+            shapes = f'{self._shape}, got {frame.shape}'
+            raise ValueError(f'frames must all be {shapes}')
         self._writer.write(_as_rgb(frame))
 
     def __exit__(self, kind, value, traceback) -> None:

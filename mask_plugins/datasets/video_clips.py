@@ -5,7 +5,6 @@ import logging
 import os
 from typing import List, Optional, Sequence, Tuple, Union
 
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mask_plugins.registry import DATASETS
@@ -18,11 +17,12 @@ from mask_plugins.utils.checks import (
     check_path,
 )
 
-from .video import VIDEOS, count_frames, find_videos, read_clip
+from .labeled_dataset import LabeledDataset
+from .video import count_frames, find_videos, read_clip
 
 
 @DATASETS.register_module()
-class VideoClips(BaseDataset):
+class VideoClips(LabeledDataset):
     """Clips of video files or of folders of frames, through OpenCV.
 
     ``data_root`` is one video file, one folder of frames, or a folder with
@@ -101,58 +101,44 @@ class VideoClips(BaseDataset):
         if clip_step is None:
             clip_step = clip_len * frame_step
         self.clip_step = check_int('clip_step', clip_step, 1)
-        if image_size is not None:
-            image_size = check_pair(
-                'image_size', image_size, low=1, single=True
-            )
         self.image_size = image_size
+        if image_size is not None:
+            size = check_pair('image_size', image_size, low=1, single=True)
+            self.image_size = size
         self.on_bad = check_choice('on_bad', on_bad, ('raise', 'skip'))
-        self.label_from_folder = check_bool(
-            'label_from_folder', label_from_folder
-        )
+        check_bool('label_from_folder', label_from_folder)
+        self.label_from_folder = label_from_folder
         data_root = check_path('data_root', data_root)
-        if class_root is None:
-            class_root = data_root
+        class_root = data_root if class_root is None else class_root
         self.class_root = check_path('class_root', class_root)
-        for name, path in (
-            ('data_root', data_root),
-            ('class_root', self.class_root),
-        ):
+        roots = dict(data_root=data_root, class_root=self.class_root)
+        for name, path in roots.items():
             if not os.path.exists(path):
-                raise FileNotFoundError(
-                    f'{name} not found: {os.path.abspath(path)}'
-                )
+                path = os.path.abspath(path)
+                raise FileNotFoundError(f'{name} not found: {path}')
         super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Find the videos, count their frames, cut them into clips."""
         videos = find_videos(self.data_root, self._warn)
         if not videos:
-            raise ValueError(
-                f'data_root: no video ({", ".join(VIDEOS)}) and no folder of '
-                f'frames in {os.path.abspath(self.data_root)}'
-            )
+            where = os.path.abspath(self.data_root)
+            raise ValueError(f'data_root: no video or frames in {where}')
         labels = self._labels(videos)
         span = (self.clip_len - 1) * self.frame_step + 1
         clips = []
         for path in videos:
             count = self._count(path, span)
             name = os.path.relpath(path, self.data_root)
+            same = dict(video=path, stream=name)
+            if labels:
+                same['gt_label'] = labels[path]
             for start in range(0, count - span + 1, self.clip_step):
-                clip = dict(
-                    video=path,
-                    stream=name,
-                    frame=start,
-                    next_frame=start + self.clip_len * self.frame_step,
-                )
-                if labels:
-                    clip['gt_label'] = labels[path]
-                clips.append(clip)
+                end = start + self.clip_len * self.frame_step
+                clips.append(dict(same, frame=start, next_frame=end))
         if not clips:
-            raise ValueError(
-                f'no video in {os.path.abspath(self.data_root)} has '
-                f'the {span} frames that a clip needs'
-            )
+            where = os.path.abspath(self.data_root)
+            raise ValueError(f'no video in {where} has {span} frames')
         return clips
 
     def _count(self, path: str, span: int) -> int:
@@ -161,9 +147,7 @@ class VideoClips(BaseDataset):
             count, promised = count_frames(path)
             if count < span:
                 raise ValueError(
-                    f'{path}: {count} frames are fewer than the {span} that '
-                    f'a clip needs (clip_len={self.clip_len}, '
-                    f'frame_step={self.frame_step})'
+                    f'{path}: {count} frames are fewer than the {span} needed'
                 )
         except (OSError, ValueError) as error:
             if self.on_bad == 'raise':
@@ -174,8 +158,8 @@ class VideoClips(BaseDataset):
             return 0
         if count < promised:
             self._warn(
-                f'{path}: ends after {count} of {promised} frames; used as '
-                'far as it can be read'
+                f'{path}: {count} of {promised} frames; used as far as it '
+                'can be read'
             )
         return count
 
@@ -187,20 +171,15 @@ class VideoClips(BaseDataset):
             parts = os.path.relpath(path, self.data_root).split(os.sep)
             if len(parts) < 2:
                 raise ValueError(
-                    'label_from_folder=True needs <data_root>/<class>/'
-                    f'<video>, but {path} is not in the folder of a class'
+                    f'label_from_folder: {path} is not in a folder of a class'
                 )
             classes[path] = parts[0]
-        names = sorted(
-            entry.name
-            for entry in os.scandir(self.class_root)
-            if entry.is_dir() and not entry.name.startswith('.')
-        )
+        folders = [e.name for e in os.scandir(self.class_root) if e.is_dir()]
+        names = sorted(name for name in folders if name[0] != '.')
         unknown = sorted(set(classes.values()) - set(names))
         if unknown:
             raise ValueError(
-                f'class_root {self.class_root} has no folders for the '
-                f'classes {unknown} of {self.data_root}'
+                f'class_root {self.class_root} has no folders for {unknown}'
             )
         self._metainfo['classes'] = tuple(names)
         return {path: names.index(name) for path, name in classes.items()}
@@ -212,15 +191,8 @@ class VideoClips(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Read the clip."""
         info = super().get_data_info(idx)
+        start, step = info['frame'], self.frame_step
         info['img'] = read_clip(
-            info['video'],
-            info['frame'],
-            self.clip_len,
-            self.frame_step,
-            self.image_size,
+            info['video'], start, self.clip_len, step, self.image_size
         )
         return info
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """The class of clip ``idx``, as class-balancing wrappers ask."""
-        return [int(super().get_data_info(idx)['gt_label'])]

@@ -52,11 +52,10 @@ class StreamFeatureExtractor(BaseModel):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        parts = [
+        self.backbone, self.neck = (
             MODELS.build(part) if isinstance(part, dict) else part
             for part in (backbone, neck)
-        ]
-        self.backbone, self.neck = parts
+        )
         self.session = StreamSession(self.backbone, stream, execution)
 
     @torch.no_grad()
@@ -98,10 +97,8 @@ class StreamFeatureExtractor(BaseModel):
             ValueError: If the inputs are not clips, or the mode is another.
         """
         if mode != 'tensor' or inputs.ndim != 5:
-            raise ValueError(
-                'StreamFeatureExtractor takes clips (B, T, C, H, W) in mode '
-                f"'tensor', got {tuple(inputs.shape)} in mode {mode!r}"
-            )
+            shape = tuple(inputs.shape)
+            raise ValueError(f'it takes clips as tensor, got {shape}, {mode}')
         names = [f'clip {i} of a call' for i in range(len(inputs))]
         self.reset(names)
         frames = []

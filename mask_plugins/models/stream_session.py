@@ -65,13 +65,11 @@ class StreamSession:
             ValueError: If a name comes twice.
         """
         if len(set(streams)) < len(streams):
-            raise ValueError(
-                f'streams must be different names, got {list(streams)}'
-            )
-        for name in streams:
-            if name not in self.states:
-                self.states[name] = StreamState(**self.options)
-        states = [self.states[name] for name in streams]
+            raise ValueError(f'streams must be different names, got {streams}')
+        states = [
+            self.states.setdefault(name, StreamState(**self.options))
+            for name in streams
+        ]
         with self.binder.bind(states, self.execution):
             yield
 
@@ -81,10 +79,10 @@ class StreamSession:
         Args:
             stream (str): Its name; unknown ones have none.
         """
-        state = self.states.get(stream)
+        stats = self.states[stream].stats() if stream in self.states else {}
         return {
-            name: (s.macs, s.computed_macs, s.gate_macs)
-            for name, s in (state.stats() if state else {}).items()
+            name: (s.macs, s.macs - s.skipped_macs - s.gate_macs, s.gate_macs)
+            for name, s in stats.items()
         }
 
     def reset(self, streams: Optional[Iterable[str]] = None) -> None:

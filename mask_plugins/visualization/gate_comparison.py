@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Kinds of gates at equal skip ratios: a picture and a table."""
 
+from collections import defaultdict
 from statistics import fmean, stdev
 from typing import List, Sequence, Tuple
 
@@ -13,10 +14,9 @@ COLUMNS = ('skip_ratio', 'agreement', 'top1', 'relative_l2')
 
 def _groups(records: Sequence[dict]):
     """Kind, ratio and the records of all seeds, in the order found."""
-    groups = {}
+    groups = defaultdict(list)
     for record in records:
-        key = (record['kind'], record['ratio'])
-        groups.setdefault(key, []).append(record)
+        groups[record['kind'], record['ratio']].append(record)
     return groups
 
 
@@ -58,19 +58,15 @@ def draw_gate_comparison(records: Sequence[dict]) -> Figure:
     axes = figure.subplots(1, 2)
     labels = dict(agreement='agreement with dense [%]',
                   relative_l2='relative L2 of last feature')  # fmt: skip
-    lines = {}
+    lines = defaultdict(list)
     for (kind, _), group in _groups(records).items():
-        lines.setdefault(kind, []).append(group)
+        lines[kind].append(group)
     for axis, (column, label) in zip(axes, labels.items()):
         for i, (kind, groups) in enumerate(lines.items()):
             x = [fmean(r['skip_ratio'] for r in group) for group in groups]
             y = [_spread([r[column] for r in group]) for group in groups]
-            means, deviations = zip(*y)
-            axis.errorbar(
-                x, means, deviations, label=kind, color=COLORS[i],
-                marker=MARKERS[i], capsize=2,
-            )  # fmt: skip
-        axis.set_xlabel('skip ratio')
-        axis.set_ylabel(label)
+            style = dict(color=COLORS[i], marker=MARKERS[i], capsize=2)
+            axis.errorbar(x, *zip(*y), label=kind, **style)
+        axis.set(xlabel='skip ratio', ylabel=label)
     axes[0].legend()
     return figure

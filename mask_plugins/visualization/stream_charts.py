@@ -43,21 +43,20 @@ def draw_stream(
         axes.set_title(f'frame {number}: {100 * share:.0f} % active')
     time, skip, error = below.subplots(1, 3)
     at = [record['frame'] for record in records]
-    for index, (key, label) in enumerate(
-        (('dense_ms', 'dense'), ('gated_ms', 'gated'))
-    ):
-        time.plot(at, [r[key] for r in records], color=color_of(index),
-                  linewidth=1, label=label)  # fmt: skip
+    dense, gated, ratio, off = (
+        np.array([record[key] for record in records])
+        for key in ('dense_ms', 'gated_ms', 'skip_ratio', 'error')
+    )
+    thin = dict(color=color_of(1), linewidth=1)
+    time.plot(at, dense, color=color_of(0), linewidth=1, label='dense')
+    time.plot(at, gated, label='gated', **thin)
     # A frame that waited for the machine would flatten all others.
-    both = [r[key] for r in records for key in ('dense_ms', 'gated_ms')]
-    time.set_ylim(0, 1.25 * float(np.percentile(both, 98)))
-    time.set(title='latency', ylabel='ms per frame')
+    top = 1.25 * float(np.percentile([dense, gated], 98))
+    time.set(title='latency', ylabel='ms per frame', ylim=(0, top))
     time.legend(loc='lower right')
-    skip.plot(at, [r['skip_ratio'] for r in records], color=color_of(1),
-              linewidth=1)  # fmt: skip
+    skip.plot(at, ratio, **thin)
     skip.set(title='skip ratio', ylabel='share of the work', ylim=(0, 1))
-    error.plot(at, [100 * r['error'] for r in records], color=color_of(1),
-               linewidth=1)  # fmt: skip
+    error.plot(at, 100 * off, **thin)
     error.set(title='error of the last feature', ylabel='relative L2 [%]')
     error.set_ylim(bottom=0)
     for axes in (time, skip, error):
@@ -85,21 +84,22 @@ def draw_skip_sweep(rows: Records, title: str = '') -> Figure:
     left, right = figure.subplots(1, 2)
     swept = [row for row in rows if row.get('threshold') is not None]
     swept.sort(key=lambda row: row['threshold'])
-    draw_frontier(left, {'one threshold': swept})
+    draw_frontier(left, 'one threshold', swept)
     for row in swept:
         at = 100 * row['error_mean'], row['speed_up']
         note(left, f'{row["threshold"]:g}', at, (3, -10), ha='left')
     calibrated = [row for row in rows if row.get('threshold') is None]
     if calibrated:
-        draw_frontier(left, {'thresholds per layer': calibrated}, first=1)
+        draw_frontier(left, 'thresholds per layer', calibrated, 1)
         left.legend()
     at = [row['threshold'] for row in swept]
-    right.plot(at, [row['skip_ratio'] for row in swept], color=color_of(2),
-               marker=marker_of(2), label='skip ratio')  # fmt: skip
-    right.plot(at, [row['error_mean'] for row in swept], color=color_of(0),
-               marker=marker_of(0), label='error, mean')  # fmt: skip
-    right.plot(at, [row['error_p95'] for row in swept], color=color_of(0),
-               linestyle=':', label='error, p95')  # fmt: skip
+    for key, label, color, style in (
+        ('skip_ratio', 'skip ratio', 2, dict(marker=marker_of(2))),
+        ('error_mean', 'error, mean', 0, dict(marker=marker_of(0))),
+        ('error_p95', 'error, p95', 0, dict(linestyle=':')),
+    ):
+        values = [row[key] for row in swept]
+        right.plot(at, values, color=color_of(color), label=label, **style)
     if any(at):
         right.set_xscale('symlog', linthresh=min(v for v in at if v > 0))
     right.set(xlabel='threshold', title='skip ratio and relative L2 error')
@@ -111,31 +111,23 @@ def draw_skip_sweep(rows: Records, title: str = '') -> Figure:
 
 
 def draw_frontier(
-    axes: Axes, curves: Mapping[str, Records], first: int = 0
+    axes: Axes, name: str, rows: Records, number: int = 0
 ) -> None:
     """Speed-up over the mean error; a bar leads to the p95 of the error.
 
     Args:
         axes (Axes): Where to draw.
-        curves (Mapping): Name of a curve to its rows, as in
-            :func:`draw_skip_sweep`.
-        first (int): Color of the first curve. Defaults to 0.
+        name (str): Of the curve.
+        rows (Sequence[Mapping]): As in :func:`draw_skip_sweep`.
+        number (int): Of the color. Defaults to 0.
     """
-    for number, (name, rows) in enumerate(curves.items(), first):
-        rows = sorted(rows, key=lambda row: row['error_mean'])
-        mean = np.array([100 * row['error_mean'] for row in rows])
-        p95 = np.array([100 * row['error_p95'] for row in rows])
-        axes.errorbar(
-            mean,
-            [row['speed_up'] for row in rows],
-            xerr=[np.zeros(len(rows)), np.maximum(0, p95 - mean)],
-            color=color_of(number),
-            marker=marker_of(number),
-            markersize=4.5,
-            elinewidth=0.7,
-            capsize=2,
-            label=name,
-        )
+    rows = sorted(rows, key=lambda row: row['error_mean'])
+    mean = np.array([100 * row['error_mean'] for row in rows])
+    p95 = np.array([100 * row['error_p95'] for row in rows])
+    bars = [np.zeros(len(rows)), np.maximum(0, p95 - mean)]
+    style = dict(color=color_of(number), marker=marker_of(number))
+    style.update(markersize=4.5, elinewidth=0.7, capsize=2, label=name)
+    axes.errorbar(mean, [row['speed_up'] for row in rows], xerr=bars, **style)
     axes.axhline(1, color='black', linewidth=0.8)
     axes.set(
         xlabel='relative L2 error of the last feature [%]\n(bar: to the p95)',
@@ -146,18 +138,17 @@ def draw_frontier(
     axes.set_ylim(bottom=0)
 
 
-def pick_snapshots(count: int, wanted: int = 3) -> List[int]:
-    """Numbers of ``wanted`` frames spread over ``count``, none the first.
+def pick_snapshots(count: int) -> List[int]:
+    """Numbers of three frames spread over ``count``, none the first.
 
     The first frame of a stream is computed in full.
 
     Args:
         count (int): Frames of the stream.
-        wanted (int): Defaults to 3.
     """
     if count <= 1:
         return list(range(count))
-    at = np.linspace(1, count - 1, min(wanted, count - 1)).round().astype(int)
+    at = np.linspace(1, count - 1, min(3, count - 1)).round().astype(int)
     return sorted(set(at.tolist()))
 
 
@@ -176,18 +167,19 @@ def plot_pass_stream(result: Mapping) -> Figure:
     left, right = figure.subplots(1, 2)
     rows = result.get('layer', ())
     if rows:
-        medians = np.array([row['speed_up']['median'] for row in rows])
-        low = np.array([row['speed_up']['low'] for row in rows])
-        high = np.array([row['speed_up']['high'] for row in rows])
-        left.errorbar([row['skip'] for row in rows], medians,
-                      yerr=[medians - low, high - medians], capsize=2,
-                      color=color_of(0), marker=marker_of(0))  # fmt: skip
+        median, low, high = (
+            np.array([row['speed_up'][key] for row in rows])
+            for key in ('median', 'low', 'high')
+        )
+        bars, style = [median - low, high - median], dict(marker=marker_of(0))
+        style.update(capsize=2, color=color_of(0))
+        left.errorbar([row['skip'] for row in rows], median, bars, **style)
     left.axhline(1, color='black', linewidth=0.8)
     left.set(xlabel='skip ratio', ylabel='speed-up over dense',
              title='3x3 convolution, 64 channels, 56x56')  # fmt: skip
     left.set_ylim(bottom=0)
     if result.get('frontier'):
-        draw_frontier(right, {'per layer': result['frontier']})
+        draw_frontier(right, 'per layer', result['frontier'])
     machine, settings = result['machine'], result['settings']
     figure.suptitle(
         f'{machine["cpu"]}, {machine["threads"]} threads; ResNet-'

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Frames of a demonstration video: what was computed again, and how fast."""
 
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -12,18 +12,17 @@ GATED = (240, 228, 66)
 TEXT = (235, 235, 235)
 PAPER = (24, 24, 24)
 HEADER, STRIP = 44, 66
+# Of the tint; frames that the curves are wide.
+OPACITY, SPAN = 0.45, 120
 
 
-def overlay_active(
-    frame: np.ndarray, active: np.ndarray, opacity: float = 0.45
-) -> np.ndarray:
+def overlay_active(frame: np.ndarray, active: np.ndarray) -> np.ndarray:
     """Tint the patches that were computed again, and outline them.
 
     Args:
         frame (np.ndarray): uint8 RGB, :math:`(H, W, 3)`.
         active (np.ndarray): bool, :math:`(h, w)`, of any patch size: the
             grid is stretched over the frame.
-        opacity (float): Of the tint, in [0, 1]. Defaults to 0.45.
 
     Returns:
         np.ndarray: A new frame of the same size.
@@ -37,16 +36,11 @@ def overlay_active(
         raise ValueError(f'frame must be (H, W, 3), got {frame.shape}')
     if active.ndim != 2 or not active.size:
         raise ValueError(f'active must be (h, w), got {active.shape}')
-    height, width = frame.shape[:2]
-    grid = cv2.resize(
-        active.astype(np.uint8),
-        (width, height),
-        interpolation=cv2.INTER_NEAREST,
-    )
-    tinted = frame.astype(np.float32)
-    tint = np.asarray(ACTIVE, np.float32)
-    where = grid.astype(bool)
-    tinted[where] = (1 - opacity) * tinted[where] + opacity * tint
+    grid, size = active.astype(np.uint8), frame.shape[1::-1]
+    grid = cv2.resize(grid, size, interpolation=cv2.INTER_NEAREST)
+    tinted, where = frame.astype(np.float32), grid.astype(bool)
+    tint = OPACITY * np.asarray(ACTIVE, np.float32)
+    tinted[where] = (1 - OPACITY) * tinted[where] + tint
     tinted = tinted.round().astype(np.uint8)
     edges, _ = cv2.findContours(grid, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(tinted, edges, -1, ACTIVE, 1)
@@ -58,7 +52,6 @@ def compose_stream_frame(
     active: Optional[np.ndarray],
     record: Mapping[str, float],
     history: Sequence[Mapping[str, float]],
-    span: int = 120,
 ) -> np.ndarray:
     """Dense on the left, gated on the right, three curves below.
 
@@ -70,7 +63,6 @@ def compose_stream_frame(
             ``agree`` (0 or 1).
         history (Sequence[Mapping]): Records up to this frame, which the
             curves show.
-        span (int): Frames that the curves are wide. Defaults to 120.
 
     Returns:
         np.ndarray: uint8 RGB; both sides are even, as codecs ask for.
@@ -78,13 +70,11 @@ def compose_stream_frame(
     height, width = frame.shape[:2]
     if active is None:
         active = np.ones((1, 1), bool)
-    canvas = np.full(
-        (HEADER + height + 3 * STRIP, 2 * width + 4, 3), PAPER, np.uint8
-    )
-    canvas[HEADER : HEADER + height, :width] = frame
-    canvas[HEADER : HEADER + height, width + 4 :] = overlay_active(
-        frame, active
-    )
+    size = (HEADER + height + 3 * STRIP, 2 * width + 4, 3)
+    canvas = np.full(size, PAPER, np.uint8)
+    views = canvas[HEADER : HEADER + height]
+    views[:, :width] = frame
+    views[:, width + 4 :] = overlay_active(frame, active)
     scale = min(0.55, width / 620)
     _put(canvas, f'dense  {record["dense_ms"]:.1f} ms', (8, 28), DENSE, scale)
     parts = [
@@ -100,53 +90,33 @@ def compose_stream_frame(
         ('skip ratio', (('skip_ratio', GATED),), 1.0),
         ('relative L2 error', (('error', GATED),), None),
     )
-    shown = list(history)[-span:]
+    shown = list(history)[-SPAN:]
     for number, (title, lines, top) in enumerate(curves):
         begin = HEADER + height + number * STRIP
-        _strip(canvas[begin : begin + STRIP], title, lines, shown, span, top)
+        _strip(canvas[begin : begin + STRIP], title, lines, shown, top)
     return canvas[: canvas.shape[0] // 2 * 2, : canvas.shape[1] // 2 * 2]
 
 
-def _strip(
-    area: np.ndarray,
-    title: str,
-    lines: Sequence[Tuple[str, Tuple[int, int, int]]],
-    records: List[Mapping[str, float]],
-    span: int,
-    top: Optional[float],
-) -> None:
+def _strip(area: np.ndarray, title: str, lines, records, top) -> None:
     """Draw one chart into a strip of the canvas."""
     import cv2
 
     height, width = area.shape[:2]
-    values: Dict[str, np.ndarray] = {
-        key: np.array([record[key] for record in records]) for key, _ in lines
-    }
+    values = np.array([[row[key] for row in records] for key, _ in lines])
     if top is None:
-        largest = max(
-            v[np.isfinite(v)].max(initial=0) for v in values.values()
-        )
-        top = 1.1 * largest or 1.0
+        top = 1.1 * values[np.isfinite(values)].max(initial=0) or 1.0
     area[-1] = 70
-    for key, color in lines:
-        x = np.arange(len(records)) * (width - 1) / max(1, span - 1)
-        share = np.nan_to_num(values[key] / top).clip(0, 1)
+    x = np.arange(len(records)) * (width - 1) / (SPAN - 1)
+    for row, (_, color) in zip(values, lines):
+        share = np.nan_to_num(row / top).clip(0, 1)
         y = (height - 4) - share * (height - 22)
         points = np.stack([x, y], axis=1).round().astype(np.int32)
         cv2.polylines(area, [points], False, color, 1, cv2.LINE_AA)
     _put(area, f'{title}  (top {top:.3g})', (8, 14), TEXT, 0.4)
 
 
-def _put(
-    canvas: np.ndarray,
-    text: str,
-    at: Tuple[int, int],
-    color: Tuple[int, int, int],
-    scale: float,
-) -> None:
+def _put(canvas: np.ndarray, text: str, at, color, scale: float) -> None:
     import cv2
 
-    cv2.putText(
-        canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1,
-        cv2.LINE_AA,
-    )  # fmt: skip
+    style = (cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, at, *style)

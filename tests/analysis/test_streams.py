@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mask_plugins.analysis.streams.frame_source import FrameSource, to_input
 from mask_plugins.analysis.streams.stream_comparison import (
@@ -17,10 +18,10 @@ from mask_plugins.analysis.streams.stream_comparison import (
 from mask_plugins.datasets.video import VideoWriter
 
 
-def write_video(path, count=6, size=(48, 64), fps=10):
-    with VideoWriter(str(path), fps) as writer:
+def write_video(path, count=6):
+    with VideoWriter(path) as writer:
         for number in range(count):
-            frame = np.full((*size, 3), 40 + 5 * number, np.uint8)
+            frame = np.full((48, 64, 3), 40 + 5 * number, np.uint8)
             frame[..., 0] = 200  # red, to see swapped channels
             writer.write(frame)
     return str(path)
@@ -80,10 +81,9 @@ def test_what_cannot_be_read_is_an_error(tmp_path):
     for source in (str(tmp_path / 'bad.avi'), str(tmp_path)):
         with pytest.raises(OSError, match='open|no frame'):
             list(FrameSource(source))
-    for bad in (dict(size=8), dict(limit=0), dict(skip=-1), dict(camera=-1)):
-        (name,) = bad
+    for name, bad in dict(size=8, limit=0, skip=-1, camera=-1).items():
         with pytest.raises(ValueError, match=f'{name} must be an int of at'):
-            FrameSource(**bad)
+            FrameSource(**{name: bad})
     with pytest.raises(ValueError, match='a source or a camera'):
         FrameSource(str(tmp_path), camera=0)
 
@@ -91,14 +91,10 @@ def test_what_cannot_be_read_is_an_error(tmp_path):
 def test_a_failed_video_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match=r'one of .* got'):
         VideoWriter('a.gif')
-
-    def write(*sizes):
-        with VideoWriter(str(tmp_path / 'a.avi')) as writer:
-            for size in sizes:
-                writer.write(np.zeros((size, 32, 3), np.uint8))
-
-    with pytest.raises(ValueError, match='frames must all be'):
-        write(32, 16)
+    refused = pytest.raises(ValueError, match='frames must all be')
+    with refused, VideoWriter(tmp_path / 'a.avi') as writer:
+        for size in (32, 16):
+            writer.write(np.zeros((size, 32, 3), np.uint8))
     assert os.listdir(tmp_path) == []
 
 
@@ -115,18 +111,11 @@ def test_records_and_their_summary():
     calls = []
 
     def step(name, factor):
-        def run(x):
-            calls.append(name)
-            return factor * x
+        return lambda x: calls.append(name) or factor * x
 
-        return run
-
-    comparison = StreamComparison(
-        step('dense', 1.0),
-        step('gated', 1.1),
-        lambda: 0.25,
-        head=lambda feature: feature.flatten(1),
-    )
+    steps = step('dense', 1.0), step('gated', 1.1)
+    head = nn.Flatten()
+    comparison = StreamComparison(*steps, lambda: 0.25, head=head)
     records = list(comparison.run([torch.rand(1, 2, 4, 4)] * 4))
     assert calls[:4] == ['gated', 'dense', 'dense', 'gated']
     assert [r['frame'] for r in records] == [0, 1, 2, 3]

@@ -34,14 +34,10 @@ def evaluate(thresholds):
 @pytest.mark.parametrize('limit', [0.02, 0.05, 0.1, 0.2])
 def test_greedy_is_near_the_best_of_all(limit):
     trials = []
-    path = greedy_path(
-        evaluate, list(WORTH), GRID, limit, on_trial=trials.append
-    )
+    path = greedy_path(evaluate, list(WORTH), GRID, limit, trials.append)
     found = within(path, limit)
-    every = (
-        evaluate(dict(zip(WORTH, values)))
-        for values in itertools.product(GRID, repeat=3)
-    )
+    settings = itertools.product(GRID, repeat=3)
+    every = [evaluate(dict(zip(WORTH, values))) for values in settings]
     best = min(t.cost for t in every if t.error <= limit)
     assert found.error <= limit
     assert found.cost <= 1.1 * best
@@ -84,14 +80,13 @@ def test_skip_ratio_per_layer():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match='at least one layer'):
-        greedy_path(evaluate, [], GRID, 0.1)
-    with pytest.raises(ValueError, match='grid must rise'):
-        greedy_path(evaluate, list(WORTH), [0.2, 0.1], 0.1)
-    with pytest.raises(
-        ValueError, match='max_error must be .* above 0, got 0'
+    for text, layers, grid, limit in (
+        ('at least one layer', [], GRID, 0.1),
+        ('grid must rise', list(WORTH), [0.2, 0.1], 0.1),
+        ('max_error must be .* above 0, got 0', list(WORTH), GRID, 0),
     ):
-        greedy_path(evaluate, list(WORTH), GRID, 0)
+        with pytest.raises(ValueError, match=text):
+            greedy_path(evaluate, layers, grid, limit)
     with pytest.raises(ValueError, match=r'skip_ratio must be .*\(0, 1\)'):
         match_skip_ratio(evaluate, list(WORTH), GRID, 1.0)
     path = greedy_path(evaluate, list(WORTH), GRID, 0.1)

@@ -13,13 +13,9 @@ class YourMaskedConv(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.gate = MaskGate(
-            patch_size=4,
-            patch_num=1024,
-            input_channel=3,
-            output_channel=8,
-            running_mode=RunningMode.FineTuning,
-        )
+        channels = dict(input_channel=3, output_channel=8)
+        mode = RunningMode.FineTuning
+        self.gate = MaskGate(4, 1024, running_mode=mode, **channels)
         # Fixed: one name for the convolution.
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
         self.previous_x = None
@@ -37,6 +33,10 @@ class YourMaskedConv(nn.Module):
 
     def forward(self, x, mask_mode):
         return self.conv(self.gate(x, self.previous_x, mask_mode))
+
+
+def trained(net):
+    return [p for p in net.parameters() if p.requires_grad]
 
 
 def clip():
@@ -59,19 +59,13 @@ def test_pre_train_the_gate():
     net.set_running_mode(RunningMode.GatePreTrain)
     weight = net.conv.weight.clone()
     triplet = nn.TripletMarginLoss(margin=200, swap=False, reduction='mean')
-    optimizer = torch.optim.Adam(
-        [p for p in net.parameters() if p.requires_grad], 1e-3
-    )
+    optimizer = torch.optim.Adam(trained(net), 1e-3)
     # Fixed: an optimizer step, two frames, maps flattened for the distance.
     first, second = clip()
     net.begin(first)
     before = [p.clone() for p in net.gate.parameters()]
     for _ in range(2):
-        anchor, pos, neg = (
-            net(second, mode).flatten(1)
-            for mode in (MaskMode.Anchor, MaskMode.Positive, MaskMode.Negative)
-        )
-        loss = triplet(anchor, pos, neg)
+        loss = triplet(*(net(second, mode).flatten(1) for mode in MaskMode))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -86,9 +80,7 @@ def test_fine_tune_then_test():
     net = YourMaskedConv().train()
     net.set_running_mode(RunningMode.GatePreTrain)
     net.set_running_mode(RunningMode.FineTuning)
-    optimizer = torch.optim.SGD(
-        [p for p in net.parameters() if p.requires_grad], 0.1
-    )
+    optimizer = torch.optim.SGD(trained(net), 0.1)
     first, second = clip()
     net.begin(first)
     before = {k: v.clone() for k, v in net.state_dict().items()}

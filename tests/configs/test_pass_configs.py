@@ -11,14 +11,7 @@ from mmengine.runner import Runner
 from mask_plugins.core.patches import gates_of
 from mask_plugins.models.selfsup import PASSPretrainer
 
-from .configs import (
-    build,
-    identify,
-    leaves_of,
-    load,
-    model_of,
-    read,
-)
+from .configs import build, identify, leaves_of, load, model_of, read
 
 PASS = leaves_of('pass')
 PRETRAIN = 'pass-pretrain_resnet18_1xb8-6e_synthetic'
@@ -34,11 +27,8 @@ def test_every_network_has_gates(path):
     if 'pretrain' not in path.stem:
         return
     assert isinstance(model, PASSPretrainer)
-    assert all(
-        '.gate.' in key
-        for key, p in model.named_parameters()
-        if p.requires_grad
-    )
+    trained = [k for k, p in model.named_parameters() if p.requires_grad]
+    assert all('.gate.' in key for key in trained)
     (*_, budget) = copy.deepcopy(cfg.custom_hooks)
     assert len(cfg.custom_hooks) == 3
     schedule = HOOKS.build(budget).schedule.resolve(60, 10)
@@ -51,9 +41,8 @@ def test_every_network_has_gates(path):
 
 def test_fine_tuning_begins_with_the_gates_of_pretraining():
     epochs = load(PRETRAIN).train_cfg.max_epochs
-    assert (
-        load(FINETUNE).load_from == f'work_dirs/{PRETRAIN}/epoch_{epochs}.pth'
-    )
+    start = load(FINETUNE).load_from
+    assert start == f'work_dirs/{PRETRAIN}/epoch_{epochs}.pth'
     ours, theirs = model_of(FINETUNE), model_of(PRETRAIN)
     missing = set(ours.state_dict()) - set(theirs.state_dict())
     assert {key.split('.')[0] for key in missing} == {'head'}
@@ -76,10 +65,10 @@ def small(name, work_dir, **options):
     if name != PRETRAIN:
         cfg.model.head.in_channels = 64
     cfg.train_dataloader.batch_size = 4
-    cfg.train_dataloader.dataset.update(num_clips=8, clip_len=3)
-    for split in ('val', 'test'):
+    for split, count in dict(train=8, val=2, test=2).items():
         if cfg.get(f'{split}_dataloader'):
-            cfg[f'{split}_dataloader'].dataset.update(num_clips=2, clip_len=3)
+            clips = cfg[f'{split}_dataloader'].dataset
+            clips.update(num_clips=count, clip_len=3)
     cfg.train_cfg.max_epochs = 2
     if 'schedule' in cfg.custom_hooks[-1]:
         cfg.custom_hooks[-1].schedule.cooldown = 1
@@ -118,9 +107,8 @@ def test_pretraining_resumes_bit_for_bit(tmp_path):
 def test_the_chain_in_one_process(tmp_path):
     Runner.from_cfg(small(PRETRAIN, tmp_path / 'a')).train()
     before = weights(tmp_path / 'a')
-    tune = small(
-        FINETUNE, tmp_path / 'b', load_from=str(tmp_path / 'a/epoch_2.pth')
-    )
+    start = str(tmp_path / 'a/epoch_2.pth')
+    tune = small(FINETUNE, tmp_path / 'b', load_from=start)
     tune.train_cfg.val_interval = 1
     Runner.from_cfg(tune).train()
     tuned = weights(tmp_path / 'b')
@@ -129,15 +117,10 @@ def test_the_chain_in_one_process(tmp_path):
     assert all(torch.equal(tuned[key], before[key]) for key in gates)
     key = 'backbone.layer4.1.conv2.weight'
     assert not torch.equal(tuned[key], before[key])
-    stream = small(
-        STREAM, tmp_path / 'c', load_from=str(tmp_path / 'b/epoch_2.pth')
-    )
+    start = str(tmp_path / 'b/epoch_2.pth')
+    stream = small(STREAM, tmp_path / 'c', load_from=start)
     metrics = Runner.from_cfg(stream).test()
-    assert {
-        'accuracy/top1',
-        'stream/skip_ratio',
-        'stream/agreement',
-        'stream/latency_p95',
-        'stream/speed_up',
-        'stream/skip/layer1.0',
-    } <= metrics.keys()
+    names = ('skip_ratio', 'agreement', 'latency_p95', 'speed_up')
+    names = (*names, 'skip/layer1.0')
+    wanted = {'accuracy/top1', *(f'stream/{name}' for name in names)}
+    assert wanted <= metrics.keys()

@@ -5,14 +5,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import Compose, default_collate, pseudo_collate
+from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpretrain.models.utils import ClsDataPreprocessor
 from torch.utils.data import DataLoader
 
 from mask_plugins.datasets import SyntheticClips, VideoClips
 from mask_plugins.datasets.transforms import EachFrame, PackClip
-from mask_plugins.datasets.video import find_videos, natural_key
+from mask_plugins.datasets.video import (
+    VideoWriter,
+    find_videos,
+    natural_key,
+)
 
 SMALL = dict(num_clips=4, clip_len=6, image_size=32, object_size=(8, 10))
 
@@ -74,38 +78,28 @@ def test_cut_freeze_fade():
     assert light[5] / light[0] == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize(
-    ('option', 'error'),
-    [
-        (dict(num_clips=0), ValueError),
-        (dict(clip_len=2.0), TypeError),
-        (dict(image_size=(32,)), ValueError),
-        (dict(object_size=(9, 8)), ValueError),
-        (dict(object_size=(8, 33)), ValueError),
-        (dict(num_classes=11), ValueError),
-        (dict(speed=3), TypeError),
-        (dict(noise=-1), ValueError),
-        (dict(fade=0.2), ValueError),
-        (dict(scene_cut=6), ValueError),
-        (dict(freeze=0), ValueError),
-        (dict(pan=(0.5, 0)), TypeError),
-        (dict(split='tran'), ValueError),
-        (dict(seed=True), TypeError),
-    ],
-)
-def test_a_wrong_option_is_named(option, error):
-    (name,) = option
-    with pytest.raises(error, match=name):
-        SyntheticClips(**{**SMALL, **option})
+WRONG = [
+    *(('num_clips', 0), ('image_size', (32,)), ('object_size', (9, 8))),
+    *(('object_size', (8, 33)), ('num_classes', 11), ('noise', -1)),
+    *(('fade', 0.2), ('scene_cut', 6), ('freeze', 0), ('split', 'tran')),
+]
+OF_ANOTHER_TYPE = [
+    *(('clip_len', 2.0), ('speed', 3), ('pan', (0.5, 0)), ('seed', True)),
+]
+
+
+@pytest.mark.parametrize(('name', 'value'), WRONG + OF_ANOTHER_TYPE)
+def test_a_wrong_option_is_named(name, value):
+    kind = ValueError if (name, value) in WRONG else TypeError
+    with pytest.raises(kind, match=name):
+        SyntheticClips(**{**SMALL, name: value})
 
 
 # -------------------------------------------------------------------- packing
 def test_packed_clips_pass_collate_and_preprocessor():
     init_default_scope('mmpretrain')
-    data = SyntheticClips(
-        **SMALL,
-        pipeline=[dict(type='mask_plugins.PackClip')],
-    )
+    pipeline = [dict(type='mask_plugins.PackClip')]
+    data = SyntheticClips(**SMALL, pipeline=pipeline)
     sample = data[1]
     assert sample['inputs'].shape == (6, 3, 32, 32)
     assert sample['inputs'].dtype == torch.uint8
@@ -115,26 +109,22 @@ def test_packed_clips_pass_collate_and_preprocessor():
     expected = (sample['inputs'].float() - 128) / 64
     for collate in (pseudo_collate, default_collate):
         loader = DataLoader(data, batch_size=2, collate_fn=collate)
-        batch = next(iter(loader))
-        out = normalize(
-            dict(batch, data_samples=batch['data_samples'])
-            if collate is pseudo_collate
-            else dict(inputs=batch['inputs'])
-        )
+        batch = dict(next(iter(loader)))
+        if collate is default_collate:
+            del batch['data_samples']
+        out = normalize(batch)
         assert out['inputs'].shape == (2, 6, 3, 32, 32)
         assert torch.equal(out['inputs'][1], expected)
 
 
 def test_workers_do_not_change_what_is_drawn():
     data = SyntheticClips(**SMALL, pipeline=[PackClip()])
-    batches = [
-        torch.stack([x for b in loader for x in b['inputs']])
-        for loader in (
-            DataLoader(data, 2, num_workers=workers, collate_fn=pseudo_collate)
-            for workers in (0, 2)
-        )
-    ]
-    assert torch.equal(*batches)
+    drawn = []
+    for workers in (0, 2):
+        options = dict(num_workers=workers, collate_fn=pseudo_collate)
+        loader = DataLoader(data, 2, **options)
+        drawn.append(torch.stack([x for b in loader for x in b['inputs']]))
+    assert torch.equal(*drawn)
 
 
 def test_each_frame_is_transformed_alike():
@@ -160,20 +150,20 @@ def test_pack_refuses_an_image():
 
 
 # --------------------------------------------------------------------- videos
-def write_video(path, frames, size=(48, 32)):
-    """Frame n is a plain gray of 10 n."""
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, size
-    )
-    for n in range(frames):
-        writer.write(np.full((size[1], size[0], 3), 10 * n, np.uint8))
-    writer.release()
+def write_video(path, frames):
+    """Frame n is a plain gray of 10 n, or frames that are given."""
+    if isinstance(frames, int):
+        shades = 10 * np.arange(frames, dtype=np.uint8)
+        frames = [np.full((32, 48, 3), shade) for shade in shades]
+    with VideoWriter(path) as writer:
+        for frame in frames:
+            writer.write(frame)
 
 
-def write_frames(folder, frames, size=(48, 32)):
+def write_frames(folder, frames):
     folder.mkdir(parents=True)
     for n in range(frames):
-        image = np.zeros((size[1], size[0], 3), np.uint8)
+        image = np.zeros((32, 48, 3), np.uint8)
         image[..., 2] = 10 * n  # red, in OpenCV's order
         cv2.imwrite(str(folder / f'frame_{n}.png'), image)
 
@@ -195,16 +185,11 @@ def test_clips_of_files_and_folders(tmp_path):
     assert numbers(data[1]) == [4, 5, 6, 7]
     assert numbers(data[4]) == [8, 9, 10, 11]  # natural order
     assert data[4]['img'][..., 1:].max() == 0  # RGB
-    step = VideoClips(
-        str(tmp_path / 'b'), clip_len=3, frame_step=2, clip_step=5
-    )
+    step = VideoClips(tmp_path / 'b', clip_len=3, frame_step=2, clip_step=5)
     assert [numbers(x) for x in step] == [[0, 2, 4], [5, 7, 9]]
-    one = VideoClips(
-        str(tmp_path / 'a' / 'v.avi'), clip_len=8, image_size=(16, 24)
-    )
+    one = VideoClips(tmp_path / 'a/v.avi', clip_len=8, image_size=(16, 24))
     assert one[0]['img'].shape == (8, 16, 24, 3)
-    pipeline = [dict(type='mask_plugins.PackClip')]
-    packed = Compose(pipeline)(data[0])
+    packed = PackClip()(data[0])
     assert packed['inputs'].shape == (4, 3, 32, 48)
 
 
@@ -212,14 +197,8 @@ def test_a_video_that_ends_early_is_used_as_far_as_it_goes(
     tmp_path, monkeypatch
 ):
     path, warned = tmp_path / 'v.avi', []
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64)
-    )
-    for image in np.random.default_rng(0).integers(
-        0, 255, (20, 64, 96, 3), np.uint8
-    ):
-        writer.write(image)
-    writer.release()
+    rng = np.random.default_rng(0)
+    write_video(path, rng.integers(0, 255, (20, 64, 96, 3), np.uint8))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
     monkeypatch.setattr(VideoClips, '_warn', staticmethod(warned.append))
@@ -263,12 +242,9 @@ def test_links_in_circles_are_left_out_and_named(tmp_path):
     (tmp_path / 'root' / 'a' / 'latest').symlink_to('.')
     (tmp_path / 'root' / 'a' / 'v' / 'up').symlink_to(tmp_path / 'root')
     (tmp_path / 'root' / 'b').symlink_to(tmp_path / 'elsewhere')
-    warned = []
-    root = str(tmp_path / 'root')
-    found = [
-        path[len(root) + 1 :] for path in find_videos(root, warned.append)
-    ]
-    assert found == ['a/v', 'b']
+    warned, root = [], str(tmp_path / 'root')
+    found = find_videos(root, warned.append)
+    assert found == [f'{root}/a/v', f'{root}/b']
     assert len(warned) == 2
     assert all('link to a folder above it' in message for message in warned)
 
@@ -307,22 +283,18 @@ def test_a_changing_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('option', 'error'),
+    ('name', 'value'),
     [
-        (dict(clip_len=0), ValueError),
-        (dict(clip_step=0), ValueError),
-        (dict(frame_step='2'), TypeError),
-        (dict(image_size=(3, 4, 5)), ValueError),
-        (dict(on_bad='ignore'), ValueError),
-        (dict(label_from_folder=True), ValueError),
-        (dict(label_from_folder='no'), TypeError),
+        *(('clip_len', 0), ('clip_step', 0), ('frame_step', '2')),
+        *(('image_size', (3, 4, 5)), ('on_bad', 'ignore')),
+        *(('label_from_folder', True), ('label_from_folder', 'no')),
     ],
 )
-def test_a_wrong_option_of_videos_is_named(option, error, tmp_path):
+def test_a_wrong_option_of_videos_is_named(name, value, tmp_path):
     write_video(tmp_path / 'v.avi', 4)
-    (name,) = option
-    with pytest.raises(error, match=name):
-        VideoClips(str(tmp_path), **{'clip_len': 4, **option})
+    kind = TypeError if value in ('2', 'no') else ValueError
+    with pytest.raises(kind, match=name):
+        VideoClips(str(tmp_path), **{'clip_len': 4, name: value})
     with pytest.raises(FileNotFoundError, match='data_root'):
         VideoClips(str(tmp_path / 'none'))
     (tmp_path / 'v.avi').unlink()

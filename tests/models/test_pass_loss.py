@@ -23,11 +23,8 @@ def test_the_triplet_is_that_of_torch_on_flattened_features():
     expected = nn.TripletMarginLoss(200.0)(
         anchor.flatten(1), positive.flatten(1), negative.flatten(1)
     )
-    assert found.keys() == {
-        'loss_triplet',
-        'distance_positive',
-        'distance_negative',
-    }
+    distances = {'distance_positive', 'distance_negative'}
+    assert found.keys() == {'loss_triplet', *distances}
     torch.testing.assert_close(found['loss_triplet'], expected)
     scaled = PASSLoss(normalize=True, margin=1.0, budget_weight=0)
     value = scaled(anchor, positive, negative, torch.tensor(0.0))
@@ -39,16 +36,11 @@ def test_the_triplet_is_that_of_torch_on_flattened_features():
 
 
 def test_the_budget_pulls_up_and_the_ceiling_down():
-    loss = MODELS.build(
-        dict(
-            type='mask_plugins.PASSLoss',
-            budget=0.6,
-            budget_weight=10.0,
-            max_skip_ratio=0.9,
-            ceiling_weight=5.0,
-            consistency_weight=2.0,
-        )
-    )
+    limits = dict(budget=0.6, max_skip_ratio=0.9)
+    weights = dict(budget=10.0, ceiling=5.0, consistency=2.0)
+    weights = {f'{name}_weight': value for name, value in weights.items()}
+    cfg = dict(limits, type='mask_plugins.PASSLoss', **weights)
+    loss = MODELS.build(cfg)
     anchor, positive, negative = features()
     for ratio, budget, ceiling in (
         (0.4, 0.4, 0.0),
@@ -77,16 +69,12 @@ def test_gradients():
 
 
 @pytest.mark.parametrize(
-    'option',
+    ('name', 'value'),
     [
-        dict(margin=-1),
-        dict(budget=1.1),
-        dict(budget_weight=float('nan')),
-        dict(max_skip_ratio=-0.1),
-        dict(consistency_weight=-1),
+        *(('margin', -1), ('budget', 1.1), ('budget_weight', float('nan'))),
+        *(('max_skip_ratio', -0.1), ('consistency_weight', -1)),
     ],
 )
-def test_bad_input(option):
-    (name,) = option
+def test_bad_input(name, value):
     with pytest.raises(ValueError, match=name):
-        PASSLoss(**option)
+        PASSLoss(**{name: value})

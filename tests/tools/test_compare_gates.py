@@ -13,6 +13,7 @@ from mask_plugins.benchmarks.pass_labeled import dense_and_gated
 from mask_plugins.core.patches import gated_layers
 from mask_plugins.engine.launching.run_config import load_config
 from mask_plugins.registry import MODELS
+from tests.common.tools import call_tool
 
 CONFIG = """
 _base_ = ['{root}/configs/pass/pass-stream_resnet18_1xb1_synthetic.py']
@@ -36,48 +37,27 @@ def trained(tmp_path, repo_root):
     return str(config), str(path)
 
 
-def load_tool(repo_root, folder, name):
-    import importlib.util
-
-    path = repo_root / 'tools' / folder / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_compare_gates(trained, tmp_path, repo_root, capsys):
+def test_compare_gates(trained, tmp_path, capsys):
     config, checkpoint = trained
-    tool = load_tool(repo_root, 'analysis', 'compare_gates')
-    tool.main(
-        [config, checkpoint, checkpoint, '--ratios', '0.5']
-        + ['--out', str(tmp_path / 'out')]
-    )
+    out = ('--ratios', 0.5, '--out', tmp_path / 'out')
+    call_tool('analysis/compare_gates', config, checkpoint, checkpoint, *out)
     records = json.loads((tmp_path / 'out/compare_gates.json').read_text())
-    assert [r['kind'] for r in records[:3]] == [
-        'learned',
-        'threshold',
-        'random',
-    ]
+    kinds = [record['kind'] for record in records[:3]]
+    assert kinds == ['learned', 'threshold', 'random']
     assert {r['seed'] for r in records} == {0, 1}
     for record in records:
         assert 0 < record['skip_ratio'] < 1
         assert 0 <= record['agreement'] <= 100
     assert (tmp_path / 'out/compare_gates.png').stat().st_size
     assert '2 seeds' in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        tool.main([config, checkpoint, '--ratios', '1.5'])
-    with pytest.raises(SystemExit):
-        tool.main([config, str(tmp_path / 'none.pth')])
+    for wrong in ((checkpoint, '--ratios', 1.5), (tmp_path / 'none.pth',)):
+        with pytest.raises(SystemExit):
+            call_tool('analysis/compare_gates', config, *wrong)
 
 
-def test_labeled_benchmark(trained, tmp_path, repo_root):
-    config, checkpoint = trained
-    tool = load_tool(repo_root, 'benchmarks', 'pass_labeled')
-    tool.main(
-        [config, checkpoint, '--thresholds', '0', '0.1', '--clips', '2']
-        + ['--out', str(tmp_path)]
-    )
+def test_labeled_benchmark(trained, tmp_path):
+    options = ('--thresholds', 0, 0.1, '--clips', 2, '--out', tmp_path)
+    call_tool('benchmarks/pass_labeled', *trained, *options)
     exact, loose = json.loads((tmp_path / 'pass_labeled.json').read_text())
     assert exact['agreement'] == 100  # everything that changed is computed
     assert exact['frames'] == 8

@@ -3,9 +3,6 @@
 
 import json
 import os
-import runpy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,9 +23,10 @@ from mask_plugins.core.patches import apply_patch_gates, gated_layers
 from mask_plugins.datasets.video import VideoWriter
 from mask_plugins.models.backbones import GatedResNet
 from tests.common.rounding import error, rounding
+from tests.common.tools import run_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-SIZE = ('--size', 128)
+DEMO = 'demo/stream_demo'
+CALIBRATE = 'tools/analysis/calibrate_gate'
 
 
 @pytest.fixture(scope='module')
@@ -46,20 +44,22 @@ def dense(video):
     return best_dense(random_resnet(images))
 
 
-def run(monkeypatch, path, *args):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-    runpy.run_path(str(ROOT / path), run_name='__main__')
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a tool on small frames; it writes to ``tmp_path``."""
+
+    def run_it(tool, *args, out=tmp_path):
+        args = (*args, '--size', 128, '--out', out)
+        run_tool(monkeypatch, f'../{tool}', *args)
+
+    return run_it
 
 
-def test_demo_writes_video_picture_and_numbers(
-    video, tmp_path, monkeypatch, capsys
-):
-    run(monkeypatch, 'demo/stream_demo.py', video, *SIZE, '--out', tmp_path)
+def test_demo_writes_video_picture_and_numbers(video, tmp_path, run, capsys):
+    run(DEMO, video)
     printed = capsys.readouterr().out
-    assert 'speed-up' in printed
-    assert 'skip ratio' in printed
-    assert 'agreement of the top class' in printed
+    for text in ('speed-up', 'skip ratio', 'agreement of the top class'):
+        assert text in printed
     found = json.loads((tmp_path / 'stream_demo.json').read_text())
     assert len(found['frames']) == 8
     assert found['frames'][0]['error'] < 1e-5  # computed in full
@@ -68,38 +68,32 @@ def test_demo_writes_video_picture_and_numbers(
     assert (tmp_path / 'stream_demo.png').stat().st_size
 
 
-def test_demo_without_a_video(tmp_path, monkeypatch, capsys):
-    run(monkeypatch, 'demo/stream_demo.py', *SIZE, '--frames', 3, '--out',
-        tmp_path)  # fmt: skip
+def test_demo_without_a_video(run, capsys):
+    run(DEMO, '--frames', 3)
     assert 'synthetic scene, random weights' in capsys.readouterr().out
 
 
-def test_what_is_missing_is_an_error_and_nothing_is_written(
-    tmp_path, monkeypatch, capsys
-):
+def test_what_is_missing_is_an_error_and_nothing_is_written(tmp_path, run):
+    out, rules = tmp_path / 'out', tmp_path / 'a.json'
     with pytest.raises(SystemExit, match='not found'):
-        run(monkeypatch, 'demo/stream_demo.py', tmp_path / 'none.avi',
-            '--out', tmp_path / 'out')  # fmt: skip
+        run(DEMO, tmp_path / 'none.avi', out=out)
     for text, message in (
         ('{}', 'must hold a list "rules"'),
         ('[' * 100_000, 'nested too deeply|not JSON'),
         ('{"rules": [{"pattern": "*", "enabled": "no"}]}', 'without "action"'),
         ('{"rules": [{"pattern": "*", "action": "no"}]}', 'must be one of'),
     ):
-        (tmp_path / 'a.json').write_text(text)
+        rules.write_text(text)
         with pytest.raises(SystemExit, match=message):
-            run(monkeypatch, 'demo/stream_demo.py', *SIZE, '--frames', 2,
-                '--gates', tmp_path / 'a.json', '--out',
-                tmp_path / 'out')  # fmt: skip
-    assert not (tmp_path / 'out').exists()
+            run(DEMO, '--frames', 2, '--gates', rules, out=out)
+    assert not out.exists()
 
 
 def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
-    video, dense, tmp_path, monkeypatch, capsys
+    video, dense, tmp_path, run, capsys
 ):
-    run(monkeypatch, 'tools/analysis/calibrate_gate.py', video, *SIZE,
-        '--frames', 3, '--check-frames', 2, '--sample-channels', 8,
-        '--target-error', 0.2, '--out', tmp_path)  # fmt: skip
+    run(CALIBRATE, video, '--frames', 3, '--check-frames', 2,
+        '--sample-channels', 8, '--target-error', 0.2)  # fmt: skip
     assert 'break-even' in capsys.readouterr().out
     path = tmp_path / 'gates.json'
     found = json.loads(path.read_text())
@@ -117,8 +111,8 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
             assert 0 <= rule['break_even'] <= 1
             assert gate.sample_channels == 8
             assert gate.threshold == rule['gate']['threshold']
-    run(monkeypatch, 'tools/analysis/skip_sweep.py', video, *SIZE, '--frames',
-        4, '--thresholds', 0.05, 0.5, *more, '--out', tmp_path)  # fmt: skip
+    run('tools/analysis/skip_sweep', video, '--frames', 4, *more,
+        '--thresholds', 0.05, 0.5)  # fmt: skip
     rows = json.loads((tmp_path / 'skip_sweep.json').read_text())['rows']
     assert [r['threshold'] for r in rows][-2:] == [0.05, 0.5]
     assert rows[-2]['error_mean'] <= rows[-1]['error_mean']
@@ -126,9 +120,8 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
     assert (tmp_path / 'skip_sweep.png').stat().st_size
 
 
-def test_target_skip_ratio(video, tmp_path, monkeypatch):
-    run(monkeypatch, 'tools/analysis/calibrate_gate.py', video, *SIZE,
-        '--frames', 3, '--target-skip', 0.3, '--out', tmp_path)  # fmt: skip
+def test_target_skip_ratio(video, tmp_path, run):
+    run(CALIBRATE, video, '--frames', 3, '--target-skip', 0.3)
     found = json.loads((tmp_path / 'gates.json').read_text())
     assert found['target_skip'] == 0.3
     thresholds = [rule['gate']['threshold'] for rule in found['rules']]
@@ -153,16 +146,16 @@ def test_exact_gates_equal_dense_and_thresholds_can_be_set(video, dense):
     assert stream.layers['layer1.0'].break_even == 0.5
     stream(to_input(still))
     assert stream.shares()['conv1'] == 1
-    with pytest.raises(ValueError, match='must name gated layers'):
+    with pytest.raises(ValueError, match='gated layer must be one of'):
         stream.set_thresholds({'layer9': 0.1})
 
 
-def test_benchmark(video, tmp_path, monkeypatch, capsys):
+def test_benchmark(video, tmp_path, run, capsys):
     out = tmp_path / 'sub' / 'pass.json'
-    run(monkeypatch, 'tools/benchmarks/pass_stream.py', video, '--quick',
+    run('tools/benchmarks/pass_stream', video, '--quick', '--errors', 0.25,
         '--calibration-frames', 2, '--judged-frames', 3, '--exact-frames', 4,
-        '--errors', 0.25, '--rounds', 1, '--check-frames', 3,
-        '--refresh-every', 3, '--out', out)  # fmt: skip
+        '--rounds', 1, '--check-frames', 3, '--refresh-every', 3,
+        out=out)  # fmt: skip
     printed = capsys.readouterr().out
     assert 'exact gate, 4 frames: largest error' in printed
     result = json.loads(out.read_text())
@@ -189,8 +182,6 @@ def test_benchmark_refuses():
             PassStreamBenchmark(**bad)
 
 
-def test_a_check_of_thresholds_needs_an_error(monkeypatch, tmp_path):
+def test_a_check_of_thresholds_needs_an_error(run):
     with pytest.raises(SystemExit, match='check-frames needs --target-error'):
-        run(monkeypatch, 'tools/analysis/calibrate_gate.py', *SIZE,
-            '--frames', 3, '--check-frames', 2, '--target-skip', 0.3,
-            '--out', tmp_path)  # fmt: skip
+        run(CALIBRATE, '--check-frames', 2, '--target-skip', 0.3)

@@ -17,14 +17,8 @@ from mask_plugins.visualization.stream_frames import (
 
 
 def record(frame, **more):
-    return dict(
-        frame=frame,
-        dense_ms=50.0 + frame,
-        gated_ms=20.0,
-        skip_ratio=0.8,
-        error=0.05,
-        **more,
-    )
+    same = dict(gated_ms=20.0, skip_ratio=0.8, error=0.05)
+    return dict(same, frame=frame, dense_ms=50.0 + frame, **more)
 
 
 def test_overlay_tints_active_patches_alone():
@@ -67,23 +61,15 @@ def test_stream_figure():
     figure = draw_stream(
         records, [(1, frame, np.eye(4, dtype=bool)), (7, frame, None)], 'title'
     )
-    titles = [ax.get_title() for ax in figure.axes]
-    assert titles == [
-        'frame 1: 25 % active',
-        'frame 7: 100 % active',
-        'latency',
-        'skip ratio',
-        'error of the last feature',
-    ]
+    frames = ['frame 1: 25 % active', 'frame 7: 100 % active']
+    curves = ['latency', 'skip ratio', 'error of the last feature']
+    assert [ax.get_title() for ax in figure.axes] == frames + curves
     assert figure_to_image(figure, 40).std() > 0
 
 
 def test_sweep_figure():
-    rows = [
-        dict(threshold=t, error_mean=t, error_p95=2 * t, speed_up=1 + t,
-             skip_ratio=t)
-        for t in (0.0, 0.1, 0.4)
-    ]  # fmt: skip
+    keys = ('threshold', 'error_mean', 'error_p95', 'speed_up', 'skip_ratio')
+    rows = [dict(zip(keys, (t, t, 2 * t, 1 + t, t))) for t in (0.0, 0.1, 0.4)]
     rows.append(dict(rows[1], threshold=None, name='calibrated'))
     figure = draw_skip_sweep(rows, 'title')
     left, right = figure.axes
@@ -94,7 +80,5 @@ def test_sweep_figure():
 
 
 def test_snapshots_are_spread_and_leave_out_the_first():
-    assert pick_snapshots(10) == [1, 5, 9]
-    assert pick_snapshots(2) == [1]
-    assert pick_snapshots(1) == [0]
-    assert pick_snapshots(0) == []
+    expected = {10: [1, 5, 9], 2: [1], 1: [0], 0: []}
+    assert {count: pick_snapshots(count) for count in expected} == expected

@@ -2,7 +2,7 @@
 """What the tools for gated streams have in common."""
 
 import argparse
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import torch
 from torch import nn
@@ -99,36 +99,30 @@ def prepare(args: argparse.Namespace) -> Setup:
         args.video, camera, args.size, args.frames, args.skip, args.seed
     )
     rules = read_rules(args.gates) if args.gates else ()
-    frames: List = []
-    if camera is None:
-        frames = list(source)
-        first = frames[:CALIBRATION_FRAMES]
-    else:
-        first = [next(iter(source))]
+    frames = list(source) if camera is None else []
+    first = frames[:CALIBRATION_FRAMES] or [next(iter(source))]
     backbone = random_resnet(map(to_input, first), args.depth, args.seed)
     title = f'ResNet-{args.depth}, {args.size} px, {source.name}'
     if args.weights:
         from mask_plugins.apis.model import load_weights, read_trained
 
-        weights = read_trained(args.weights)
-        ours = set(backbone.state_dict())
-        weights = {k.removeprefix('backbone.'): v for k, v in weights.items()}
-        weights = {k: v for k, v in weights.items() if k in ours}
+        found = read_trained(args.weights).items()
+        weights = {k.removeprefix('backbone.'): v for k, v in found}
+        weights = {
+            k: weights[k] for k in backbone.state_dict() if k in weights
+        }
         load_weights(backbone, weights, args.weights)
     else:
         title += ', random weights'
     dense = best_dense(backbone)
+    gate = dict(type='threshold', sample_channels=args.sample_channels)
     network = gate_network(
         dense,
-        dict(
-            type='threshold',
-            threshold=args.threshold,
-            sample_channels=args.sample_channels,
-        ),
+        dict(gate, threshold=args.threshold),
         args.place,
         args.patch_sizes,
-        args.reuse,
-        rules,
+        reuse=args.reuse,
+        rules=rules,
     )
     stream = GatedStream(network, refresh_every=args.refresh_every)
     head = random_head(backbone.feat_dim, seed=args.seed)

@@ -67,9 +67,8 @@ class FrameSource:
     ) -> None:
         if source is not None:
             if camera is not None:
-                raise ValueError(
-                    f'give a source or a camera, got {source!r} and {camera}'
-                )
+                both = f'{source!r} and {camera}'
+                raise ValueError(f'give a source or a camera, got {both}')
             source = check_path('source', source)
             if not os.path.exists(source):
                 raise FileNotFoundError(f'video or folder not found: {source}')
@@ -95,18 +94,15 @@ class FrameSource:
         for frame in itertools.islice(self._read(), self.skip, end):
             yield resize_frame(frame, self.size)
         if frame is None:
-            raise OSError(
-                f'no frame could be read from {self.name} '
-                f'(the first {self.skip} left out)'
-            )
+            raise OSError(f'no frame in {self.name} after {self.skip}')
 
     def _read(self) -> Iterator[np.ndarray]:
         if self.camera is None and self.source is None:
             side = max(4, min(self.size) // 6)  # the least that clips allow
             clips = SyntheticClips(
-                num_clips=1,
-                clip_len=self.skip + (self.limit or self.SYNTHETIC),
-                image_size=self.size,
+                1,
+                self.skip + (self.limit or self.SYNTHETIC),
+                self.size,
                 object_size=(side, side + 1),
                 noise=1.0,
                 seed=self.seed,
@@ -116,22 +112,17 @@ class FrameSource:
         source = self.source if self.camera is None else self.camera
         for file, frame in read_frames(source):
             if frame is None:
-                print_log(
-                    f'FrameSource: {file} cannot be read as an image; left '
-                    'out',
-                    'current',
-                    logging.WARNING,
-                )
+                message = f'FrameSource: {file} cannot be read; left out'
+                print_log(message, 'current', logging.WARNING)
             else:
                 yield frame
 
 
-def to_input(frame: np.ndarray, device: str = 'cpu') -> Tensor:
+def to_input(frame: np.ndarray) -> Tensor:
     """A frame as the network takes it.
 
     Args:
         frame (np.ndarray): uint8 RGB, :math:`(H, W, 3)`.
-        device (str): Defaults to 'cpu'.
 
     Returns:
         Tensor: :math:`(1, 3, H, W)`, fp32, channels_last, normalized by mean
@@ -141,7 +132,7 @@ def to_input(frame: np.ndarray, device: str = 'cpu') -> Tensor:
         >>> to_input(np.zeros((4, 6, 3), np.uint8)).shape
         torch.Size([1, 3, 4, 6])
     """
-    image = torch.from_numpy(frame).to(device).float()
+    image = torch.from_numpy(frame).float()
     image = (image - image.new_tensor(MEAN)) / image.new_tensor(STD)
     # (H, W, C) in memory is what channels_last means.
     return image.permute(2, 0, 1)[None]

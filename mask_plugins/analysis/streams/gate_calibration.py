@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Break-even of gated layers on this machine, and trials of thresholds."""
 
+from contextlib import ExitStack
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from .threshold_search import (
     within,
 )
 
-SHARES = (0.02, 0.1, 0.25, 0.5)
+# Of active patches, drawn at random, and measurements of each.
+SHARES, ROUNDS = (0.02, 0.1, 0.25, 0.5), 5
 # Steps of a half more, from far below sensor noise to half of the signal.
 GRID = tuple(round(0.01 * 1.5**step, 4) for step in range(11))
 
@@ -32,8 +34,6 @@ GRID = tuple(round(0.01 * 1.5**step, 4) for step in range(11))
 def measure_layer_costs(
     stream: GatedStream,
     image: Tensor,
-    shares: Sequence[float] = SHARES,
-    rounds: int = 5,
     log: Callable[[str], None] = lambda message: None,
     clock: str = 'wall',
 ) -> Dict[str, LayerCost]:
@@ -42,47 +42,39 @@ def measure_layer_costs(
     Args:
         stream (GatedStream): Its network.
         image (Tensor): An input :math:`(1, 3, H, W)`.
-        shares (Sequence[float]): Of active patches, drawn at random.
-        rounds (int): Measurements of each. Defaults to 5.
         log (Callable): Told about each layer. Defaults to nothing.
         clock (str): See :func:`time_interleaved`. Defaults to 'wall'.
 
     Returns:
         dict[str, LayerCost]: By layer.
     """
-    inputs: Dict[str, Tensor] = {}
-    handles = [
-        layer.register_forward_pre_hook(
-            lambda _, args, name=name: inputs.update({name: args[0].clone()})
-        )
-        for name, layer in stream.layers.items()
-    ]
-    try:
+    inputs: Dict[nn.Module, Tensor] = {}
+    with ExitStack() as hooks:
+        for layer in stream.layers.values():
+            hook = layer.register_forward_pre_hook(
+                lambda layer, args: inputs.update({layer: args[0].clone()})
+            )
+            hooks.callback(hook.remove)
         stream.network(image)
-    finally:
-        for handle in handles:
-            handle.remove()
     costs = {}
     for name, layer in stream.layers.items():
-        cases, real = _cases(layer, stream.gates[name], inputs[name], shares)
-        times = time_interleaved(cases, rounds, warmup=1, clock=clock)
+        cases = _cases(layer, stream.gates[name], inputs[layer])
+        times = time_interleaved(cases, ROUNDS, warmup=1, clock=clock)
         # The lower quartile: what disturbs only ever makes it longer.
         low = {key: float(np.quantile(t, 0.25)) for key, t in times.items()}
-        seconds = [low[share] for share in shares]
-        if len(set(real)) > 1:
-            cost = LayerCost.fit(low['dense'], low['gate'], real, seconds)
+        first = low.pop('dense'), low.pop('gate')
+        if len(low) > 1:
+            cost = LayerCost.fit(*first, list(low), list(low.values()))
         else:  # a map of few patches: all or nothing
-            cost = LayerCost(low['dense'], low['gate'], 0.0, seconds[-1])
+            cost = LayerCost(*first, 0.0, *low.values())
         costs[name] = cost
-        log(
-            f'{name}: dense {1000 * low["dense"]:.2f} ms, break-even at '
-            f'{cost.break_even:.2f} active'
-        )
+        dense = f'{name}: dense {1000 * cost.dense:.2f} ms'
+        log(f'{dense}, break-even at {cost.break_even:.2f} active')
     return costs
 
 
-def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
-    """What is timed of one layer, and the shares that its grid allows."""
+def _cases(layer: nn.Module, gate: nn.Module, x: Tensor) -> Dict:
+    """What is timed of one layer; sparse at the shares its grid allows."""
     plan = layer.plan(x)
     chain = layer.chain
     chain.version()  # folds the norms
@@ -98,13 +90,11 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
     )
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(plan.patches, generator=generator)
-    real = []
-    for share in shares:
+    for share in SHARES:
         count = max(1, round(share * plan.patches))
         active = torch.zeros(plan.patches, dtype=torch.bool)
         active[order[:count]] = True
         active = active.view(1, *plan.grid).to(x.device)
-        real.append(count / plan.patches)
 
         def sparse(active=active) -> None:
             index = TileIndex.of(active)
@@ -112,8 +102,8 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor, shares):
             scatter_tiles(out, tiles, plan, index)
             copy_patches(target, x, plan, index)
 
-        cases[share] = Case(sparse)
-    return cases, real
+        cases[count / plan.patches] = Case(sparse)
+    return cases
 
 
 class ClipTrials:
@@ -141,10 +131,8 @@ class ClipTrials:
         costs: Mapping[str, LayerCost],
     ) -> None:
         if not clips or any(len(clip) < 2 for clip in clips):
-            raise ValueError(
-                'clips must hold two frames or more each, got '
-                f'{[len(clip) for clip in clips]}'
-            )
+            lengths = [len(clip) for clip in clips]
+            raise ValueError(f'clips must have two frames each, got {lengths}')
         self.stream, self.clips, self.costs = stream, clips, dict(costs)
         with torch.no_grad():
             self.targets = [[dense(x).clone() for x in c] for c in clips]
@@ -155,15 +143,11 @@ class ClipTrials:
     def __call__(self, thresholds: Thresholds) -> Trial:
         """Mean error, modeled seconds per frame, skip ratios by layer."""
         key = tuple(sorted(thresholds.items()))
-        if key not in self._seen:
-            self._seen[key] = self._run(thresholds)
-        return self._seen[key]
-
-    def _run(self, thresholds: Thresholds) -> Trial:
+        if key in self._seen:
+            return self._seen[key]
         even = {name: cost.break_even for name, cost in self.costs.items()}
         self.stream.set_thresholds(thresholds, even)
-        errors: List[float] = []
-        seconds: List[float] = []
+        errors, seconds = [], []
         shares: Dict[str, List[float]] = {name: [] for name in self.costs}
         for clip, targets in zip(self.clips, self.targets):
             self.stream.reset()
@@ -172,24 +156,19 @@ class ClipTrials:
                 if not number:
                     continue
                 errors.append(relative_error(feature, target))
-                now = self.stream.shares()
-                for name, share in now.items():
+                seconds.append(0.0)
+                for name, share in self.stream.shares().items():
                     shares[name].append(share)
-                seconds.append(
-                    sum(
-                        self.costs[name].dense
-                        if thresholds[name] is None
-                        else self.costs[name].seconds(share)
-                        for name, share in now.items()
-                    )
-                )
+                    cost, dense = self.costs[name], thresholds[name] is None
+                    seconds[-1] += cost.dense if dense else cost.seconds(share)
         self.count += 1
-        return Trial(
+        self._seen[key] = Trial(
             dict(thresholds),
             float(np.mean(errors)),
             float(np.mean(seconds)),
             {name: 1 - float(np.mean(v)) for name, v in shares.items()},
         )
+        return self._seen[key]
 
     @property
     def dense_seconds(self) -> float:
@@ -216,17 +195,13 @@ def gate_rules(
             rules.append(dict(pattern=name, action='skip'))
             continue
         gate = stream.gates[name]
+        kept = ('reduction', 'relative', 'sample_channels')
+        options = {key: getattr(gate, key) for key in kept}
         rules.append(
             dict(
                 pattern=name,
                 action='gate',
-                gate=dict(
-                    type='threshold',
-                    threshold=threshold,
-                    reduction=gate.reduction,
-                    relative=gate.relative,
-                    sample_channels=gate.sample_channels,
-                ),
+                gate=dict(type='threshold', threshold=threshold, **options),
                 patch_size=list(gate.patch_size),
                 break_even=round(costs[name].break_even, 4),
                 hidden=stream.layers[name].hidden,
@@ -266,20 +241,16 @@ def calibrate(
         ValueError: If not just one target is given, or it cannot be met.
     """
     if (target_error is None) == (target_skip is None):
-        raise ValueError(
-            'give target_error or target_skip, got '
-            f'{target_error} and {target_skip}'
-        )
+        both = f'{target_error} and {target_skip}'
+        raise ValueError(f'give target_error or target_skip, got {both}')
     names = list(trials.stream.layers)
     if target_skip is not None:
         return match_skip_ratio(trials, names, grid, target_skip)
 
     def say(trial: Trial) -> None:
         if trials.count % 10 == 0:
-            log(
-                f'{trials.count} trials: error {trial.error:.4f}, modeled '
-                f'speed-up {trials.dense_seconds / trial.cost:.2f}'
-            )
+            speed = f'modeled speed-up {trials.dense_seconds / trial.cost:.2f}'
+            log(f'{trials.count} trials: error {trial.error:.4f}, {speed}')
 
     path = greedy_path(trials, names, grid, target_error, on_trial=say)
     if check is not None:

@@ -55,17 +55,12 @@ def with_gates(model: nn.Module, kind: str, seed: int = 0) -> nn.Module:
     check_choice('kind', kind, KINDS)
     model = copy.deepcopy(model)
     for i, (name, layer) in enumerate(gated_layers(model.backbone).items()):
-        if kind == 'learned':
-            if not list(layer.gate.parameters()):
-                raise ValueError(
-                    f'the gate of {name} does not learn; give a config with '
-                    "gate=dict(type='pooled')"
-                )
-            continue
-        gate = dict(type=kind, patch_size=layer.gate.patch_size)
-        if kind == 'random':
-            gate['seed'] = 1000 * seed + i
-        layer.gate = build_gate(gate)
+        if kind != 'learned':
+            seeded = dict(seed=1000 * seed + i) if kind == 'random' else {}
+            gate = dict(type=kind, patch_size=layer.gate.patch_size, **seeded)
+            layer.gate = build_gate(gate)
+        elif not list(layer.gate.parameters()):
+            raise ValueError(f'the gate of {name} does not learn')
     set_running_mode(model, 'Test')
     model.eval()
     return model
@@ -74,8 +69,13 @@ def with_gates(model: nn.Module, kind: str, seed: int = 0) -> nn.Module:
 def set_level(model: nn.Module, kind: str, level: float) -> None:
     """Set what moves the skip ratio of all gates, the same in all layers."""
     name = 'skip_ratio' if kind == 'random' else 'threshold'
-    for _, layer in gated_layers(model.backbone).items():
+    for layer in gated_layers(model.backbone).values():
         setattr(layer.gate, name, level)
+
+
+def classify(model: nn.Module, feats) -> Tensor:
+    """Scores of a classifier from the features of its backbone."""
+    return model.head(model.neck(feats) if model.neck else feats)
 
 
 @torch.no_grad()
@@ -99,15 +99,13 @@ def run_clips(model: nn.Module, clips: Tensor) -> Tuple[Tensor, Tensor, float]:
         with binder.bind(states, 'sparse'):
             out = model.extract_feat(x, 'backbone')
         feats.append(out[-1].clone())
-        scores.append(model.head(model.neck(out) if model.neck else out))
-    frames, skipped, total = clips.shape[1], 0.0, 0.0
-    for state in states:
-        for stats in state.stats().values():
-            # The first frame skips nothing.
-            ratio = stats.skip_ratio * frames / max(frames - 1, 1)
-            skipped += stats.macs * ratio
-            total += stats.macs
-    return torch.stack(scores, 1), torch.stack(feats, 1), skipped / total
+        scores.append(classify(model, out))
+    frames = clips.shape[1]
+    later = max(frames - 1, 1)  # the first skips nothing
+    stats = [s for state in states for s in state.stats().values()]
+    skipped = sum(s.macs * (s.skip_ratio * frames / later) for s in stats)
+    share = skipped / sum(s.macs for s in stats)
+    return torch.stack(scores, 1), torch.stack(feats, 1), share
 
 
 def find_level(
@@ -160,9 +158,8 @@ def compare_gates(
     dense = with_gates(model, 'learned')
     with torch.no_grad():
         feats = dense.extract_feat(clips.flatten(0, 1), 'backbone')
-        pooled = dense.neck(feats) if dense.neck else feats
-        target = dense.head(pooled).view(*clips.shape[:2], -1).argmax(-1)
-    feats = feats[-1].view(*clips.shape[:2], -1)
+        target = classify(dense, feats).view(*clips.shape[:2], -1).argmax(-1)
+    feats = feats[-1].unflatten(0, clips.shape[:2])
     records = []
     for kind in KINDS:
         gated = with_gates(model, kind, seed)
@@ -171,9 +168,8 @@ def compare_gates(
             set_level(gated, kind, level)
             scores, found, skip_ratio = run_clips(gated, clips)
             top = scores.argmax(-1)[:, 1:]  # the first frame is dense
-            error = relative_l2(
-                found.flatten(2).flatten(0, 1), feats.flatten(0, 1)
-            ).view(feats.shape[:2])
+            error = relative_l2(found.flatten(0, 1), feats.flatten(0, 1))
+            error = error.view(clips.shape[:2])
             truth = labels[:, None]
             records.append(
                 dict(

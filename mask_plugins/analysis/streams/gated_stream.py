@@ -15,6 +15,7 @@ from mask_plugins.core.patches import (
     StreamState,
     apply_patch_gates,
 )
+from mask_plugins.utils.checks import check_choice
 
 from .stream_model import last_feature
 
@@ -28,8 +29,7 @@ def gate_network(
     gate='threshold',
     place: str = 'block',
     patch_sizes: Sequence[int] = PATCH_SIZES,
-    reuse: str = 'output',
-    rules: Sequence = (),
+    **options,
 ) -> nn.Module:
     """A copy of a network with gates on its blocks or convolutions.
 
@@ -42,8 +42,7 @@ def gate_network(
             ResNet, in pixels of the maps that they put out: blocks that halve
             the map read twice as large ones. The first serves all others.
             Defaults to PATCH_SIZES.
-        reuse (str): As of ``apply_patch_gates``. Defaults to 'output'.
-        rules (Sequence): As of ``apply_patch_gates``. Defaults to ().
+        **options: Others of ``apply_patch_gates``.
 
     Returns:
         nn.Module: In eval mode.
@@ -62,14 +61,8 @@ def gate_network(
         halves = block.split('.')[0] == '0' and stage != 'layer1'
         return 2 * size if halves and stage in stages else size
 
-    return apply_patch_gates(
-        copy.deepcopy(dense),
-        gate=gate,
-        place=place,
-        patch_size=patch_size,
-        reuse=reuse,
-        rules=rules,
-    )
+    network = copy.deepcopy(dense)
+    return apply_patch_gates(network, gate, place, patch_size, **options)
 
 
 class GatedStream:
@@ -122,13 +115,11 @@ class GatedStream:
 
         Layers whose gate is never asked count as fully active.
         """
-        stats = self.state.stats()
-        return {
-            name: float(stats[name].active.float().mean())
-            if name in stats
-            else 1.0
-            for name in self.layers
+        found = {
+            name: float(stats.active.float().mean())
+            for name, stats in self.state.stats().items()
         }
+        return {name: found.get(name, 1.0) for name in self.layers}
 
     def skip_ratio(self) -> float:
         """Share of multiply-adds skipped since the last call.
@@ -167,12 +158,8 @@ class GatedStream:
         Raises:
             ValueError: If a name is not that of a gated layer.
         """
-        unknown = (set(thresholds) | set(break_even or ())) - set(self.layers)
-        if unknown:
-            raise ValueError(
-                f'thresholds must name gated layers, {list(self.layers)}, '
-                f'got {sorted(unknown)}'
-            )
+        for name in {**thresholds, **(break_even or {})}:
+            check_choice('a gated layer', name, self.layers)
         for name, threshold in thresholds.items():
             gate = self.gates[name]
             if threshold is None:

@@ -50,9 +50,7 @@ class LayerCost(NamedTuple):
         """
         x, y = np.asarray(shares, float), np.asarray(seconds, float)
         if len(set(x.tolist())) < 2:
-            raise ValueError(
-                f'shares must hold two different ones, got {list(shares)}'
-            )
+            raise ValueError(f'shares must be two different, got {shares}')
         slope, fixed = np.polyfit(x, y, 1, w=1 / y)
         return cls(dense, gate, max(0.0, float(fixed)), float(slope))
 

@@ -30,21 +30,16 @@ def sweep_thresholds(
         ValueError: If a threshold is negative, or there is none.
     """
     if not thresholds or min(thresholds) < 0:
-        raise ValueError(
-            f'thresholds must be at least 0, got {list(thresholds)}'
-        )
-    settings = [None] * given + sorted(set(thresholds))
-    rows = []
-    for threshold in settings:
-        stream = setup.stream
-        if threshold is None:
-            stream.reset()
-        else:
-            stream.set_thresholds(dict.fromkeys(stream.layers, threshold))
+        raise ValueError(f'thresholds must be 0 or more, got {thresholds}')
+    dense, stream, rows = last_feature(setup.dense), setup.stream, []
+    for threshold in [None] * given + sorted(set(thresholds)):
+        name, names = 'per layer', ()
+        if threshold is not None:
+            name, names = f'{threshold:g}', stream.layers
+        stream.set_thresholds(dict.fromkeys(names, threshold))  # resets it
         comparison = StreamComparison(
-            last_feature(setup.dense), stream, stream.skip_ratio, setup.head
+            dense, stream, stream.skip_ratio, setup.head
         )
-        name = 'per layer' if threshold is None else f'{threshold:g}'
         frames = track(setup.frames, f'threshold {name}, frames')
         records = list(comparison.run(map(to_input, frames)))
         summary = summarize_stream(records)

@@ -85,15 +85,15 @@ class StreamComparison:
         order = ('dense', 'gated') if self.count % 2 else ('gated', 'dense')
         features, record = {}, dict(frame=self.count)
         for name in order:
-            seconds, features[name] = timed(
-                self.steps[name], image, self.clock
-            )
-            record[f'{name}_ms'] = 1000 * seconds
+            took = timed(self.steps[name], image, self.clock)
+            record[f'{name}_ms'], features[name] = 1000 * took[0], took[1]
         record['error'] = relative_error(features['gated'], features['dense'])
         record['skip_ratio'] = float(self.skip_ratio())
         if self.head is not None:
-            top = {k: self.head(v).argmax(1) for k, v in features.items()}
-            record['agree'] = float((top['dense'] == top['gated']).all())
+            #: Classes of the frame, by network.
+            self.top = {k: self.head(v).argmax(1) for k, v in features.items()}
+            same = self.top['dense'] == self.top['gated']
+            record['agree'] = float(same.all())
         self.count += 1
         return record
 
@@ -144,7 +144,7 @@ def summarize_stream(
         skip_ratio=column('skip_ratio').mean(),
         first_ms=records[0]['gated_ms'],
     )
-    for name, values in (('dense', dense), ('gated', gated)):
+    for name, values in dict(dense=dense, gated=gated).items():
         summary[f'fps_{name}'] = 1000 / values.mean()
         for percent in (50, 95):
             summary[f'{name}_p{percent}'] = np.percentile(values, percent)

@@ -53,10 +53,8 @@ def random_resnet(
     images = list(images)
     if not images:
         raise ValueError('images must hold at least one, got none')
-    backbone.train()
-    # The mean over all images.
-    update_bn(images, backbone)
     backbone.eval()
+    update_bn(images, backbone)  # the mean over all images
     return backbone
 
 
@@ -99,12 +97,11 @@ def last_feature(network: nn.Module):
     return forward
 
 
-def random_head(channels: int, classes: int = 100, seed: int = 0):
-    """Pooling and a random linear layer, to ask whether top classes agree.
+def random_head(channels: int, seed: int = 0):
+    """Pooling and a random layer of 100 classes: do the top ones agree?
 
     Args:
         channels (int): Of the feature.
-        classes (int): Defaults to 100.
         seed (int): Defaults to 0.
 
     Examples:
@@ -112,7 +109,7 @@ def random_head(channels: int, classes: int = 100, seed: int = 0):
         torch.Size([1, 100])
     """
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(classes, channels, generator=generator)
+    weight = torch.randn(100, channels, generator=generator)
 
     def forward(feature: Tensor) -> Tensor:
         return feature.mean((2, 3)) @ weight.to(feature).T

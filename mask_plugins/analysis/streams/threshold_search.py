@@ -72,18 +72,14 @@ def greedy_path(
         on_trial(trial)
         return trial
 
-    levels = dict.fromkeys(layers, 0)
+    levels, highest = dict.fromkeys(layers, 0), len(grid) - 1
     path = [measure(levels)]
     # Unknown is best, so that each layer is tried once at the beginning.
     gains = dict.fromkeys(layers, float('inf'))
     fresh: Dict[str, Trial] = {}  # tried from where the path is now
     closed = set()  # one step further is too far
     while path[-1].error <= max_error:
-        free = [
-            name
-            for name in layers
-            if name not in closed and levels[name] + 1 < len(grid)
-        ]
+        free = [k for k in layers if k not in closed and levels[k] < highest]
         best = max(free, key=lambda name: gains[name], default=None)
         if best in fresh and gains[best] > 0:
             path.append(fresh[best])
@@ -93,8 +89,8 @@ def greedy_path(
         if best is None or best in fresh:  # no layer saves time
             break
         step, level = 1, levels[best]
-        while level + 1 < len(grid):
-            level = min(levels[best] + step, len(grid) - 1)
+        while level < highest:
+            level = min(levels[best] + step, highest)
             fresh[best] = measure({**levels, best: level})
             gains[best] = _gain(path[-1], fresh[best])
             if fresh[best].error > max_error:
@@ -119,8 +115,7 @@ def within(path: Sequence[Trial], max_error: float) -> Trial:
     if not kept:
         least = min(trial.error for trial in path)
         raise ValueError(
-            f'no thresholds keep the error within {max_error}: the lowest '
-            f'give {least:.3g}; take a lower grid or a larger target'
+            f'no thresholds keep the error within {max_error}: {least:.3g}'
         )
     return min(kept, key=lambda trial: trial.cost)
 
@@ -144,18 +139,12 @@ def last_within(
     Raises:
         ValueError: If not even the first keeps to it.
     """
-    best = evaluate(path[0].thresholds)
-    low, high = 0, len(path)
-    if best.error > max_error:
-        return within([best], max_error)  # raises
-    while high - low > 1:
-        middle = (low + high) // 2
-        trial = evaluate(path[middle].thresholds)
-        if trial.error <= max_error:
-            low, best = middle, trial
-        else:
-            high = middle
-    return best
+    within([evaluate(path[0].thresholds)], max_error)  # or it raises
+    beyond = _first(
+        range(1, len(path)),
+        lambda at: evaluate(path[at].thresholds).error > max_error,
+    )
+    return evaluate(path[beyond - 1].thresholds)
 
 
 def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
@@ -169,8 +158,6 @@ def drop_gates(evaluate: Evaluate, trial: Trial) -> Trial:
         Trial: With no higher cost or error than ``trial``.
     """
     for name in reversed(list(trial.thresholds)):  # the last skip least
-        if trial.thresholds[name] is None:
-            continue
         other = evaluate({**trial.thresholds, name: None})
         if other.cost <= trial.cost and other.error <= trial.error:
             trial = other
@@ -201,16 +188,24 @@ def match_skip_ratio(
     check_ratio('skip_ratio', skip_ratio, '()')
     thresholds: Thresholds = dict.fromkeys(layers, grid[0])
     for name in layers:
-        low, high = 0, len(grid) - 1
-        while low < high:
-            middle = (low + high) // 2
-            trial = evaluate({**thresholds, name: grid[middle]})
-            if trial.skip_ratios[name] >= skip_ratio:
-                high = middle
-            else:
-                low = middle + 1
-        thresholds[name] = grid[low]
+        at = _first(
+            range(len(grid) - 1),
+            lambda at, name=name: (
+                skip_ratio
+                <= evaluate({**thresholds, name: grid[at]}).skip_ratios[name]
+            ),
+        )
+        thresholds[name] = grid[at]
     return evaluate(thresholds)
+
+
+def _first(numbers: range, holds: Callable[[int], bool]) -> int:
+    """The first number from which on it holds, or their end: bisection."""
+    low, high = numbers.start, numbers.stop
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
 
 
 def _gain(before: Trial, after: Trial) -> float:

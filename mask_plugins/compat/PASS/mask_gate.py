@@ -70,15 +70,16 @@ class MaskGate(nn.Module):
     ) -> None:
         super().__init__()
         check_choice('arch', arch, ARCHITECTURES)
-        self.patch_num = check_int('patch_num', patch_num, 1, optional=True)
         self.input_channel = input_channel
         self.output_channel = output_channel
         self._owner: Optional[weakref.ref] = None
+        check_int('patch_num', patch_num, 1, optional=True)
         if arch == 'convmixer':
             kwargs['patch_num'] = patch_num
         self.gate = build_gate(
             dict(type=arch, patch_size=patch_size, **kwargs), input_channel
         )
+        self.gate.patch_num = self.patch_num = patch_num
         self.set_running_mode(running_mode)
 
     @property
@@ -100,30 +101,13 @@ class MaskGate(nn.Module):
             running_mode (RunningMode | str): The phase.
         """
         mode = check_running_mode(running_mode)
-        owner = self._owner() if self._owner is not None else None
+        owner = self._owner and self._owner()
         if owner is not None and mode.trains_backbone:
             owner.requires_grad_(True)
         # Alone, a gate has been frozen by nobody but the sample.
         self.__dict__.pop('_requires_grad_before', None)
         self.requires_grad_(True)
         set_running_mode(self, mode)
-
-    def skip(self, x: Tensor, previous_x: Tensor) -> Tensor:
-        """1 at patches to reuse, 0 at those to compute.
-
-        Args:
-            x (Tensor): Current map, :math:`(B, C, H, W)`.
-            previous_x (Tensor): Earlier map of the same shape.
-
-        Returns:
-            Tensor: float, with a gradient while the gate trains,
-            :math:`(B, G_h, G_w)`.
-
-        Raises:
-            ValueError: If the shapes differ or do not suit the gate.
-        """
-        self._check(x, previous_x)
-        return 1 - self.gate(x, previous_x).to(x.dtype)
 
     def forward(
         self,
@@ -148,27 +132,14 @@ class MaskGate(nn.Module):
         bypassed = self.running_mode.bypasses_gates
         if previous_x is None or mask_mode is MaskMode.Anchor or bypassed:
             return x
-        self._check(x, previous_x)
+        if x.shape != previous_x.shape:
+            shapes = f'{tuple(x.shape)}, got {tuple(previous_x.shape)}'
+            raise ValueError(f'previous_x must have the shape of x, {shapes}')
         # What is stored of another step must not keep its graph alive.
         previous_x = previous_x.detach()
         active = self.gate(x, previous_x)
         pixels = upsample_patches(active, self.gate.patch_size, x.shape[-2:])
         return compose_frames(x, previous_x, pixels, mask_mode)
-
-    def _check(self, x: Tensor, previous_x: Tensor) -> None:
-        if x.shape != previous_x.shape:
-            raise ValueError(
-                f'previous_x must have the shape of x, {tuple(x.shape)}, got '
-                f'{tuple(previous_x.shape)}'
-            )
-        patches = self.gate.window_of(x).patches
-        if self.patch_num not in (None, patches):
-            height, width = x.shape[-2:]
-            patch = self.gate.patch_size[0]
-            raise ValueError(
-                f'patch_num is {self.patch_num}, but a map of {height}x'
-                f'{width} has {patches} patches of {patch}x{patch}'
-            )
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__, _owner=None)

@@ -30,12 +30,10 @@ from .apply_patch_gates import (
     remove_patch_gates,
 )
 from .binder import StreamBinder, gated_layers
-from .chain import Chain
 from .clip_state import ClipState
 from .gated_conv import GatedConv2d
 from .gated_layer import GatedLayer
 from .gates import GATES, ConstantGate, Gate, RandomGate, build_gate
-from .geometry import Geometry
 from .mask_mode import MaskMode, compose_frames, upsample_patches
 from .running_mode import (
     RunningMode,
@@ -43,24 +41,19 @@ from .running_mode import (
     gates_of,
     set_running_mode,
 )
-from .step import Step
 from .stream_state import StreamState
-from .tile_plan import tile_plan
 from .tiles import TileIndex, copy_patches, scatter_tiles
 
 __all__ = [
     'GATES',
-    'Chain',
     'ClipState',
     'ConstantGate',
     'Gate',
     'GatedConv2d',
     'GatedLayer',
-    'Geometry',
     'MaskMode',
     'RandomGate',
     'RunningMode',
-    'Step',
     'StreamBinder',
     'StreamState',
     'TileIndex',
@@ -75,6 +68,5 @@ __all__ = [
     'remove_patch_gates',
     'scatter_tiles',
     'set_running_mode',
-    'tile_plan',
     'upsample_patches',
 ]

@@ -1,33 +1,24 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Put gates on the layers of an existing model."""
 
-import re
-from fnmatch import fnmatchcase
 from typing import Callable, List, Sequence, Tuple, Union
 
 from torch import nn
 
-from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.checks import check_choice, check_pair
 
 from ..composed import Composed, compose
-from ..rules import Rule, parse_rules
+from ..rules import Rule, matches, parse_rules
 from .gated_block import GatedBlockMixin, is_residual_block
 from .gated_conv import GatedConv2d, GatedConvMixin
 from .gated_layer import OPTIONS, GatedLayer
 from .gated_stem import add_stem, is_stem
 
-PLACES = ('block', 'conv')
-#: What a rule may say of a layer; only the first has options.
-ACTIONS = ('gate', 'skip')
+#: Of layers that no rule is about.
+NO_RULE = Rule('*', 'gate', {})
 
 
-def gate_module(
-    module: nn.Module,
-    gate='threshold',
-    reuse: str = 'output',
-    break_even: Union[str, float] = 'auto',
-    hidden: str = 'cache',
-) -> nn.Module:
+def gate_module(module: nn.Module, gate='threshold', **options) -> nn.Module:
     """Put a gate on a convolution or a residual block, in place.
 
     Args:
@@ -35,10 +26,8 @@ def gate_module(
             ``conv2`` and ``downsample``.
         gate (str | dict | Gate): See :func:`build_gate`.
             Defaults to ``'threshold'``.
-        reuse (str): See :meth:`GatedLayer.init_gate`. Defaults to
-            ``'output'``.
-        break_even (str | float): See there. Defaults to ``'auto'``.
-        hidden (str): See there. Defaults to ``'cache'``.
+        **options: ``patch_size``, ``reuse``, ``break_even`` and ``hidden``;
+            see :meth:`GatedLayer.init_gate`.
 
     Returns:
         nn.Module: The same module; its class is one composed of its own.
@@ -53,30 +42,22 @@ def gate_module(
         >>> conv.gate
         ExactGate(patch_size=(8, 8), threshold=0.0)
     """
+    kind = type(module).__name__
     if isinstance(module, GatedLayer):
-        raise ValueError(
-            f'{type(module).__name__} is gated already: call '
-            'remove_patch_gates() first'
-        )
+        raise ValueError(f'{kind} is gated already')
     if isinstance(module, nn.Conv2d):
         mixin, channels = GatedConvMixin, module.in_channels
     elif is_residual_block(module):
         mixin, channels = GatedBlockMixin, module.conv1.in_channels
     else:
-        raise TypeError(
-            'a gate takes a Conv2d or a residual block with conv1, conv2 '
-            f'and downsample, got {type(module).__name__}'
-        )
+        raise TypeError(f'a gate takes a Conv2d or a block, got {kind}')
     names = {*OPTIONS, *vars(GatedLayer)} - {*dir(nn.Module), *dir(Composed)}
     taken = sorted(name for name in names if hasattr(module, name))
     if taken:
-        raise TypeError(
-            f'{type(module).__name__} has attributes {taken} of its own, '
-            'which a gate would replace'
-        )
+        raise TypeError(f'a gate would replace {taken} of {kind}')
     compose(module, mixin)
     try:
-        module.init_gate(gate, channels, reuse, break_even, hidden)
+        module.init_gate(gate, channels, **options)
     except (TypeError, ValueError):
         module.stock()
         raise
@@ -88,10 +69,9 @@ def apply_patch_gates(
     gate='threshold',
     place: str = 'block',
     patch_size: Union[int, Tuple[int, int], Callable] = 8,
-    reuse: str = 'output',
-    break_even: Union[str, float] = 'auto',
     stem: bool = True,
     rules: Sequence = (),
+    **options,
 ) -> nn.Module:
     """Put gates on the residual blocks or on all convolutions, in place.
 
@@ -107,9 +87,6 @@ def apply_patch_gates(
         patch_size (int | tuple[int, int] | Callable): Of the input of a
             layer, in pixels of that input; or a function that returns it for
             the name of a layer. Defaults to 8.
-        reuse (str): See :meth:`GatedLayer.init_gate`. Defaults to
-            ``'output'``.
-        break_even (str | float): See there. Defaults to ``'auto'``.
         stem (bool): With ``'block'``, whether the first convolution of a
             ResNet is fused with its norm, activation and pooling; its patch
             is four times ``patch_size``. Defaults to True.
@@ -121,6 +98,8 @@ def apply_patch_gates(
             ``'re:...'``, ``'type:...'`` (its class or a base) or a function
             of name and module; the first rule that matches decides. Layers
             without a rule are gated. Defaults to ().
+        **options: Of all layers: ``reuse``, ``break_even`` and ``hidden``;
+            see :meth:`GatedLayer.init_gate`.
 
     Returns:
         nn.Module: The same model.
@@ -141,51 +120,37 @@ def apply_patch_gates(
         >>> type(remove_patch_gates(model)[1]).__name__
         'Conv2d'
     """
-    check_choice('place', place, PLACES)
-    parsed = parse_rules(rules, ACTIONS) if len(rules) else []
-    for rule in parsed:
-        unknown = set(rule.options) - {*OPTIONS, 'patch_size'}
-        if unknown:
-            raise ValueError(
-                f'the options of a rule must be of {OPTIONS} and patch_size, '
-                f'got {sorted(unknown)} in the rule {rule}'
-            )
+    check_choice('place', place, ('block', 'conv'))
+    parsed = parse_rules(rules, ('gate', 'skip')) if len(rules) else []
     targets = _targets(model, place, stem)
     for rule in parsed:
-        if not any(_matches(rule, *target) for target in targets):
-            raise ValueError(
-                f'the rule {rule} matches none of '
-                f'{[name for name, _ in targets]}'
-            )
+        for name in rule.options:
+            allowed = (*OPTIONS, 'patch_size')
+            check_choice(f'an option of the rule {rule}', name, allowed)
+        if not any(matches(rule.pattern, name, m, m) for name, m in targets):
+            names = [name for name, _ in targets]
+            raise ValueError(f'the rule {rule} matches none of {names}')
     count = 0
     try:
         for name, module in targets:
-            rule = next((r for r in parsed if _matches(r, name, module)), None)
-            if rule is not None and rule.action == 'skip':
+            at = name, module, module
+            fit = (rule for rule in parsed if matches(rule.pattern, *at))
+            rule = next(fit, NO_RULE)
+            if rule.action == 'skip':
                 continue
-            root = is_stem(module)
             size = patch_size(name) if callable(patch_size) else patch_size
-            options = dict(
-                gate=gate,
-                reuse=reuse,
-                break_even=break_even,
-                patch_size=_times_four(size) if root else size,
-            )
-            options.update(rule.options if rule is not None else {})
-            size, one = options.pop('patch_size'), options['gate']
-            one = dict(type=one) if isinstance(one, str) else one
-            if isinstance(one, dict):
-                options['gate'] = {'patch_size': size, **one}
+            size = check_pair('patch_size', size, single=True)
+            put = gate_module
+            if is_stem(module):
+                put, size = add_stem, tuple(4 * side for side in size)
+            both = dict(options, gate=gate, patch_size=size)
             try:
-                (add_stem if root else gate_module)(module, **options)
+                put(module, **{**both, **rule.options})
             except (TypeError, ValueError) as error:
                 raise type(error)(f'{name}: {error}') from error
             count += 1
         if not count:
-            raise ValueError(
-                f'{type(model).__name__} has no layer to gate with place='
-                f"{place!r}: try place='conv', or check the rules"
-            )
+            raise ValueError(f'no layer to gate with {place=}, {rules=}')
     except (TypeError, ValueError):
         remove_patch_gates(model)
         raise
@@ -201,31 +166,14 @@ def _targets(
         if isinstance(module, GatedLayer):
             raise ValueError(f'{name or "the model"} is gated already')
         if place == 'conv':
-            if isinstance(module, nn.Conv2d):
-                found.append((name, module))
-        elif is_residual_block(module):
+            wanted = isinstance(module, nn.Conv2d)
+        else:
+            wanted = is_residual_block(module)
+        if wanted:
             found.append((name, module))
-        elif stem and is_stem(module):
-            found.append((f'{name}.conv1' if name else 'conv1', module))
+        elif place == 'block' and stem and is_stem(module):
+            found.append((f'{name}.conv1'.lstrip('.'), module))
     return found
-
-
-def _matches(rule: Rule, name: str, module: nn.Module) -> bool:
-    pattern = rule.pattern
-    if callable(pattern):
-        return bool(pattern(name, module))
-    if pattern.startswith('re:'):
-        return re.fullmatch(pattern[3:], name) is not None
-    if pattern.startswith('type:'):
-        kinds = [base.__name__ for base in type(module).__mro__]
-        return any(fnmatchcase(kind, pattern[5:]) for kind in kinds)
-    return fnmatchcase(name, pattern)
-
-
-def _times_four(size):
-    if isinstance(size, (tuple, list)):
-        return tuple(4 * side for side in size)
-    return 4 * size
 
 
 def remove_patch_gates(model: nn.Module) -> nn.Module:

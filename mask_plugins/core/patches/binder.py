@@ -2,20 +2,18 @@
 """Bind what is remembered to the gated layers of a model, for one call."""
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, Optional, Sequence, Union
+from functools import partial
+from typing import ContextManager, Dict, Iterator, Sequence, Union
 
 from torch import nn
 
 from mask_plugins.utils.checks import check_choice
 
-from .clip_binding import ClipBinding
 from .clip_state import ClipState
 from .gated_layer import GatedLayer
 from .mask_mode import MaskMode
 from .stream_binding import StreamBinding
 from .stream_state import StreamState
-
-EXECUTIONS = ('auto', 'sparse', 'dense')
 
 
 class StreamBinder:
@@ -43,10 +41,7 @@ class StreamBinder:
         self.model = model
         self.layers = gated_layers(model)
         if not self.layers:
-            raise ValueError(
-                f'{type(model).__name__} has no gated layers: call '
-                'apply_patch_gates(model, ...) first'
-            )
+            raise ValueError(f'{type(model).__name__} has no gated layers')
 
     @contextmanager
     def bind(
@@ -75,33 +70,27 @@ class StreamBinder:
         """
         if isinstance(states, StreamState):
             states = [states]
-        check_choice('execution', execution, EXECUTIONS)
+        check_choice('execution', execution, ('auto', 'sparse', 'dense'))
         if len({id(state) for state in states}) != len(states):
             raise ValueError('states must be different ones, got one twice')
         if self.model.training:
-            raise RuntimeError(
-                'a model in training mode cannot be bound to streams: call '
-                'eval() first, or bind_clip() to train'
-            )
-        done = False
+            raise RuntimeError('a model in training mode: call eval() first')
         try:
             with self._bound(StreamBinding(states, execution)):
                 yield
-            done = True
-        finally:
+        except BaseException:
             for state in states:
-                if done:
-                    state.end()
-                else:  # half a frame: layers disagree about the last
-                    state.reset()
+                state.reset()  # half a frame: layers disagree about the last
+            raise
+        for state in states:
+            state.end()
 
-    @contextmanager
     def bind_clip(
         self,
         state: ClipState,
         mask_mode: MaskMode = MaskMode.Positive,
         commit: bool = False,
-    ) -> Iterator[None]:
+    ) -> ContextManager[None]:
         """Calls inside compose densely, with gradients: see ClipState.
 
         Args:
@@ -110,17 +99,14 @@ class StreamBinder:
             commit (bool): Make the inputs of layers the references of what
                 follows, and forget the decisions. Defaults to False.
         """
-        with self._bound(ClipBinding(state, mask_mode, commit)):
-            yield
+        run = partial(state.run, mask_mode=mask_mode, commit=commit)
+        return self._bound(run)
 
     @contextmanager
     def _bound(self, binding) -> Iterator[None]:
         for name, layer in self.layers.items():
             if layer._binding is not None:
-                raise RuntimeError(
-                    f'{name} is bound by another call: a model serves one '
-                    'call at a time'
-                )
+                raise RuntimeError(f'{name} is bound by another call')
         try:
             for name, layer in self.layers.items():
                 layer._binding, layer._name = binding, name
@@ -149,11 +135,9 @@ def gated_layers(model: nn.Module) -> Dict[str, GatedLayer]:
         ['0']
     """
     found: Dict[str, GatedLayer] = {}
-    inside: Optional[str] = None
+    inside = set()
     for name, module in model.named_modules():
-        if inside is not None and name.startswith(inside):
-            continue
-        if isinstance(module, GatedLayer):
-            inside = f'{name}.' if name else ''
+        if isinstance(module, GatedLayer) and module not in inside:
             found[name] = module
+            inside.update(module.modules())
     return found

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A chain of operations, with or without a shortcut, that runs on tiles."""
 
+import math
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -55,30 +56,18 @@ class Chain:
         self.act = Step(steps[0].op, act=act).act  # checked
         #: Whether maps between the operations are cached.
         self.cached = False
-        if self.shortcut and len(self.shortcut) > 1:
-            raise ValueError(
-                'the shortcut of a gated block must be one convolution, got '
-                f'{len(self.shortcut)} steps'
-            )
         for before, step in zip([None, *self.steps], self.steps):
             # Tiles are zero outside of the map where a pool has -inf.
             after_relu = before and isinstance(before.act, nn.ReLU)
             if step.pools and max(step.geometry.before) and not after_relu:
-                raise ValueError(
-                    'a gated MaxPool2d with padding must follow a ReLU'
-                )
-        self.geometries: Tuple[Geometry, ...] = tuple(
-            step.geometry for step in self.steps
-        )
+                raise ValueError('a padded MaxPool2d must follow a ReLU')
+        #: Those of the main path, then that of the shortcut.
+        self.all_steps = [*self.steps, *(self.shortcut or ())]
+        self.geometries = tuple(step.geometry for step in self.steps)
         self._folded: List[Folded] = []
         self._seen: List[Tuple[Tensor, Tuple]] = []
         self._version = 0
         self._levels: Dict[TilePlan, List[TilePlan]] = {}
-
-    @property
-    def all_steps(self) -> List[Step]:
-        """Those of the main path, then that of the shortcut."""
-        return [*self.steps, *(self.shortcut or ())]
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
@@ -94,10 +83,7 @@ class Chain:
                 for level, geometry in levels
             ]
             if self.shortcut and not plan.window.covers(plans[-1].window):
-                raise ValueError(
-                    'the shortcut of a gated block must not read more of the '
-                    'input than its main path'
-                )
+                raise ValueError('the shortcut reads more than the main path')
         return plan
 
     def tensors(self) -> List[Tensor]:
@@ -175,12 +161,12 @@ class Chain:
         """
         maps = [x]
         for step, folded in zip(self.steps, self._folded):
-            out = step.on_map(maps[-1], folded)
+            out = step.on_tiles(maps[-1], folded, step.op.padding)
             maps.append(out.contiguous(memory_format=torch.channels_last))
         out = maps.pop()
         if self.shortcut is not None:
             for step in self.shortcut:
-                x = step.on_map(x, self._folded[-1])
+                x = step.on_tiles(x, self._folded[-1], step.op.padding)
             out += x
         return activate_(out, self.act), maps[1:]
 
@@ -193,17 +179,13 @@ class Chain:
             plan (TilePlan): Of this chain and size.
         """
         sizes = plan.steps if self.cached else plan.tiles
-        counted = [
-            (step, plan.maps[level], sizes[level])
-            for level, step in enumerate(self.steps, 1)
-        ]
-        counted += [
-            (step, plan.maps[-1], plan.out_patch)
-            for step in self.shortcut or ()
-        ]
+        levels = [*range(1, len(plan.maps)), -1]  # the shortcut gives the last
         return tuple(
-            sum(entry[0].macs(entry[i][0] * entry[i][1]) for entry in counted)
-            for i in (1, 2)
+            sum(
+                step.macs(math.prod(at[level]))
+                for step, level in zip(self.all_steps, levels)
+            )
+            for at in (plan.maps, sizes)
         )
 
 

@@ -2,6 +2,7 @@
 """Whether a chain computes what the forward of its layer does."""
 
 import copy
+from functools import reduce
 from typing import List
 
 import torch
@@ -38,40 +39,32 @@ def check_chain(layer: nn.Module, chain: Chain) -> None:
     """
     kind = type(layer).__name__
     for part in (layer, *layer.parts()):
-        replaced = 'forward' in part.__dict__
         hooks = part._forward_hooks or part._forward_pre_hooks
-        if replaced or (hooks and part is not layer):
-            raise TypeError(
-                f'{type(part).__name__} of {kind} has '
-                f'{"another forward" if replaced else "forward hooks"}, which '
-                f'a gate would not call: {ADVICE}'
-            )
+        if 'forward' in part.__dict__ or (hooks and part is not layer):
+            has = f'{type(part).__name__} of {kind} has'
+            raise TypeError(f'{has} forward hooks or its own: {ADVICE}')
     if isinstance(layer, nn.Conv2d):
-        plain = _own_forward(layer) is nn.Conv2d.forward
-        if plain or len(chain.steps) > 1:
+        own = next(
+            base.__dict__['forward']
+            for base in type(layer).__mro__
+            if 'forward' in base.__dict__ and not issubclass(base, Composed)
+        )
+        if own is nn.Conv2d.forward or len(chain.steps) > 1:
             return  # nothing else happens in it; of a stem, see there
     used = {id(tensor) for tensor in chain.tensors()}
     gate = {id(tensor) for tensor in _tensors(layer.gate)}
     for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
         counter = name.endswith('num_batches_tracked')
         if id(tensor) not in used | gate and not counter:
-            raise TypeError(
-                f'{name} of {kind} is not a part of the convolutions, norms '
-                f'and shortcut that a gate computes: {ADVICE}'
-            )
+            raise TypeError(f'a gate would not use {name} of {kind}: {ADVICE}')
     try:
         errors = _errors(layer, chain)
     except Exception as error:
-        raise TypeError(
-            f'{kind} cannot be compared with what its gate would compute '
-            f'({error}): {ADVICE}'
-        ) from error
+        said = f'{kind} cannot be compared with its parts ({error})'
+        raise TypeError(f'{said}: {ADVICE}') from error
     if not bool((errors <= TOLERANCE).all()):
-        raise TypeError(
-            f'the forward of {kind} is not that of its convolutions, norms, '
-            f'activations and shortcut (relative error {errors.max():.2g} on '
-            f'a random map): {ADVICE}'
-        )
+        error = f'relative error {errors.max():.2g} on a random map'
+        raise TypeError(f'{kind} does more than its parts ({error}): {ADVICE}')
 
 
 @torch.no_grad()
@@ -90,8 +83,8 @@ def _errors(layer: nn.Module, chain: Chain) -> Tensor:
         else:
             inputs = max(tensor[0].numel(), 1) if tensor.ndim > 1 else 1
             tensor.normal_(0, inputs**-0.5, generator=generator)
-    size = (7, 9)
-    while min(_out_size(chain, size)) < 2:
+    size, kinds = (7, 9), chain.geometries
+    while min(reduce(lambda side, g: g.out_size(side), kinds, size)) < 2:
         size = (2 * size[0], 2 * size[1])
     channels = chain.steps[0].op.in_channels
     # On the CPU also where a context says that new tensors are elsewhere.
@@ -101,30 +94,11 @@ def _errors(layer: nn.Module, chain: Chain) -> Tensor:
     own = twin.make_chain()
     own.version()
     found = own.dense(x)[0]
-    with torch.random.fork_rng(_cuda_devices()):
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         expected = twin.stock()(x.clone())
     difference = (found - expected).abs().amax((1, 2, 3))
     return difference / expected.abs().amax((1, 2, 3))
 
 
-def _out_size(chain: Chain, size):
-    for geometry in chain.geometries:
-        size = geometry.out_size(size)
-    return size
-
-
-def _own_forward(layer: nn.Module):
-    """Its forward without what was mixed in."""
-    return next(
-        base.__dict__['forward']
-        for base in type(layer).__mro__
-        if 'forward' in base.__dict__ and not issubclass(base, Composed)
-    )
-
-
 def _tensors(module: nn.Module) -> List[Tensor]:
     return [*module.parameters(), *module.buffers()]
-
-
-def _cuda_devices() -> List[int]:
-    return list(range(torch.cuda.device_count()))

@@ -5,6 +5,8 @@ from typing import Dict
 
 from torch import Tensor
 
+from .mask_mode import MaskMode, compose_frames, upsample_patches
+
 
 class ClipState:
     """What gated layers saw of the last frame, and what they decided since.
@@ -34,16 +36,38 @@ class ClipState:
         #: ... -> multiply-adds of the dense layer for one frame.
         self.macs: Dict[str, int] = {}
 
-    def reset(self) -> None:
-        """Forget all of it."""
-        self.__init__()
+    def run(
+        self, layer, x: Tensor, mask_mode: MaskMode, commit: bool
+    ) -> Tensor:
+        """Compose the input or output of a layer, computed densely.
 
-    def skip_ratios(self) -> Dict[str, Tensor]:
-        """Name of each gated layer -> mean skip ratio, differentiable."""
-        return {
-            name: 1 - active.float().mean()
-            for name, active in self.active.items()
-        }
+        Args:
+            layer (GatedLayer): The layer, bound.
+            x (Tensor): Its input, :math:`(B, C, H, W)`.
+            mask_mode (MaskMode): What the layers compose.
+            commit (bool): Whether inputs become the references.
+        """
+        name, plan = layer._name, layer.plan(x)
+        self.macs[name] = layer.chain.macs(plan)[0]
+        if commit:
+            out = layer.dense(x)
+            self.refs[name], self.outs[name] = x.detach(), out.detach()
+            self.active.pop(name, None)
+            return out
+        ref = self.refs.get(name)
+        if ref is None or ref.shape != x.shape:
+            return layer.dense(x)
+        if name not in self.active:
+            self.active[name] = layer.decide(x, ref, plan)  # B, G_h, G_w
+        if mask_mode is MaskMode.Anchor:
+            return layer.dense(x)
+        held = layer.reuse == 'input'
+        out, ref, patch = x, ref, plan.patch
+        if not held:
+            out, ref, patch = layer.dense(x), self.outs[name], plan.out_patch
+        pixels = upsample_patches(self.active[name], patch, out.shape[-2:])
+        out = compose_frames(out, ref, pixels, mask_mode)
+        return layer.dense(out) if held else out
 
     def skip_ratio(self) -> Tensor:
         """Skip ratio over all layers, weighted by their multiply-adds.
@@ -52,12 +76,9 @@ class ClipState:
             ValueError: If no layer has decided anything yet.
         """
         if not self.active:
-            raise ValueError(
-                'no gate has decided anything: run one frame with '
-                'commit=True, then the next'
-            )
+            raise ValueError('no gate has decided: run a frame, commit=True')
         total = sum(self.macs[name] for name in self.active)
         return sum(
-            self.macs[name] / total * ratio
-            for name, ratio in self.skip_ratios().items()
+            self.macs[name] / total * (1 - active.float().mean())
+            for name, active in self.active.items()
         )

@@ -9,6 +9,9 @@ from .chain import Chain
 from .gated_layer import GatedLayer
 from .step import Step
 
+#: Whether the parts of a shortcut are convolutions.
+ALLOWED = ([True], [True, False])
+
 
 class GatedBlockMixin(GatedLayer):
     """What makes a BasicBlock or a Bottleneck a gated one."""
@@ -17,13 +20,12 @@ class GatedBlockMixin(GatedLayer):
         """Its convolutions, their norms and activations, its shortcut."""
         act = _first(self, 'relu', 'act', 'act3', 'act2')
         third = isinstance(getattr(self, 'conv3', None), nn.Conv2d)
-        count = 3 if third else 2
-        steps = []
-        for number in range(1, count + 1):
+        numbers, steps = (1, 2, 3) if third else (1, 2), []
+        for number in numbers:
             norm = _first(self, f'norm{number}', f'bn{number}')
             between = _first(self, f'act{number}') or act
-            conv = getattr(self, f'conv{number}')
-            steps.append(Step(conv, norm, between if number < count else None))
+            between = None if number == numbers[-1] else between
+            steps.append(Step(getattr(self, f'conv{number}'), norm, between))
         return Chain(steps, _shortcut(self.downsample), act)
 
 
@@ -40,27 +42,17 @@ def is_residual_block(module: nn.Module) -> bool:
 
 
 def _first(block: nn.Module, *names: str) -> Optional[nn.Module]:
-    for name in names:
-        part = getattr(block, name, None)
-        if isinstance(part, nn.Module):
-            return part
-    return None
+    parts = (getattr(block, name, None) for name in names)
+    return next((p for p in parts if isinstance(p, nn.Module)), None)
 
 
 def _shortcut(downsample: Optional[nn.Module]) -> List[Step]:
     if downsample is None or isinstance(downsample, nn.Identity):
         return []
-    parts = [
-        part
-        for part in downsample.children()
-        if not isinstance(part, nn.Identity)
-    ] or [downsample]
-    if [isinstance(part, nn.Conv2d) for part in parts] not in (
-        [True],
-        [True, False],
-    ):
+    parts = list(downsample.children()) or [downsample]
+    parts = [part for part in parts if not isinstance(part, nn.Identity)]
+    if [isinstance(part, nn.Conv2d) for part in parts] not in ALLOWED:
         raise TypeError(
-            'the downsample of a gated block must be a convolution and a '
-            f'norm, got {downsample}'
+            f'downsample must be a convolution and a norm, got {downsample}'
         )
     return [Step(*parts)]

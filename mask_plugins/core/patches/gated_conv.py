@@ -25,9 +25,6 @@ class GatedConv2d(GatedConvMixin, nn.Conv2d):
     same. See :class:`GatedLayer` for what the gate's options mean.
 
     Args:
-        in_channels (int): As of ``nn.Conv2d``.
-        out_channels (int): As of ``nn.Conv2d``.
-        kernel_size (int | tuple[int, int]): As of ``nn.Conv2d``.
         *args: As of ``nn.Conv2d``.
         gate (str | dict | Gate): See :func:`build_gate`.
             Defaults to ``'threshold'``.
@@ -51,16 +48,11 @@ class GatedConv2d(GatedConvMixin, nn.Conv2d):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size,
         *args,
         gate='threshold',
         reuse: str = 'output',
         break_even: Union[str, float] = 'auto',
         **kwargs,
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, *args, **kwargs
-        )
-        self.init_gate(gate, in_channels, reuse, break_even)
+        super().__init__(*args, **kwargs)
+        self.init_gate(gate, self.in_channels, reuse, break_even)

@@ -13,8 +13,6 @@ from .chain_check import check_chain
 from .gates import Gate, build_gate
 from .tile_plan import TilePlan
 
-REUSES = ('output', 'input')
-HIDDEN = ('cache', 'recompute')
 OPTIONS = ('gate', 'reuse', 'break_even', 'hidden')
 
 
@@ -35,6 +33,8 @@ class GatedLayer(Composed):
 
     gate: Gate
     transient = ('_binding', '_chain')
+    #: Other attributes that go with the gate.
+    own = ('_name',)
     _binding: Any = None
     _name: str = ''
     _chain: Optional[Tuple[Tuple, Chain]] = None
@@ -46,6 +46,7 @@ class GatedLayer(Composed):
         reuse: str = 'output',
         break_even: Union[str, float] = 'auto',
         hidden: str = 'cache',
+        patch_size: Union[int, Tuple[int, int]] = 8,
     ) -> None:
         """Give the layer its gate; called once.
 
@@ -66,26 +67,25 @@ class GatedLayer(Composed):
                 patches may be small. ``'recompute'``: they are not, and every
                 patch computes its halo; less memory, and active patches are
                 exact whatever their neighbors are. Defaults to ``'cache'``.
+            patch_size (int | tuple[int, int]): Of a gate that does not say
+                its own. Defaults to 8.
 
         Raises:
             TypeError: If the gate or the break-even is of another type.
             ValueError: If the layer cannot run on tiles, or an argument is
                 not one of those above.
         """
-        check_choice('hidden', hidden, HIDDEN)
-        check_choice('reuse', reuse, REUSES)
+        self.hidden = check_choice('hidden', hidden, ('cache', 'recompute'))
+        self.reuse = check_choice('reuse', reuse, ('output', 'input'))
         if break_even != 'auto':
             break_even = check_ratio("break_even (if not 'auto')", break_even)
-        gate = build_gate(gate, channels)
-        if reuse == 'input' and gate.sample_channels is not None:
-            raise ValueError(
-                "sample_channels must be None with reuse='input', got "
-                f'{gate.sample_channels}'
-            )
-        self.gate = gate
-        self.reuse = reuse
         self.break_even = break_even
-        self.hidden = hidden
+        self.gate = build_gate(gate, channels, patch_size=patch_size)
+        sampled = self.gate.sample_channels
+        if reuse == 'input' and sampled is not None:
+            raise ValueError(
+                f'sample_channels must be None to hold inputs, got {sampled}'
+            )
         self.chain  # noqa: B018 (an error now, not in the first frame)
 
     def make_chain(self) -> Chain:
@@ -94,12 +94,12 @@ class GatedLayer(Composed):
 
     def parts(self) -> List[nn.Module]:
         """The modules whose work the chain does."""
-        gate = set(self.gate.modules())
-        return [m for m in self.modules() if m is not self and m not in gate]
+        other = {self, *self.gate.modules()}
+        return [module for module in self.modules() if module not in other]
 
     def stock(self) -> nn.Module:
         """Take the gate off, in place."""
-        names = (*OPTIONS, *GatedLayer.transient, '_name')
+        names = (*OPTIONS, *GatedLayer.transient, *self.own)
         for mixin, _ in layers_of(self):
             if issubclass(mixin, GatedLayer):
                 decompose(self, mixin)
@@ -161,7 +161,7 @@ class GatedLayer(Composed):
         Args:
             x (Tensor): :math:`(B, C, H, W)`.
         """
-        return self._binding.run(self, x) if self.bound else self.dense(x)
+        return self._binding(self, x) if self.bound else self.dense(x)
 
     def decide(self, x: Tensor, ref: Tensor, plan: TilePlan) -> Tensor:
         """Active patches by the gate, over the windows that this reuse has.

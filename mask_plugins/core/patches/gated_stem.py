@@ -8,7 +8,7 @@ pass on; names of parameters and the network's own forward stay as they are.
 """
 
 from dataclasses import dataclass
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
 from torch import Tensor, nn
 
@@ -24,25 +24,24 @@ class Handover:
 
     Args:
         out (Tensor, optional): The result; None if nothing is on its way.
-        passed (int): Layers that it has passed.
+        left (Sequence[nn.Module]): Layers that it has not passed.
     """
 
     out: Optional[Tensor] = None
-    passed: int = 0
+    left: Sequence[nn.Module] = ()
 
-    def stop(self, reason: str) -> None:
-        """Refuse a network that does not call the four in order."""
-        self.out = None
-        raise TypeError(
-            'a gated stem must be a convolution, norm, activation and pooling '
-            f'that the network calls one after the other, but {reason}: use '
-            "stem=False, or place='conv'"
-        )
+
+def _refuse(reason: str) -> None:
+    raise TypeError(
+        'a network must call the four parts of a gated stem one after the '
+        f"other, but {reason}: use stem=False, or place='conv'"
+    )
 
 
 class GatedStemMixin(GatedLayer):
     """What makes the convolution of a stem gated, together with the rest."""
 
+    own = (*GatedLayer.own, '_members', '_handover')
     _members: Any = ()
     _handover: Any = None
 
@@ -59,10 +58,7 @@ class GatedStemMixin(GatedLayer):
         """Take the gate off, in place, and make the members stock ones."""
         for member in self._members:
             decompose(member, StemMember)
-            for name in ('_handover', '_place'):
-                member.__dict__.pop(name, None)
-        for name in ('_members', '_handover'):
-            self.__dict__.pop(name, None)
+            member.__dict__.pop('_handover', None)
         return super().stock()
 
     def dense(self, x: Tensor) -> Tensor:
@@ -76,18 +72,18 @@ class GatedStemMixin(GatedLayer):
         """The output of the pooling where bound, else of the convolution."""
         if not self.bound:
             return super().dense(x)
-        out = self._binding.run(self, x)
-        self._handover.out, self._handover.passed = out, 0
-        return out
+        self._handover.out = self._binding(self, x)
+        self._handover.left = self._members
+        return self._handover.out
 
     def check_done(self) -> None:
         """Refuse a network that did not call all of the stem."""
-        if self._handover.out is not None:
-            self._handover.stop('it did not call all of them')
+        if self._handover.left:
+            _refuse('it did not call all of them')
 
     def unbind(self) -> None:
         """Forget what a call was bound to."""
-        self._handover.out = None
+        self._handover.out, self._handover.left = None, ()
         super().unbind()
 
 
@@ -97,18 +93,15 @@ class StemMember(Composed):
     #: Alone, it computes what its stock class does.
     transparent = True
     _handover: Any = None
-    _place: int = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """As the stock layer, or nothing if its work is done."""
         handover = self._handover
-        if handover.out is None:
+        if not handover.left:
             return super().forward(x)
-        if x is not handover.out or handover.passed != self._place:
-            handover.stop('it does something else between them')
-        handover.passed += 1
-        if handover.passed == 3:
-            handover.out = None
+        if x is not handover.out or self is not handover.left[0]:
+            _refuse('it does something else between them')
+        handover.left = handover.left[1:]
         return x
 
 
@@ -124,15 +117,10 @@ def is_stem(network: nn.Module) -> bool:
     Args:
         network (nn.Module): Such as those of torchvision and mmpretrain.
     """
-    kinds = (
-        (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Identity),
-        nn.ReLU,
-        nn.MaxPool2d,
-    )
-    return isinstance(getattr(network, 'conv1', None), nn.Conv2d) and all(
-        isinstance(member, kind)
-        for member, kind in zip(_members(network), kinds)
-    )
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Identity)
+    parts = (getattr(network, 'conv1', None), *_members(network))
+    kinds = (nn.Conv2d, norms, nn.ReLU, nn.MaxPool2d)
+    return all(map(isinstance, parts, kinds))
 
 
 def add_stem(network: nn.Module, hidden: str = 'recompute', **options) -> None:
@@ -148,11 +136,6 @@ def add_stem(network: nn.Module, hidden: str = 'recompute', **options) -> None:
     # In a tuple: not children of the convolution, so that no name changes.
     conv._members = tuple(_members(network))
     conv._handover = Handover()
-    for place, member in enumerate(conv._members):
-        compose(member, StemMember)
-        member._handover, member._place = conv._handover, place
-    try:
-        conv.init_gate(channels=conv.in_channels, hidden=hidden, **options)
-    except (TypeError, ValueError):
-        conv.stock()
-        raise
+    for member in conv._members:
+        compose(member, StemMember)._handover = conv._handover
+    conv.init_gate(channels=conv.in_channels, hidden=hidden, **options)

@@ -5,9 +5,11 @@ from typing import NamedTuple, Tuple
 
 from torch import nn
 
-from mask_plugins.utils.checks import check_type
+from mask_plugins.utils.checks import check_choice, check_type
 
 Pair = Tuple[int, int]
+#: What tiles can be computed with.
+SETTINGS = dict(padding_mode='zeros', ceil_mode=False, return_indices=False)
 
 
 class Geometry(NamedTuple):
@@ -36,6 +38,11 @@ class Geometry(NamedTuple):
         """Input pixels that one output pixel spans on an axis."""
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
+    def source(self, axis: int, start: int, length: int) -> Pair:
+        """First pixel and number of those that outputs depend on."""
+        first = start * self.stride[axis] - self.before[axis]
+        return first, (length - 1) * self.stride[axis] + self.reach(axis)
+
     def out_size(self, size: Pair) -> Pair:
         """Height and width of the output for those of the input."""
         padded = [s + b + a for s, b, a in zip(size, self.before, self.after)]
@@ -59,24 +66,11 @@ def geometry_of(module: nn.Module) -> Geometry:
         ValueError: If it pads with anything but zeros, or rounds sizes up.
         TypeError: If it is neither.
     """
-    check_type(
-        'a gated operation',
-        module,
-        (nn.Conv2d, nn.MaxPool2d),
-        'a Conv2d or a MaxPool2d',
-    )
-    if getattr(module, 'padding_mode', 'zeros') != 'zeros':
-        raise ValueError(
-            "padding_mode of a gated convolution must be 'zeros', got "
-            f'{module.padding_mode!r}'
-        )
-    if isinstance(module, nn.MaxPool2d) and (
-        module.ceil_mode or module.return_indices
-    ):
-        raise ValueError(
-            'ceil_mode and return_indices of a gated MaxPool2d must be '
-            f'False, got {module}'
-        )
+    kinds = (nn.Conv2d, nn.MaxPool2d)
+    check_type('a gated operation', module, kinds, 'a Conv2d or a MaxPool2d')
+    for name, allowed in SETTINGS.items():
+        setting = getattr(module, name, allowed)
+        check_choice(f'{name} of a gated operation', setting, [allowed])
     kernel, dilation = _both(module.kernel_size), _both(module.dilation)
     padding = (0, 0) if module.padding == 'valid' else module.padding
     if padding == 'same':

@@ -32,11 +32,6 @@ class LayerMemory:
         """The output, :math:`(B, C_{out}, H_{out}, W_{out})`."""
         return self.cached[0]
 
-    @property
-    def hidden(self) -> List[Tensor]:
-        """Maps between the operations, if they are cached."""
-        return self.cached[1:]
-
     def remember(self, rows: Sequence[int], ref: Tensor) -> None:
         """Replace the references of some rows."""
         if len(rows) == len(self.ref):
@@ -47,10 +42,8 @@ class LayerMemory:
     def store(self, rows: Sequence[int], computed: Sequence[Tensor]) -> None:
         """Replace what is cached of some rows."""
         if len(rows) == len(self.ref):
-            self.cached = [
-                tensor.contiguous(memory_format=torch.channels_last)
-                for tensor in computed
-            ]
+            last = torch.channels_last
+            self.cached = [t.contiguous(memory_format=last) for t in computed]
         else:
             for target, source in zip(self.cached, computed):
                 target[rows] = source.to(target)
@@ -70,14 +63,11 @@ class LayerMemory:
 
     def suits(self, ref: Tensor, rows: bool = False) -> bool:
         """Whether what is remembered can be of use for this input."""
-        axis = 0 if rows else 1
-        return (
-            bool(self.cached)
-            and not self.modified
-            and self.ref.shape[axis:] == ref.shape[axis:]
-            and self.ref.dtype is ref.dtype
-            and self.ref.device == ref.device
+        ours, theirs = (
+            (t.shape[0 if rows else 1 :], t.dtype, t.device)
+            for t in (self.ref, ref)
         )
+        return bool(self.cached) and not self.modified and ours == theirs
 
     def rows(self, row: int) -> List[Tensor]:
         """Views of the reference and of all that is cached of one stream."""
@@ -108,10 +98,10 @@ class Slot:
     wait: int = 0
     copies: bool = False
 
-    def delay(self) -> None:
-        """After a dense frame: how long not to ask the gate."""
-        self.wait = min(self.streak, LONGEST_WAIT)
-        self.streak += 1
+    def asked(self, dense: bool) -> None:
+        """After the gate was asked: how long not to ask again."""
+        self.wait = min(self.streak, LONGEST_WAIT) if dense else 0
+        self.streak = self.streak + 1 if dense else 0
 
     def tensors(self) -> List[Tensor]:
         """The reference and all that is cached of this stream."""
@@ -123,8 +113,8 @@ class Slot:
         if self.memory is not None:
             ref, *cached = self.tensors()
             twin.memory = LayerMemory(ref)
-            twin.memory.store([0], [tensor.clone() for tensor in cached])
             if cached:
+                twin.memory.store([0], [tensor.clone() for tensor in cached])
                 twin.memory.share()
         return twin
 
@@ -142,11 +132,8 @@ def join_slots(slots: Sequence[Slot], ref: Tensor) -> List[bool]:
         list[bool]: Whether what is remembered of each stream is of use.
     """
     memory = slots[0].memory
-    if (
-        memory is not None
-        and memory.suits(ref, rows=True)
-        and all(s.memory is memory and s.row == n for n, s in enumerate(slots))
-    ):
+    same = all(s.memory is memory and s.row == n for n, s in enumerate(slots))
+    if memory is not None and same and memory.suits(ref, rows=True):
         return [True] * len(slots)
     # A stream has joined, left or moved: rows are copied together.
     fits = [s.memory is not None and s.memory.suits(ref) for s in slots]
@@ -155,12 +142,8 @@ def join_slots(slots: Sequence[Slot], ref: Tensor) -> List[bool]:
         fits, kept = [False] * len(slots), []
     memory = LayerMemory(ref)
     if kept:
-        memory.cached = [
-            t.new_zeros(len(slots), *t.shape[1:]).contiguous(
-                memory_format=torch.channels_last
-            )
-            for t in kept[0]
-        ]
+        blank = [t.new_zeros(len(slots), *t.shape[1:]) for t in kept[0]]
+        memory.store(range(len(slots)), blank)
     for row, (slot, fit) in enumerate(zip(slots, fits)):
         if fit:
             for target, source in zip(memory.rows(row), slot.tensors()):

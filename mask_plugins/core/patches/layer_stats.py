@@ -37,8 +37,3 @@ class LayerStats:
     def skip_ratio(self) -> float:
         """Share of patches whose output was reused."""
         return self.skipped_patches / max(self.patches, 1)
-
-    @property
-    def computed_macs(self) -> int:
-        """Multiply-adds that were done, without those of the gate."""
-        return self.macs - self.skipped_macs - self.gate_macs

@@ -85,7 +85,6 @@ def upsample_patches(active: Tensor, patch_size, size) -> Tensor:
     """
     rows, cols = patch_size
     pixels = active.repeat_interleave(rows, 1).repeat_interleave(cols, 2)
+    # Cropped, or where the grid ends before the map does, padded.
     short = (size[0] - pixels.shape[1], size[1] - pixels.shape[2])
-    if max(short) > 0:  # a grid that ends before the map does
-        pixels = F.pad(pixels, (0, max(short[1], 0), 0, max(short[0], 0)))
-    return pixels[:, : size[0], : size[1]]
+    return F.pad(pixels, (0, short[1], 0, short[0]))

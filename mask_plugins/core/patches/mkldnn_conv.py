@@ -20,13 +20,8 @@ def pack_weight(conv: nn.Conv2d, weight: Tensor) -> Optional[Tensor]:
         conv (nn.Conv2d): Says stride, dilation and groups.
         weight (Tensor): :math:`(C_{out}, C_{in} / groups, h, w)`.
     """
-    usable = (
-        weight.device.type == 'cpu'
-        and weight.dtype is torch.float32
-        and torch.backends.mkldnn.is_available()
-        and conv.groups == 1
-    )
-    if not usable:
+    kind = (weight.device.type, weight.dtype, conv.groups)
+    if kind != ('cpu', torch.float32, 1):
         return None
     size = [8, conv.in_channels, *(8 + side for side in weight.shape[2:])]
     try:
@@ -55,15 +50,7 @@ def packed_conv2d(
         bias (Tensor, optional): :math:`(C_{out},)`.
         padding (Sequence[int]): Down and across. Defaults to (0, 0).
     """
+    options = (conv.stride, conv.dilation, conv.groups)
     return torch.ops.mkldnn._convolution_pointwise(
-        x,
-        packed,
-        bias,
-        padding,
-        conv.stride,
-        conv.dilation,
-        conv.groups,
-        'none',
-        [None],
-        '',
+        x, packed, bias, padding, *options, 'none', [None], ''
     )

@@ -54,8 +54,7 @@ def pool_windows(
         need = (window.grid[axis] - 1) * window.patch[axis]
         need += window.size[axis] - window.before[axis]
         pads += [window.before[axis], need - maps.shape[2 + axis]]
-    if any(pads):
-        maps = F.pad(maps, pads)
+    maps = F.pad(maps, pads) if any(pads) else maps
     pool = F.avg_pool2d if reduction == 'mean' else F.max_pool2d
     return pool(maps, window.size, window.patch)
 

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Where the patches of a map lie, and what each of them depends on."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from .geometry import Pair
 
@@ -53,3 +53,7 @@ class PatchWindow(NamedTuple):
         return all(a >= b for a, b in zip(self.before, other.before)) and all(
             a >= b for a, b in zip(*ends)
         )
+
+
+#: None: plain patches, of the size of a gate's.
+Window = Optional[PatchWindow]

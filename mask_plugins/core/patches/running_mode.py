@@ -66,16 +66,14 @@ def check_running_mode(mode) -> RunningMode:
 
 
 def gates_of(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield every gate of a model.
+    """Every gate of a model, one after another.
 
     Examples:
         >>> from mask_plugins.core.patches import GatedConv2d
         >>> len(list(gates_of(nn.Sequential(GatedConv2d(3, 4, 3)))))
         1
     """
-    for module in model.modules():
-        if hasattr(module, 'set_own_running_mode'):
-            yield module
+    return (m for m in model.modules() if hasattr(m, 'set_own_running_mode'))
 
 
 def set_running_mode(model: nn.Module, mode) -> None:
@@ -109,11 +107,8 @@ def set_running_mode(model: nn.Module, mode) -> None:
     gated = {id(p) for gate in gates for p in gate.parameters()}
     for name, parameter in model.named_parameters():
         own = before.setdefault(name, parameter.requires_grad)
-        trains = (
-            mode.trains_gates
-            if id(parameter) in gated
-            else mode.trains_backbone
-        )
+        gate, rest = mode.trains_gates, mode.trains_backbone
+        trains = gate if id(parameter) in gated else rest
         parameter.requires_grad_(own and trains)
     for gate in gates:
         gate.set_own_running_mode(mode)

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One operation of a chain: a convolution with its neighbors, or a pool."""
 
-from typing import List, NamedTuple, Optional
+import itertools
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -12,18 +13,10 @@ from .mkldnn_conv import pack_weight, packed_conv2d
 
 #: Activations that work on each value alone.
 ELEMENTWISE = (
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.Sigmoid,
-    nn.Tanh,
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish),
+    *(nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
 )
+Padding = Union[str, Tuple[int, int]]
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -75,15 +68,12 @@ class Step:
         if self.norm is not None and (
             not _is_just(self.norm, NORMS) or self.norm.running_mean is None
         ):
-            raise TypeError(
-                'the norm of a gated layer must be a BatchNorm2d with '
-                f'running statistics and without masks, got {norm}'
-            )
+            allowed = 'a plain BatchNorm2d with running statistics'
+            raise TypeError(f'the norm must be {allowed}, got {norm}')
         if self.act is not None and not _is_just(self.act, ELEMENTWISE):
+            kinds = [kind.__name__ for kind in ELEMENTWISE]
             raise TypeError(
-                'the activation of a gated layer must be one of '
-                f'{[kind.__name__ for kind in ELEMENTWISE]}, got '
-                f'{type(act).__name__}'
+                f'the activation must be one of {kinds}, got {act}'
             )
 
     @property
@@ -93,11 +83,9 @@ class Step:
 
     def tensors(self) -> List[Tensor]:
         """Weights and statistics that the output depends on."""
-        found = [] if self.pools else [self.op.weight, self.op.bias]
-        if self.norm is not None:
-            norm = self.norm
-            found += [norm.weight, norm.bias]
-            found += [norm.running_mean, norm.running_var]
+        names = ('weight', 'bias', 'running_mean', 'running_var')
+        pairs = itertools.product((self.op, self.norm), names)
+        found = (getattr(part, name, None) for part, name in pairs)
         return [tensor for tensor in found if tensor is not None]
 
     @torch.no_grad()
@@ -116,54 +104,35 @@ class Step:
                 shift = shift + norm.bias.double()
             if bias is not None:
                 shift = shift + bias.double() * scale
-            dtype = weight.dtype
-            weight = weight.double() * scale.view(-1, 1, 1, 1)
-            weight, bias = weight.to(dtype), shift.to(dtype)
+            bias = shift.to(weight)
+            weight = (weight.double() * scale.view(-1, 1, 1, 1)).to(weight)
         bias = None if bias is None else bias.detach()
         weight = weight.contiguous(memory_format=torch.channels_last)
         return Folded(weight, bias, pack_weight(self.op, weight))
 
-    def on_tiles(self, tiles: Tensor, folded: Folded) -> Tensor:
-        """Apply it to tiles that bring their own padding.
+    def on_tiles(
+        self, x: Tensor, folded: Folded, padding: Padding = (0, 0)
+    ) -> Tensor:
+        """Apply it to tiles, or with a padding to whole maps.
 
         Args:
-            tiles (Tensor): :math:`(n, C, h, w)`.
+            x (Tensor): :math:`(n, C, h, w)`.
             folded (Folded): Of this step.
+            padding (str | tuple[int, int]): Defaults to none, which tiles
+                bring with them.
 
         Returns:
             Tensor: A new tensor, after the activation.
         """
-        return self._apply(tiles, folded, (0, 0))
-
-    def on_map(self, x: Tensor, folded: Folded) -> Tensor:
-        """Apply it to a whole map, with its own padding.
-
-        Args:
-            x (Tensor): :math:`(B, C, H, W)`.
-            folded (Folded): Of this step.
-
-        Returns:
-            Tensor: A new tensor, after the activation.
-        """
-        return self._apply(x, folded, self.op.padding)
-
-    def _apply(self, x: Tensor, folded: Folded, padding) -> Tensor:
         op, (weight, bias, packed) = self.op, folded
+        geometry = (op.stride, padding, op.dilation)
+        plain = x.dtype is torch.float32 and not isinstance(padding, str)
         if weight is None:
-            x = F.max_pool2d(
-                x, op.kernel_size, op.stride, padding, op.dilation
-            )
-        elif (
-            packed is not None
-            and not isinstance(padding, str)
-            and x.dtype is torch.float32
-            and not torch.is_autocast_enabled('cpu')
-        ):
-            x = packed_conv2d(x, op, packed, bias, padding)
+            x = F.max_pool2d(x, op.kernel_size, *geometry)
+        elif packed is None or not plain or torch.is_autocast_enabled('cpu'):
+            x = F.conv2d(x, weight, bias, *geometry, op.groups)
         else:
-            x = F.conv2d(
-                x, weight, bias, op.stride, padding, op.dilation, op.groups
-            )
+            x = packed_conv2d(x, op, packed, bias, padding)
         return activate_(x, self.act)
 
     def macs(self, out_pixels: int) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .layer_memory import LayerMemory, Slot, join_slots
-from .stream_state import StreamState, normal_tensors
+from .stream_state import StreamState
 from .tile_plan import TilePlan
 from .tiles import CHANNELS_LAST, TileIndex, copy_patches, scatter_tiles
 
@@ -38,9 +38,8 @@ class StreamWork:
         dense_macs, tile_macs = layer.chain.macs(plan)
         count = plan.patches if self.dense else self.count
         macs = dense_macs if self.dense else count * tile_macs
-        gate = 0
-        if self.active is not None:  # the gate was asked
-            gate = layer.gate.macs(channels, plan.window)
+        asked = self.active is not None
+        gate = layer.gate.macs(channels, plan.window) if asked else 0
         stats.frames += 1
         stats.dense_frames += self.dense
         stats.patches += plan.patches
@@ -64,7 +63,7 @@ class StreamBinding:
         self.execution = execution
         self._begun = False
 
-    def run(self, layer, x: Tensor) -> Tensor:
+    def __call__(self, layer, x: Tensor) -> Tensor:
         """Compute what is active, and what must be refreshed.
 
         Args:
@@ -77,43 +76,36 @@ class StreamBinding:
         Raises:
             ValueError: If the batch does not have one sample per state.
         """
-        # In this order: leaving inference mode switches gradients on.
-        with normal_tensors(), torch.no_grad():
+        # Tensors of inference mode have no version, by which a change of a
+        # cache from outside is detected. Leaving it switches gradients on.
+        with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
-            self._begin(x)
+            if len(self.states) != len(x):
+                sizes = f'{len(x)}, got {len(self.states)}'
+                raise ValueError(f'states: one state per sample, {sizes}')
+            if not self._begun:
+                # The first layer sees the frame, or what is closest to it.
+                for state, image in zip(self.states, x):
+                    state.begin(image)
+                self._begun = True
             if layer.gate.computes_all or self.execution == 'dense':
                 return layer.dense(x)
             layer.update_chain()
             x = x.contiguous(memory_format=CHANNELS_LAST)
             plan = layer.plan(x)
             works = self._open(layer, x)
-            if self.execution == 'auto' and not any(
-                work.refresh or not work.slot.wait for work in works
-            ):
+            wait = all(work.slot.wait and not work.refresh for work in works)
+            if self.execution == 'auto' and wait:
                 # The memory stays as it was: reference and output fit.
                 for work in works:
                     work.slot.wait -= 1
                     work.record(layer, plan, x.shape[1])
                 return layer.whole(x)[0]
-            memory = works[0].slot.memory
             active, computed = self._decide(layer, x, plan, works)
             for work in works:
                 work.record(layer, plan, x.shape[1])
-            self._compute(layer, x, plan, works, active, computed)
-            out = memory.share()
+            out = self._compute(layer, x, plan, works, active, computed)
             return out.clone() if any(w.slot.copies for w in works) else out
-
-    def _begin(self, x: Tensor) -> None:
-        if len(self.states) != len(x):
-            raise ValueError(
-                f'there must be one state per sample, {len(x)}, got '
-                f'{len(self.states)}'
-            )
-        if not self._begun:
-            # The first gated layer sees the frame, or what is closest to it.
-            for state, image in zip(self.states, x):
-                state.begin(image)
-            self._begun = True
 
     def _open(self, layer, x: Tensor) -> List[StreamWork]:
         """Look up what is remembered of each stream."""
@@ -125,8 +117,7 @@ class StreamBinding:
         slots = [s.slots.setdefault(layer._name, Slot()) for s in self.states]
         for slot in slots:
             # Consumers that change outputs in place get copies from now on.
-            if slot.memory is not None and slot.memory.modified:
-                slot.copies = True
+            slot.copies |= slot.memory is not None and slot.memory.modified
         useful = join_slots(slots, layer.gate.reference_of(x))
         works = []
         for state, slot, use in zip(self.states, slots, useful):
@@ -145,11 +136,9 @@ class StreamBinding:
             that are computed on tiles, bool, :math:`(B, G_h, G_w)`; None if
             all streams are refreshed.
         """
-        for work in works:
-            work.slot.wait = 0
         if all(work.refresh for work in works):
             for work in works:
-                work.slot.streak = 0
+                work.slot.asked(dense=False)
             return None, None
         active = layer.decide(x, works[0].slot.memory.ref, plan)  # B, Gh, Gw
         if active.dtype is not torch.bool:
@@ -167,21 +156,12 @@ class StreamBinding:
             if not work.refresh:
                 work.active, work.count = computed[row], count
                 work.dense = count > limit
-            if work.dense and not work.refresh:
-                work.slot.delay()
-            else:
-                work.slot.streak = 0
+            work.slot.asked(work.dense and not work.refresh)
         return active, computed
 
     @staticmethod
-    def _compute(
-        layer,
-        x: Tensor,
-        plan: TilePlan,
-        works: List[StreamWork],
-        active: Optional[Tensor],
-        computed: Optional[Tensor],
-    ) -> None:
+    def _compute(layer, x, plan, works, active, computed) -> Tensor:
+        """The cached output, with what has to be computed in its place."""
         memory: LayerMemory = works[0].slot.memory
         held = layer.reuse == 'input'
         dense = [row for row, work in enumerate(works) if work.dense]
@@ -200,12 +180,11 @@ class StreamBinding:
                 memory.remember(dense, layer.gate.reference_of(x))
         if len(dense) < len(works):
             if dense:
-                computed = computed.index_fill(
-                    0, torch.tensor(dense, device=computed.device), False
-                )
+                computed[dense] = False
             index = TileIndex.of(computed)
             if len(index):
-                tiles = layer.chain.run(source, plan, index, memory.hidden)
+                tiles = layer.chain.run(source, plan, index, memory.cached[1:])
                 scatter_tiles(memory.out, tiles, plan, index)
                 if not held:
                     copy_patches(memory.ref, x, plan, index)
+        return memory.share()

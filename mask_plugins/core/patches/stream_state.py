@@ -1,9 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What is remembered of one video stream."""
 
-from typing import Dict, Iterable, Optional
+import copy
+from typing import Dict, Optional
 
-import torch
 from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_number
@@ -88,31 +88,16 @@ class StreamState:
         total = sum(s.macs for s in stats)
         return sum(s.skipped_macs for s in stats) / max(total, 1)
 
-    def memory_bytes(self) -> int:
+    def memory_bytes(self, first: int = 0) -> int:
         """Bytes of references and cached outputs of this stream."""
-        return _bytes(t for s in self.slots.values() for t in s.tensors())
+        held = [t for s in self.slots.values() for t in s.tensors()[first:]]
+        return sum(t.numel() * t.element_size() for t in held)
 
     def cached_bytes(self) -> int:
         """Bytes of the cached activations, references not included."""
-        return _bytes(t for s in self.slots.values() for t in s.tensors()[1:])
+        return self.memory_bytes(first=1)
 
     def __deepcopy__(self, memo: dict) -> 'StreamState':
-        state = type(self)(self.refresh_every, self.scene_cut)
-        state.frame, state.scene_cuts = self.frame, self.scene_cuts
+        state = copy.copy(self)  # its thumbnail is replaced, never changed
         state.slots = {name: s.copy() for name, s in self.slots.items()}
-        if self._thumbnail is not None:
-            state._thumbnail = self._thumbnail.clone()
         return state
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors)
-
-
-def normal_tensors():
-    """Make caches normal tensors, also where inference mode is on.
-
-    Those of inference mode have no version counter, by which a change of a
-    cache from outside is detected.
-    """
-    return torch.inference_mode(False)

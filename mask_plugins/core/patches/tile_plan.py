@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Tables of which pixels the tiles of a chain of operations read and write."""
 
+import math
 from functools import cached_property, lru_cache
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -71,10 +72,7 @@ class TilePlan:
         for geometry in geometries:
             self.maps.append(geometry.out_size(self.maps[-1]))
         if min(self.maps[-1]) < 1:
-            raise ValueError(
-                f'a map of {size[0]}x{size[1]} is too small for the gated '
-                f'layer: its output would be {self.maps[-1]}'
-            )
+            raise ValueError(f'a map of {size[0]}x{size[1]} is too small')
         axes = [_levels(axis, geometries, patch) for axis in (0, 1)]
         # Of each level: pixels from tile to tile (what a patch owns there),
         # height and width of a tile, and the first pixel of tile (0, 0).
@@ -95,18 +93,13 @@ class TilePlan:
         self.plain_window = PatchWindow(patch, (0, 0), patch, self.grid)
         #: Pixels of the tiles at each level: what is read comes first, what
         #: is written last.
-        self.tables = [
-            self._table(level, step, start, tile)
-            for level, (step, start, tile) in enumerate(
-                zip(self.steps, self.starts, self.tiles)
-            )
-        ]
-        #: Pixels of the patches themselves.
-        self.own = self._table(0, patch, (0, 0), patch)
-        #: What a frame that is computed in full has computed.
-        self.all_active = torch.ones(
-            self.grid, dtype=torch.bool, device=device
+        self.tables = list(
+            map(self._table, self.maps, self.steps, self.starts, self.tiles)
         )
+        #: Pixels of the patches themselves.
+        self.own = self._table(self.maps[0], patch, (0, 0), patch)
+        #: What a frame that is computed in full has computed.
+        self.all_active = torch.ones(self.grid, device=device).bool()
 
     def _window(self, geometries: Tuple[Geometry, ...]) -> PatchWindow:
         # The patch itself is always part of it: a change anywhere makes its
@@ -114,36 +107,31 @@ class TilePlan:
         # So is what hidden pixels that it owns depend on: they are cached.
         before, size = [], []
         for axis in (0, 1):
-            first, last = [0], [self.patch[axis]]
-            for level in range(1, len(self.maps)):
-                start, end = 0, self.steps[level][axis]
+            first, last = [], []
+            for level, step in enumerate(self.steps):
+                start, length = 0, step[axis]
                 for geometry in reversed(geometries[:level]):
-                    stride = geometry.stride[axis]
-                    start = start * stride - geometry.before[axis]
-                    end = (end - 1) * stride + geometry.reach(axis)
-                    end -= geometry.before[axis]
+                    start, length = geometry.source(axis, start, length)
                 first.append(start)
-                last.append(end)
+                last.append(start + length)
             before.append(-min(first))
             size.append(max(last) - min(first))
         return PatchWindow(self.patch, tuple(before), tuple(size), self.grid)
 
     def _table(
-        self, level: int, step: Pair, start: Pair, tile: Pair
+        self, size: Pair, step: Pair, start: Pair, tile: Pair
     ) -> PixelTable:
-        index, outside = [], []
-        for axis in (0, 1):
+        at = []
+        for axis, shape in ((0, (-1, 1, tile[0], 1)), (1, (-1, 1, tile[1]))):
             first = torch.arange(self.grid[axis]) * step[axis] + start[axis]
             pixels = first[:, None] + torch.arange(tile[axis])  # G, length
-            end = self.maps[level][axis]
-            outside.append((pixels < 0) | (pixels >= end))
-            index.append(pixels.clamp(0, end - 1))
-        rows = index[0][:, None, :, None] * self.maps[level][1]
-        rows = rows + index[1][None, :, None, :]  # G_h, G_w, h, w
-        out = outside[0][:, None, :, None] | outside[1][None, :, None, :]
+            at.append(pixels.view(shape))
+        inside = [index.clamp(0, end - 1) for index, end in zip(at, size)]
+        rows = inside[0] * size[1] + inside[1]  # G_h, G_w, h, w
+        out = (at[0] != inside[0]) | (at[1] != inside[1])
         rows = rows.reshape(self.patches, -1).to(self.device)  # P, h w
         out = out.reshape(self.patches, -1).to(self.device)
-        pixels, run = self.maps[level][0] * self.maps[level][1], tile[1]
+        pixels, run = size[0] * size[1], tile[1]
         if bool(out.any()):
             return PixelTable(rows, out, pixels)
         if step != tile or start != (0, 0):
@@ -165,7 +153,7 @@ class TilePlan:
         return (rows @ active.float() @ cols.t()) > 0
 
     @cached_property
-    def _reaches(self) -> Tuple[Tensor, Tensor]:
+    def _reaches(self) -> List[Tensor]:
         """Which patches read which others, by axis: G x G of 0 and 1."""
         found = []
         for axis, patch in enumerate(self.patch):
@@ -174,27 +162,21 @@ class TilePlan:
             end = start + self.tiles[0][axis]
             meets = (own < end) & (own + patch > start)
             found.append(meets.float().to(self.device))
-        return tuple(found)
+        return found
 
 
 def _levels(axis: int, geometries: Tuple[Geometry, ...], patch: Pair):
     """Steps, sizes and first pixels of tiles at each level, input first."""
-    stride = 1
-    for geometry in geometries:
-        stride *= geometry.stride[axis]
+    stride = math.prod(geometry.stride[axis] for geometry in geometries)
     if patch[axis] % stride:
-        raise ValueError(
-            'patch_size must be a multiple of the stride of the gated layer, '
-            f'{stride}, got {patch[axis]}'
-        )
-    step = length = patch[axis] // stride
-    start = 0
+        allowed = f'a multiple of the stride, {stride}'
+        raise ValueError(f'patch_size must be {allowed}, got {patch[axis]}')
+    step, start = patch[axis] // stride, 0
+    length = step
     levels = [(step, length, start)]
     for geometry in reversed(geometries):
-        stride = geometry.stride[axis]
-        step = step * stride
-        start = start * stride - geometry.before[axis]
-        length = (length - 1) * stride + geometry.reach(axis)
+        step *= geometry.stride[axis]
+        start, length = geometry.source(axis, start, length)
         levels.insert(0, (step, length, start))
     return list(zip(*levels))
 
@@ -210,7 +192,6 @@ def tile_plan(
     """The plan of these sizes, made once: see :class:`TilePlan`.
 
     Examples:
-        >>> from mask_plugins.core.patches import Geometry, tile_plan
         >>> conv = Geometry(kernel=(3, 3), before=(1, 1), after=(1, 1))
         >>> plan = tile_plan((16, 24), (conv,), (8, 8), 'cpu')
         >>> plan.grid, plan.window.size

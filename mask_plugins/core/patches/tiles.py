@@ -86,9 +86,8 @@ def zero_outside(tiles: Tensor, table: PixelTable, index: TileIndex) -> None:
     """
     outside = index.outside(table)
     if outside is not None:
-        outside = outside.nonzero().view(-1)
-        if len(outside):
-            as_rows(tiles).index_fill_(0, outside, 0)
+        rows = outside.nonzero().view(-1)
+        as_rows(tiles).index_fill_(0, rows, 0)
 
 
 def gather_tiles(x: Tensor, plan: TilePlan, index: TileIndex) -> Tensor:

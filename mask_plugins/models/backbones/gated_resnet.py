@@ -10,8 +10,6 @@ from mask_plugins.models.gated_model import read_rules
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import PathLike, check_choice
 
-PLACES = ('block', 'stage', 'conv')
-
 
 @MODELS.register_module()
 class GatedResNet(ResNet):
@@ -69,12 +67,10 @@ class GatedResNet(ResNet):
         **kwargs,
     ) -> None:
         super().__init__(depth, **kwargs)
-        check_choice('place', place, PLACES)
+        check_choice('place', place, ('block', 'stage', 'conv'))
         if len(patch_sizes) != self.num_stages:
-            raise ValueError(
-                f'patch_sizes must be {self.num_stages} numbers, one per '
-                f'stage, got {tuple(patch_sizes)}'
-            )
+            allowed = f'{self.num_stages} numbers, one per stage'
+            raise ValueError(f'patch_sizes must be {allowed}: {patch_sizes}')
         sizes = dict(zip(self.res_layers, patch_sizes))
         rules = list(read_rules(rules))
         if place == 'conv' and not gate_stem:

@@ -123,10 +123,8 @@ class StreamClassifier(ImageClassifier):
             ValueError: If the inputs have another number of dimensions.
         """
         if inputs.ndim not in (4, 5):
-            raise ValueError(
-                'inputs must be clips (B, T, C, H, W) or images '
-                f'(B, C, H, W), got {tuple(inputs.shape)}'
-            )
+            shape = tuple(inputs.shape)
+            raise ValueError(f'inputs must be clips or images, got {shape}')
         if inputs.ndim == 5 and mode == 'tensor':
             inputs = inputs.flatten(0, 1)
         return super().forward(inputs, data_samples, mode)
@@ -138,14 +136,12 @@ class StreamClassifier(ImageClassifier):
         """Loss of all frames of all clips; see the class."""
         if inputs.ndim == 4:
             return super().loss(inputs, data_samples)
+        length = inputs.shape[1]
         if self.running_mode is not RunningMode.FineTuning:
-            length = inputs.shape[1]
             samples = [s for s in data_samples for _ in range(length)]
             return super().loss(inputs.flatten(0, 1), samples)
         before, now = frame_pairs(inputs)
-        samples = [
-            s for s in data_samples for _ in range(len(now) // len(inputs))
-        ]
+        samples = [s for s in data_samples for _ in range(length - 1)]
         binder, state = self._session.binder, ClipState()
         with torch.no_grad(), binder.bind_clip(state, commit=True):
             self.extract_feat(before)
@@ -154,16 +150,12 @@ class StreamClassifier(ImageClassifier):
         losses = self.head.loss(feats, samples)
         losses['skip_ratio'] = state.skip_ratio().detach()
         if self.distill_weight:
-            losses['loss_distill'] = self.distill_weight * self._distill(
-                now, self.head(feats)
-            )
+            with torch.no_grad():
+                target = self.head(self.extract_feat(now)).softmax(1)
+            scores = self.head(feats).log_softmax(1)
+            loss = F.kl_div(scores, target, reduction='batchmean')
+            losses['loss_distill'] = self.distill_weight * loss
         return losses
-
-    def _distill(self, frames: Tensor, scores: Tensor) -> Tensor:
-        """Divergence of gated scores from dense ones."""
-        with torch.no_grad():
-            target = self.head(self.extract_feat(frames)).softmax(1)
-        return F.kl_div(scores.log_softmax(1), target, reduction='batchmean')
 
     # ------------------------------------------------------------ prediction
     @torch.no_grad()
@@ -176,8 +168,7 @@ class StreamClassifier(ImageClassifier):
         """Sparse inference over clips, one data sample per clip."""
         if inputs.ndim == 4:
             return super().predict(inputs, data_samples, **kwargs)
-        if data_samples is None:
-            data_samples = [DataSample() for _ in inputs]
+        data_samples = data_samples or [DataSample() for _ in inputs]
         streams, begins = self._streams(data_samples, inputs.shape[1])
         begun = [self._session.macs(name) for name in streams]
         runs = dict(gated=lambda x: self._gated(x, streams))
@@ -199,17 +190,13 @@ class StreamClassifier(ImageClassifier):
                 errors.append(relative_l2(feats['gated'], feats['dense']))
         scores = {name: torch.stack(s, 1) for name, s in found.items()}
         for i, (sample, name) in enumerate(zip(data_samples, streams)):
-            record = dict(
-                scores=scores['gated'][i].cpu(),  # T, K
-                macs=macs_since(self._session.macs(name), begun[i]),
-                latency=latency['gated'] if i == 0 else [],
-            )
+            macs = macs_since(self._session.macs(name), begun[i])
+            record = dict(macs=macs)
+            for run, prefix in zip(runs, ('', 'dense_')):
+                record[f'{prefix}scores'] = scores[run][i].cpu()  # T, K
+                record[f'{prefix}latency'] = [] if i else latency[run]
             if self.compare_dense:
-                record.update(
-                    dense_scores=scores['dense'][i].cpu(),
-                    dense_latency=latency['dense'] if i == 0 else [],
-                    relative_l2=[float(error[i]) for error in errors],
-                )
+                record['relative_l2'] = [float(error[i]) for error in errors]
             score = scores['gated'][i].softmax(1).mean(0)
             sample.set_pred_score(score)
             sample.set_pred_label(score.argmax(0, keepdim=True))

@@ -71,9 +71,8 @@ class PASSLoss(nn.Module):
         self.budget_weight = check_number('budget_weight', budget_weight, 0)
         self.max_skip_ratio = check_ratio('max_skip_ratio', max_skip_ratio)
         self.ceiling_weight = check_number('ceiling_weight', ceiling_weight, 0)
-        self.consistency_weight = check_number(
-            'consistency_weight', consistency_weight, 0
-        )
+        name = 'consistency_weight'
+        self.consistency_weight = check_number(name, consistency_weight, 0)
 
     def forward(
         self,
@@ -113,10 +112,8 @@ class PASSLoss(nn.Module):
             losses['loss_ceiling'] = self.ceiling_weight * over.square()
         if self.consistency_weight:
             error = (anchor - positive).square().sum(1)
-            size = anchor.square().sum(1).clamp_min(1e-12)
-            losses['loss_consistency'] = (
-                self.consistency_weight * (error / size).mean()
-            )
+            error = error / anchor.square().sum(1).clamp_min(1e-12)
+            losses['loss_consistency'] = self.consistency_weight * error.mean()
         return losses
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

@@ -71,13 +71,9 @@ class PASSPretrainer(BaseSelfSupervisor):
         preprocessor = data_preprocessor or {}
         if isinstance(preprocessor, dict):
             preprocessor = {'type': 'ClsDataPreprocessor', **preprocessor}
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head or dict(type='mask_plugins.PASSLoss'),
-            data_preprocessor=preprocessor,
-            **kwargs,
-        )
+        head = head or dict(type='mask_plugins.PASSLoss')
+        parts = dict(neck=neck, head=head, data_preprocessor=preprocessor)
+        super().__init__(backbone, **parts, **kwargs)
         check_rgb(self.data_preprocessor)
         self._binder = StreamBinder(self.backbone)
         set_running_mode(self, 'GatePreTrain')
@@ -85,9 +81,9 @@ class PASSPretrainer(BaseSelfSupervisor):
     def train(self, mode: bool = True) -> 'PASSPretrainer':
         """Gates train, the frozen network does not."""
         super().train(mode)
-        for module in (self.backbone, self.neck):
-            if module is not None:
-                module.eval()
+        self.backbone.eval()
+        if self.neck is not None:
+            self.neck.eval()
         for gate in gates_of(self):
             gate.train(mode)
         return self
@@ -127,6 +123,5 @@ class PASSPretrainer(BaseSelfSupervisor):
 
 def _flat(feats: Union[Tensor, Tuple[Tensor, ...]]) -> Tensor:
     """All values of all features, B x D."""
-    if isinstance(feats, Tensor):
-        feats = (feats,)
+    feats = (feats,) if isinstance(feats, Tensor) else feats
     return torch.cat([feat.flatten(1) for feat in feats], 1)

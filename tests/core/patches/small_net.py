@@ -7,16 +7,7 @@ from torch import nn
 from mask_plugins.core.patches import StreamBinder, apply_patch_gates
 from tests.common.rounding import error, rounding
 
-__all__ = [
-    'EXACT',
-    'Block',
-    'SmallNet',
-    'error',
-    'gated',
-    'run',
-    'small_net',
-    'video',
-]
+__all__ = ['error']
 
 
 class Block(nn.Module):
@@ -96,6 +87,21 @@ def run(net, states, frame, execution='auto', binder=None):
     """A copy of the output for one frame of each stream."""
     with (binder or StreamBinder(net)).bind(states, execution):
         return net(frame).clone()
+
+
+def assert_equal(found, expected):
+    """Two state dicts have the same keys and bits."""
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[key], expected[key]) for key in found)
+
+
+def assert_stock(net):
+    """No gate has left anything in the small network."""
+    stock = small_net()
+    for ours, theirs in zip(net.modules(), stock.modules()):
+        assert type(ours) is type(theirs)
+        assert ours.__dict__.keys() == theirs.__dict__.keys()
+    assert_equal(net.state_dict(), stock.state_dict())
 
 
 #: Where small networks are computed in another way.

@@ -17,7 +17,15 @@ from mask_plugins.core.patches import (
     gate_module,
     remove_patch_gates,
 )
-from tests.core.patches.small_net import EXACT, error, gated, run, small_net
+from mask_plugins.core.weights import ScoreMask, apply_weight_masks
+from tests.core.patches.small_net import (
+    EXACT,
+    assert_stock,
+    error,
+    gated,
+    run,
+    small_net,
+)
 
 
 class HalfMixin(Composed):
@@ -96,8 +104,7 @@ def test_copies_pickles_and_files(place):
     net, frame = gated(place=place), torch.randn(1, 3, 64, 64)
     expected = small_net()(frame)
     run(net, StreamState(), frame)
-    file = io.BytesIO()
-    torch.save(net, file)
+    torch.save(net, file := io.BytesIO())
     file.seek(0)
     for twin in (
         copy.deepcopy(net),
@@ -108,17 +115,11 @@ def test_copies_pickles_and_files(place):
         assert all(type(a) is type(b) for a, b in kinds)
         assert torch.equal(twin(frame), expected)
         assert error(run(twin, StreamState(), frame), expected) < EXACT
-        remove_patch_gates(twin)
-        stock = small_net()
-        for ours, theirs in zip(twin.modules(), stock.modules()):
-            assert type(ours) is type(theirs)
-            assert ours.__dict__.keys() == theirs.__dict__.keys()
+        assert_stock(remove_patch_gates(twin))
 
 
 @pytest.mark.parametrize('first', ['mask', 'gate'])
 def test_masks_of_weights_and_gates_in_either_order(first):
-    pytest.importorskip('mask_plugins.core.weights.scope')
-    from mask_plugins.core.weights import ScoreMask, apply_weight_masks
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)).eval()

@@ -1,8 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Blocks whose forward is not that of their convolutions are refused."""
 
+import copy
 import random
 import types
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -17,7 +19,14 @@ from mask_plugins.core.patches import (
     gated_layers,
     remove_patch_gates,
 )
-from tests.core.patches.small_net import EXACT, Block, SmallNet, error, run
+from tests.core.patches.small_net import (
+    EXACT,
+    Block,
+    SmallNet,
+    assert_equal,
+    error,
+    run,
+)
 
 
 class Stock(Block):
@@ -65,54 +74,37 @@ class OwnBuffer(Foreign):
         return self.relu(x + self.main(x) + self.shift)
 
 
-class NoParameters(Foreign):
+def no_parameters(self, x):
     """Hidden where the last norm starts at zero."""
-
-    def forward(self, x):
-        y = self.main(x)
-        return self.relu(x + y * (y - y.mean((2, 3), True)).sigmoid())
+    y = self.main(x)
+    return self.relu(x + y * (y - y.mean((2, 3), True)).sigmoid())
 
 
-class PreActivation(Foreign):
-    def forward(self, x):
-        y = self.conv1(self.relu(self.bn1(x)))
-        return x + self.conv2(self.relu(self.bn2(y)))
+def pre_activation(self, x):
+    y = self.conv1(self.relu(self.bn1(x)))
+    return x + self.conv2(self.relu(self.bn2(y)))
 
 
-class OtherOrder(Foreign):
-    def forward(self, x):
-        y = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(x + self.bn1(self.conv1(y)))
+def other_order(self, x):
+    y = self.relu(self.bn2(self.conv2(x)))
+    return self.relu(x + self.bn1(self.conv1(y)))
 
 
-class Clamp(Foreign):
-    def forward(self, x):
-        return self.relu(x + self.main(x)).clamp(max=20)
-
-
-class NoActivation(Foreign):
-    def forward(self, x):
-        return x + self.main(x)
-
-
-class Scaled(Foreign):
-    def forward(self, x):
-        return self.relu(x + 0.999 * self.main(x))
-
-
-class Blur(Foreign):
-    def forward(self, x):
-        return self.relu(x + F.avg_pool2d(self.main(x), 3, 1, 1))
-
-
-class Stochastic(Foreign):
-    def forward(self, x):
-        return self.relu(x + self.main(x) * torch.rand(()))
-
-
-class TwoInputs(Foreign):
-    def forward(self, x, y):
-        return self.relu(x + self.main(y))
+FORWARDS = dict(
+    NoParameters=no_parameters,
+    PreActivation=pre_activation,
+    OtherOrder=other_order,
+    Clamp=lambda self, x: self.relu(x + self.main(x)).clamp(max=20),
+    NoActivation=lambda self, x: x + self.main(x),
+    Scaled=lambda self, x: self.relu(x + 0.999 * self.main(x)),
+    Blur=lambda self, x: self.relu(x + F.avg_pool2d(self.main(x), 3, 1, 1)),
+    Stochastic=lambda self, x: self.relu(x + self.main(x) * torch.rand(())),
+    TwoInputs=lambda self, x, y: self.relu(x + self.main(y)),
+)
+NoParameters, *OTHERS = (
+    type(name, (Foreign,), dict(forward=forward))
+    for name, forward in FORWARDS.items()
+)
 
 
 class Standardized(nn.Conv2d):
@@ -167,9 +159,8 @@ def group_norm():
 
 
 FOREIGN = [
-    *(OwnModule, OwnParameter, OwnBuffer, NoParameters, PreActivation),
-    *(OtherOrder, Clamp, NoActivation, Scaled, Blur, Stochastic, TwoInputs),
-    *(OtherConv, replaced, hooked, replaced_part, other_act, group_norm),
+    *(OwnModule, OwnParameter, OwnBuffer, NoParameters, *OTHERS, OtherConv),
+    *(replaced, hooked, replaced_part, other_act, group_norm),
 ]
 
 
@@ -189,19 +180,15 @@ def statistics(block, kind):
 @pytest.mark.parametrize('make', FOREIGN, ids=lambda make: make.__name__)
 def test_a_foreign_block_is_refused(make, kind, dtype):
     net = nn.Sequential(statistics(make(), kind)).to(dtype)
-    before = {k: v.clone() for k, v in net.state_dict().items()}
-    training = [module.training for module in net.modules()]
-    kinds = [type(module) for module in net.modules()]
+    before = copy.deepcopy(net)
     seed = torch.get_rng_state(), random.getstate()
     with pytest.raises(TypeError, match="place='conv'|must be"):
         apply_patch_gates(net, 'exact')
     assert torch.equal(torch.get_rng_state(), seed[0])
     assert random.getstate() == seed[1]
-    assert [module.training for module in net.modules()] == training
-    assert [type(module) for module in net.modules()] == kinds
-    assert before.keys() == net.state_dict().keys()
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, before[name])
+    for ours, theirs in zip(net.modules(), before.modules()):
+        assert (type(ours), ours.training) == (type(theirs), theirs.training)
+    assert_equal(net.state_dict(), before.state_dict())
     if make not in (replaced, replaced_part, group_norm, OtherConv):
         apply_patch_gates(net, 'exact', place='conv')
 
@@ -229,12 +216,12 @@ def test_a_block_that_is_one_is_gated(make, kind, dtype):
 def test_blocks_without_memory_are_checked_too(make):
     with torch.device('meta'):
         net = nn.Sequential(BasicBlock(8, 8) if make is BasicBlock else make())
-        if make is BasicBlock:
-            apply_patch_gates(net)
-            assert net[0].conv1.weight.is_meta
-        else:
-            with pytest.raises(TypeError, match="place='conv'"):
-                apply_patch_gates(net)
+    foreign = pytest.raises(TypeError, match="place='conv'")
+    with nullcontext() if make is BasicBlock else foreign, torch.device(
+        'meta'
+    ):
+        apply_patch_gates(net)
+    assert net[0].conv1.weight.is_meta
 
 
 def test_an_attribute_that_a_gate_would_replace_is_refused():
@@ -273,9 +260,8 @@ def test_a_stem_that_does_more_is_refused(place):
     apply_patch_gates(net, 'exact', patch_size=4, rules=blocks)
     frame = torch.randn(1, 3, 32, 32)
     if place == 'twice':  # the second is a call like any other
-        dense = remove_patch_gates(net)(frame)
-        apply_patch_gates(net, 'exact', patch_size=4, rules=blocks)
-        assert error(run(net, StreamState(), frame), dense) < EXACT
+        out = run(net, StreamState(), frame)
+        assert error(out, remove_patch_gates(net)(frame)) < EXACT
         return
     for _ in range(2):
         with pytest.raises(TypeError, match='stem=False'):

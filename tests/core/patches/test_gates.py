@@ -16,6 +16,7 @@ from mask_plugins.core.patches import (
     set_running_mode,
     upsample_patches,
 )
+from tests.core.patches.small_net import assert_equal
 
 OPTIONS = dict(convmixer=dict(patch_num=16, dim=8, depth=1, fc_dim=8))
 
@@ -36,27 +37,20 @@ def gate_of(name, **kwargs):
 def test_interface(name):
     gate = gate_of(name).eval()
     x, ref = frames()
-    scores = gate.scores(x, ref)
-    assert scores.shape == (2, 4, 4)
-    assert scores.dtype is torch.float32
-    active = gate(x, ref)
-    assert active.dtype is torch.bool
-    assert active.shape == (2, 4, 4)
+    scores, active = gate.scores(x, ref), gate(x, ref)
+    assert scores.shape == active.shape == (2, 4, 4)
+    assert (scores.dtype, active.dtype) == (torch.float32, torch.bool)
     assert gate.macs(3, gate.window_of(x)) >= 0
 
 
 @pytest.mark.parametrize('name', ['exact', 'threshold', 'topk', 'all', 'none'])
 def test_decisions(name):
     x, ref = frames()
-    expected = torch.zeros(2, 4, 4, dtype=torch.bool)
-    expected[:, 1, 2] = True
-    if name in ('all', 'none'):
-        expected[:] = name == 'all'
-    kwargs = dict(k=1) if name == 'topk' else {}
-    gate = gate_of(name, **kwargs)
+    expected = torch.full((2, 4, 4), name == 'all')
+    expected[:, 1, 2] = name != 'none'
+    gate = gate_of(name, **(dict(k=1) if name == 'topk' else {}))
     assert torch.equal(gate(x, ref), expected)
-    still = gate(x, x)
-    assert bool(still.any()) == (name == 'all')
+    assert bool(gate(x, x).any()) == (name == 'all')
 
 
 def test_topk_keeps_its_budget_and_skips_still_patches():
@@ -98,8 +92,7 @@ def test_learned_gates_sample_and_learn_only_in_pre_training(name):
     before = copy.deepcopy(gate.state_dict())
     first = gate(x, ref)
     assert torch.equal(first, gate(x, ref))
-    for key, value in gate.state_dict().items():
-        assert torch.equal(value, before[key])
+    assert_equal(gate.state_dict(), before)
 
 
 @pytest.mark.parametrize('name', ['pooled', 'convmixer'])
@@ -147,36 +140,20 @@ def test_invariants_of_the_modes():
         assert torch.equal(compose_frames(x, ref, kind, MaskMode.Anchor), x)
         torch.testing.assert_close(pos + neg, x + ref)
         assert torch.equal(compose_frames(x, x, kind, MaskMode.Negative), x)
-    everything = torch.ones_like(active)
-    assert torch.equal(
-        compose_frames(x, ref, everything, MaskMode.Positive), x
-    )
-    assert torch.equal(
-        compose_frames(x, ref, everything, MaskMode.Negative), ref
-    )
-    assert torch.equal(
-        compose_frames(x, ref, ~everything, MaskMode.Positive), ref
-    )
-    assert torch.equal(
-        compose_frames(x, ref, ~everything, MaskMode.Negative), x
-    )
+    every = torch.ones_like(active)
+    for kind, mode, expected in (
+        (every, MaskMode.Positive, x),
+        (every, MaskMode.Negative, ref),
+        (~every, MaskMode.Positive, ref),
+        (~every, MaskMode.Negative, x),
+    ):
+        assert torch.equal(compose_frames(x, ref, kind, mode), expected)
 
 
 def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
-    net = nn.ModuleDict(
-        dict(
-            gate=build_gate('pooled', channels=3),
-            frozen=nn.Conv2d(3, 3, 1),
-            free=nn.Conv2d(3, 3, 1),
-        )
-    )
+    convs = {name: nn.Conv2d(3, 3, 1) for name in ('frozen', 'free')}
+    net = nn.ModuleDict(dict(convs, gate=build_gate('pooled', channels=3)))
     net['frozen'].requires_grad_(False)
-
-    def trains():
-        return {
-            name: any(p.requires_grad for p in child.parameters())
-            for name, child in net.items()
-        }
 
     off = dict(gate=False, frozen=False, free=False)
     expected = {
@@ -187,7 +164,9 @@ def test_running_modes_set_both_sides_and_keep_what_the_user_froze():
     }
     for mode in [*expected, *reversed(expected), 'Test', 'Test']:
         set_running_mode(net, mode)
-        assert trains() == expected[mode], mode
+        found = {k: next(m.parameters()) for k, m in net.items()}
+        trains = {name: p.requires_grad for name, p in found.items()}
+        assert trains == expected[mode], mode
         assert net['gate'].running_mode is RunningMode[mode]
     with pytest.raises(ValueError, match="got 'Sleep'"):
         set_running_mode(net, 'Sleep')

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mask_plugins.core.patches import (
-    Chain,
     GatedConv2d,
-    Step,
     StreamState,
     TileIndex,
     scatter_tiles,
     upsample_patches,
 )
+from mask_plugins.core.patches.chain import Chain
+from mask_plugins.core.patches.step import Step
 from tests.core.patches.small_net import error, run
 
 LAST = torch.channels_last
@@ -42,15 +42,16 @@ def cases(draw):
     return conv, size, draw(st.integers(1, 3)), patch, draw(st.integers(0, 99))
 
 
-def sparse(conv, x, active, out, patch):
+def sparse(conv, x, draw, out, patch):
     """Compute the active patches of ``out``, in place."""
     chain = Chain([Step(conv)])
     chain.version()
     plan = chain.plan(x.shape[-2:], (patch, patch), x.device)
-    index = TileIndex.of(active(plan))
+    active = draw(plan.grid)
+    index = TileIndex.of(active)
     if len(index):
         scatter_tiles(out, chain.run(x, plan, index), plan, index)
-    return plan
+    return plan, active
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -61,15 +62,12 @@ def test_active_patches_are_dense_and_others_as_they_were(case):
     conv = nn.Conv2d(8, 8, **options).requires_grad_(False)
     x, old_x = torch.randn(2, batch, 8, *size)
     new, old = conv(x), conv(old_x)
-    share, drawn = torch.rand(()), []
-
-    def active(plan):
-        drawn.append(torch.rand(batch, *plan.grid) < share)
-        return drawn[0]
-
+    share = torch.rand(())
     out = old.contiguous(memory_format=LAST).clone()
-    plan = sparse(conv, x, active, out, patch)
-    pixels = upsample_patches(drawn[0], plan.out_patch, new.shape[-2:])
+    plan, active = sparse(
+        conv, x, lambda grid: torch.rand(batch, *grid) < share, out, patch
+    )
+    pixels = upsample_patches(active, plan.out_patch, new.shape[-2:])
     pixels = pixels.unsqueeze(1)
     assert error(out.where(pixels, new), new) < EXACT
     assert torch.equal(out.where(~pixels, old), old)
@@ -103,7 +101,7 @@ def test_padding_same_and_other_paddings():
     x = torch.randn(1, 4, 13, 17)
     conv = nn.Conv2d(4, 4, 4, padding='same').requires_grad_(False)
     out = conv(torch.randn_like(x)).contiguous(memory_format=LAST)
-    sparse(conv, x, lambda plan: plan.all_active[None], out, 4)
+    sparse(conv, x, lambda grid: torch.ones(1, *grid) > 0, out, 4)
     assert error(out, conv(x)) < EXACT
     with pytest.raises(ValueError, match="got 'reflect'"):
         Step(nn.Conv2d(4, 4, 3, padding=1, padding_mode='reflect'))
@@ -111,9 +109,11 @@ def test_padding_same_and_other_paddings():
 
 def test_patches_and_maps_that_do_not_fit():
     chain = Chain([Step(nn.Conv2d(4, 4, 3, stride=2))])
-    with pytest.raises(ValueError, match='multiple of the stride'):
-        chain.plan((32, 32), (3, 3), torch.device('cpu'))
-    with pytest.raises(ValueError, match='map of 2x2 is too small'):
-        chain.plan((2, 2), (4, 4), torch.device('cpu'))
+    for size, patch, text in (
+        ((32, 32), (3, 3), 'multiple of the stride'),
+        ((2, 2), (4, 4), 'map of 2x2 is too small'),
+    ):
+        with pytest.raises(ValueError, match=text):
+            chain.plan(size, patch, torch.device('cpu'))
     with pytest.raises(ValueError, match='must follow a ReLU'):
         Chain([Step(nn.MaxPool2d(3, 2, 1))])

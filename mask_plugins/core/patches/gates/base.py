@@ -1,14 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The interface of all gates."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
 from mask_plugins.utils.checks import check_pair
 
 from ..patch_difference import map_scale, patch_change
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from ..running_mode import RunningMode
 
 
@@ -45,6 +45,10 @@ class Gate(nn.Module):
     computes_all = False
     #: How many channels are compared, and kept as references; None for all.
     sample_channels: Optional[int] = None
+    #: How many patches a map must have; None for any number.
+    patch_num: Optional[int] = None
+    #: Attributes that `print` shows next to the patch size.
+    shown: Tuple[str, ...] = ()
 
     def __init__(self, patch_size=8) -> None:
         super().__init__()
@@ -69,13 +73,20 @@ class Gate(nn.Module):
         """
         return x[:, : self.sample_channels]
 
-    def window_of(self, x: Tensor) -> PatchWindow:
-        """The patches of a map that no layer has said more about."""
-        return PatchWindow.plain(x.shape[-2:], self.patch_size)
+    def window_of(self, x: Tensor, window: Window = None) -> PatchWindow:
+        """The patches that a layer says a map has, or else plain ones.
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+        Raises:
+            ValueError: If there are not ``patch_num`` of them.
+        """
+        window = window or PatchWindow.plain(x.shape[-2:], self.patch_size)
+        if self.patch_num not in (None, window.patches):
+            size = '{}x{}'.format(*x.shape[-2:])
+            has = f'a map of {size} has {window.patches} patches'
+            raise ValueError(f'patch_num is {self.patch_num}, but {has}')
+        return window
+
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """How much each patch needs to be computed again.
 
         Args:
@@ -88,9 +99,8 @@ class Gate(nn.Module):
         Returns:
             Tensor: float32, :math:`(B, G_h, G_w)`; high needs it most.
         """
-        window = window or self.window_of(x)
-        x = self.reference_of(x)
-        ref = self.reference_of(ref)
+        window = self.window_of(x, window)
+        x, ref = self.reference_of(x), self.reference_of(ref)
         change = patch_change(x, ref, window, self.reduction)
         return change / map_scale(x) if self.relative else change
 
@@ -106,9 +116,7 @@ class Gate(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Active patches: see :meth:`scores` and :meth:`decide`."""
         return self.decide(self.scores(x, ref, window))
 
@@ -120,4 +128,5 @@ class Gate(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        return f'patch_size={self.patch_size}'
+        names = ('patch_size', *self.shown)
+        return ', '.join(f'{name}={getattr(self, name)}' for name in names)

@@ -1,14 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A gate that does not look at its input."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
 from mask_plugins.utils.checks import check_bool
 
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from .base import Gate
 
 
@@ -27,15 +25,15 @@ class ConstantGate(Gate):
         tensor([[[True, True]]])
     """
 
+    shown = ('active',)
+
     def __init__(self, active: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
         self.active = self.computes_all = check_bool('active', active)
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Ones or zeros: see :meth:`Gate.scores`."""
-        grid = (window or self.window_of(x)).grid
+        grid = self.window_of(x, window).grid
         return torch.full((len(x), *grid), float(self.active), device=x.device)
 
     def decide(self, scores: Tensor) -> Tensor:
@@ -45,7 +43,3 @@ class ConstantGate(Gate):
     def macs(self, channels: int, window: PatchWindow) -> int:
         """None at all."""
         return 0
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, active={self.active}'

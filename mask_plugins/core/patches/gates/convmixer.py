@@ -1,14 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The gate of the original, for studies of it."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor, nn
 
 from mask_plugins.utils.checks import check_int
 
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from .learned import LearnedGate
 
 
@@ -60,43 +58,22 @@ class ConvMixerGate(LearnedGate):
         # The last layer has one output per patch.
         self.patch_num = check_int('patch_num', patch_num, 1)
         patch = self.patch_size
-        self.embed = nn.Sequential(
-            nn.Conv2d(2 * channels, dim, patch, stride=patch),
-            nn.GELU(),
-            nn.BatchNorm2d(dim),
-        )
+        self.embed = _block(2 * channels, dim, patch, stride=patch)
+        depthwise = dict(padding='same', groups=dim)
         self.depthwise = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(dim, dim, kernel_size, padding='same', groups=dim),
-                nn.GELU(),
-                nn.BatchNorm2d(dim),
-            )
-            for _ in range(depth)
+            _block(dim, dim, kernel_size, **depthwise) for _ in range(depth)
         )
         self.pointwise = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(dim, dim, 1), nn.GELU(), nn.BatchNorm2d(dim)
-            )
-            for _ in range(depth)
+            _block(dim, dim, 1) for _ in range(depth)
         )
         widths = [dim] + [fc_dim] * (fc_depth + 1) + [patch_num]
         self.fc = nn.Sequential(
             *(nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
         )
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Logits: see :meth:`Gate.scores`; windows are plain patches."""
-        plain = PatchWindow.plain(x.shape[-2:], self.patch_size)
-        grid = plain.grid if window is None else window.grid
-        if grid != plain.grid or plain.patches != self.patch_num:
-            height, width = x.shape[-2:]
-            raise ValueError(
-                f'patch_num is {self.patch_num}, but a map of {height}x'
-                f'{width} has a grid of {grid[0]}x{grid[1]} patches of '
-                f'{self.patch_size[0]}x{self.patch_size[1]}'
-            )
+        grid = self.window_of(x, window).grid
         both = torch.cat([x, ref], 1).float()
         rows = grid[0] * self.patch_size[0] - x.shape[-2]
         cols = grid[1] * self.patch_size[1] - x.shape[-1]
@@ -107,9 +84,13 @@ class ConvMixerGate(LearnedGate):
 
     def macs(self, channels: int, window: PatchWindow) -> int:
         """Of its convolutions and fully connected layers."""
-        patches = window.patches
-        convs = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
-        linears = [m for m in self.modules() if isinstance(m, nn.Linear)]
-        return patches * sum(c.weight.numel() for c in convs) + sum(
-            m.weight.numel() for m in linears
+        return sum(
+            m.weight.numel() * (1 if m in self.fc else window.patches)
+            for m in self.modules()
+            if isinstance(m, (nn.Conv2d, nn.Linear))
         )
+
+
+def _block(*args, **kwargs) -> nn.Module:
+    conv = nn.Conv2d(*args, **kwargs)
+    return nn.Sequential(conv, nn.GELU(), nn.BatchNorm2d(conv.out_channels))

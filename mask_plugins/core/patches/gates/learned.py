@@ -33,6 +33,8 @@ class LearnedGate(Gate):
     #: Of the relaxation.
     TEMPERATURE = 2 / 3
 
+    shown = ('threshold',)
+
     def __init__(self, threshold: float = 0.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.threshold = check_number('threshold', threshold)
@@ -51,7 +53,3 @@ class LearnedGate(Gate):
         hard = (soft.detach() > 0.5).to(soft)
         # In this order the value is exactly 0 or 1.
         return hard + (soft - soft.detach())
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, threshold={self.threshold}'

@@ -2,7 +2,6 @@
 """A small learned gate for maps of any size."""
 
 import math
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from mask_plugins.utils.checks import check_int, check_ratio
 
 from ..patch_difference import map_scale, pool_windows
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from .learned import LearnedGate
 
 
@@ -67,11 +66,9 @@ class PooledDifferenceGate(LearnedGate):
         nn.init.constant_(self.logit.bias, math.log(1 / init_skip_ratio - 1))
         nn.init.normal_(self.logit.weight, std=0.1)
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Logits: see :meth:`Gate.scores`."""
-        window = window or self.window_of(x)
+        window = self.window_of(x, window)
         x, ref = x.float(), ref.float()
         size = (x - ref).abs()  # B, C, H, W
         scale = map_scale(x).unsqueeze(1)

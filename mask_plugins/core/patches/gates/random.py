@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_ratio
 
-from ..patch_window import PatchWindow
+from ..patch_window import PatchWindow, Window
 from .base import Gate
 
 
@@ -32,6 +32,8 @@ class RandomGate(Gate):
         tensor(False)
     """
 
+    shown = ('skip_ratio',)
+
     def __init__(
         self, skip_ratio: float = 0.5, seed: Optional[int] = None, **kwargs
     ) -> None:
@@ -40,11 +42,9 @@ class RandomGate(Gate):
         self.seed = check_int('seed', seed, optional=True)
         self._draws = 0
 
-    def scores(
-        self, x: Tensor, ref: Tensor, window: Optional[PatchWindow] = None
-    ) -> Tensor:
+    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
         """Uniform in [0, 1): see :meth:`Gate.scores`."""
-        grid = (window or self.window_of(x)).grid
+        grid = self.window_of(x, window).grid
         generator = None
         if self.seed is not None:
             # A seed and a count can be deep-copied, a generator cannot.
@@ -60,7 +60,3 @@ class RandomGate(Gate):
     def macs(self, channels: int, window: PatchWindow) -> int:
         """One per patch."""
         return window.patches
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, skip_ratio={self.skip_ratio}'

@@ -49,6 +49,8 @@ class ThresholdGate(Gate):
                  [False, False]]])
     """
 
+    shown = ('threshold',)
+
     def __init__(
         self,
         threshold: float = 0.1,
@@ -68,7 +70,3 @@ class ThresholdGate(Gate):
     def decide(self, scores: Tensor) -> Tensor:
         """Not below the threshold: see :meth:`Gate.decide`."""
         return ~(scores <= self.threshold)
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, threshold={self.threshold}'

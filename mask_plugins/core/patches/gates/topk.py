@@ -31,21 +31,12 @@ class TopKGate(Gate):
         tensor(4)
     """
 
+    shown = ('k',)
+
     def __init__(self, k=0.25, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.k = k
-
-    @property
-    def k(self):
-        """Number or share of patches."""
-        return self._k
-
-    @k.setter
-    def k(self, k) -> None:
-        if isinstance(k, float):
-            self._k = check_ratio('k (a share)', k)
-        else:
-            self._k = check_int('k', k, 0)
+        share = isinstance(k, float)
+        self.k = check_ratio('k', k) if share else check_int('k', k, 0)
 
     def decide(self, scores: Tensor) -> Tensor:
         """The k highest of each map: see :meth:`Gate.decide`."""
@@ -56,7 +47,3 @@ class TopKGate(Gate):
         active = torch.zeros_like(flat, dtype=torch.bool)
         active.scatter_(1, flat.topk(k, dim=1).indices, True)
         return (active & (flat > 0)).view_as(scores)
-
-    def extra_repr(self) -> str:
-        """What `print` shows."""
-        return f'{super().extra_repr()}, k={self.k}'
