@@ -74,78 +74,52 @@ class LinearProbeHook(Hook):
         self._max_iter = check_int('max_iter', max_iter, 1)
         self._train_set: Optional[Dataset] = None
 
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Probe, if it is time to."""
-        if not self._is_due(runner):
-            return
-        found = self._probe(runner, runner.val_loop.dataloader.dataset)
-        self._add(runner, 'val', found, metrics)
+        if self._is_due(runner):
+            self._probe(runner, 'val', metrics)
 
-    def after_test_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Probe."""
-        found = self._probe(runner, runner.test_loop.dataloader.dataset)
-        self._add(runner, 'test', found, metrics)
-
-    @staticmethod
-    def _add(
-        runner: Runner,
-        mode: str,
-        found: Dict[str, float],
-        metrics: Optional[Dict[str, Any]],
-    ) -> None:
-        # RuntimeInfoHook has already put those of the evaluator there.
-        for key, value in found.items():
-            runner.message_hub.update_scalar(f'{mode}/{key}', value)
-        if metrics is not None:
-            metrics.update(found)
+        self._probe(runner, 'test', metrics)
 
     def _is_due(self, runner: Runner) -> bool:
         loop = runner._train_loop
         if not isinstance(loop, BaseLoop):  # a validation without a training
             return True
         if hasattr(loop, 'dataloader_iterator'):  # counts no epochs
-            length = len(runner.train_dataloader)
-            done, last = runner.iter // length, runner.iter >= loop.max_iters
-            whole = runner.iter % length == 0
+            done, length = runner.iter, len(runner.train_dataloader)
+            last = loop.max_iters
         else:
-            done, last = runner.epoch, runner.epoch >= loop.max_epochs
-            whole = True
-        every = self.interval and whole and done % self.interval == 0
-        return bool(last or every)
+            done, length, last = runner.epoch, 1, loop.max_epochs
+        every = self.interval * length
+        return done >= last or bool(every and done % every == 0)
 
-    def _probe(self, runner: Runner, dataset: Dataset) -> Dict[str, float]:
+    def _probe(self, runner: Runner, mode: str, metrics: Any) -> None:
         # Imported here: it needs mmpretrain, other hooks do not.
-        from mask_plugins.apis.features import (
-            build_feature_loader,
-            build_train_set,
-            extract_features,
-        )
+        from mask_plugins.apis import features
+
+        model = unwrap(runner.model)
+
+        def extract(part: Dataset, limit: Optional[int] = None) -> Any:
+            cfg, what = runner.cfg, f'features of {len(part)} samples'
+            loader = features.build_feature_loader(cfg, part, limit=limit)
+            return features.extract_features(model, loader, self.layer, what)
 
         if self._train_set is None:
-            self._train_set = build_train_set(runner.cfg)
-        model = unwrap(runner.model)
-        train, test = (
-            extract_features(
-                model,
-                build_feature_loader(runner.cfg, part, limit=limit),
-                self.layer,
-                f'linear probe: {name} features',
-            )
-            for name, part, limit in (
-                ('training', self._train_set, self.limit or None),
-                ('evaluated', dataset, None),
-            )
-        )
+            self._train_set = features.build_train_set(runner.cfg)
+        train = extract(self._train_set, self.limit or None)
+        test = extract(getattr(runner, f'{mode}_loop').dataloader.dataset)
         found = [{}]
         if is_main_process():
             device = next(model.parameters()).device
             found = [self._fit(runner, train, test, device)]
         broadcast_object_list(found)
-        return found[0]
+        # RuntimeInfoHook has already put those of the evaluator there.
+        for key, value in found[0].items():
+            runner.message_hub.update_scalar(f'{mode}/{key}', value)
+        if metrics is not None:
+            metrics.update(found[0])
 
     def _fit(self, runner, train, test, device) -> Dict[str, float]:
         keys = ('probe/top1', 'probe/train_top1')
@@ -158,12 +132,7 @@ class LinearProbeHook(Hook):
         values = train.values.to(device)
         probe.fit(values, train.labels.to(device))
         if not probe.converged:
-            runner.logger.warning(
-                f'LinearProbeHook: not converged after {probe.iterations} '
-                'iterations of L-BFGS; raise max_iter or l2'
-            )
-        accuracies = (
-            probe.accuracy(test.values, test.labels),
-            probe.accuracy(values, train.labels),
-        )
-        return dict(zip(keys, accuracies))
+            what = f'not converged after {probe.iterations} iterations'
+            runner.logger.warning(f'{what}: raise max_iter or l2')
+        top1 = probe.accuracy(test.values, test.labels)
+        return dict(zip(keys, (top1, probe.accuracy(values, train.labels))))
