@@ -78,7 +78,7 @@ def test_another_number_of_processes_resumes(runs):
     """A checkpoint from inside an epoch; there is a warning, no error."""
     folder, average = runs
     checkpoint = load(folder / 'inside' / 'iter_3.pth')
-    first, second = checkpoint['mask_plugins_rank_buffers']
+    first, second = checkpoint['meta']['mask_plugins']['buffers']
     assert not any(first.values())
     assert 'teacher.running_mean' in second['model']
     assert 'seen' in second['model']

@@ -2,7 +2,6 @@
 """Room on a disk, and sizes of files."""
 
 import errno
-import os
 import shutil
 
 # Full disk, used-up quota, and a limit on the size of files.
@@ -45,19 +44,3 @@ def readable_size(size: float) -> str:
             return f'{size:.0f} B' if unit == 'B' else f'{size:.1f} {unit}'
         size /= 1000
     return f'{size:.1f} TB'
-
-
-def size_of(path: str) -> int:
-    """Bytes of a file, or of the files in a folder; 0 if there is none.
-
-    Examples:
-        >>> size_of('a/folder/that/does/not/exist')
-        0
-    """
-    if os.path.isfile(path):
-        return os.path.getsize(path)
-    return sum(
-        os.path.getsize(os.path.join(folder, name))
-        for folder, _, names in os.walk(path)
-        for name in names
-    )

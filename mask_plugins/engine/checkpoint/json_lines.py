@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, List
 
 from mask_plugins.utils.checks import PathLike
 from mask_plugins.utils.files import to_json, write_atomically
@@ -63,11 +63,14 @@ class JsonLines:
             if sync or not is_full(error):
                 raise
 
-    def cut(self, keep: Callable[[dict], bool]) -> int:
+    def cut(self, epoch: int, iteration: int) -> int:
         """Drop lines, and whatever is not a line, in one atomic step.
 
+        An epoch may have had another length: what it logged is kept.
+
         Args:
-            keep (Callable): Given a line's object, whether it stays.
+            epoch (int): All lines before this epoch stay.
+            iteration (int): All lines before this iteration stay.
 
         Returns:
             int: How many lines were dropped.
@@ -76,7 +79,7 @@ class JsonLines:
             return 0
         text = self.path.read_text(encoding='utf-8', errors='replace')
         lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if _is_kept(line, keep)]
+        kept = [line for line in lines if _is_kept(line, epoch, iteration)]
         if len(kept) < len(lines):
             write_atomically(self.path, ''.join(kept))
         return len(lines) - len(kept)
@@ -117,10 +120,11 @@ def _write(lines: List[str], path: Path, sync: bool = False) -> None:
         lines.clear()
 
 
-def _is_kept(line: str, keep: Callable[[dict], bool]) -> bool:
+def _is_kept(line: str, epoch: int, iteration: int) -> bool:
     """Whether a line was written to its end and is to be kept."""
     try:
         value = json.loads(line)
-        return line.endswith('\n') and isinstance(value, dict) and keep(value)
+        before = value['epoch'] < epoch or value['iteration'] < iteration
+        return line.endswith('\n') and before
     except (ValueError, KeyError, TypeError, RecursionError):
         return False

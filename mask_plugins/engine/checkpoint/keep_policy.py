@@ -54,8 +54,5 @@ class KeepPolicy(NamedTuple):
         Args:
             steps (Sequence[int]): Epochs (or iterations), any order.
         """
-        return [
-            step
-            for step in sorted(steps)[: -self.newest]
-            if not self.every or step % self.every
-        ]
+        old = sorted(steps)[: -self.newest]
+        return [i for i in old if not self.every or i % self.every]

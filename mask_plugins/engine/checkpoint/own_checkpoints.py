@@ -70,12 +70,8 @@ best='accuracy_top1', out_of_turn=False)
             name,
         )
         if match and template.format(int(match[3])) == match[2]:
-            return OwnCheckpoint(
-                name,
-                int(match[3]),
-                match[1] or '',
-                template != filename_tmpl,
-            )
+            late, best = template != filename_tmpl, match[1] or ''
+            return OwnCheckpoint(name, int(match[3]), best, late)
     return None
 
 
@@ -119,19 +115,17 @@ def read_mark(checkpoint: Any) -> Dict[str, Any]:
         >>> read_mark(['not', 'a', 'checkpoint'])
         {}
     """
-    for key in ('meta', MARK):
-        checkpoint = (
-            checkpoint.get(key) if isinstance(checkpoint, dict) else None
-        )
-    return checkpoint if isinstance(checkpoint, dict) else {}
+    try:
+        return dict(checkpoint['meta'][MARK])
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError):
+        return {}
 
 
 def _load(path: str) -> Any:
+    # Tensors are mapped, not read.
+    options = dict(map_location='cpu', mmap=True, weights_only=True)
     try:
-        # Tensors are mapped, not read.
-        return torch.load(
-            path, map_location='cpu', mmap=True, weights_only=True
-        )
+        return torch.load(path, **options)
     except Exception:  # whatever it is, it is not a checkpoint of this run
         return None
 

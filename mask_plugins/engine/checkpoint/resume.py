@@ -30,14 +30,11 @@ class ResumeChoice(NamedTuple):
     Args:
         resume (bool): False where there is nothing to resume from.
         path (str, optional): The checkpoint. Defaults to None.
-        found (bool): Whether mmengine finds the same by itself. Defaults to
-            False.
         warning (str): What to tell the user. Defaults to ''.
     """
 
     resume: bool
     path: Optional[str] = None
-    found: bool = False
     warning: str = ''
 
 
@@ -86,13 +83,9 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
         raise ValueError(f'{path} is not a checkpoint')
     missing = [key for key in keys if key not in checkpoint]
     if missing:
-        only = 'state_dict' in checkpoint and 'meta' not in checkpoint
-        what = 'it has weights only, ' if only else ''
-        raise ValueError(
-            f'{path} cannot be resumed from: {what}without '
-            f'{", ".join(missing)}. Load it with load_from and resume=False, '
-            'or resume from the newest checkpoint of its run'
-        )
+        what = 'it has weights only, ' if 'meta' in missing else ''
+        said = f'{what}without {", ".join(missing)}'
+        raise ValueError(f'{path}: {said}. Use load_from and resume=False')
 
 
 def _check_records(path: str) -> None:
@@ -103,10 +96,7 @@ def _check_records(path: str) -> None:
     options = getattr(torch.serialization, 'get_crc32_options', lambda: True)
     reader = torch._C.PyTorchFileReader(path)
     with zipfile.ZipFile(path) as archive:
-        records = {
-            info.filename.partition('/')[2]: info
-            for info in archive.infolist()
-        }
+        records = {i.filename.partition('/')[2]: i for i in archive.infolist()}
     if set(records) != set(reader.get_all_records()):
         raise ValueError('its table of contents is damaged')
     size = osp.getsize(path)
@@ -123,16 +113,11 @@ def _check_records(path: str) -> None:
 def _unsafe(path: str, error: Exception) -> str:
     found = re.search(r'GLOBAL (\S+)', str(error))
     what = found.group(1) if found else 'an object that is not a tensor'
-    message = (
-        f'{path} holds pickled objects ({what}), and to load those can run '
-        'any code'
-    )
+    message = f'{path} holds pickled objects ({what}), which can run any code'
     if what.startswith(('mmengine.logging.', 'numpy.')):
         message += (
-            ". mmengine's CheckpointHook writes such objects. If you trust "
-            'who wrote the file, set the environment variable '
-            'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run; what '
-            'SafeCheckpointHook then saves loads without it'
+            ". mmengine's CheckpointHook writes such objects. If you trust the"
+            ' file, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run'
         )
     return message
 
@@ -156,9 +141,7 @@ def check_named_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
     try:
         check_checkpoint(osp.expanduser(path), keys)
     except (ValueError, OSError) as error:
-        raise type(error)(
-            f'load_from={path!r} cannot be loaded: {error}'
-        ) from error
+        raise type(error)(f'load_from={path!r}: {error}') from error
 
 
 def checkpoint_folders(work_dir: str, out_dir: Optional[str]) -> List[str]:
@@ -176,17 +159,11 @@ def checkpoint_folders(work_dir: str, out_dir: Optional[str]) -> List[str]:
     """
     if out_dir is None or out_dir == work_dir:
         return [work_dir]
-    name = osp.basename(work_dir.rstrip(osp.sep))
-    if '://' in str(out_dir):
-        return [f'{str(out_dir).rstrip("/")}/{name}']
-    return [osp.join(out_dir, name)]
+    return [osp.join(out_dir, osp.basename(work_dir.rstrip(osp.sep)))]
 
 
 def choose_checkpoint(
-    work_dir: str,
-    folders: Sequence[str],
-    filename_tmpl: str,
-    keys: Sequence[str] = RUN_KEYS,
+    work_dir: str, folders: Sequence[str], filename_tmpl: str, keys=RUN_KEYS
 ) -> ResumeChoice:
     """The newest checkpoint of a run that is sound.
 
@@ -217,34 +194,22 @@ def choose_checkpoint(
             last = file.read().strip()
         why = '' if last else f'{last_file} is empty'
     if '://' in last and osp.dirname(last) in folders:
-        return ResumeChoice(True, last, found=True)
+        return ResumeChoice(True, last)
     if last:
         folders = [*folders, osp.dirname(last) or '.']
     problems = [why] if why else []
-    sound = ''
     for path in checkpoint_candidates(last, folders, filename_tmpl):
         try:
             check_checkpoint(path, keys)
         except (ValueError, OSError) as error:
             problems.append(str(error))
-            continue
-        sound = path
-        break
-    warning = '; '.join(problems)
-    if sound:
-        if warning:
-            warning += (
-                f'. Resuming from {sound}; what came after it is trained again'
-            )
-        return ResumeChoice(True, sound, sound == last, warning)
+        else:
+            said = f'{"; ".join(problems)}. Resuming from {path}'
+            return ResumeChoice(True, path, said if problems else '')
     if problems == [why]:
         return ResumeChoice(False)  # nothing has begun
-    return ResumeChoice(
-        False,
-        warning=f'{warning}. There is no checkpoint to resume from: training '
-        'starts from scratch, and new checkpoints replace the damaged ones of '
-        'the same name',
-    )
+    warning = f'{"; ".join(problems)}: training starts from scratch'
+    return ResumeChoice(False, warning=warning)
 
 
 def checkpoint_candidates(
@@ -308,9 +273,8 @@ def owes_validation(runner: Runner) -> bool:
         bool: False if the checkpoint records that validation.
     """
     loop, done = runner.train_loop, runner.iter
-    if runner.val_loop is None or done == 0:
-        return False
-    if runner.message_hub.get_info(LAST_VALIDATED) == done:
+    validated = runner.message_hub.get_info(LAST_VALIDATED)
+    if runner.val_loop is None or done in (0, validated):
         return False
     if not hasattr(loop, 'val_begin') or not hasattr(loop, 'val_interval'):
         return False  # not a loop of mmengine's kind
@@ -318,9 +282,9 @@ def owes_validation(runner: Runner) -> bool:
         loop._decide_current_val_interval()
     if hasattr(loop, 'dataloader_iterator'):
         step, last = done, loop.max_iters
-    elif hasattr(loop, 'batches_done') and loop.batches_done():
-        return False  # no validation ends inside an epoch
     elif inside_epoch(runner):
+        return False  # no validation ends there
+    elif hasattr(loop, 'batches_done') and loop.batches_done():
         return False
     else:
         step, last = loop.epoch, loop.max_epochs

@@ -2,13 +2,10 @@
 """Resume a run whose length has changed: positions count in epochs."""
 
 import warnings
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple
 
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import BaseLoop, Runner
-
-# What a scheduler's state says about its position and not its settings.
-_POSITION = {'last_step', 'base_values', 'verbose'}
 
 
 class RunLength(NamedTuple):
@@ -57,33 +54,22 @@ def fit_length(runner: Runner, checkpoint: dict) -> str:
     if then == now or not _plausible(then) or 'iter' not in meta:
         return ''
     moved = [f'the checkpoint is of {then}, the run is now {now}']
-    iteration, uniform = meta['iter'], not hasattr(loop, 'dataloader_iterator')
-    if uniform and then.per_epoch != now.per_epoch:
+    iteration, by_iter = meta['iter'], hasattr(loop, 'dataloader_iterator')
+    if not by_iter and then.per_epoch != now.per_epoch:
         moved += _move_iteration(meta, then.per_epoch, now.per_epoch)
-    schedulers, states, saved = (
-        _by_name(part)
-        for part in (
-            runner.param_schedulers,
-            checkpoint.get('param_schedulers'),
-            checkpoint.get('optimizer'),
-        )
-    )
-    for name in schedulers:
-        if len(schedulers[name]) == len(states.get(name) or ()):
-            moved += _step_schedulers(
-                schedulers[name],
-                states[name],
-                saved.get(name) or {},
-                meta['iter'] - iteration,
-                now,
-            )
+    states = _by_name(checkpoint.get('param_schedulers'))
+    saved = _by_name(checkpoint.get('optimizer'))
+    shift = meta['iter'] - iteration
+    for name, parts in _by_name(runner.param_schedulers).items():
+        if len(parts) == len(states.get(name) or ()):
+            old = saved.get(name) or {}
+            moved += _step_schedulers(parts, states[name], old, shift, now)
     # So that a second call, of another hook, finds nothing to do.
     info.update(max_epochs=now.epochs, max_iters=now.iters)
     text = '; '.join(moved)
     runner.logger.warning(
-        f'The length of the run has changed: {text}. Positions count in '
-        'epochs and the config says how long schedules are, so from here the '
-        'run differs from an uninterrupted one.'
+        f'The length of the run has changed: {text}. From here the run '
+        'differs from an uninterrupted one.'
     )
     return text
 
@@ -104,13 +90,13 @@ def _move_iteration(meta: dict, then: int, now: int) -> List[str]:
     meta['iter'] = epoch * now + skipped
     if 'epoch_position' in meta:
         meta['epoch_position'] = [skipped, now]
-    moved = [f'iteration {old} is now iteration {meta["iter"]}']
+    moved = f'iteration {old} is now iteration {meta["iter"]}'
     if done:
-        moved.append(
-            f'it was saved after {done} of {then} batches of an epoch that '
+        moved += (
+            f'; it was saved after {done} of {then} batches of an epoch that '
             f'now has {now}: {skipped} are skipped'
         )
-    return moved
+    return [moved]
 
 
 def _by_name(parts: Any) -> Dict[str, Any]:
@@ -140,24 +126,11 @@ def _step_schedulers(
     old = list(saved.get('param_groups', ()))
     if 'base_param_settings' in saved:
         old.append(saved['base_param_settings'])
-    said = []
-    for scheduler, state in zip(schedulers, states):
+    said = {}
+    for scheduler in schedulers:
         name = scheduler.param_name
-        changed = [
-            f'{key} {state[key]} -> {value}'
-            for key, value in scheduler.state_dict().items()
-            if not key.startswith('_')
-            and key not in _POSITION
-            and key in state
-            and _listed(state[key]) != _listed(value)
-        ]
-        settings = ', '.join(changed)
-        was = old[0].get(name) if old else None
-        said.append(
-            f'{type(scheduler).__name__}'
-            + (f' ({settings})' if settings else '')
-            + f': {name} {_short(was)} -> {_short(groups[0].get(name))}'
-        )
+        was = old[0].get(name, 'unknown') if old else 'unknown'
+        said[f'{name} {was} is now {groups[0].get(name)}'] = None
     names = {scheduler.param_name for scheduler in schedulers}
     names |= {f'initial_{name}' for name in names}
     if 'momentum' in names:
@@ -165,7 +138,7 @@ def _step_schedulers(
     for group, target in zip(groups, old):
         target.update({k: group[k] for k in names if k in group})
     states[:] = [scheduler.state_dict() for scheduler in schedulers]
-    return list(dict.fromkeys(said))
+    return list(said)
 
 
 def _step(schedulers: list, units: List[int], counts: List[int]) -> None:
@@ -181,11 +154,3 @@ def _step(schedulers: list, units: List[int], counts: List[int]) -> None:
             for unit, count, scheduler in order:
                 if t % unit == 0 and t // unit <= count:
                     scheduler.step()
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _short(value: Optional[float]) -> str:
-    return 'unknown' if value is None else f'{value:.4g}'

@@ -60,9 +60,8 @@ def write_state(
         job=job,
         time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
     )
-    write_atomically(
-        os.path.join(work_dir, STATE_FILE), json.dumps(values, indent=1) + '\n'
-    )
+    path = os.path.join(work_dir, STATE_FILE)
+    write_atomically(path, json.dumps(values, indent=1) + '\n')
 
 
 def note_state(

@@ -4,13 +4,7 @@
 from typing import Dict, Iterator, List, Tuple
 
 import torch
-from mmengine.dist import (
-    all_gather_object,
-    all_reduce,
-    broadcast,
-    get_rank,
-    get_world_size,
-)
+from mmengine import dist
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -37,37 +31,19 @@ def sync_buffers(runner: Runner) -> None:
         >>> model.running_var
         tensor([1., 1.])
     """
-    if get_world_size() == 1:
-        return
     buffers = [b for _, named in _models(runner) for b in named.values()]
-    floats = [b for b in buffers if b.is_floating_point()]
-    others = [b for b in buffers if not b.is_floating_point()]
-    if floats:
-        _average(floats)
-    if others:
-        # As float64, which holds whole numbers up to 2**53.
-        flat = torch.cat([b.flatten().double() for b in others])
-        broadcast(flat)
-        _scatter(flat, others)
-
-
-def _average(buffers: List[Tensor]) -> None:
-    double = any(b.dtype == torch.float64 for b in buffers)
-    kind = torch.float64 if double else torch.float32
-    flat = torch.cat([b.flatten().to(kind) for b in buffers])  # N
-    bounds = torch.stack([flat, -flat])  # 2xN
-    all_reduce(bounds, 'max')
-    differ = bounds[0] != -bounds[1]
-    if differ.any():  # the same on all ranks
-        mean = flat.clone()
-        all_reduce(mean, 'mean')
-        _scatter(torch.where(differ, mean, flat), buffers)
-
-
-def _scatter(flat: Tensor, buffers: List[Tensor]) -> None:
-    parts = flat.split([b.numel() for b in buffers])
-    for buffer, part in zip(buffers, parts):
-        buffer.copy_(part.view_as(buffer))
+    if dist.get_world_size() == 1 or not buffers:
+        return
+    # As float64, which holds whole numbers up to 2**53.
+    first = torch.cat([b.flatten().double() for b in buffers])  # N
+    bounds, mean = torch.stack([first, -first]), first.clone()  # 2xN, N
+    dist.all_reduce(bounds, 'max')
+    dist.all_reduce(mean, 'mean')
+    dist.broadcast(first)
+    mean = torch.where(bounds[0] == -bounds[1], first, mean)
+    sizes = [b.numel() for b in buffers]
+    for b, old, new in zip(buffers, first.split(sizes), mean.split(sizes)):
+        b.copy_((new if b.is_floating_point() else old).view_as(b))
 
 
 def gather_buffers(runner: Runner) -> List[Dict[str, Named]]:
@@ -86,24 +62,20 @@ def gather_buffers(runner: Runner) -> List[Dict[str, Named]]:
         >>> gather_buffers(runner)  # one process
         []
     """
-    if get_world_size() == 1:
+    if dist.get_world_size() == 1:
         return []
     mine = {
         model: {name: buffer.cpu() for name, buffer in named.items()}
         for model, named in _models(runner)
     }
-    gathered = all_gather_object(mine)
-    return [
-        {
-            model: {
-                name: buffer
-                for name, buffer in named.items()
-                if not torch.equal(buffer, gathered[0][model][name])
-            }
-            for model, named in models.items()
-        }
-        for models in gathered
-    ]
+    gathered = dist.all_gather_object(mine)
+    for models in gathered[::-1]:  # rank 0, which is compared with, last
+        for model, named in models.items():
+            first = gathered[0][model]
+            same = [n for n in named if torch.equal(named[n], first[n])]
+            for name in same:
+                del named[name]
+    return gathered
 
 
 def restore_buffers(runner: Runner, gathered: List[Dict[str, Named]]) -> bool:
@@ -126,23 +98,25 @@ def restore_buffers(runner: Runner, gathered: List[Dict[str, Named]]) -> bool:
         >>> runner.model.running_mean
         tensor([1., 1.])
     """
-    if not isinstance(gathered, list) or len(gathered) != get_world_size():
+    if (
+        not isinstance(gathered, list)
+        or len(gathered) != dist.get_world_size()
+    ):
         return False
     models = dict(_models(runner))
     try:
         # Each rank looks at all of them, so that all ranks decide alike.
         pairs = [
-            [
-                (models[model][name], value.view_as(models[model][name]))
-                for model, named in rank.items()
-                for name, value in named.items()
-            ]
-            for rank in gathered
+            (rank, models[model][name], value.view_as(models[model][name]))
+            for rank, saved in enumerate(gathered)
+            for model, named in saved.items()
+            for name, value in named.items()
         ]
     except (AttributeError, KeyError, RuntimeError):
         return False
-    for buffer, value in pairs[get_rank()]:
-        buffer.copy_(value)
+    for rank, buffer, value in pairs:
+        if rank == dist.get_rank():
+            buffer.copy_(value)
     return True
 
 
@@ -156,5 +130,4 @@ def _models(runner: Runner) -> Iterator[Tuple[str, Named]]:
     for name, model in found.items():
         model = unwrap(model)
         saved = model.state_dict()
-        buffers = {k: b for k, b in model.named_buffers() if k in saved}
-        yield name, buffers
+        yield name, {k: b for k, b in model.named_buffers() if k in saved}

@@ -15,9 +15,9 @@ from mask_plugins.functional.finite import non_finite
 from mask_plugins.utils.files import write_atomically
 
 from ..checkpoint.atomic_backend import ATOMIC, AtomicLocalBackend
-from ..checkpoint.disk_space import free_space, is_full, readable_size, size_of
+from ..checkpoint.disk_space import free_space, is_full, readable_size
 from ..checkpoint.keep_policy import KeepPolicy
-from ..checkpoint.own_checkpoints import own_checkpoint
+from ..checkpoint.own_checkpoints import MARK, own_checkpoint
 from ..checkpoint.shared_buffers import gather_buffers, sync_buffers
 
 
@@ -42,22 +42,12 @@ class AtomicCheckpointHook(CheckpointHook):
             kwargs['save_best'] = 'auto'
         super().__init__(*args, **kwargs)
         if policy and self.max_keep_ckpts > 0:
-            raise ValueError(
-                f'keep={keep!r} and max_keep_ckpts={self.max_keep_ckpts} both '
-                "say which checkpoints stay: set one of them ('newest:N' of "
-                'keep is max_keep_ckpts)'
-            )
+            raise ValueError(f'keep={keep!r}, max_keep_ckpts: set one of them')
         if self.max_keep_ckpts > 0:
             policy = KeepPolicy(newest=self.max_keep_ckpts)
         tmpl = self.filename_tmpl
-        if (
-            len(re.findall(r'{[^}]*}', tmpl)) != 1
-            or osp.basename(tmpl) != tmpl
-        ):
-            raise ValueError(
-                "filename_tmpl must be a file name with one '{}', got "
-                f'{self.filename_tmpl!r}'
-            )
+        if not re.fullmatch(r'[^/{}]*{[^/{}]*}[^/{}]*', tmpl):
+            raise ValueError(f'filename_tmpl must be one name, got {tmpl!r}')
         self._keep = policy
         self._warned: Set[str] = set()
         self._not_saved: Optional[Exception] = None
@@ -66,30 +56,20 @@ class AtomicCheckpointHook(CheckpointHook):
         self._steps: List[int] = []
         self._out_of_turn = ''
         self._bests: Dict[str, str] = {}
-        self._saving_out_of_turn = False
-        # Buffers of each rank, for a checkpoint inside an epoch.
-        self._rank_buffers: List[dict] = []
         self.saved_iter = -1
 
     def _use_atomic_backend(self, runner: Runner) -> None:
         if self.file_client_args == dict(backend='disk'):
             self.file_client_args = None
             self.backend_args = dict(backend=ATOMIC)
+        backend, folder = None, self.out_dir or runner.work_dir
         if self.file_client_args is None:
-            backend = get_file_backend(
-                self.out_dir or runner.work_dir, backend_args=self.backend_args
-            )
-            if type(backend) in (LocalBackend, HardDiskBackend):
-                self.backend_args = dict(backend=ATOMIC)
-                return
-            if isinstance(backend, AtomicLocalBackend):
-                return
-        self._warn(
-            runner,
-            f'checkpoints go to {self.out_dir}, which is not the local '
-            'backend: they are written plainly, and a kill while saving may '
-            'leave a truncated one. Auto-resume does not check them',
-        )
+            backend = get_file_backend(folder, backend_args=self.backend_args)
+        if type(backend) in (LocalBackend, HardDiskBackend):
+            self.backend_args = dict(backend=ATOMIC)
+        elif not isinstance(backend, AtomicLocalBackend):
+            what = 'written plainly, and auto-resume does not check them'
+            self._warn(runner, f'checkpoints in {folder} are {what}')
 
     # ----------------------------------------------------- moments to be equal
     def before_val(self, runner: Runner) -> None:
@@ -131,25 +111,16 @@ class AtomicCheckpointHook(CheckpointHook):
         if self.saved_iter == step:
             return ''
         name, old = f'iter_{step}.pth', self._out_of_turn
-        meta = dict(epoch=runner.epoch, iter=step)
-        self._saving_out_of_turn = True
-        # An uninterrupted run would not make them equal here.
-        self._rank_buffers = gather_buffers(runner)
-        try:
-            if self._save(runner, name, meta, {}):
-                self._out_of_turn = name
-                self._remove(runner, [old] if old not in ('', name) else [])
-        finally:
-            self._saving_out_of_turn, self._rank_buffers = False, []
+        # An uninterrupted run would not make the buffers equal here.
+        mark = dict(out_of_turn=True, buffers=gather_buffers(runner))
+        meta = {'epoch': runner.epoch, 'iter': step, MARK: mark}
+        if self._save(runner, name, meta, {}):
+            self._out_of_turn = name
+            self._remove(runner, [old] if old not in ('', name) else [])
         return str(self._not_saved or '')
 
     def _save(
-        self,
-        runner: Runner,
-        name: str,
-        meta: dict,
-        info: Dict[str, Any],
-        full: bool = True,
+        self, runner: Runner, name: str, meta: dict, info: dict, full=True
     ) -> bool:
         """Write one checkpoint; if it cannot be, it never happened.
 
@@ -165,10 +136,9 @@ class AtomicCheckpointHook(CheckpointHook):
         """
         where = non_finite(runner.model)
         if where:
-            self._not_saved = FloatingPointError(
-                f'{where} has values that are not finite'
-            )
-            self._warn(runner, f'{name} is not written: {self._not_saved}')
+            what = f'{where} has values that are not finite'
+            self._not_saved = FloatingPointError(what)
+            self._warn(runner, f'{name} is not written: {what}')
             return False
         hub, last, path = runner.message_hub, self.last_ckpt, self._path(name)
         before = dict(hub.runtime_info)
@@ -191,11 +161,18 @@ class AtomicCheckpointHook(CheckpointHook):
                 **(self.args if full else {}),
             )
             if full and is_main_process():
-                write_atomically(
-                    osp.join(runner.work_dir, 'last_checkpoint'), str(path)
-                )
+                last_file = osp.join(runner.work_dir, 'last_checkpoint')
+                write_atomically(last_file, str(path))
         except OSError as error:
-            self._not_saved = OSError(self._no_room(runner, error, last))
+            if not is_full(error):
+                raise
+            self._not_saved = OSError(
+                f'no room for a checkpoint: {error}. {last or "nothing"} is '
+                f'kept. {free_space(runner.work_dir)} are free there, or less '
+                "under a quota. Keep fewer checkpoints (keep='newest:1')"
+            )
+            name = type(self).__name__
+            runner.logger.error(f'{name}: {self._not_saved}.')
             self.last_ckpt = last
             hub.runtime_info.clear()
             hub.runtime_info.update(before)
@@ -203,21 +180,6 @@ class AtomicCheckpointHook(CheckpointHook):
         if full:
             self.saved_iter = meta['iter']
         return True
-
-    def _no_room(
-        self, runner: Runner, error: OSError, last: Optional[str]
-    ) -> str:
-        """Say that the disk is full; raise what is another error."""
-        if not is_full(error):
-            raise error
-        kept = f'{last} is kept' if last else 'There is none before it'
-        message = (
-            f'no room for a checkpoint: {error}. {kept}. '
-            f'{free_space(runner.work_dir)} are free there; a quota may allow '
-            "less. Free some, or keep fewer checkpoints (keep='newest:1')"
-        )
-        runner.logger.error(f'{type(self).__name__}: {message}.')
-        return message
 
     def after_train(self, runner: Runner) -> None:
         """Publish; stop with an error if the end of the run is not saved."""
@@ -244,8 +206,7 @@ class AtomicCheckpointHook(CheckpointHook):
         missing = [key for key in self.key_indicators if key not in metrics]
         if missing:
             raise ValueError(
-                f'save_best must be among the metrics {sorted(metrics)} of '
-                f'the validation, got {missing}'
+                f'save_best must be among {sorted(metrics)}, got {missing}'
             )
         step = runner.epoch if self.by_epoch else runner.iter
         meta = dict(epoch=runner.epoch, iter=runner.iter)
@@ -258,10 +219,8 @@ class AtomicCheckpointHook(CheckpointHook):
                     self._info('best_ckpt', key): self._path(name),
                 }
                 if self._save(runner, name, meta, info, full=False):
-                    runner.logger.info(
-                        f'The best checkpoint with {metrics[key]:0.4f} {key} '
-                        f'is saved to {name}.'
-                    )
+                    score = f'{metrics[key]:0.4f} {key}'
+                    runner.logger.info(f'Best checkpoint ({score}): {name}')
                     old.append(self._bests.get(key, ''))
                     self._set_best(key, name)
         if old and self.last_ckpt is not None:
@@ -270,14 +229,11 @@ class AtomicCheckpointHook(CheckpointHook):
         self._remove(runner, [name for name in old if name not in current])
 
     def _is_best(self, runner: Runner, key: str, score: Any) -> bool:
-        if score is None:
-            return False
-        if not math.isfinite(score):
+        if not is_score(score):
             self._warn(runner, f'{key} is {score}, which is not the best')
             return False
-        best = runner.message_hub.runtime_info.get(
-            self._info('best_score', key)
-        )
+        info = runner.message_hub.runtime_info
+        best = info.get(self._info('best_score', key))
         return best is None or bool(self.is_better_than[key](score, best))
 
     def _info(self, name: str, key: str) -> str:
@@ -305,12 +261,11 @@ class AtomicCheckpointHook(CheckpointHook):
         for name in names:
             path = self._path(name)
             allowed = own_checkpoint(name, self.filename_tmpl) is not None
-            if local and osp.islink(path):
-                allowed = False
+            allowed = allowed and not (local and osp.islink(path))
             if allowed and self.file_backend.isfile(path):
-                size = readable_size(size_of(path)) if local else 'its size'
+                freed = readable_size(osp.getsize(path)) if local else 'some'
                 self.file_backend.remove(path)
-                runner.logger.info(f'removed {path}: {size} freed')
+                runner.logger.info(f'removed {path}: {freed} freed')
 
     def _warn(self, runner: Runner, message: str) -> None:
         if message not in self._warned:

@@ -86,51 +86,42 @@ def find_targets(model: nn.Module, path: str) -> List[Target]:
         tail = f'.{owner}' if owner else ''
         found = [key for key in modules if f'.{key}'.endswith(tail)]
     targets = [
-        Target(modules[key], name, f'{key}.{name}' if key else name)
+        Target(modules[key], name, f'{key}.{name}'.lstrip('.'))
         for key in found
     ]
     if not targets:
         raise AttributeError(_nothing(model, owner, name, path))
     if len(targets) > 1 and '*' not in owner:
+        paths = [target.path for target in targets]
         raise ValueError(
-            f'target {path!r} is ambiguous, it matches '
-            f'{[target.path for target in targets]}: write the whole path, '
-            "or '*' to set all of them"
+            f"target {path!r} is ambiguous: one of {paths}, or '*'"
         )
     for target in targets:
-        _check_number(target)
-    return targets
-
-
-def _check_number(target: Target) -> None:
-    value = getattr(target.module, target.name)
-    tensor = isinstance(value, torch.Tensor)
-    if isinstance(value, nn.Parameter) or (tensor and value.numel() != 1):
-        found = f'a tensor of shape {tuple(value.shape)} ({type(value)})'
-    elif tensor or isinstance(value, (int, float)):
-        return
-    else:
+        value = getattr(target.module, target.name)
         found = f'{value!r} ({type(value).__name__})'
-    raise TypeError(
-        f'target {target.path!r} must be a number or a one-element buffer, '
-        f'but it is {found}'
-    )
+        fits = isinstance(value, (int, float))
+        if isinstance(value, torch.Tensor):
+            found = f'a tensor of shape {tuple(value.shape)}'
+            fits = value.numel() == 1 and not isinstance(value, nn.Parameter)
+        if not fits:
+            raise TypeError(
+                f'target {target.path!r} must be a number or a one-element '
+                f'buffer, got {found}'
+            )
+    return targets
 
 
 def _nothing(model: nn.Module, owner: str, name: str, path: str) -> str:
     """Say how far the path leads, and what exists there."""
     here, walked = model, []
     for part in owner.split('.') if owner else []:
-        if '*' in part or not isinstance(getattr(here, part, None), nn.Module):
+        if not isinstance(getattr(here, part, None), nn.Module):
             break
         here = getattr(here, part)
         walked.append(part)
     children = [key for key, _ in here.named_children()]
-    numbers = [
-        key
-        for key in sorted(set(dir(here)))
-        if not key.startswith('_') and type(_peek(here, key)) in (int, float)
-    ]
+    public = [key for key in dir(here) if not key.startswith('_')]
+    numbers = [k for k in public if type(_peek(here, k)) in (int, float)]
     near = difflib.get_close_matches(name, numbers, n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''
     place = '.'.join(walked) or 'the model'

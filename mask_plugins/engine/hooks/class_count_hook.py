@@ -49,24 +49,15 @@ class ClassCountHook(Hook):
         if not names:
             return
         counts = class_counts(unwrap(runner.model))
-        few = {name: n for name, n in counts.items() if n < len(names)}
-        many = {name: n for name, n in counts.items() if n > len(names)}
-        if few:
-            highest = highest_label(dataset, len(names) - 1)
-            few = {name: n for name, n in few.items() if n <= highest}
-        listed = f'({", ".join(map(str, names[:5]))}'
-        listed += ', ...)' if len(names) > 5 else ')'
-        data = f'train_dataloader has {len(names)} classes {listed}'
-        if few:
-            raise ValueError(
-                f'{data}, but the model has {_described(few)}: set '
-                f'num_classes={len(names)} there'
-            )
-        if many:
-            runner.logger.warning(
-                f'{data}, but the model has {_described(many)}: some of its '
-                'classes are never trained'
-            )
+        listed = ', '.join(map(str, names[:5])) + ', ...' * (len(names) > 5)
+        said = f'train_dataloader has {len(names)} classes ({listed}), but the'
+        for name, count in counts.items():
+            found = f'{said} model has {name}.num_classes={count}'
+            if count > len(names):
+                runner.logger.warning(f'{found}: some are never trained')
+            elif count < len(names):
+                if count <= highest_label(dataset, len(names) - 1):
+                    raise ValueError(f'{found}: set it to {len(names)}')
 
 
 def class_counts(model: nn.Module) -> Dict[str, int]:
@@ -87,7 +78,3 @@ def highest_label(dataset: Any, unknown: int) -> int:
     except (AttributeError, TypeError, ValueError):  # several per sample
         return unknown
     return int(labels.max()) if len(labels) else unknown
-
-
-def _described(counts: Dict[str, int]) -> str:
-    return ', '.join(f'{name}.num_classes={n}' for name, n in counts.items())

@@ -1,8 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Set the task for model, teacher and metric."""
 
-import os.path as osp
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -10,25 +9,20 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from mask_plugins.engine.loops import ContinualTrainLoop
+from mask_plugins.engine.optimizers import TaskwiseMultiStepLR
 from mask_plugins.engine.optimizers.no_weight_decay import (
     optimizers_of,
     schedulers_of,
 )
-from mask_plugins.engine.optimizers.taskwise_multi_step_lr import (
-    TaskwiseMultiStepLR,
-)
 from mask_plugins.evaluation.metrics import EVALUATED_TASKS
-from mask_plugins.functional.continual import (
-    REPORT,
-    continual_report,
-    matrix_table,
-)
+from mask_plugins.functional import continual
 from mask_plugins.registry import HOOKS
-from mask_plugins.utils.checks import check_bool, check_number
+from mask_plugins.utils.checks import check_bool, check_number, check_type
 from mask_plugins.utils.files import write_json
 
 from .attribute_target import unwrap
-from .task_parts import check_classes, mark_groups, task_modules, tasks_of
+from .pictures import show_figure
+from .task_parts import mark_groups, task_modules, tasks_of
 
 # In the message hub, and so in checkpoints: the accuracy matrix so far.
 ROWS = 'accuracy_matrix'
@@ -91,24 +85,19 @@ class ContinualHook(Hook):
     # ------------------------------------------------------------- training
     def before_train(self, runner: Runner) -> None:
         """Check that all parts fit together."""
-        loop = runner.train_loop
-        if not isinstance(loop, ContinualTrainLoop):
-            raise TypeError(
-                f'{type(self).__name__} needs train_cfg=dict(type='
-                "'mask_plugins.ContinualTrainLoop'), got "
-                f'{type(loop).__name__}'
-            )
-        train = runner.train_dataloader.dataset
+        loop, what = runner.train_loop, 'a mask_plugins.ContinualTrainLoop'
+        check_type('train_cfg', loop, ContinualTrainLoop, what)
+        sets = [runner.train_dataloader.dataset]
         if runner.val_loop is not None:
-            val = tasks_of(runner.val_dataloader.dataset, 'val_dataloader')
-            if (val.bounds, val.classes) != (train.bounds, train.classes):
-                raise ValueError(
-                    'train_dataloader and val_dataloader must have the same '
-                    f'tasks and class order, got {train.bounds} of '
-                    f'{train.classes} and {val.bounds} of {val.classes}'
-                )
-        check_classes(task_modules(runner.model), loop.bounds)
-        self._prepare_schedules(runner, loop)
+            sets.append(tasks_of(runner, 'val_dataloader'))
+        mine, *others = [(part.bounds, part.classes) for part in sets]
+        if others not in ([], [mine]):
+            raise ValueError(
+                'train_dataloader and val_dataloader must have the same '
+                f'tasks and class order, got {mine} and {others[0]}'
+            )
+        task_modules(runner, loop.bounds)
+        self._prepare_schedules(runner)
         if runner.iter == 0:
             runner.message_hub.update_info(ROWS, [])
 
@@ -120,8 +109,7 @@ class ContinualHook(Hook):
             return
         runner.logger.info(
             f'Task {loop.task + 1} of {len(loop.epochs)}: classes '
-            f'{task_names(runner)[loop.task]}, {loop.epochs[loop.task]} '
-            f'epochs of {len(runner.train_dataloader)} iterations'
+            f'{task_names(runner)[loop.task]}, {loop.epochs[loop.task]} epochs'
         )
         if not loop.task:
             return
@@ -138,44 +126,34 @@ class ContinualHook(Hook):
         rows = runner.message_hub.get_info(ROWS, [])
         if not rows or not is_main_process():
             return
-        from mask_plugins.visualization import (
-            draw_accuracy_matrix,
-            figure_to_image,
-            save_figure,
-        )
+        from mask_plugins.visualization import draw_accuracy_matrix
 
-        report = continual_report(rows, task_names(runner))
-        runner.logger.info(f'Accuracy in %:\n{matrix_table(report)}')
-        path = osp.join(runner.work_dir, REPORT)
-        write_json(f'{path}.json', report)
+        report = continual.continual_report(rows, task_names(runner))
+        runner.logger.info(f'Accuracy in %:\n{continual.matrix_table(report)}')
+        write_json(f'{runner.work_dir}/{continual.REPORT}.json', report)
         figure = draw_accuracy_matrix(report)
-        runner.visualizer.add_image(
-            REPORT, figure_to_image(figure), runner.epoch
-        )
-        save_figure(figure, f'{path}.png', dpi=150)
+        show_figure(runner, continual.REPORT, figure, runner.epoch)
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
         """Share the task that was trained last with the metric."""
-        if not _trains(runner):
+        loop = runner._train_loop
+        if isinstance(loop, ContinualTrainLoop):
+            self._set_task(runner, loop.bounds, loop.last_task)
+            rows = runner.message_hub.get_info(ROWS, [])
+            self._share(runner, loop.bounds, loop.last_task, rows)
+        else:  # a validation alone
             self._share_seen(runner, 'val_dataloader')
-            return
-        loop = runner.train_loop
-        self._set_task(runner, loop.bounds, loop.last_task)
-        self._share(runner, loop.bounds, loop.last_task)
 
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Keep the row of this task."""
         shared = runner.message_hub.pop_info(EVALUATED_TASKS)
         task = shared['task']
         # Under any prefix.
         found = {k.rpartition('/')[2]: v for k, v in (metrics or {}).items()}
-        keys = [f'task{number + 1}' for number in range(task + 1)]
-        if all(key in found for key in keys):
-            row = [float(found[key]) for key in keys]
-            rows = [*shared['rows'][:task], row]
+        row = [found.get(f'task{number + 1}') for number in range(task + 1)]
+        if None not in row:
+            rows = [*shared['rows'][:task], [float(value) for value in row]]
             runner.message_hub.update_info(ROWS, rows)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -193,21 +171,16 @@ class ContinualHook(Hook):
 
     # ---------------------------------------------------------------- parts
     def _share_seen(self, runner: Runner, loader: str) -> None:
-        bounds = tasks_of(getattr(runner, loader).dataset, loader).bounds
-        parts = task_modules(runner.model)
-        check_classes(parts, bounds)
+        bounds = tasks_of(runner, loader).bounds
+        parts = task_modules(runner, bounds)
         seen = min(int(p.seen) for p in parts if hasattr(p, 'num_classes'))
         if seen not in bounds[1:]:
-            raise ValueError(
-                f'the model has seen {seen} classes, which is not the end of '
-                f'a task in {bounds}: {loader} has other tasks than training'
-            )
-        self._share(runner, bounds, bounds.index(seen) - 1)
+            what = f'{seen} classes seen are not one of {bounds[1:]}'
+            raise ValueError(f'{loader}: {what}')
+        self._share(runner, bounds, bounds.index(seen) - 1, self._loaded_rows)
 
-    def _share(self, runner: Runner, bounds: Sequence[int], task: int) -> None:
-        rows = self._loaded_rows
-        if _trains(runner):
-            rows = runner.message_hub.get_info(ROWS, [])
+    @staticmethod
+    def _share(runner: Runner, bounds, task: int, rows: list) -> None:
         # Not by update_info(resumed=False): it leaves the key in checkpoints,
         # which mmengine then warns about.
         runner.message_hub.runtime_info[EVALUATED_TASKS] = dict(
@@ -216,30 +189,21 @@ class ContinualHook(Hook):
 
     @staticmethod
     def _set_task(runner: Runner, bounds: Sequence[int], task: int) -> None:
-        for module in task_modules(runner.model):
+        for module in task_modules(runner, bounds):
             module.set_classes(bounds[task], bounds[task + 1])
 
-    def _prepare_schedules(
-        self, runner: Runner, loop: ContinualTrainLoop
-    ) -> None:
-        ours = [
-            scheduler
-            for scheduler in schedulers_of(runner.param_schedulers)
-            if isinstance(scheduler, TaskwiseMultiStepLR)
-        ]
+    def _prepare_schedules(self, runner: Runner) -> None:
+        schedulers = schedulers_of(runner.param_schedulers)
+        ours = [s for s in schedulers if isinstance(s, TaskwiseMultiStepLR)]
         for scheduler in ours:
-            scheduler.set_task_epochs(loop.epochs)
+            scheduler.set_task_epochs(runner.train_loop.epochs)
         if not self.later_lr_mult:
             return
         if not ours or not isinstance(runner.optim_wrapper, OptimWrapper):
-            raise ValueError(
-                f'later_lr_mult={self.later_lr_mult} needs one optimizer with '
-                "param_scheduler=dict(type='mask_plugins.TaskwiseMultiStepLR')"
-            )
-        groups = runner.optim_wrapper.param_groups
-        model = unwrap(runner.model)
+            what = 'one optimizer with mask_plugins.TaskwiseMultiStepLR'
+            raise ValueError(f'later_lr_mult needs {what}')
         for name, factor in self.later_lr_mult.items():
-            mark_groups(groups, model, name, factor)
+            mark_groups(runner, name, factor)
 
 
 def task_names(runner: Runner) -> List[List[str]]:
@@ -248,8 +212,3 @@ def task_names(runner: Runner) -> List[List[str]]:
     names = runner.train_dataloader.dataset.metainfo.get('classes')
     names = names or [str(i) for i in range(bounds[-1])]
     return [list(names[a:b]) for a, b in zip(bounds, bounds[1:])]
-
-
-def _trains(runner: Runner) -> bool:
-    """Whether there is a training, not a validation or test alone."""
-    return isinstance(runner._train_loop, ContinualTrainLoop)

@@ -1,23 +1,17 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Continuous Sparsification: rounds of search, then a rewound ticket."""
 
-from typing import Any, Dict, List, Union
+from typing import List, Union
 
 import torch
-from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mask_plugins.core.weights import (
-    SoftMask,
-    mask_report,
-    named_masks,
-    unwrap,
-    write_settings,
-)
+from mask_plugins.core import weights
 from mask_plugins.core.weights.rewind_point import RewindPoint
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.core.weights.ticket import CRITERIA, SCOPES, make_ticket
+from mask_plugins.engine.optimizers.no_weight_decay import optimizers_of
 from mask_plugins.models.penalized_model import add_mask_penalty
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import (
@@ -59,8 +53,6 @@ class ContinuousSparsificationHook(Hook):
             initialization. Defaults to 2.
         penalty (float): Weight of the sum of all masks among the losses.
             Defaults to 1e-8.
-        penalty_reduction (str): ``'sum'`` or ``'mean'``. Defaults to
-            ``'sum'``.
         prune_temperature (str | float): b between rounds: ``'end'``, the final
             temperature; 1 is what the authors' code does, which brings most
             of the pruned weights back. Defaults to ``'end'``.
@@ -95,13 +87,6 @@ class ContinuousSparsificationHook(Hook):
     # After EMAHook (50), whose swap comes first; before LoggerHook (60).
     priority = 55
 
-    CHOICES = dict(
-        reset_momentum=('ticket', 'stage', 'never'),
-        target_scope=SCOPES,
-        ticket_by=CRITERIA,
-        test_masks=('as_saved', 'soft', 'ticket'),
-    )
-
     def __init__(
         self,
         rounds: int = 3,
@@ -111,7 +96,6 @@ class ContinuousSparsificationHook(Hook):
         by_epoch: bool = True,
         rewind_epoch: int = 2,
         penalty: float = 1e-8,
-        penalty_reduction: str = 'sum',
         prune_temperature: Union[str, float] = 'end',
         rewind_each_round: bool = False,
         reset_momentum: str = 'ticket',
@@ -128,26 +112,21 @@ class ContinuousSparsificationHook(Hook):
             check_number('prune_temperature', prune_temperature, low=1)
         check_number('target_sparsity', target_sparsity, None, 1, '[)')
         if ticket_by != 'logit' and target_sparsity < 0:
-            raise ValueError(
-                f'ticket_by={ticket_by!r} needs a target_sparsity of at least '
-                f'0, got {target_sparsity!r}'
-            )
-        given = dict(
-            reset_momentum=reset_momentum,
-            target_scope=target_scope,
-            ticket_by=ticket_by,
-            test_masks=test_masks,
+            raise ValueError(f'ticket_by={ticket_by} needs a target_sparsity')
+        self.reset_momentum = check_choice(
+            'reset_momentum', reset_momentum, ('ticket', 'stage', 'never')
         )
-        for name, value in given.items():
-            setattr(self, name, check_choice(name, value, self.CHOICES[name]))
+        self.target_scope = check_choice('target_scope', target_scope, SCOPES)
+        self.ticket_by = check_choice('ticket_by', ticket_by, CRITERIA)
+        self.test_masks = check_choice(
+            'test_masks', test_masks, ('as_saved', 'soft', 'ticket')
+        )
         self.by_epoch = check_bool('by_epoch', by_epoch)
         self.rewind_epoch = rewind_epoch
         self.penalty = check_number('penalty', penalty, low=0)
-        self.penalty_reduction = penalty_reduction
         self.prune_temperature = prune_temperature
-        self.rewind_each_round = check_bool(
-            'rewind_each_round', rewind_each_round
-        )
+        check_bool('rewind_each_round', rewind_each_round)
+        self.rewind_each_round = rewind_each_round
         self.target_sparsity = target_sparsity
         self._point = RewindPoint()
         # Stages whose beginning is done: what is done there is done once.
@@ -155,39 +134,23 @@ class ContinuousSparsificationHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the run, and put the penalty among the losses."""
-        masks = self._masks(runner)
+        masks, plan = self._masks(runner), self.plan
+        given = (plan.rounds, plan.epochs_per_round, plan.ticket_epochs)
+        length = '{} * {} + {} = {}'.format(*given, plan.max_epochs)
         found = runner.max_epochs
-        loop = runner.train_loop
-        if hasattr(loop, 'dataloader_iterator'):
-            raise ValueError(
-                f'{type(self).__name__} counts epochs: use '
-                'train_cfg=dict(by_epoch=True, ...)'
-            )
-        if found != self.plan.max_epochs:
-            raise ValueError(
-                f'train_cfg.max_epochs must be rounds * epochs_per_round + '
-                f'ticket_epochs = {self.plan.rounds} * '
-                f'{self.plan.epochs_per_round} + {self.plan.ticket_epochs} = '
-                f'{self.plan.max_epochs}, got {found}'
-            )
+        if hasattr(runner.train_loop, 'dataloader_iterator'):
+            raise ValueError('train_cfg must have by_epoch=True')
+        if found != plan.max_epochs:
+            raise ValueError(f'max_epochs must be {length}, got {found}')
         wrapper_finds = getattr(runner.model, 'find_unused_parameters', True)
-        if self.plan.ticket_epochs and not wrapper_finds:
-            raise ValueError(
-                'in the ticket phase the logits get no gradient, which '
-                'DistributedDataParallel has to be told: set '
-                'find_unused_parameters=True in the config'
-            )
+        # The logits of a ticket get no gradient.
+        if plan.ticket_epochs and not wrapper_finds:
+            raise ValueError('set find_unused_parameters=True in the config')
         if self.penalty:
-            add_mask_penalty(
-                unwrap(runner.model), self.penalty, self.penalty_reduction
-            )
+            add_mask_penalty(weights.unwrap(runner.model), self.penalty)
         total = sum(mask.logits.numel() for mask in masks)
-        runner.logger.info(
-            f'{type(self).__name__}: {len(masks)} soft masks of {total:,} '
-            f'weights; {self.plan.rounds} rounds of '
-            f'{self.plan.epochs_per_round} epochs, then '
-            f'{self.plan.ticket_epochs} of the ticket'
-        )
+        said = f'{len(masks)} soft masks of {total:,} weights'
+        runner.logger.info(f'{said}, {length} epochs')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin a stage, keep the weights to rewind to."""
@@ -195,15 +158,10 @@ class ContinuousSparsificationHook(Hook):
         if stage > self._begun:
             self._begin_stage(runner, stage)
             self._begun = stage
-        if stage == 0 and epoch == self.rewind_epoch:
-            if self._point.take(runner.model):
-                runner.logger.info(
-                    f'The weights after {epoch} epochs are kept to rewind to'
-                )
+        if (stage, epoch) == (0, self.rewind_epoch):
+            self._point.take(runner.model)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
         """Set this iteration's temperature and log what the masks have."""
         stage, epoch, ticket = self.plan.position(runner.epoch)
         if not ticket:
@@ -214,75 +172,53 @@ class ContinuousSparsificationHook(Hook):
                 steps *= length
             for mask in self._masks(runner):
                 mask.temperature = self.plan.temperature(step, steps)
-        hub = runner.message_hub
         temperature = self._masks(runner)[0].temperature
-        hub.update_scalar('train/temperature', temperature)
-        hub.update_scalar('train/stage', stage)
+        scalars = dict(temperature=temperature, stage=stage)
         if batch_idx == 0:
-            report = mask_report(runner.model)
-            hub.update_scalar('train/density', report.density)
-            hub.update_scalar('train/soft_density', report.soft_density)
-
-    @master_only
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Say how much is kept."""
-        stage, epoch, ticket = self.plan.position(runner.epoch)
-        report = mask_report(runner.model)
-        name = 'ticket' if ticket else f'round {stage + 1}/{self.plan.rounds}'
-        runner.logger.info(
-            f'{name}, epoch {epoch + 1}: kept {report.density:.2%} of the '
-            f'masked weights (mean of the masks {report.soft_density:.2%})'
-        )
+            report = weights.mask_report(runner.model)
+            scalars['density'] = report.density
+            scalars['soft_density'] = report.soft_density
+        for name, value in scalars.items():
+            runner.message_hub.update_scalar(f'train/{name}', value)
 
     def _begin_stage(self, runner: Runner, stage: int) -> None:
-        model = runner.model
-        masks = self._masks(runner)
         ticket = stage == self.plan.rounds
+        what = f'round {stage + 1} begins, with logits pruned'
         if ticket:
-            self._make_ticket(runner)
+            what = self._make_ticket(runner)
         else:
             b = self.prune_temperature
             b = self.plan.final_temperature if b == 'end' else float(b)
-            for mask in masks:
+            for mask in self._masks(runner):
                 mask.prune(b)
         if ticket or self.rewind_each_round:
-            self._point.rewind(model)
-        if self.reset_momentum == 'stage' or (
-            ticket and self.reset_momentum == 'ticket'
-        ):
-            _forget(runner.optim_wrapper)
-        self._restart_average(runner)
-        what = f'round {stage + 1} begins: logits restart at their initial'
-        what += ' value at most; the ticket is taken after the last round'
-        if ticket:
-            share = mask_report(model).sparsity
-            what = f'the ticket removes {share:.2%} of the masked weights'
+            self._point.rewind(runner.model)
+        forgets = ('stage', 'ticket') if ticket else ('stage',)
+        if self.reset_momentum in forgets:
+            for optimizer in optimizers_of(runner.optim_wrapper):
+                optimizer.state.clear()
+        # An average over two stages would be of neither.
+        for hook in runner.hooks:
+            average = getattr(hook, 'ema_model', None)
+            if hasattr(average, 'steps'):
+                average.steps.zero_()  # the next update copies all
         runner.logger.info(f'Epoch {runner.epoch + 1}: {what}')
 
-    def _make_ticket(self, runner: Runner) -> None:
-        model = runner.model
+    def _make_ticket(self, runner: Runner) -> str:
         make_ticket(
-            model,
+            runner.model,
             self.target_sparsity if self.target_sparsity >= 0 else None,
             self.target_scope,
             self.ticket_by,
             torch.Generator().manual_seed(runner.seed or 0),
         )
-        empty = mask_report(model).empty
-        if empty:
+        report = weights.mask_report(runner.model)
+        if report.empty:
             runner.logger.warning(
-                f'the ticket keeps nothing of {empty}: raise the initial '
-                'value of the logits (mask_init), lower the penalty, or set '
-                "target_sparsity with target_scope='layer'"
+                f'the ticket keeps nothing of {report.empty}: raise mask_init,'
+                " lower the penalty, or set a target with target_scope='layer'"
             )
-
-    @staticmethod
-    def _restart_average(runner: Runner) -> None:
-        """An average over two stages would be of neither."""
-        for hook in runner.hooks:
-            average = getattr(hook, 'ema_model', None)
-            if average is not None and hasattr(average, 'steps'):
-                average.steps.zero_()  # the next update copies all
+        return f'the ticket removes {report.sparsity:.2%} of masked weights'
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Use what ``test_masks`` says, and say so."""
@@ -291,59 +227,31 @@ class ContinuousSparsificationHook(Hook):
             for mask in masks:
                 mask.ticket = self.test_masks == 'ticket'
         kind = f'soft masks at temperature {masks[0].temperature:g}'
-        if masks[0].ticket:
-            kind = 'the ticket'
-        report = mask_report(runner.model)
-        runner.logger.info(
-            f'{type(self).__name__} tests {kind}; a ticket of these masks '
-            f'removes {report.sparsity:.2%} of the masked weights'
-        )
+        kind = 'the ticket' if masks[0].ticket else kind
+        share = weights.mask_report(runner.model).sparsity
+        runner.logger.info(f'tests {kind}; a ticket removes {share:.2%}')
 
-    def before_save_checkpoint(
-        self, runner: Runner, checkpoint: Dict[str, Any]
-    ) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the rewind point; averaged masks get their settings."""
-        write_settings(runner.model, checkpoint)
-        checkpoint[STATE] = dict(
-            begun=self._begun, rewind_point=self._point.state_dict()
-        )
+        weights.write_settings(runner.model, checkpoint)
+        point = self._point.state_dict()
+        checkpoint[STATE] = dict(begun=self._begun, rewind_point=point)
 
-    def after_load_checkpoint(
-        self, runner: Runner, checkpoint: Dict[str, Any]
-    ) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take the rewind point over, if this is a resume."""
         if not runner._resume:
             return
         if STATE not in checkpoint:
-            raise ValueError(
-                'the checkpoint to resume from was not written with a '
-                f'{type(self).__name__}; use load_from to begin with its '
-                'weights'
-            )
+            raise ValueError(f'the checkpoint has no {STATE}: use load_from')
         state = checkpoint[STATE]
         self._begun = int(state['begun'])
         self._point.load_state_dict(state['rewind_point'])
 
-    def _masks(self, runner: Runner) -> List[SoftMask]:
-        masks = [
-            item.mask
-            for item in named_masks(runner.model)
-            if isinstance(item.mask, SoftMask)
-        ]
+    def _masks(self, runner: Runner) -> List[weights.SoftMask]:
+        found = [item.mask for item in weights.named_masks(runner.model)]
+        masks = [mask for mask in found if isinstance(mask, weights.SoftMask)]
         if not masks:
             raise ValueError(
-                f'{type(self).__name__}: the model has no soft masks; use '
-                "conv_cfg=dict(type='mask_plugins.SoftMaskConv2d') or "
-                'mask_plugins.MaskedModel with mask_plugins.SoftMask'
+                'the model has no soft masks: use mask_plugins.MaskedModel'
             )
         return masks
-
-
-def _forget(optim_wrapper) -> None:
-    """Clear momentum and other state of all optimizers."""
-    optimizer = getattr(optim_wrapper, 'optimizer', None)
-    if optimizer is None:  # an OptimWrapperDict
-        for _, wrapper in optim_wrapper.items():
-            _forget(wrapper)
-        return
-    optimizer.state.clear()

@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """End a run whose loss or parameters are not finite."""
 
-from typing import Any, Optional
-
 import torch
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
@@ -13,13 +11,7 @@ from mask_plugins.functional.finite import non_finite
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int
 
-from ..checkpoint.run_state import (
-    DONE,
-    EXIT_DIVERGED,
-    FAILED,
-    note_state,
-    read_state,
-)
+from ..checkpoint import run_state
 
 
 class Diverged(SystemExit):
@@ -72,58 +64,47 @@ class DivergenceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """A model may be broken from the start."""
         self._training = True
-        self._stop_if_diverged(runner, runner.iter)
+        self.before_val(runner)
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch=None,
-        outputs: Optional[dict] = None,
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Look at the losses; RuntimeInfoHook has waited for them."""
         bad = [
             name
             for name, value in (outputs or {}).items()
-            if 'loss' in name and not _is_finite(value)
+            if 'loss' in name and not torch.as_tensor(value).isfinite().all()
         ]
         self._count = self._count + 1 if bad else 0
-        if bad and not self._cause:
-            where = non_finite(runner.model)
-            if where:
-                self._cause = f'{bad[0]} and parameter {where} are not finite'
-            elif not isinstance(runner.optim_wrapper, AmpOptimWrapper):
-                self._cause = f'{bad[0]} is not finite'
-            elif self._count >= self.patience:
-                self._cause = (
-                    f'{bad[0]} was not finite in {self._count} iterations in '
-                    'a row'
-                )
+        where = non_finite(runner.model) if bad else ''
+        skips = isinstance(runner.optim_wrapper, AmpOptimWrapper)
+        if bad and (where or not skips or self._count >= self.patience):
+            what = f'{bad[0]} and parameter {where} are' if where else ''
+            self._cause = self._cause or (
+                f'{what or bad[0] + " is"} not finite, for {self._count} '
+                'iterations in a row'
+            )
         if get_world_size() > 1 and (runner.iter + 1) % self.interval:
             return
         if self._cause or get_world_size() > 1:
             self._stop(runner, runner.iter + 1)
 
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Before a checkpoint is saved."""
-        self._stop_if_diverged(runner, runner.iter)
-
     def before_val(self, runner: Runner) -> None:
-        """Before a validation, which an iteration loop has inside."""
+        """Before a validation, and before a checkpoint is saved."""
         if self._training:
-            self._stop_if_diverged(runner, runner.iter)
+            where = non_finite(runner.model)
+            if where and not self._cause:
+                self._cause = f'parameter {where} is not finite'
+            self._stop(runner, runner.iter)
+
+    after_train_epoch = before_val
 
     def after_train(self, runner: Runner) -> None:
         """A run that is done has not failed, whatever it did before."""
         self._training = False
-        if (read_state(runner.work_dir) or {}).get('state') == FAILED:
-            note_state(runner, DONE, False)
-
-    def _stop_if_diverged(self, runner: Runner, iteration: int) -> None:
-        where = non_finite(runner.model)
-        if where and not self._cause:
-            self._cause = f'parameter {where} is not finite'
-        self._stop(runner, iteration)
+        state = run_state.read_state(runner.work_dir) or {}
+        if state.get('state') == run_state.FAILED:
+            run_state.note_state(runner, run_state.DONE, False)
 
     def _stop(self, runner: Runner, iteration: int) -> None:
         """End all ranks, if any of them has to."""
@@ -131,23 +112,12 @@ class DivergenceHook(Hook):
         if not causes:
             return
         cause = f'diverged in iteration {iteration}: {causes[0]}'
-        note_state(
-            runner,
-            FAILED,
-            resumable=False,
-            iteration=iteration,
-            reason=cause,
-            problem=cause,
-            exit_code=EXIT_DIVERGED,
-        )
+        more = dict(iteration=iteration, reason=cause, problem=cause)
+        more['exit_code'] = run_state.EXIT_DIVERGED
+        run_state.note_state(runner, run_state.FAILED, False, **more)
         runner.logger.error(
-            f'{type(self).__name__}: the run {cause}. The last checkpoint is '
-            'from before. Lower the learning rate, clip gradients '
-            '(optim_wrapper.clip_grad), or look for NaN in the data.'
+            f'{type(self).__name__}: the run {cause}. Lower the learning rate,'
+            ' clip gradients (optim_wrapper.clip_grad), or look at the data.'
         )
         runner.visualizer.close()
-        raise Diverged(EXIT_DIVERGED)
-
-
-def _is_finite(value: Any) -> bool:
-    return bool(torch.as_tensor(value, dtype=torch.float64).isfinite().all())
+        raise Diverged(run_state.EXIT_DIVERGED)

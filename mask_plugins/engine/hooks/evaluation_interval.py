@@ -16,11 +16,9 @@ def is_due(runner: Runner, interval: int) -> bool:
     if not isinstance(loop, BaseLoop):  # a validation without a training
         return True
     if hasattr(loop, 'dataloader_iterator'):  # counts no epochs
-        length = len(runner.train_dataloader)
-        done, last = runner.iter // length, runner.iter >= loop.max_iters
-        whole = runner.iter % length == 0
+        done, length = runner.iter, len(runner.train_dataloader)
+        last = loop.max_iters
     else:
-        done, last = runner.epoch, runner.epoch >= loop.max_epochs
-        whole = True
-    every = interval and whole and done % interval == 0
-    return bool(last or every)
+        done, length, last = runner.epoch, 1, loop.max_epochs
+    every = interval * length
+    return done >= last or bool(every and done % every == 0)

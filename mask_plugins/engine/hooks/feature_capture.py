@@ -8,6 +8,8 @@ from torch.utils.hooks import RemovableHandle
 
 from mask_plugins.functional.feature_vectors import features_of
 
+from .attribute_target import unwrap
+
 
 def capture_features(
     model: nn.Module, layer: str, take: Callable[[Tensor], None]
@@ -15,7 +17,7 @@ def capture_features(
     """Call ``take`` with the output of a module at each of its forwards.
 
     Args:
-        model (nn.Module): Not wrapped.
+        model (nn.Module): The model, wrapped or not.
         layer (str): See :func:`find_layer`.
         take (Callable): Gets detached features, :math:`(B, D)`.
 
@@ -38,12 +40,11 @@ def find_layer(model: nn.Module, layer: str) -> nn.Module:
     Raises:
         ValueError: If there is no such module.
     """
+    model = unwrap(model)
     modules = dict(model.named_modules())
     if layer == 'neck' and 'neck' not in modules:
         layer = 'backbone'
     if layer not in modules or not layer:
         parts = [name for name, _ in model.named_children()]
-        raise ValueError(
-            f'{type(model).__name__} has no layer {layer!r}, it has {parts}'
-        )
+        raise ValueError(f'the model has no layer {layer!r}, it has {parts}')
     return modules[layer]

@@ -5,14 +5,13 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from mask_plugins.evaluation.metrics import (
     EVALUATED_FEATURES,
     EvaluatedFeatures,
 )
 from mask_plugins.registry import HOOKS
-from mask_plugins.utils.checks import check_bool
+from mask_plugins.utils.checks import check_bool, check_choice
 
 from .attribute_target import unwrap
 from .feature_capture import capture_features, find_layer
@@ -53,11 +52,8 @@ class FeatureHook(Hook):
     priority = 56
 
     def __init__(self, layer: str = 'neck', bank: bool = False) -> None:
-        if check_bool('bank', bank) and layer not in ('backbone', 'neck'):
-            raise ValueError(
-                "with bank=True, layer must be 'backbone' or 'neck', got "
-                f'{layer!r}'
-            )
+        if check_bool('bank', bank):
+            check_choice('the layer of a bank', layer, ('backbone', 'neck'))
         self.layer = layer
         self.bank = bank
         self._handle: Any = None
@@ -65,7 +61,7 @@ class FeatureHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """An error at once if there is no such module."""
-        find_layer(unwrap(runner.model), self.layer)
+        find_layer(runner.model, self.layer)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start reading."""
@@ -75,9 +71,7 @@ class FeatureHook(Hook):
         """Start reading."""
         self._open(runner, runner.test_loop)
 
-    def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Forget the features: the next batch has its own."""
         runner.message_hub.pop_info(EVALUATED_FEATURES, None)
 
@@ -91,8 +85,7 @@ class FeatureHook(Hook):
 
     def _open(self, runner: Runner, loop: Any) -> None:
         self._close(runner)  # of an evaluation that an error ended
-        model = unwrap(runner.model)
-        bank = self._features(runner, model) if self.bank else None
+        bank = self._features(runner) if self.bank else None
 
         def share(values) -> None:
             # Not by update_info(resumed=False): it leaves the key in
@@ -101,7 +94,7 @@ class FeatureHook(Hook):
                 EvaluatedFeatures(values, len(loop.dataloader.dataset), bank)
             )
 
-        self._handle = capture_features(model, self.layer, share)
+        self._handle = capture_features(runner.model, self.layer, share)
 
     def _close(self, runner: Runner) -> None:
         if self._handle is not None:
@@ -109,15 +102,12 @@ class FeatureHook(Hook):
             self._handle = None
         runner.message_hub.pop_info(EVALUATED_FEATURES, None)
 
-    def _features(self, runner: Runner, model: nn.Module) -> Any:
+    def _features(self, runner: Runner) -> Any:
         # Imported here: it needs mmpretrain, other hooks do not.
-        from mask_plugins.apis.data import build_test_loader
-        from mask_plugins.apis.features import (
-            build_train_set,
-            extract_features,
-        )
+        from mask_plugins.apis import data, features
 
         if self._train_set is None:
-            self._train_set = build_train_set(runner.cfg)
-        loader = build_test_loader(runner.cfg, self._train_set)
-        return extract_features(model, loader, self.layer, 'k-NN bank')
+            self._train_set = features.build_train_set(runner.cfg)
+        loader = data.build_test_loader(runner.cfg, self._train_set)
+        model = unwrap(runner.model)
+        return features.extract_features(model, loader, self.layer, 'bank')

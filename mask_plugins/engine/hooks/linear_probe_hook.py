@@ -75,64 +75,40 @@ class LinearProbeHook(Hook):
         self._max_iter = check_int('max_iter', max_iter, 1)
         self._train_set: Optional[Dataset] = None
 
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Probe, if it is time to."""
-        if not is_due(runner, self.interval):
-            return
-        found = self._probe(runner, runner.val_loop.dataloader.dataset)
-        self._add(runner, 'val', found, metrics)
+        if is_due(runner, self.interval):
+            self._probe(runner, 'val', metrics)
 
-    def after_test_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Probe."""
-        found = self._probe(runner, runner.test_loop.dataloader.dataset)
-        self._add(runner, 'test', found, metrics)
+        self._probe(runner, 'test', metrics)
 
-    @staticmethod
-    def _add(
-        runner: Runner,
-        mode: str,
-        found: Dict[str, float],
-        metrics: Optional[Dict[str, Any]],
-    ) -> None:
-        # RuntimeInfoHook has already put those of the evaluator there.
-        for key, value in found.items():
-            runner.message_hub.update_scalar(f'{mode}/{key}', value)
-        if metrics is not None:
-            metrics.update(found)
-
-    def _probe(self, runner: Runner, dataset: Dataset) -> Dict[str, float]:
+    def _probe(self, runner: Runner, mode: str, metrics: Any) -> None:
         # Imported here: it needs mmpretrain, other hooks do not.
-        from mask_plugins.apis.data import build_test_loader
-        from mask_plugins.apis.features import (
-            build_train_set,
-            extract_features,
-        )
+        from mask_plugins.apis import data, features
+
+        model = unwrap(runner.model)
+
+        def extract(part: Dataset, limit: Optional[int] = None) -> Any:
+            cfg, what = runner.cfg, f'features of {len(part)} samples'
+            loader = data.build_test_loader(cfg, part, limit=limit)
+            return features.extract_features(model, loader, self.layer, what)
 
         if self._train_set is None:
-            self._train_set = build_train_set(runner.cfg)
-        model = unwrap(runner.model)
-        train, test = (
-            extract_features(
-                model,
-                build_test_loader(runner.cfg, part, limit=limit),
-                self.layer,
-                f'linear probe: {name} features',
-            )
-            for name, part, limit in (
-                ('training', self._train_set, self.limit or None),
-                ('evaluated', dataset, None),
-            )
-        )
+            self._train_set = features.build_train_set(runner.cfg)
+        train = extract(self._train_set, self.limit or None)
+        test = extract(getattr(runner, f'{mode}_loop').dataloader.dataset)
         found = [{}]
         if is_main_process():
             device = next(model.parameters()).device
             found = [self._fit(runner, train, test, device)]
         broadcast_object_list(found)
-        return found[0]
+        # RuntimeInfoHook has already put those of the evaluator there.
+        for key, value in found[0].items():
+            runner.message_hub.update_scalar(f'{mode}/{key}', value)
+        if metrics is not None:
+            metrics.update(found[0])
 
     def _fit(self, runner, train, test, device) -> Dict[str, float]:
         keys = ('probe/top1', 'probe/train_top1')
@@ -145,12 +121,7 @@ class LinearProbeHook(Hook):
         values = train.values.to(device)
         probe.fit(values, train.labels.to(device))
         if not probe.converged:
-            runner.logger.warning(
-                f'LinearProbeHook: not converged after {probe.iterations} '
-                'iterations of L-BFGS; raise max_iter or l2'
-            )
-        accuracies = (
-            probe.accuracy(test.values, test.labels),
-            probe.accuracy(values, train.labels),
-        )
-        return dict(zip(keys, accuracies))
+            what = f'not converged after {probe.iterations} iterations'
+            runner.logger.warning(f'{what}: raise max_iter or l2')
+        top1 = probe.accuracy(test.values, test.labels)
+        return dict(zip(keys, (top1, probe.accuracy(values, train.labels))))

@@ -1,27 +1,38 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Report what the masks of a model keep while it is trained."""
 
-import os.path as osp
 from typing import Optional, Sequence, Set
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mask_plugins.core.weights import (
-    MaskReport,
-    WeightMask,
-    mask_report,
-    named_masks,
-    write_settings,
-)
+from mask_plugins.core import weights
 from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.evaluation.metrics import EVALUATED_MASKS
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_bool, check_choice, check_int
 from mask_plugins.utils.files import write_json
 
+from .pictures import show_figure
+
 NAME = 'mask_report'
+# What the hook warns of, with the names of the masks in place of {}.
+WARNINGS = {
+    'empty': 'nothing of {} is kept. Soft masks: start from a higher '
+    'mask_init, lower the penalty or the learning rate of the masks. Score '
+    'masks: lower the threshold or the learning rate of the scores',
+    'not finite': 'logits or scores of {} are NaN or infinite. Lower the '
+    'learning rate of the masks, or clip gradients',
+    'no gradient': 'masks of {} got no gradient in the first iteration: no '
+    'loss depends on these layers. Take them out of the rules',
+    'off': 'masks of {} are not used in evaluation, nor is any other mask of '
+    'this part of the model',
+    'unused': 'masks of {} were not used in the first iteration of the {}: '
+    'their layer has not read them. Take them out of the rules, or if they '
+    "are off on purpose set MaskReportHook(unused='warning')",
+    'stuck': 'masks of {} will not change anything: {}',
+}
 
 
 @HOOKS.register_module()
@@ -88,10 +99,9 @@ class MaskReportHook(Hook):
         per_layer: bool = False,
         unused: str = 'error',
     ) -> None:
-        self.interval = check_int('interval', interval, low=1)
-        self.picture_interval = check_int(
-            'picture_interval', picture_interval, low=0
-        )
+        self.interval = check_int('interval', interval, 1)
+        check_int('picture_interval', picture_interval, 0)
+        self.picture_interval = picture_interval
         self.per_layer = check_bool('per_layer', per_layer)
         self.unused = check_choice('unused', unused, ('error', 'warning'))
         self._watch: Optional[MaskWatch] = None
@@ -104,30 +114,21 @@ class MaskReportHook(Hook):
         self._report(runner)  # an error at once if there are no masks
         self._start_watch(runner)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
         """See what the first iteration used; report where an epoch ends."""
         watch = self._stop_watch()
         if watch is not None:
-            self._say_unused(runner, watch.unused, 'training')
-            self._once(
-                runner,
-                'no gradient',
-                watch.without_gradient,
-                'masks of {} got no gradient in the first iteration: no loss '
-                'depends on these layers. Take them out of the rules',
-            )
-        if runner.iter + 1 == WeightMask.PATIENCE:
+            self._once(runner, 'unused', watch.unused, 'training')
+            self._once(runner, 'no gradient', watch.without_gradient)
+        if runner.iter + 1 == weights.WeightMask.PATIENCE:
             self._warn_stuck(runner)
         epoch = self._epoch(runner, batch_idx)
-        if not epoch:
-            return
-        if epoch % self.interval == 0:
+        if epoch and epoch % self.interval == 0:
             report = self._report(runner)
             self._log(runner, report)
             self._warn(runner, report)
-        if self.picture_interval and epoch % self.picture_interval == 0:
+        every = self.picture_interval
+        if epoch and every and epoch % every == 0:
             self._draw(runner, self._report(runner), epoch)
 
     def after_train(self, runner: Runner) -> None:
@@ -138,12 +139,11 @@ class MaskReportHook(Hook):
         length = len(runner.train_dataloader)
         self._draw(runner, report, -(-runner.iter // length))
         if is_main_process():
-            path = osp.join(runner.work_dir, f'{NAME}.json')
-            write_json(path, report.to_dict())
+            write_json(f'{runner.work_dir}/{NAME}.json', report.to_dict())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Averaged masks get their settings."""
-        write_settings(runner.model, checkpoint)
+        weights.write_settings(runner.model, checkpoint)
 
     @staticmethod
     def _epoch(runner: Runner, batch_idx: int) -> int:
@@ -157,16 +157,25 @@ class MaskReportHook(Hook):
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
         """Hand the masks over to the metric, watch the first iteration."""
-        self._hand_over(runner, self._report(runner))
-        self._start_evaluation(runner)
+        # Not by update_info(resumed=False): it leaves the key in checkpoints,
+        # which mmengine then warns about.
+        info = runner.message_hub.runtime_info
+        info[EVALUATED_MASKS] = self._report(runner)
+        if not self._evaluated:
+            self._evaluated = True
+            self._start_watch(runner)
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, *args, **kw):
+    def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
         """See what the first evaluation used."""
-        self._check_evaluation(runner)
-
-    def after_test_iter(self, runner: Runner, batch_idx: int, *args, **kw):
-        """See what the first evaluation used."""
-        self._check_evaluation(runner)
+        watch = self._stop_watch()
+        if watch is None:
+            return
+        parts = {name.split('.')[0] for name in watch.used}
+        off = [n for n in watch.unused if n.split('.')[0] not in parts]
+        if parts:
+            self._once(runner, 'off', off)
+            off = [name for name in watch.unused if name not in off]
+        self._once(runner, 'unused', off, 'evaluation')
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """They change from here on."""
@@ -177,32 +186,20 @@ class MaskReportHook(Hook):
         report = self._report(runner)
         self._warn(runner, report)
         runner.logger.info(f'Masks that are tested:\n{report}')
-        self._hand_over(runner, report)
-        self._start_evaluation(runner)
+        self.before_val_epoch(runner)
 
-    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
-        """They may change from here on."""
-        runner.message_hub.pop_info(EVALUATED_MASKS)
-
-    @staticmethod
-    def _hand_over(runner: Runner, report: MaskReport) -> None:
-        # Not by update_info(resumed=False): it leaves the key in checkpoints,
-        # which mmengine then warns about.
-        runner.message_hub.runtime_info[EVALUATED_MASKS] = report
+    after_test_iter = after_val_iter
+    after_test_epoch = after_val_epoch
 
     # ---------------------------------------------------------------- parts
-    def _report(self, runner: Runner) -> MaskReport:
-        report = mask_report(runner.model)
+    def _report(self, runner: Runner) -> weights.MaskReport:
+        report = weights.mask_report(runner.model)
         if not report.rows:
-            raise ValueError(
-                f'{type(self).__name__}: the model has no masks; put some on '
-                'with mask_plugins.MaskedModel or '
-                "conv_cfg=dict(type='mask_plugins.SoftMaskConv2d'), or take "
-                'the hook (and the metric mask_plugins.MaskDensity) out'
-            )
+            what = 'put some on, or leave out mask_plugins.MaskDensity too'
+            raise ValueError(f'the model has no masks; {what}')
         return report
 
-    def _log(self, runner: Runner, report: MaskReport) -> None:
+    def _log(self, runner: Runner, report: weights.MaskReport) -> None:
         scalars = report.summary()
         del scalars['sparsity']
         for row in report.rows if self.per_layer else ():
@@ -211,45 +208,18 @@ class MaskReportHook(Hook):
         for key, value in scalars.items():
             runner.message_hub.update_scalar(f'train/mask/{key}', value)
 
-    def _draw(self, runner: Runner, report: MaskReport, epoch: int) -> None:
-        if not is_main_process():
-            return
-        from mask_plugins.visualization import (
-            draw_mask_density,
-            figure_to_image,
-            save_figure,
-        )
+    def _draw(self, runner: Runner, report, epoch: int) -> None:
+        if is_main_process():
+            from mask_plugins.visualization import draw_mask_density
 
-        figure = draw_mask_density(report.to_dict(), f'epoch {epoch}')
-        runner.visualizer.add_image(NAME, figure_to_image(figure), epoch)
-        path = osp.join(runner.work_dir, f'{NAME}.png')
-        save_figure(figure, path, dpi=150)
+            figure = draw_mask_density(report.to_dict(), f'epoch {epoch}')
+            show_figure(runner, NAME, figure, epoch)
 
     # ------------------------------------------------------------- warnings
-    def _warn(self, runner: Runner, report: MaskReport) -> None:
-        empty = [
-            row.name
-            for row in report.rows
-            if not row.kept and row.soft_density < self.NEGLIGIBLE
-        ]
-        self._once(
-            runner,
-            'empty',
-            empty,
-            'nothing of {} is kept. Soft masks: start from a higher '
-            'mask_init, lower the penalty or the learning rate of the masks. '
-            'Score masks: lower the threshold or the learning rate of the '
-            'scores',
-        )
-        self._once(
-            runner,
-            'not finite',
-            report.not_finite,
-            'logits or scores of {} are NaN or infinite. Go back to an '
-            'earlier checkpoint and lower the learning rate of the masks, or '
-            'clip gradients (optim_wrapper.clip_grad); with mixed precision, '
-            'look at the loss scale',
-        )
+    def _warn(self, runner: Runner, report: weights.MaskReport) -> None:
+        low = [r for r in report.rows if r.soft_density < self.NEGLIGIBLE]
+        self._once(runner, 'empty', [r.name for r in low if not r.kept])
+        self._once(runner, 'not finite', report.not_finite)
 
     def _start_watch(self, runner: Runner) -> None:
         # A compiled step would have to be compiled once more without hooks.
@@ -262,64 +232,23 @@ class MaskReportHook(Hook):
             watch.close()
         return watch
 
-    def _start_evaluation(self, runner: Runner) -> None:
-        if not self._evaluated:
-            self._evaluated = True
-            self._start_watch(runner)
-
-    def _check_evaluation(self, runner: Runner) -> None:
-        watch = self._stop_watch()
-        if watch is None:
-            return
-        parts = {name.split('.')[0] for name in watch.used}
-        off = [n for n in watch.unused if n.split('.')[0] not in parts]
-        self._once(
-            runner,
-            'off',
-            off if parts else [],
-            'masks of {} are not used in evaluation, nor is any other mask '
-            'of this part of the model',
-        )
-        unused = [name for name in watch.unused if name not in off]
-        self._say_unused(runner, unused or off * (not parts), 'evaluation')
-
-    def _say_unused(
-        self, runner: Runner, names: Sequence[str], where: str
-    ) -> None:
-        message = (
-            'masks of {} were not used in the first iteration of the '
-            f'{where}: nothing has read these weights through their layer, so '
-            'that the network may compute with them unmasked. Take them out '
-            'of the rules, build the model by mask_plugins.MaskedModel, or if '
-            "they are off on purpose set MaskReportHook(unused='warning')"
-        )
-        if names and self.unused == 'error':
-            raise RuntimeError(message.format(_listed(names)))
-        self._once(runner, 'unused', names, message)
-
     def _warn_stuck(self, runner: Runner) -> None:
         left = runner.max_iters - runner.iter
-        reasons = {
-            name: mask.why_stuck(left)
-            for name, _, mask in named_masks(runner.model)
-        }
+        masks = weights.named_masks(runner.model)
+        reasons = {name: mask.why_stuck(left) for name, _, mask in masks}
         names = [name for name, reason in reasons.items() if reason]
         if names:
-            message = 'masks of {} will not change anything: '
-            self._once(runner, 'stuck', names, message + reasons[names[0]])
+            self._once(runner, 'stuck', names, reasons[names[0]])
 
     def _once(
-        self, runner: Runner, kind: str, names: Sequence[str], message: str
+        self, runner: Runner, kind: str, names: Sequence[str], more: str = ''
     ) -> None:
         new = [name for name in names if f'{kind} {name}' not in self._warned]
         if not new:
             return
         self._warned |= {f'{kind} {name}' for name in new}
-        runner.logger.warning(
-            f'{type(self).__name__}: {message.format(_listed(new))}.'
-        )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-    return ', '.join(names[:5]) + more
+        rest = f' and {len(new) - 5} more' if len(new) > 5 else ''
+        message = WARNINGS[kind].format(', '.join(new[:5]) + rest, more)
+        if kind == 'unused' and self.unused == 'error':
+            raise RuntimeError(message)
+        runner.logger.warning(f'{type(self).__name__}: {message}.')

@@ -6,12 +6,7 @@ import threading
 import time
 from typing import Any, Dict, Optional, Sequence, Union
 
-from mmengine.dist import (
-    all_gather_object,
-    all_reduce,
-    broadcast_object_list,
-    get_world_size,
-)
+from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
@@ -21,12 +16,7 @@ from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int
 
-from ..checkpoint.run_state import (
-    EXIT_NOT_SAVED,
-    EXIT_PREEMPTED,
-    PREEMPTED,
-    note_state,
-)
+from ..checkpoint import run_state
 from ..launching.wall_time import format_time, parse_time
 from ..launching.worker_signals import shield_workers
 from .safe_checkpoint_hook import SafeCheckpointHook
@@ -106,10 +96,8 @@ class PreemptionHook(Hook):
         names = () if isinstance(signals, str) else signals
         unknown = [n for n in names if n not in signal.Signals.__members__]
         if unknown or not names:
-            raise ValueError(
-                "signals must be a list of names such as 'SIGUSR1', got "
-                f'{unknown or signals!r}'
-            )
+            what = unknown or signals
+            raise ValueError(f"signals must be as ['SIGUSR1'], got {what!r}")
         self.signals = [signal.Signals[name] for name in signals]
         self.max_time = parse_time(max_time)
         self.interval = check_int('interval', interval, low=1)
@@ -136,11 +124,8 @@ class PreemptionHook(Hook):
             runner._train_loop = loop
         found = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
         if not found:
-            raise TypeError(
-                'PreemptionHook saves through mask_plugins.SafeCheckpointHook,'
-                ' which this config does not have: write default_hooks=dict('
-                "checkpoint=dict(type='mask_plugins.SafeCheckpointHook'))"
-            )
+            what = 'mask_plugins.SafeCheckpointHook'
+            raise TypeError(f'default_hooks.checkpoint must be a {what}')
         self._checkpoints = found[0]
         self._training = True
         for part in (loop, runner._val_loop):
@@ -157,11 +142,7 @@ class PreemptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Warn about what cannot be exact."""
         if not any(isinstance(hook, SeedHook) for hook in runner.hooks):
-            runner.logger.warning(
-                f'{type(self).__name__}: without mask_plugins.SeedHook a run '
-                'that is stopped and resumed draws other random numbers than '
-                'one that is not.'
-            )
+            runner.logger.warning('without SeedHook a resumed run differs')
 
     def after_train(self, runner: Runner) -> None:
         """Nothing is left to stop."""
@@ -173,77 +154,62 @@ class PreemptionHook(Hook):
             signal.signal(*self._previous.popitem())
 
     # ------------------------------------------------------------- stopping
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop here, if any rank has to."""
-        if get_world_size() > 1 and (runner.iter + 1) % self.interval:
+        if dist.get_world_size() > 1 and (runner.iter + 1) % self.interval:
             return
         reason = self._agree()
-        if not reason or _inside_update(runner):
-            return
-        self._say(runner, reason, f'saving after iteration {runner.iter + 1}')
-        self._stop(runner, reason, self._checkpoints.save_now(runner))
+        wrapper = runner.optim_wrapper
+        # Inside an update gradients are gathered that no checkpoint holds.
+        if reason and (
+            not isinstance(wrapper, OptimWrapper) or wrapper.should_update()
+        ):
+            what = f'saving after iteration {runner.iter + 1}'
+            runner.logger.warning(f'{type(self).__name__}: {reason}; {what}.')
+            self._stop(runner, reason, self._checkpoints.save_now(runner))
 
     def before_val_epoch(self, runner: Runner) -> None:
         """See whether the run could be left during this validation."""
         if self._training:
             # Rank 0 has saved; ranks with unlike loaders would wait forever.
             mine = (len(runner.val_dataloader), self._checkpoints.saved_iter)
-            all_of_them = all_gather_object(mine)
+            all_of_them = dist.all_gather_object(mine)
             self._may_leave = len({length for length, _ in all_of_them}) == 1
             self._may_leave &= all_of_them[0][1] == runner.iter
 
-    def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop here, if the checkpoint of this iteration is there."""
-        if not self._training or not self._may_leave:
-            return
-        reason = self._agree()
+        reason = self._training and self._may_leave and self._agree()
         if reason:
-            self._say(runner, reason, 'the validation is made up on resume')
             self._stop(runner, reason, '')
 
-    def _agree(self) -> int:
-        """Why to stop, or 0; the same answer on all ranks."""
+    def _agree(self) -> str:
+        """Why to stop, '' to continue; the same answer on all ranks."""
         reason = self._received
         if self.max_time and time.monotonic() - self._begin > self.max_time:
             reason = reason or _OUT_OF_TIME
-        if get_world_size() > 1:
+        if dist.get_world_size() > 1:
             shared = tensor(reason)
-            all_reduce(shared, 'max')
+            dist.all_reduce(shared, 'max')
             reason = int(shared)
-        return reason
-
-    def _say(self, runner: Runner, reason: int, what: str) -> None:
-        why = self._reason(reason)
-        runner.logger.warning(f'{type(self).__name__}: {why}; {what}.')
-
-    def _reason(self, reason: int) -> str:
         if reason == _OUT_OF_TIME:
             return f'max_time={format_time(self.max_time)} is over'
-        return f'got {signal.Signals(reason).name}'
+        return f'got {signal.Signals(reason).name}' if reason else ''
 
-    def _stop(self, runner: Runner, reason: int, problem: str) -> None:
+    def _stop(self, runner: Runner, reason: str, problem: str) -> None:
         """End all ranks with the same code."""
-        code = [EXIT_NOT_SAVED if problem else EXIT_PREEMPTED]
+        codes = run_state.EXIT_PREEMPTED, run_state.EXIT_NOT_SAVED
+        code = [codes[bool(problem)]]
         # The others wait here until rank 0 has saved.
-        broadcast_object_list(code)
-        iteration = self._checkpoints.saved_iter
-        note_state(
-            runner,
-            PREEMPTED,
-            resumable=iteration > 0,
-            iteration=iteration,
-            checkpoint=self._checkpoints.last_ckpt,
-            reason=self._reason(reason),
-            exit_code=code[0],
-            problem=problem,
-        )
+        dist.broadcast_object_list(code)
+        more = dict(reason=reason, exit_code=code[0], problem=problem)
+        more['checkpoint'] = self._checkpoints.last_ckpt
+        done = self._checkpoints.saved_iter
+        more['iteration'] = done
+        run_state.note_state(runner, run_state.PREEMPTED, done > 0, **more)
         runner.logger.warning(
-            f'{type(self).__name__}: stopped, exit code {code[0]}. The same '
-            'command resumes the run.'
+            f'{type(self).__name__}: {reason}; stopped, exit code {code[0]}. '
+            'The same command resumes the run.'
         )
         runner.visualizer.close()
         # The process is to end with its code, not by one more signal.
@@ -251,9 +217,3 @@ class PreemptionHook(Hook):
             if signum != signal.SIGINT:
                 signal.signal(signum, signal.SIG_IGN)
         raise Preempted(code[0])
-
-
-def _inside_update(runner: Runner) -> bool:
-    """Whether gradients are gathered that no checkpoint holds."""
-    wrapper = runner.optim_wrapper
-    return isinstance(wrapper, OptimWrapper) and not wrapper.should_update()

@@ -2,25 +2,19 @@
 """The schedule hook with the defaults of patch sampling schedules."""
 
 from collections import Counter
-from typing import Optional, Union
+from typing import Union
 
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
-from mask_plugins.core.schedules import Schedule
+from mask_plugins.core.schedules import CyclicSchedule, Schedule
 from mask_plugins.core.tokens import keep_count
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_ratio
 
 from .schedule_hook import ScheduleHook
 
-CYCLIC_80_0 = dict(
-    type='mask_plugins.CyclicSchedule',
-    start=0.8,
-    end=0.0,
-    quantum=0.2,
-    plateau='end',
-)
+CYCLIC_80_0 = CyclicSchedule(0.8, 0.0, quantum=0.2, plateau='end')
 
 
 @HOOKS.register_module()
@@ -36,9 +30,8 @@ class PSSHook(ScheduleHook):
         schedule (dict | Schedule): Defaults to the paper's best, cyclic from
             80 % to 0 once per epoch, in steps of 20 %.
         target (str): Defaults to ``'backbone.drop_ratio'``.
-        eval_value (float, optional): Defaults to 0.
-        name (str, optional): Defaults to ``'patch_drop_ratio'``.
-        **kwargs: See :class:`ScheduleHook`.
+        **kwargs: See :class:`ScheduleHook`; ``eval_value`` defaults to 0,
+            ``name`` to ``'patch_drop_ratio'``.
 
     Raises:
         ValueError: If the schedule leaves [0, 1).
@@ -55,14 +48,11 @@ class PSSHook(ScheduleHook):
         self,
         schedule: Union[dict, Schedule] = CYCLIC_80_0,
         target: str = 'backbone.drop_ratio',
-        eval_value: Optional[float] = 0.0,
-        name: Optional[str] = 'patch_drop_ratio',
         **kwargs,
     ) -> None:
-        kwargs.setdefault('probe', False)  # known to act
-        super().__init__(
-            target, schedule, eval_value=eval_value, name=name, **kwargs
-        )
+        # It is known to act: no probe.
+        own = dict(eval_value=0.0, name='patch_drop_ratio', probe=False)
+        super().__init__(target, schedule, **{**own, **kwargs})
         for bound in self.schedule.bounds:
             check_ratio('the drop ratio of the schedule', bound, ends='[)')
 
@@ -75,17 +65,13 @@ class PSSHook(ScheduleHook):
         count_on = getattr(module, 'count_on', 'tokens')
         total, _ = self.lengths(runner)
         # An odd stride does not lock onto the period of a cycle.
-        stride = total // self.REPORTED_ITERATIONS | 1
-        counts = Counter(
-            self._resolved.value(t) for t in range(0, total, stride)
-        )
+        steps = range(0, total, total // self.REPORTED_ITERATIONS | 1)
+        counts = Counter(map(self._resolved.value, steps))
         if len(counts) > 20:
             return
         for ratio, count in sorted(counts.items(), reverse=True):
-            line = (
-                f'drop ratio {ratio:.2f}: '
-                f'{100 * count / sum(counts.values()):5.1f} % of iterations'
-            )
+            share = 100 * count / len(steps)
+            line = f'drop ratio {ratio:.2f}: {share:5.1f} % of iterations'
             if resolution is not None:
                 tokens = resolution[0] * resolution[1] + prefix
                 kept = keep_count(tokens, ratio, prefix, count_on)

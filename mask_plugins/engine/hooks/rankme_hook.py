@@ -14,7 +14,6 @@ from mask_plugins.functional.rankme import NORMALIZE, rankme
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_choice, check_int
 
-from .attribute_target import unwrap
 from .feature_capture import capture_features, find_layer
 
 
@@ -66,33 +65,23 @@ class RankMeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """An error at once if there is no such module."""
-        find_layer(unwrap(runner.model), self.layer)
+        find_layer(runner.model, self.layer)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Read the features, in every ``interval``-th iteration."""
         self._close()  # of an iteration that an error ended
         if runner.iter % self.interval == 0:
-            model = unwrap(runner.model)
-            self._handle = capture_features(
-                model, self.layer, self._seen.append
-            )
+            take = self._seen.append
+            self._handle = capture_features(runner.model, self.layer, take)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Log the rank of what was read."""
         if self._handle is None:
             return
-        seen = list(self._seen)
+        if not self._seen:
+            raise RuntimeError(f'RankMeHook: {self.layer!r} was not called')
+        rows = self._seen[0]  # of several views the first, which is not masked
         self._close()
-        if not seen:
-            raise RuntimeError(
-                f'mask_plugins.RankMeHook: {self.layer!r} was not called in '
-                'this iteration'
-            )
-        rows = seen[0]  # of several views the first, which is not masked
         with torch.autocast(rows.device.type, enabled=False):
             found = dict(rank=rankme(rows, self.normalize))
         name, wrong = type(self).__name__, non_finite_rows(rows)

@@ -6,12 +6,7 @@ from typing import Dict, Optional, Union
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mask_plugins.core.patches import (
-    RunningMode,
-    check_running_mode,
-    gates_of,
-    set_running_mode,
-)
+from mask_plugins.core import patches
 from mask_plugins.registry import HOOKS
 
 from .attribute_target import unwrap
@@ -38,7 +33,6 @@ class RunningModeHook(Hook):
             :class:`mask_plugins.core.patches.RunningMode` by name, or modes
             by the first epoch that they hold for, such as
             ``{0: 'BackboneTrain', 5: 'GatePreTrain', 8: 'FineTuning'}``.
-        eval_mode (str): In validation and test. Defaults to 'Test'.
 
     Raises:
         TypeError: If an epoch is not an int.
@@ -54,66 +48,47 @@ class RunningModeHook(Hook):
     # Before hooks that look at what is trained.
     priority = 'HIGH'
 
-    def __init__(
-        self, mode: Union[str, Dict[int, str]], eval_mode: str = 'Test'
-    ) -> None:
+    def __init__(self, mode: Union[str, Dict[int, str]]) -> None:
         modes = mode if isinstance(mode, dict) else {0: mode}
         for epoch in modes:
             # Keys of a config file that came through JSON are strings.
             if isinstance(epoch, bool) or not str(epoch).isdecimal():
-                raise TypeError(
-                    f'mode: its keys must be epochs, ints >= 0, got {epoch!r}'
-                )
+                raise TypeError(f'mode: keys must be epochs, got {epoch!r}')
         self.modes = {
-            int(epoch): check_running_mode(name)
-            for epoch, name in modes.items()
+            int(e): patches.check_running_mode(modes[e]) for e in modes
         }
         if 0 not in self.modes:
-            raise ValueError(
-                f'mode: epoch 0 must have one, got {sorted(self.modes)}'
-            )
-        self.eval_mode = check_running_mode(eval_mode)
-        self._current: Optional[RunningMode] = None
+            raise ValueError(f'mode: epoch 0 must have one, got {modes}')
+        self._current: Optional[patches.RunningMode] = None
 
-    def mode_at(self, epoch: int) -> RunningMode:
+    def mode_at(self, epoch: int) -> patches.RunningMode:
         """The mode of an epoch."""
         return self.modes[max(e for e in self.modes if e <= epoch)]
 
     # ------------------------------------------------------------- training
     def before_train(self, runner: Runner) -> None:
         """Check the model; set the mode also for an iteration-based loop."""
-        if not any(True for _ in gates_of(unwrap(runner.model))):
-            raise ValueError(
-                f'{type(self).__name__}: the model has no gates; use '
-                'mask_plugins.GatedResNet or mask_plugins.apply_patch_gates'
-            )
-        self._set_of_epoch(runner)
+        if not any(True for _ in patches.gates_of(unwrap(runner.model))):
+            raise ValueError('the model has no gates: use apply_patch_gates')
+        self.before_train_epoch(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """The mode of this epoch."""
-        self._set_of_epoch(runner)
+        mode, epoch = self.mode_at(runner.epoch), runner.epoch + 1
+        if mode is not self._current:
+            name = type(self).__name__
+            runner.logger.info(f'{name}: {mode.name} from epoch {epoch}')
+        self._current = mode
+        patches.set_running_mode(unwrap(runner.model), mode)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Training continues in its mode."""
         if runner._train_loop is not None and self._current is not None:
-            set_running_mode(unwrap(runner.model), self._current)
+            patches.set_running_mode(unwrap(runner.model), self._current)
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
         """Nothing learns, nothing is random."""
-        set_running_mode(unwrap(runner.model), self.eval_mode)
+        patches.set_running_mode(unwrap(runner.model), 'Test')
 
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Nothing learns, nothing is random."""
-        set_running_mode(unwrap(runner.model), self.eval_mode)
-
-    # ---------------------------------------------------------------- parts
-    def _set_of_epoch(self, runner: Runner) -> None:
-        mode = self.mode_at(runner.epoch)
-        if mode is not self._current:
-            runner.logger.info(
-                f'{type(self).__name__}: {mode.name} from epoch '
-                f'{runner.epoch + 1}'
-            )
-        self._current = mode
-        set_running_mode(unwrap(runner.model), mode)
+    before_test_epoch = before_val_epoch

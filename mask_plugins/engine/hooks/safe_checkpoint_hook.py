@@ -13,33 +13,15 @@ from mask_plugins.engine.loops import ResumableEpochBasedTrainLoop
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.files import remove_leftovers
 
-from ..checkpoint import run_state
+from ..checkpoint import own_checkpoints, resume, run_state
 from ..checkpoint.histories import bound_histories
-from ..checkpoint.own_checkpoints import (
-    MARK,
-    own_checkpoint,
-    own_checkpoints,
-    read_mark,
-    sort_out,
-)
 from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
-from ..checkpoint.resume import (
-    LAST_VALIDATED,
-    RUN_KEYS,
-    check_named_checkpoint,
-    checkpoint_folders,
-    choose_checkpoint,
-    inside_epoch,
-    owes_validation,
-)
 from ..checkpoint.resumed_length import fit_length
 from ..checkpoint.shared_buffers import restore_buffers
 from .atomic_checkpoint_hook import AtomicCheckpointHook, is_score, slug
 
 # In a checkpoint's meta: batches of the epoch trained, and its length.
 _POSITION = 'epoch_position'
-# In a checkpoint that was saved out of turn: buffers of each rank.
-_RANK_BUFFERS = 'mask_plugins_rank_buffers'
 
 
 @HOOKS.register_module()
@@ -111,56 +93,49 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         """Decide on what to load; rank 0 looks, all ranks do the same."""
         if runner._has_loaded:
             return
-        decision = [None, None, None, None, None]
+        decision = [None, None, None, None]
         if is_main_process():
+            state = run_state.read_state(runner.work_dir) or {}
+            if state.get('state') == run_state.DONE:
+                decision[2] = state.get('iteration')
             try:
-                decision[:4] = self._choose(runner)
+                decision[:2] = self._choose(runner)
             except Exception as error:
-                decision[4] = error
+                decision[3] = error
         broadcast_object_list(decision)
-        if decision[4] is not None:
-            raise decision[4]
-        runner._resume, runner._load_from = decision[:2]
-        self._resumed_from, self._done_at = decision[2:4]
+        runner._resume, runner._load_from, self._done_at, error = decision
+        if error is not None:
+            raise error
+        self._resumed_from = runner._load_from if runner._resume else ''
 
     def _choose(self, runner: Runner) -> list:
-        """``_resume``, ``_load_from``, the file, and where the run ended."""
-        resume, load_from = runner._resume, runner._load_from
-        state = run_state.read_state(runner.work_dir) or {}
-        done = state.get('iteration')
-        done = done if state.get('state') == run_state.DONE else None
+        """``_resume`` and ``_load_from``."""
+        resumes, load_from = runner._resume, runner._load_from
         if run_state.is_resumable(runner.work_dir):
-            runner.logger.info(
-                f'{runner.work_dir} holds a run that was preempted: resuming '
-                'it. To start over, remove its run_state.json or use another '
-                'work_dir.'
-            )
-            resume, load_from = True, None
-        keys = RUN_KEYS
+            what = 'a preempted run is resumed: to start over, remove its'
+            runner.logger.info(f'{what} {runner.work_dir}/run_state.json')
+            resumes, load_from = True, None
+        keys = resume.RUN_KEYS
         if self.save_optimizer:
             keys += ('optimizer',)
         if self.save_param_scheduler and runner.param_schedulers:
             keys += ('param_schedulers',)
         if load_from is not None:
-            path = str(load_from)
-            check_named_checkpoint(path, keys if resume else ())
-            return [resume, load_from, path if resume else '', done]
-        if not resume:
-            return [False, None, '', None]
-        choice = choose_checkpoint(
-            runner.work_dir,
-            checkpoint_folders(runner.work_dir, self._configured_out_dir),
-            self.filename_tmpl,
-            keys,
-        )
+            keys = keys if resumes else ()
+            resume.check_named_checkpoint(str(load_from), keys)
+            return [resumes, str(load_from)]
+        if not resumes:
+            return [False, None]
+        folder, name = runner.work_dir, self.filename_tmpl
+        folders = resume.checkpoint_folders(folder, self._configured_out_dir)
+        choice = resume.choose_checkpoint(folder, folders, name, keys)
         if choice.warning:
             runner.logger.warning(f'{type(self).__name__}: {choice.warning}.')
-        if not choice.resume:
-            if self.start_from is not None:
-                check_named_checkpoint(str(self.start_from))
-            return [False, self.start_from, '', None]
-        named = None if choice.found else choice.path
-        return [True, named, choice.path, done]
+        if choice.resume:
+            return [True, choice.path]
+        if self.start_from is not None:
+            resume.check_named_checkpoint(str(self.start_from))
+        return [False, self.start_from]
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder, then make up an owed validation."""
@@ -182,35 +157,24 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         self.saved_iter = runner.iter
         buffers, self._loaded_buffers = self._loaded_buffers, None
         if buffers and not restore_buffers(runner, buffers):
-            runner.logger.warning(
-                f'{type(self).__name__}: the checkpoint was saved inside an '
-                'epoch by another number of processes: all start with the '
-                'buffers (BatchNorm statistics) of rank 0.'
-            )
+            what = 'saved inside an epoch by another number of processes'
+            runner.logger.warning(f'{what}: all take the buffers of rank 0')
         if runner.iter >= runner.max_iters:
-            runner.logger.info(
-                f'The run in {runner.work_dir} is complete ({runner.iter} '
-                'iterations): there is nothing left to train.'
-            )
-        if inside_epoch(runner):
+            what = f'is complete ({runner.iter} iterations)'
+            runner.logger.info(f'The run in {runner.work_dir} {what}')
+        if resume.inside_epoch(runner):
+            place = f'epoch {runner.epoch + 1} (iteration {runner.iter})'
             runner.logger.warning(
-                f'{type(self).__name__}: the checkpoint was saved inside '
-                f'epoch {runner.epoch + 1} (iteration {runner.iter}), and '
-                f'{type(runner.train_loop).__name__} starts that epoch again '
-                'from its first batch: the run will differ from an '
-                'uninterrupted one. Add mask_plugins.PreemptionHook, or train '
-                "with type='mask_plugins.ResumableEpochBasedTrainLoop'."
+                f'saved inside {place}, which starts again: use '
+                "type='mask_plugins.ResumableEpochBasedTrainLoop'."
             )
         if self.owes_validation(runner):
-            runner.logger.info(
-                f'The run ended before its validation at iteration '
-                f'{runner.iter}: validating now.'
-            )
+            runner.logger.info('The run ended before its validation, made now')
             runner.val_loop.run()
 
     def owes_validation(self, runner: Runner) -> bool:
         """Whether a validation is due before training continues."""
-        return self._done_at != runner.iter and owes_validation(runner)
+        return self._done_at != runner.iter and resume.owes_validation(runner)
 
     def _take_over(self, runner: Runner, claimed: Dict[str, Any]) -> None:
         """Learn which files are this run's, and finish what a kill stopped.
@@ -220,19 +184,14 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             claimed (dict): What the message hub of the loaded checkpoint says
                 of files. It is believed only where it names one of them.
         """
-        if not self._run:
-            self._run = uuid.uuid4().hex
+        self._run = self._run or uuid.uuid4().hex
         known: list = [[], '', {}]
         if is_main_process():
-            folders = [runner.work_dir]
-            local = isinstance(self.file_backend, LocalBackend)
-            if local and osp.isdir(self.out_dir):
-                folders.append(str(self.out_dir))
-            for folder in dict.fromkeys(folders):
+            for folder in {runner.work_dir, str(self.out_dir)}:
                 for path in remove_leftovers(folder):
                     runner.logger.info(f'removed {path}, left by a killed run')
             if runner.iter:
-                known = self._known(runner, claimed, local)
+                known = self._known(runner, claimed)
         broadcast_object_list(known)
         self._steps, self._out_of_turn, bests = known
         hub = runner.message_hub
@@ -252,28 +211,23 @@ class SafeCheckpointHook(AtomicCheckpointHook):
             if str(key).startswith('best_score') and not is_score(score):
                 hub.runtime_info.pop(key)
 
-    def _known(
-        self, runner: Runner, claimed: Dict[str, Any], local: bool
-    ) -> list:
+    def _known(self, runner: Runner, claimed: Dict[str, Any]) -> list:
         """Steps, the checkpoint out of turn and the bests of this run."""
         now = runner.epoch if self.by_epoch else runner.iter
         resumed = osp.basename(self._resumed_from)
-        if local:
-            own = own_checkpoints(self.out_dir, self.filename_tmpl, self._run)
+        names = {osp.basename(x) for x in claimed.values() if type(x) is str}
+        if isinstance(self.file_backend, LocalBackend):
+            own = own_checkpoints.own_checkpoints(
+                self.out_dir, self.filename_tmpl, self._run
+            )
         else:  # what cannot be looked at is known by its name only
             ids = claimed.get('keep_ckpt_ids')
             ids = ids if isinstance(ids, (list, tuple)) else []
-            names = [self._name(i) for i in ids if type(i) is int and i >= 0]
-            names += [
-                osp.basename(path)
-                for path in claimed.values()
-                if isinstance(path, str)
-                and path == self._path(osp.basename(path))
-            ]
-            found = [own_checkpoint(n, self.filename_tmpl) for n in names]
-            own = list(dict.fromkeys(filter(None, found)))
-        names = {osp.basename(x) for x in claimed.values() if type(x) is str}
-        steps, out_of_turn, bests, outdated = sort_out(
+            said = {self._name(i) for i in ids if type(i) is int} | names
+            parse = own_checkpoints.own_checkpoint
+            found = [parse(name, self.filename_tmpl) for name in said]
+            own = [checkpoint for checkpoint in found if checkpoint]
+        steps, out_of_turn, bests, outdated = own_checkpoints.sort_out(
             own, now, resumed, names
         )
         superfluous = self._keep.outdated(steps) if self._keep else []
@@ -281,41 +235,31 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         self._remove(runner, [name for name in outdated if name != resumed])
         if self.save_best == ['auto']:  # whatever the metric was
             bests = dict(zip(['auto'], bests.values()))
-        return [
-            [step for step in sorted(steps) if step not in superfluous],
-            out_of_turn,
-            bests,
-        ]
+        return [sorted({*steps} - {*superfluous}), out_of_turn, bests]
 
     # -------------------------------------------------------- save and load
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn everything plain; hooks before this one have added theirs."""
         loop, meta = runner.train_loop, checkpoint['meta']
-        meta[MARK] = dict(run=self._run, out_of_turn=self._saving_out_of_turn)
-        if self._rank_buffers:
-            checkpoint[_RANK_BUFFERS] = self._rank_buffers
+        mark = meta.get(own_checkpoints.MARK, {})
+        meta[own_checkpoints.MARK] = {**mark, 'run': self._run}
         if isinstance(loop, ResumableEpochBasedTrainLoop):
             done = loop.position(meta['epoch'], meta['iter'])
             meta[_POSITION] = [done, len(loop.dataloader)]
         for path in to_plain(checkpoint):
-            self._warn(
-                runner,
-                f'{path} cannot be stored in a checkpoint that loads with '
-                'weights_only=True and is left out; a resumed run does '
-                'without it',
-            )
+            what = 'does not load with weights_only=True and is left out'
+            self._warn(runner, f'{path} {what}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
         # mmengine would run it as Python.
         checkpoint.get('meta', {}).pop('config', None)
         from_plain(checkpoint)
-        self._loaded_buffers = checkpoint.pop(_RANK_BUFFERS, None)
         if not runner._resume:
-            self._loaded_buffers = None
             return
-        run = read_mark(checkpoint).get('run')
-        self._run = run if isinstance(run, str) else ''
+        mark = own_checkpoints.read_mark(checkpoint)
+        self._loaded_buffers = mark.get('buffers')
+        self._run = mark['run'] if isinstance(mark.get('run'), str) else ''
         fit_length(runner, checkpoint)
         meta = checkpoint.get('meta', {})
         if isinstance(runner.train_loop, ResumableEpochBasedTrainLoop):
@@ -327,9 +271,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
                 meta['dataset_meta'] = live
 
     # ------------------------------------------------------------- training
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Bound the log histories, which mmengine lets grow to 1e6 values."""
         bound_histories(runner)
 
@@ -339,11 +281,9 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         run_state.note_state(runner, run_state.DONE, False)
 
     # ----------------------------------------------------------- validation
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Note that this validation was made, then save the best."""
         if not hasattr(self, 'file_backend'):
             return  # `runner.val()`: no training, nothing to save
-        runner.message_hub.update_info(LAST_VALIDATED, runner.iter)
+        runner.message_hub.update_info(resume.LAST_VALIDATED, runner.iter)
         super().after_val_epoch(runner, metrics or {})

@@ -83,21 +83,16 @@ class ScheduleHook(Hook):
         name: Optional[str] = None,
         probe: bool = True,
     ) -> None:
-        self.target = check_type(
-            'target', target, str, "a path such as 'backbone.drop_ratio'"
-        )
+        self.target = check_type('target', target, str, 'a dotted path')
         self.by_epoch = check_bool('by_epoch', by_epoch)
         self.unit = check_choice('unit', unit, ('iter', 'update'))
         if by_epoch and unit != 'iter':
-            raise ValueError(
-                f'by_epoch=True counts epochs; unit={unit!r} contradicts it'
-            )
+            raise ValueError(f'unit={unit!r} contradicts by_epoch=True')
         self.eval_value = check_number('eval_value', eval_value, optional=True)
         if isinstance(schedule, dict):
             schedule = SCHEDULES.build(schedule)
-        self.schedule = check_type(
-            'schedule', schedule, Schedule, 'a Schedule or the config of one'
-        )
+        what = 'a Schedule or its config'
+        self.schedule = check_type('schedule', schedule, Schedule, what)
         self.name = name or target.rpartition('.')[2]
         self.probe = check_bool('probe', probe)
         self._targets: Optional[List[Target]] = None
@@ -121,9 +116,7 @@ class ScheduleHook(Hook):
             processor.custom_cfg.append(current)
         self._report(runner)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None
-    ) -> None:
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Set this iteration's value and log what the model then has."""
         value = self.value(runner)
         for target in self._find(runner):
@@ -141,9 +134,8 @@ class ScheduleHook(Hook):
             return
         if changes_loss(runner, self.target, (low, high), data_batch) is False:
             runner.logger.warning(
-                f'{type(self).__name__}: the loss of the first batch is the '
-                f'same with {self.target} = {low} and {high}. If nothing else '
-                'reads this attribute, the schedule has no effect: look up '
+                f'{type(self).__name__}: the schedule has no effect, the loss '
+                f'is the same with {self.target} = {low} and {high}. Look up '
                 'which attribute the module uses, or set probe=False'
             )
 
@@ -152,11 +144,7 @@ class ScheduleHook(Hook):
         epoch = len(runner.train_dataloader)
         total = runner.max_iters
         if epoch < 1 or total < 1:
-            raise ValueError(
-                f'{type(self).__name__} needs at least one training '
-                f'iteration, but the train loop has {epoch} per epoch and '
-                f'{total} in all'
-            )
+            raise ValueError('schedules need at least one training iteration')
         return (-(-total // epoch), 1) if self.by_epoch else (total, epoch)
 
     def value(self, runner: Runner) -> float:
@@ -177,17 +165,13 @@ class ScheduleHook(Hook):
             return
         targets = self._find(runner)
         self._train_values = [target.get() for target in targets]
-        if runner._train_loop is None and set(self._train_values) != {
-            self.eval_value
-        }:
+        other = [v for v in self._train_values if v != self.eval_value]
+        if runner._train_loop is None and other:
             # A test of a model that was configured otherwise: say so, or its
             # numbers would be taken for those of the configured value.
-            runner.logger.warning(
-                f'{type(self).__name__} tests with {self.target} = '
-                f'{self.eval_value}, not the configured '
-                f'{self._train_values[0]}; set eval_value of the hook for '
-                'another value'
-            )
+            what = f'{self.target} = {self.eval_value}'
+            used = f'not the configured {other[0]}'
+            runner.logger.warning(f'tests with {what}, {used}')
         for target in targets:
             target.set(self.eval_value)
 
@@ -215,6 +199,5 @@ class ScheduleHook(Hook):
     @master_only
     def _report(self, runner: Runner) -> None:
         paths = ', '.join(target.path for target in self._targets)
-        runner.logger.info(
-            f'{type(self).__name__} sets {paths} by {self._resolved!r}'
-        )
+        name = type(self).__name__
+        runner.logger.info(f'{name} sets {paths} by {self._resolved!r}')

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Make every random number a function of (seed, rank, place)."""
 
-from typing import List
+from functools import partial
 
 from mmengine.dataset import DefaultSampler, InfiniteSampler, RepeatDataset
 from mmengine.dist import get_rank
@@ -11,14 +11,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from mask_plugins.datasets.samplers import DrawSampler
 from mask_plugins.datasets.traverse import samplers_of, walk_datasets
-from mask_plugins.functional.seeding import (
-    EPOCH,
-    ITERATION,
-    TEST,
-    VALIDATION,
-    derive_seeds,
-    seed_generators,
-)
+from mask_plugins.functional import seeding
 from mask_plugins.registry import HOOKS
 
 from ..randomness.resumable_iterator import PassIterator
@@ -53,79 +46,62 @@ class SeedHook(Hook):
     # Before every hook that may draw random numbers.
     priority = 'VERY_HIGH'
 
-    def __init__(self) -> None:
-        self._warned: List[str] = []
-
     # ------------------------------------------------------------- training
     def before_train(self, runner: Runner) -> None:
         """Seed samplers, find SeedSample, warn about what cannot be exact."""
-        if runner._randomness_cfg.get('seed') is None:
-            self._warn(
-                runner,
-                f'randomness.seed is not set, so the seed {runner.seed} was '
-                'drawn at random: a run killed before its first checkpoint '
-                'cannot be repeated. Set randomness=dict(seed=0)',
-            )
         loop, loader = runner.train_loop, runner.train_dataloader
         self._number_draws(runner, loader)
         by_iter = hasattr(loop, 'dataloader_iterator')
+        problems = list(seed_problems(loader, by_iter))
+        if runner._randomness_cfg.get('seed') is None:
+            problems.append(
+                f'the seed {runner.seed} was drawn at random: a run killed '
+                'before its first checkpoint cannot be repeated. Set '
+                'randomness=dict(seed=0)'
+            )
         every = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if len(loader) % every:
-            self._warn(
-                runner,
+            problems.append(
                 f'accumulative_counts={every} does not divide the '
-                f'{len(loader)} iterations of an epoch: a checkpoint between '
-                'two updates does not hold the gradients gathered so far, a '
-                'resumed run differs. Use a number that divides it',
+                f'{len(loader)} iterations of an epoch: gradients are lost'
             )
-        for problem in seed_problems(loader, by_iter):
-            self._warn(runner, problem)
         self._start_pass(runner, runner.epoch)
         if isinstance(loop, IterBasedTrainLoop):
-            infinite = [
-                sampler
-                for sampler in samplers_of(loader)
-                if isinstance(sampler, InfiniteSampler)
-            ]
+            samplers = samplers_of(loader)
+            infinite = [s for s in samplers if isinstance(s, InfiniteSampler)]
             for sampler in infinite:
                 # Workers of mmengine's iterator have drawn from it already.
                 sampler.indices = sampler._indices_of_rank()
-            loop.dataloader_iterator = PassIterator(
-                loader,
-                lambda number: self._start_pass(runner, number),
-                done=runner.iter,
-                finite=not infinite,
-            )
+            begin, done = partial(self._start_pass, runner), runner.iter
+            whole = not infinite
+            loop.dataloader_iterator = PassIterator(loader, begin, done, whole)
         elif by_iter:
-            self._warn(
-                runner,
-                f'{type(loop).__name__} has an iterator of its own, and the '
-                'hook does not learn when a pass over the data begins: data '
-                'order and augmentation may differ after a resume. Use '
-                'IterBasedTrainLoop or EpochBasedTrainLoop',
+            problems.append(
+                f'{type(loop).__name__} does not say when a pass over the '
+                'data begins. Use IterBasedTrainLoop or EpochBasedTrainLoop'
             )
+        for problem in dict.fromkeys(problems):
+            runner.logger.warning(f'{type(self).__name__}: {problem}.')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the generators, the samplers and the samples."""
-        self._seed(runner, EPOCH, runner.epoch)
+        self._seed(runner, seeding.EPOCH, runner.epoch)
         if not hasattr(runner.train_loop, 'dataloader_iterator'):
             self._start_pass(runner, runner.epoch)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Seed the generators, whatever loading the batch has drawn."""
-        self._seed(runner, ITERATION, runner.iter)
+        self._seed(runner, seeding.ITERATION, runner.iter)
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:
         """Seed by the iteration, so that what ran before does not matter."""
-        self._seed(runner, VALIDATION, runner.iter)
+        self._seed(runner, seeding.VALIDATION, runner.iter)
         self._seed_samples(runner, runner.val_dataloader, 0)
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Seed, so that every test draws the same numbers."""
-        self._seed(runner, TEST, 0)
+        self._seed(runner, seeding.TEST, 0)
         self._seed_samples(runner, runner.test_dataloader, 0)
 
     # ---------------------------------------------------------------- parts
@@ -138,8 +114,9 @@ class SeedHook(Hook):
         return runner.seed - get_rank() if diff else runner.seed
 
     def _seed(self, runner: Runner, stream: int, step: int) -> None:
-        seeds = derive_seeds(self._base_seed(runner), stream, get_rank(), step)
-        seed_generators(seeds, cuda=True)
+        base, rank = self._base_seed(runner), get_rank()
+        seeds = seeding.derive_seeds(base, stream, rank, step)
+        seeding.seed_generators(seeds, cuda=True)
 
     def _start_pass(self, runner: Runner, epoch: int) -> None:
         loader = runner.train_dataloader
@@ -154,7 +131,7 @@ class SeedHook(Hook):
     def _seed_samples(
         self, runner: Runner, loader: DataLoader, epoch: int
     ) -> None:
-        for number, transform in enumerate(seed_samples_of(loader)):
+        for number, transform in enumerate(seed_samples_of(loader.dataset)):
             transform.set(self._base_seed(runner), epoch, number)
 
     def _number_draws(self, runner: Runner, loader: DataLoader) -> None:
@@ -162,17 +139,9 @@ class SeedHook(Hook):
         # mmpretrain's vis_scheduler has a loader that has none.
         batch_sampler = getattr(loader, 'batch_sampler', None)
         sampler = getattr(batch_sampler, 'sampler', None)
-        repeated = any(
-            isinstance(dataset, RepeatDataset)
-            for dataset, _ in walk_datasets(loader.dataset)
-        )
+        datasets = [dataset for dataset, _ in walk_datasets(loader.dataset)]
+        repeated = any(isinstance(d, RepeatDataset) for d in datasets)
         once = isinstance(sampler, (DefaultSampler, SequentialSampler))
-        if sampler is None or (once and not repeated):
-            return
-        if not isinstance(sampler, DrawSampler):
+        numbered = sampler is None or isinstance(sampler, DrawSampler)
+        if not numbered and (repeated or not once):
             batch_sampler.sampler = DrawSampler(sampler)
-
-    def _warn(self, runner: Runner, message: str) -> None:
-        if message not in self._warned:
-            self._warned.append(message)
-            runner.logger.warning(f'{type(self).__name__}: {message}.')

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Update the teacher of a reference classifier."""
 
-from typing import Any, List, Optional
+from typing import Any, List
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -62,10 +62,7 @@ class TeacherHook(Hook):
                 model, runner.optim_wrapper, runner.param_schedulers
             )
             if freed:
-                runner.logger.info(
-                    f'{type(self).__name__}: no weight decay on '
-                    f'{", ".join(freed)}'
-                )
+                runner.logger.info(f'no weight decay on {", ".join(freed)}')
 
     def before_train(self, runner: Runner) -> None:
         """Watch the optimizer."""
@@ -80,9 +77,7 @@ class TeacherHook(Hook):
     def _note_step(self, optimizer: Optimizer, args, kwargs) -> None:
         self._stepped = True
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Update a teacher that is due before this epoch."""
         epoch, step = divmod(runner.iter, len(runner.train_dataloader))
         model = self._model(runner)
@@ -90,18 +85,10 @@ class TeacherHook(Hook):
             begins = not model.teacher.active
             model.teacher.update(model.student_network())
             if begins:
-                runner.logger.info(
-                    f'{type(model.teacher).__name__} begins after {epoch} '
-                    'epochs'
-                )
+                name = type(model.teacher).__name__
+                runner.logger.info(f'{name} begins after {epoch} epochs')
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Optional[dict] = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Update a teacher that follows steps, if a step was made."""
         model = self._model(runner)
         if self._stepped and model.teacher.active:
@@ -123,9 +110,6 @@ class TeacherHook(Hook):
     def _model(self, runner: Runner) -> nn.Module:
         model = unwrap(runner.model)
         if getattr(model, 'teacher', None) is None:
-            raise TypeError(
-                f'{type(self).__name__} updates the teacher of '
-                'mask_plugins.ReferenceClassifier, but the model is '
-                f'{type(model).__name__}'
-            )
+            what = 'TeacherHook needs a mask_plugins.ReferenceClassifier'
+            raise TypeError(f'{what}: the model is {type(model).__name__}')
         return model

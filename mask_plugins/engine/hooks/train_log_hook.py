@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Plain JSON logs: one line per iteration, one per validation."""
 
+import math
 import time
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 import numpy as np
 import torch
@@ -87,42 +88,25 @@ class TrainLogHook(Hook):
         """Cut the logs to where the run is, or put old ones aside."""
         hub = runner.message_hub
         self._seen = {key: b.data[0] for key, b in hub.log_scalars.items()}
-        self._train = JsonLines(
-            f'{runner.work_dir}/train_log.json', self.interval
-        )
-        self._val = JsonLines(f'{runner.work_dir}/val_log.json', 1)
+        folder = runner.work_dir
+        self._train = JsonLines(f'{folder}/train_log.json', self.interval)
+        self._val = JsonLines(f'{folder}/val_log.json', 1)
         if not is_main_process():
             return
         if runner.iter == 0:
             for log in (self._train, self._val):
                 name = log.put_aside()
                 if name:
-                    runner.logger.info(
-                        f'{log.path.name} of an earlier run is now {name}'
-                    )
+                    runner.logger.info(f'the log before is now {name}')
             return
         done = runner.iter
-        again = any(
-            isinstance(hook, SafeCheckpointHook)
-            and hook.owes_validation(runner)
-            for hook in runner.hooks
-        )
-        # An epoch may have had another length: what it logged is kept.
+        saving = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
+        again = any(hook.owes_validation(runner) for hook in saving)
         epoch = self._epoch(runner, done)
-        cut = self._train.cut(
-            lambda line: line['epoch'] < epoch or line['iteration'] < done
-        )
-        cut += self._val.cut(
-            lambda line: (
-                line['epoch'] < epoch - again
-                or line['iteration'] < done + (not again)
-            )
-        )
+        cut = self._train.cut(epoch, done)
+        cut += self._val.cut(epoch - again, done + (not again))
         if cut:
-            runner.logger.info(
-                f'{cut} log lines past iteration {done}, where the run is '
-                'resumed, were cut'
-            )
+            runner.logger.info(f'{cut} lines past iteration {done} were cut')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Start the clock; the first batch is waited for now."""
@@ -148,44 +132,28 @@ class TrainLogHook(Hook):
             self._train.flush(sync)
 
     # ------------------------------------------------------------- training
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """The batch is there."""
         self._start = time.perf_counter()
         self._cpu_time = self._start - self._clock.time
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Log the iteration; RuntimeInfoHook has waited for its loss."""
         gpu_time = time.perf_counter() - self._start
-        scalars = self._new_scalars(runner)
-        if not is_main_process():
-            return
-        self._train.append(
-            **{
-                'epoch': self._epoch(runner, runner.iter),
-                'iteration': runner.iter,
-                **scalars,
-                'time': self._cpu_time + gpu_time,
-                'cpu_time': self._cpu_time,
-                'gpu_time': gpu_time,
-                'memory': _memory(),
-            }
-        )
-
-    def _new_scalars(self, runner: Runner) -> Dict[str, float]:
-        """Train scalars that have been set since the last iteration."""
-        scalars = {}
+        line = dict(epoch=self._epoch(runner, runner.iter))
+        line['iteration'] = runner.iter
         for key, buffer in runner.message_hub.log_scalars.items():
             history = buffer.data[0]
             # An update makes a new array; an old value is not this line's.
             if key.startswith('train/') and self._seen.get(key) is not history:
-                scalars[key[len('train/') :]] = float(history[-1])
+                line[key[len('train/') :]] = float(history[-1])
                 self._seen[key] = history
-        scalars.pop('data_time', None)  # of IterTimerHook: cpu_time is ours
-        return scalars
+        line.pop('data_time', None)  # of IterTimerHook: cpu_time is ours
+        line['time'] = self._cpu_time + gpu_time
+        line['cpu_time'], line['gpu_time'] = self._cpu_time, gpu_time
+        line['memory'] = _memory()
+        if is_main_process():
+            self._train.append(**line)
 
     @staticmethod
     def _epoch(runner: Runner, iteration: int) -> int:
@@ -205,19 +173,13 @@ class TrainLogHook(Hook):
             self._val_loss = ValidationLoss(size)
 
     def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch=None,
-        outputs: Optional[Sequence[Any]] = None,
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Add the loss of the batch, where the predictions tell it."""
         if self._val_loss is not None:
             self._val_loss.add(outputs or ())
 
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Log the validation."""
         if self._val is None:
             return
@@ -230,31 +192,22 @@ class TrainLogHook(Hook):
             line['epoch'] = self._epoch(runner, runner.iter - 1)
         if loss is not None:
             line['loss'] = loss
-        line.update(self._metrics(metrics or {}))
-        line['time'] = time.perf_counter() - self._val_start
+        plain = {k: self._plain(v) for k, v in (metrics or {}).items()}
+        plain = {k: v for k, v in plain.items() if v is not None}
+        for key, value in plain.items():
+            name = key.split('/')[-1]
+            if name in ('top1', 'top5'):  # under a short name too
+                line.setdefault(f'acc{name[-1]}', value)
+        line.update(plain, time=time.perf_counter() - self._val_start)
         line['memory'] = _memory()
         self._val.append(**line)
 
-    def _metrics(self, metrics: Dict[str, Any]) -> Dict[str, Any]:
-        """The metrics, and top-1 and top-5 under their short names too."""
-        plain, short = {}, {}
-        for key, value in metrics.items():
-            value = self._plain(value)
-            if value is not None:
-                plain[key] = value
-                name = key.split('/')[-1]
-                if name in ('top1', 'top5'):
-                    short.setdefault(f'acc{name[-1]}', value)
-        return {**short, **plain}
-
     def _plain(self, value: Any) -> Any:
         """A metric as JSON has it, None for what has no place in a line."""
-        if isinstance(value, (bool, int, float, str)):
-            return value
-        if not isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
-            return None
-        size = value.numel() if isinstance(value, torch.Tensor) else value.size
-        return value.tolist() if size <= self.MAX_METRIC_SIZE else None
+        if hasattr(value, 'tolist'):  # of torch or numpy
+            short = math.prod(value.shape) <= self.MAX_METRIC_SIZE
+            return value.tolist() if short else None
+        return value if isinstance(value, (int, float, str)) else None
 
 
 class _EndOfHooks(Hook):
@@ -265,18 +218,13 @@ class _EndOfHooks(Hook):
     def __init__(self) -> None:
         self.time = time.perf_counter()
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """From here on the next batch is waited for."""
         self.time = time.perf_counter()
 
-    def after_val(self, runner: Runner) -> None:
-        """A validation inside an iteration loop is not waiting either."""
-        self.time = time.perf_counter()
+    # A validation inside an iteration loop is not waiting either.
+    after_val = after_train_iter
 
 
 def _memory() -> int:
-    if not torch.cuda.is_initialized():
-        return 0
-    return int(torch.cuda.max_memory_allocated() // 2**20)
+    return torch.cuda.max_memory_allocated() // 2**20  # 0 without CUDA

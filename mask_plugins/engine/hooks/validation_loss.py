@@ -38,19 +38,14 @@ class ValidationLoss:
         # The sampler pads the last batches of a distributed run with samples
         # from the start; like the evaluator, count each sample once.
         rank, world_size = get_dist_info()
-        samples = [
-            sample
-            for position, sample in enumerate(samples, first)
-            if position * world_size + rank < self._size
-        ]
-        if not samples:
-            return
-        losses = _losses(samples)
+        own = range(first * world_size + rank, self._size, world_size)
+        samples = samples[: len(own)]
+        losses = _losses(samples) if samples else torch.zeros(())
         if losses is None:
             self._untold = True
-            return
-        # On the device of the scores: no wait for the GPU at each batch.
-        self._total = self._total.to(losses.device) + losses.sum()
+        else:
+            # On the device of the scores: no wait for the GPU at each batch.
+            self._total = self._total.to(losses.device) + losses.sum()
 
     def mean(self) -> Optional[float]:
         """Gather the ranks; all of them must call it.

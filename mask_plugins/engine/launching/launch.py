@@ -22,20 +22,13 @@ from mask_plugins.utils.checks import check_choice
 
 # Where each launcher says rank, world size and local rank; how to start it.
 LAUNCHERS = {
-    'pytorch': (
-        ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-        'torchrun --nproc_per_node N',
-    ),
+    'pytorch': ('RANK WORLD_SIZE LOCAL_RANK', 'torchrun --nproc_per_node N'),
     'slurm': (
-        ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+        'SLURM_PROCID SLURM_NTASKS SLURM_LOCALID',
         'srun --ntasks N python',
     ),
     'mpi': (
-        (
-            'OMPI_COMM_WORLD_RANK',
-            'OMPI_COMM_WORLD_SIZE',
-            'OMPI_COMM_WORLD_LOCAL_RANK',
-        ),
+        'OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_LOCAL_RANK',
         'mpirun -n N python',
     ),
 }
@@ -97,23 +90,20 @@ def launch_environment(
         ('1', '0', '127.0.0.1')
     """
     check_choice('launcher', launcher, ('none', *LAUNCHERS))
-    (rank, world_size, local_rank), start = LAUNCHERS[launcher]
+    names, start = LAUNCHERS[launcher]
+    rank, world_size, local_rank = names.split()
     missing = [name for name in (rank, world_size) if name not in environ]
     if missing:
         raise RuntimeError(
             f'launcher={launcher!r}, but the environment has no '
-            f'{" and no ".join(missing)}: this process was not started by it. '
-            f'Start it with `{start} tools/train.py CONFIG --launcher '
-            f'{launcher}`, or leave --launcher out for a single process.'
+            f'{" and no ".join(missing)}: not started by it. Start it with '
+            f'`{start} tools/train.py CONFIG --launcher {launcher}`.'
         )
     address, port = '127.0.0.1', '29500'
     if launcher == 'slurm':
-        port = slurm_port(environ)
-        step = 'SLURM_STEP_NUM_NODES', 'SLURM_STEP_NODELIST'
-        whole = 'SLURM_NNODES', 'SLURM_NODELIST'
-        count, nodes = (
-            environ.get(a) or environ.get(b) for a, b in zip(step, whole)
-        )
+        port, get = slurm_port(environ), environ.get
+        count = get('SLURM_STEP_NUM_NODES') or get('SLURM_NNODES')
+        nodes = get('SLURM_STEP_NODELIST') or get('SLURM_NODELIST')
         # One node needs no name resolution: loopback always works.
         if count != '1' and nodes is not None:
             address = first_slurm_host(nodes)
@@ -138,21 +128,18 @@ def use_cpu_wrapper(cfg: Config) -> None:
         >>> cfg.model_wrapper_cfg.type
         'MMDistributedDataParallel'
     """
-    wrapper = cfg.get('model_wrapper_cfg')
-    if wrapper is None:
+    if cfg.get('model_wrapper_cfg') is None:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
-            device_ids=None,
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
-        return
+    wrapper = cfg.model_wrapper_cfg
+    name = wrapper.get('type', 'MMDistributedDataParallel')
     scope = cfg.get('default_scope') or 'mmengine'
     with DefaultScope.overwrite_default_scope(scope):
-        wrapper_type = MODEL_WRAPPERS.get(
-            wrapper.get('type', 'MMDistributedDataParallel')
-        )
-    if wrapper_type and issubclass(wrapper_type, DistributedDataParallel):
+        kind = MODEL_WRAPPERS.get(name)
+    if kind and issubclass(kind, DistributedDataParallel):
         wrapper.setdefault('device_ids', None)
 
 
@@ -178,14 +165,9 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     """
     cfg.launcher = launcher
     if launcher == 'none':
-        if int(os.environ.get('WORLD_SIZE', 1)) > 1 and (
-            'TORCHELASTIC_RUN_ID' in os.environ
-        ):
-            raise RuntimeError(
-                'started by torchrun with several processes, but --launcher '
-                'is none: each would train alone and write into the same '
-                'folder. Add --launcher pytorch.'
-            )
+        several = int(os.environ.get('WORLD_SIZE', 1)) > 1
+        if several and 'TORCHELASTIC_RUN_ID' in os.environ:
+            raise RuntimeError('started by torchrun: Add --launcher pytorch.')
         return
     found = launch_environment(launcher, os.environ)
     if get_device() != 'cpu':
@@ -231,11 +213,9 @@ def name_cause(error: RuntimeError) -> None:
         >>> name_cause(RuntimeError('gloo: timed out'))
         Traceback (most recent call last):
         ...
-        RuntimeError: another process of this run has ended or hangs: its own \
-output says why. Here: gloo: timed out
+        RuntimeError: another process of this run has ended or hangs, see its \
+output: gloo: timed out
     """
     if re.search(r'gloo|nccl|Connection (closed|reset)', str(error), re.I):
-        raise RuntimeError(
-            'another process of this run has ended or hangs: its own output '
-            f'says why. Here: {error}'
-        ) from error
+        what = 'another process of this run has ended or hangs'
+        raise RuntimeError(f'{what}, see its output: {error}') from error

@@ -10,6 +10,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mask_plugins.apis.config import check_file, load_config  # noqa: F401
+from mask_plugins.utils.checks import check_choice
 
 from ..checkpoint.keep_policy import KeepPolicy
 from ..checkpoint.resume import checkpoint_folders, choose_checkpoint
@@ -81,8 +82,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     if checkpoint != 'auto':
         cfg.resume, cfg.load_from = True, checkpoint
         return
-    start = cfg.get('load_from')
-    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    start, hook = cfg.get('load_from'), _checkpoint_hook(cfg)
     cfg.resume, cfg.load_from = True, None
     if start is None:
         return
@@ -92,13 +92,10 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     if osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint')):
         return  # which mmengine reads
     name = 'epoch_{}.pth' if hook.get('by_epoch', True) else 'iter_{}.pth'
-    choice = choose_checkpoint(
-        cfg.work_dir,
-        checkpoint_folders(cfg.work_dir, hook.get('out_dir')),
-        hook.get('filename_tmpl') or name,
-    )
-    cfg.resume = choice.resume
-    cfg.load_from = choice.path if choice.resume else start
+    folders = checkpoint_folders(cfg.work_dir, hook.get('out_dir'))
+    name = hook.get('filename_tmpl') or name
+    choice = choose_checkpoint(cfg.work_dir, folders, name)
+    cfg.resume, cfg.load_from = choice.resume, choice.path or start
 
 
 def set_keep(cfg: Config, policy: str) -> None:
@@ -120,12 +117,8 @@ def set_keep(cfg: Config, policy: str) -> None:
         'newest:2,best'
     """
     KeepPolicy.parse(policy)
-    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if hook.get('type') != SAFE:
-        raise ValueError(
-            f'--keep needs default_hooks.checkpoint of type {SAFE!r}, got '
-            f'{hook.get("type")!r}'
-        )
+    hook = _checkpoint_hook(cfg)
+    check_choice('for --keep, the checkpoint hook', hook.get('type'), (SAFE,))
     hook.pop('max_keep_ckpts', None)
     hook.keep = policy
 
@@ -135,3 +128,7 @@ def build_runner(cfg: Config) -> Runner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def _checkpoint_hook(cfg: Config) -> dict:
+    return (cfg.get('default_hooks') or {}).get('checkpoint') or {}

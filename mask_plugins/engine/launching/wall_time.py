@@ -22,23 +22,21 @@ def parse_time(value: Union[int, float, str]) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if 0 <= value < float('inf'):
             return float(value)
-    elif isinstance(value, str):
-        match = re.fullmatch(
-            r'(?:([0-9]+)-)?([0-9]+(?::[0-9]+){0,2})', value.strip()
+    time = r'(?:([0-9]+)-)?([0-9]+(?::[0-9]+){0,2})'
+    match = isinstance(value, str) and re.fullmatch(time, value.strip())
+    if not match:
+        raise ValueError(
+            'a time must be a number of seconds or a text as sbatch --time has'
+            f" it ('90' minutes, '1:30:00', '2-12:00'), got {value!r}"
         )
-        if match:
-            fields = [int(field) for field in match[2].split(':')]
-            if match[1] is not None:  # hours[:minutes[:seconds]]
-                fields += [0] * (3 - len(fields))
-            elif len(fields) == 1:  # minutes
-                fields.append(0)
-            hours, minutes, seconds = [0] * (3 - len(fields)) + fields
-            hours += 24 * int(match[1] or 0)
-            return float((hours * 60 + minutes) * 60 + seconds)
-    raise ValueError(
-        'a time must be a number of seconds or a text as sbatch --time has '
-        f"it ('90' minutes, '1:30:00', '2-12:00'), got {value!r}"
-    )
+    fields = [int(field) for field in match[2].split(':')]
+    if match[1] is not None:  # hours[:minutes[:seconds]]
+        fields += [0] * (3 - len(fields))
+    elif len(fields) == 1:  # minutes
+        fields.append(0)
+    hours, minutes, seconds = [0] * (3 - len(fields)) + fields
+    hours += 24 * int(match[1] or 0)
+    return float((hours * 60 + minutes) * 60 + seconds)
 
 
 def format_time(seconds: float) -> str:

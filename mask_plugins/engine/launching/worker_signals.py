@@ -3,7 +3,7 @@
 
 import signal
 from functools import partial
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Sequence
 
 from torch.utils.data import DataLoader
 
@@ -35,11 +35,7 @@ def shield_workers(
         loader.worker_init_fn = partial(_init_worker, list(signals), init)
 
 
-def _init_worker(
-    signals: Sequence[signal.Signals],
-    init: Optional[Callable[[int], Any]],
-    worker_id: int,
-) -> None:
+def _init_worker(signals: list, init: Any, worker_id: int) -> None:
     # After torch has set its own, which ends the worker.
     for signum in signals:
         signal.signal(signum, _end_later)

@@ -3,6 +3,7 @@
 
 import bisect
 import itertools
+import operator
 from typing import List, Sequence, Union
 
 from mmengine.runner import Runner
@@ -62,34 +63,29 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
         check_int('val_interval', val_interval, 1)
         super().__init__(runner, dataloader, 1, val_interval=val_interval)
         samplers = samplers_of(self.dataloader)
-        self._sampler = next(
-            (s for s in samplers if isinstance(s, TaskSampler)), None
-        )
-        if self._sampler is None:
-            raise TypeError(
-                'train_dataloader has no tasks: ContinualTrainLoop '
-                "needs sampler=dict(type='mask_plugins.TaskSampler') over a "
-                'mask_plugins.TaskSplit'
-            )
+        found = [s for s in samplers if isinstance(s, TaskSampler)]
+        if not found:
+            what = 'mask_plugins.TaskSampler'
+            raise TypeError(f'train_dataloader.sampler must be a {what}')
+        self._sampler = found[0]
         tasks = self._sampler.dataset.num_tasks
         self.epochs = epochs_of_tasks(tasks, epochs, later_epochs)
         self.ends = list(itertools.accumulate(self.epochs))
         self._lengths = [self._length(task) for task in range(tasks)]
         self._sampler.set_task(0)
         self._max_epochs = self.ends[-1]
-        self._max_iters = sum(
-            count * length for count, length in zip(self.epochs, self._lengths)
-        )
+        self._max_iters = self._iters_before(tasks)
+
+    def _iters_before(self, task: int) -> int:
+        lengths = self._lengths[:task]
+        return sum(map(operator.mul, self.epochs, lengths))
 
     def _length(self, task: int) -> int:
         """Iterations of an epoch."""
         self._sampler.set_task(task)
         if not len(self.dataloader):
-            raise ValueError(
-                f'task {task} has {len(self._sampler)} samples, too few for '
-                f'one batch of {self.dataloader.batch_size} with '
-                'drop_last=True: take a smaller batch_size'
-            )
+            what = f'{len(self._sampler)} samples, too few for one batch'
+            raise ValueError(f'task {task} has {what}')
         return len(self.dataloader)
 
     # ------------------------------------------------------------ where it is
@@ -133,12 +129,8 @@ class ContinualTrainLoop(ResumableEpochBasedTrainLoop):
         if self._saved_at is not None:
             return super().batches_done()
         # Where the checkpoint does not say it: tasks differ in length.
-        before = sum(
-            count * length
-            for count, length in zip(self.epochs[: self.task], self._lengths)
-        )
-        before += (self._epoch - self._first_epoch()) * len(self.dataloader)
-        done = self._iter - before
+        within = (self._epoch - self._first_epoch()) * len(self.dataloader)
+        done = self._iter - self._iters_before(self.task) - within
         return done if 0 < done <= len(self.dataloader) else 0
 
     def _decide_current_val_interval(self) -> None:
@@ -176,10 +168,8 @@ def epochs_of_tasks(
     """
     if isinstance(epochs, (list, tuple)):
         if len(epochs) != tasks or later_epochs != 1:
-            raise ValueError(
-                f'epochs={list(epochs)} must have one number for each of the '
-                f'{tasks} tasks, and later_epochs 1, got {later_epochs!r}'
-            )
+            what = f'{tasks} numbers, and later_epochs be 1'
+            raise ValueError(f'epochs must have {what}, got {epochs!r}')
         return [check_int('epochs', n, 1) for n in epochs]
     first = check_int('epochs', epochs, 1)
     later = int(check_number('later_epochs', later_epochs) * first)

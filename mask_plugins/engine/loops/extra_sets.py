@@ -2,7 +2,7 @@
 """Evaluate a model on further data sets, next to the one of the config."""
 
 import copy
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, List, NamedTuple
 
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
@@ -21,10 +21,7 @@ class ExtraSet(NamedTuple):
 
 
 def build_extra_sets(
-    runner: Runner,
-    extra_sets: Dict[str, dict],
-    dataloader: Any,
-    evaluator: Any,
+    runner: Runner, extra_sets: dict, dataloader: Any, evaluator: Any
 ) -> List[ExtraSet]:
     """Build further data sets, each as the main one is built.
 
@@ -47,22 +44,17 @@ def build_extra_sets(
     made = []
     for name, settings in extra_sets.items():
         if not name or '/' in name:
-            raise ValueError(
-                f"names of extra_sets must have no '/', got {name!r}"
-            )
+            raise ValueError(f"a set's name must have no '/', got {name!r}")
         check_type('extra_sets', settings, dict, what)
-        dataset = copy.deepcopy(dict(settings))
+        dataset = dict(settings)
         metrics = dataset.pop('evaluator', evaluator)
-        check_type(
-            f'the evaluator of {name}', metrics, (dict, list), 'a config'
-        )
+        kinds = (dict, list)
+        check_type(f'the evaluator of {name}', metrics, kinds, 'a config')
         if 'pipeline' not in dataset and 'dataset' not in dataset:
             main = configured_pipeline(dataloader['dataset'])
-            dataset['pipeline'] = copy.deepcopy(main or [])
-        loader = runner.build_dataloader(
-            dict(copy.deepcopy(dict(dataloader)), dataset=dataset),
-            seed=runner.seed,
-        )
+            dataset['pipeline'] = main or []
+        cfg = copy.deepcopy(dict(dataloader, dataset=dataset))
+        loader = runner.build_dataloader(cfg, seed=runner.seed)
         built = runner.build_evaluator(copy.deepcopy(metrics))
         built.dataset_meta = getattr(loader.dataset, 'metainfo', None)
         made.append(ExtraSet(name, loader, built))
@@ -78,12 +70,7 @@ class ExtraSetsMixin:
     """
 
     def __init__(
-        self,
-        runner: Runner,
-        dataloader: Any,
-        evaluator: Any,
-        extra_sets: Dict[str, dict],
-        **kwargs,
+        self, runner: Runner, dataloader, evaluator, extra_sets, **kwargs
     ) -> None:
         # Copies: building takes keys out of configs.
         configs = copy.deepcopy((dataloader, evaluator))

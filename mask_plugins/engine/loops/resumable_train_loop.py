@@ -49,15 +49,10 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         cls, loop: EpochBasedTrainLoop
     ) -> 'ResumableEpochBasedTrainLoop':
         """The same loop, resumable; training must not have begun."""
+        parts = loop.runner, loop.dataloader, loop.max_epochs, loop.val_begin
         intervals = zip(loop.dynamic_milestones, loop.dynamic_intervals)
-        return cls(
-            loop.runner,
-            loop.dataloader,
-            loop.max_epochs,
-            loop.val_begin,
-            loop.dynamic_intervals[0],
-            list(intervals)[1:],
-        )
+        (_, first), *later = intervals
+        return cls(*parts, first, later)
 
     def position(self, epoch: int, iteration: int) -> int:
         """How many batches of an epoch a checkpoint has behind it.
@@ -93,9 +88,13 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
 
     def run_epoch(self) -> None:
         """Train what is left of the epoch."""
-        done = self.batches_done()
-        self._warn(done)
-        self._saved_at = [0, len(self.dataloader)]
+        done, length = self.batches_done(), len(self.dataloader)
+        before, then = self._saved_at or (0, length)
+        if done and then != length:
+            now = f'epoch that now has {length}: {done} are skipped'
+            said = f'resumed after {before} of {then} batches of an {now}'
+            self.runner.logger.warning(f'{type(self).__name__}: {said}.')
+        self._saved_at = [0, length]
         self._begin = (self._iter, done)
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
@@ -108,21 +107,6 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
     def _batches(self, done: int) -> Iterable[Any]:
         if skip_batches(self.dataloader, done):
             return self.dataloader
-        self.runner.logger.warning(
-            f'{type(self).__name__}: the dataset cannot be indexed, so the '
-            f'{done} batches that were trained are loaded and thrown away.'
-        )
+        what = 'the dataset cannot be indexed: skipped batches are loaded'
+        self.runner.logger.warning(f'{type(self).__name__}: {what}.')
         return itertools.islice(self.dataloader, done, None)
-
-    def _warn(self, done: int) -> None:
-        length = len(self.dataloader)
-        if self._saved_at is not None and done:
-            then = self._saved_at[1]
-            if then != length:
-                self.runner.logger.warning(
-                    f'{type(self).__name__}: the checkpoint was saved after '
-                    f'{self._saved_at[0]} of {then} batches of an epoch that '
-                    f'now has {length}: {done} are skipped, and the run will '
-                    'differ from an uninterrupted one. Resume with the same '
-                    'batch size and number of processes.'
-                )

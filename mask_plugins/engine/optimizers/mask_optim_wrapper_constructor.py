@@ -4,9 +4,8 @@
 import inspect
 import logging
 from collections import Counter
-from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Dict, List, Optional
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -91,20 +90,15 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self.paramwise_cfg = {'masked_head': 'masks', **self.paramwise_cfg}
         head = self.paramwise_cfg.get('head_modules', ('head',))
         self.head_modules = (head,) if isinstance(head, str) else tuple(head)
-        self.options = {
-            role: dict(self.paramwise_cfg.get(role, {})) for role in ROLES
-        }
+        self.options = {r: dict(self.paramwise_cfg.get(r, {})) for r in ROLES}
         self.options['masks'].setdefault('weight_decay', 0.0)
 
     def _validate_cfg(self) -> None:
         """Refuse what would be ignored or fail later."""
         cfg = check_type('paramwise_cfg', self.paramwise_cfg, dict, 'a dict')
+        keys = (*ROLES, 'head_modules', 'masked_head', *_STOCK)
         for key in cfg:
-            check_choice(
-                'a key of paramwise_cfg',
-                key,
-                (*ROLES, 'head_modules', 'masked_head', *_STOCK),
-            )
+            check_choice('a key of paramwise_cfg', key, keys)
         role = cfg.get('masked_head', 'masks')
         check_choice('paramwise_cfg.masked_head', role, ('masks', 'head'))
         known = self._known_options()
@@ -117,10 +111,7 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             for key in _SCALED:
                 check_number(f'{name}.{key}', options.get(key, 0), low=0)
         if cfg.get('custom_keys') and self.base_lr is None:
-            raise ValueError(
-                'paramwise_cfg.custom_keys needs a rate to multiply: give '
-                'the optimizer its lr'
-            )
+            raise ValueError('custom_keys multiply the lr: give one')
         super()._validate_cfg()
 
     def _known_options(self) -> set:
@@ -131,17 +122,12 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 kind = registry.get(kind)
         if kind is None:  # the stock class will say so
             return set()
-        parameters = list(inspect.signature(kind).parameters.values())[1:]
-        if any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return set()
-        return {p.name for p in parameters}
+        _, *parameters = inspect.signature(kind).parameters.values()
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return set() if takes_any else {p.name for p in parameters}
 
     def add_params(
-        self,
-        params: List[dict],
-        module: nn.Module,
-        prefix: str = '',
-        is_dcn_module: Optional[Union[int, float]] = None,
+        self, params: List[dict], module: nn.Module, prefix='', **kwargs
     ) -> None:
         """See the stock class; the rates are those of the module's role.
 
@@ -149,24 +135,30 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             params (list[dict]): Groups, changed in place.
             module (nn.Module): Walked with its children.
             prefix (str): Its path. Defaults to ''.
-            is_dcn_module (int | float, optional): See the stock class.
+            **kwargs: See the stock class.
         """
-        if not prefix:
-            self._check_head_modules(module)
-            with _quiet():
-                self._add(params, module, prefix, is_dcn_module)
-            params[:] = self._merge(params)
-            self._log(params)
-        else:
-            self._add(params, module, prefix, is_dcn_module)
+        if prefix:
+            self._add(params, module, prefix, kwargs)
+            return
+        self._check_head_modules(module)
+        # Not the stock class's lines per parameter, frozen ones included.
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            self._add(params, module, prefix, kwargs)
+        finally:
+            logger.setLevel(level)
+        params[:] = self._merge(params)
+        self._log(params)
 
-    def _add(self, params, module, prefix, is_dcn_module) -> None:
+    def _add(self, params, module, prefix: str, kwargs: dict) -> None:
         role = self._role(module, prefix)
         stock = {k: self.optimizer_cfg.get(k) for k in _SCALED}
         options = {**stock, **self.options[role]}
         base, start = (self.base_lr, self.base_wd), len(params)
         self.base_lr, self.base_wd = options['lr'], options['weight_decay']
-        super().add_params(params, module, prefix, is_dcn_module)
+        super().add_params(params, module, prefix, **kwargs)
         self.base_lr, self.base_wd = base
         for group in params[start:]:
             if 'role' not in group:  # not one of the children's
@@ -195,72 +187,38 @@ class MaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paths = [path for path, _ in model.named_modules() if path]
         for pattern in self.head_modules:
             if not any(self._matches(path, pattern) for path in paths):
-                top = [name for name, _ in model.named_children()]
-                raise ValueError(
-                    f'head_modules: {pattern!r} matches no module; the model '
-                    f'has {", ".join(top)}'
-                )
+                what = f'{pattern!r} matches no module'
+                raise ValueError(f'paramwise_cfg.head_modules: {what}')
 
     def _merge(self, params: List[dict]) -> List[dict]:
         """One group per role and options; a tied parameter once."""
-        groups: List[Dict[str, Any]] = []
-        seen = set()
+        found = Counter(group['role'] for group in params)
         for role in ROLES:
-            merged: List[Tuple[Dict[str, Any], list]] = []
-            for group in (g for g in params if g['role'] == role):
-                (parameter,) = group.pop('params')
-                if id(parameter) in seen:
-                    continue
-                seen.add(id(parameter))
-                same = [ps for options, ps in merged if options == group]
-                if same:
-                    same[0].append(parameter)
-                else:
-                    merged.append((group, [parameter]))
-            if not merged and role in self.paramwise_cfg:
-                found = Counter(group['role'] for group in params)
-                raise ValueError(
-                    f'paramwise_cfg has options for {role}, but the model '
-                    'trains no parameter of this role; it trains '
-                    f'{dict(found) or "none at all"} (tensors)'
-                )
-            groups += [dict(params=ps, **options) for options, ps in merged]
-        if not groups:
+            if role in self.paramwise_cfg and not found[role]:
+                trained = dict(found) or 'nothing'
+                raise ValueError(f'options for {role}, it trains {trained}')
+        if not params:
             raise ValueError('the model trains no parameter: all are frozen')
-        return groups
+        groups: Dict[str, dict] = {}
+        seen = set()
+        for group in sorted(params, key=lambda g: ROLES.index(g['role'])):
+            (parameter,) = group.pop('params')
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                same = dict(params=[], **group)
+                same = groups.setdefault(repr(sorted(group.items())), same)
+                same['params'].append(parameter)
+        return list(groups.values())
 
     def _log(self, groups: List[dict]) -> None:
         for group in groups:
-            told = {
-                k: self.optimizer_cfg.get(k) for k in ('lr', 'weight_decay')
-            }
+            told = {k: self.optimizer_cfg.get(k) for k in _SCALED}
             told.update(group)
             tensors, role = told.pop('params'), told.pop('role')
-            said = ', '.join(
-                f'{key} {value:g}'
-                if type(value) is float
-                else f'{key} {value}'
-                for key, value in told.items()
-                if value is not None
-            )
-            print_log(
-                f'{role}: {len(tensors)} tensors, '
-                f'{sum(p.numel() for p in tensors):,} elements, {said}',
-                logger='current',
-            )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the stock class's lines per parameter, frozen ones included."""
-    logger = MMLogger.get_current_instance()
-    said = ('paramwise_options', 'requires_grad', 'bypass_duplicate')
-
-    def keep(record: logging.LogRecord) -> bool:
-        return not any(word in record.getMessage() for word in said)
-
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
+            said = f'{role}: {len(tensors)} tensors, '
+            said += f'{sum(p.numel() for p in tensors):,} elements'
+            for key, value in told.items():
+                if value is not None:
+                    value = f'{value:g}' if type(value) is float else value
+                    said += f', {key} {value}'
+            print_log(said, logger='current')

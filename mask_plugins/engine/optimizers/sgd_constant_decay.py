@@ -70,27 +70,16 @@ class SGDConstantDecay(SGD):
         decay = group['weight_decay']
         if decay:
             if sparse:
-                raise RuntimeError(
-                    'SGDConstantDecay with weight_decay needs dense gradients'
-                )
+                raise RuntimeError('weight_decay needs dense gradients')
             # torch flips the sign of the gradient when it maximizes, before
             # the decay: the pull is always downwards.
             sign = -1 if group['maximize'] else 1
             grads = list(torch._foreach_add(grads, sign * decay))
         buffers = [self.state[p].get('momentum_buffer') for p in params]
-        sgd(
-            params,
-            grads,
-            buffers,
-            has_sparse_grad=sparse,
-            foreach=group['foreach'],
-            weight_decay=0.0,
-            momentum=group['momentum'],
-            lr=group['lr'],
-            dampening=group['dampening'],
-            nesterov=group['nesterov'],
-            maximize=group['maximize'],
-        )
+        names = 'foreach momentum lr dampening nesterov maximize'.split()
+        options = {name: group[name] for name in names}
+        options.update(has_sparse_grad=sparse, weight_decay=0.0)
+        sgd(params, grads, buffers, **options)
         if group['momentum']:
             for parameter, buffer in zip(params, buffers):
                 self.state[parameter]['momentum_buffer'] = buffer

@@ -64,11 +64,10 @@ class StagewiseMultiStepLR(_ParamScheduler):
         by_epoch: bool = True,
         **kwargs,
     ) -> None:
-        if isinstance(stage_epochs, int):
-            stage_epochs = [stage_epochs]
-        self.stage_epochs = tuple(
-            check_int('stage_epochs', n, low=1) for n in stage_epochs
-        )
+        one = isinstance(stage_epochs, int)
+        lengths = [stage_epochs] if one else stage_epochs
+        lengths = [check_int('stage_epochs', n, low=1) for n in lengths]
+        self.stage_epochs = tuple(lengths)
         if not self.stage_epochs:
             raise ValueError('stage_epochs must not be empty')
         self.milestones = tuple(
@@ -79,16 +78,14 @@ class StagewiseMultiStepLR(_ParamScheduler):
         )
         self.gamma = check_ratio('gamma', gamma, ends='(]')
         if by_epoch is not True:
-            raise ValueError(
-                f'{type(self).__name__} counts epochs: by_epoch=True'
-            )
+            raise ValueError('milestones are epochs: leave by_epoch=True')
         super().__init__(optimizer, param_name='lr', by_epoch=True, **kwargs)
 
     def _get_value(self) -> List[float]:
         """The rate of every parameter group at ``last_step``."""
         epoch, length = self._within_stage(self.last_step)
-        passed = sum(epoch >= m for m in self._in_epochs(length))
-        return [lr * self.gamma**passed for lr in self.base_values]
+        factor = self._decay(self.milestones, epoch, length)
+        return [lr * factor for lr in self.base_values]
 
     def _within_stage(self, epoch: int) -> tuple:
         """Epoch within its stage, and the length of that."""
@@ -98,8 +95,6 @@ class StagewiseMultiStepLR(_ParamScheduler):
             epoch -= length
         return epoch % self.stage_epochs[-1], self.stage_epochs[-1]
 
-    def _in_epochs(self, length: int) -> List[int]:
-        return [
-            round(m * length) if isinstance(m, float) else m
-            for m in self.milestones
-        ]
+    def _decay(self, milestones: Sequence, epoch: int, length: int) -> float:
+        shares = {m: round(m * length) for m in milestones if type(m) is float}
+        return self.gamma ** sum(epoch >= shares.get(m, m) for m in milestones)

@@ -55,18 +55,13 @@ class TaskwiseMultiStepLR(StagewiseMultiStepLR):
     ) -> None:
         nested = [isinstance(m, (list, tuple)) for m in milestones]
         if any(nested) and not all(nested):
-            raise ValueError(
-                'milestones must be numbers, or one list of numbers per '
-                f'task, got {milestones!r}'
-            )
+            what = 'numbers, or one list of numbers per task'
+            raise ValueError(f'milestones must be {what}, got {milestones!r}')
         per_task = milestones if any(nested) else [milestones]
         self.task_milestones = [list(m) for m in per_task]
-        super().__init__(
-            optimizer,
-            stage_epochs=INF,  # one task, until set_task_epochs
-            milestones=[m for part in per_task for m in part],
-            **kwargs,
-        )
+        milestones = [m for part in per_task for m in part]
+        # One task, until set_task_epochs.
+        super().__init__(optimizer, INF, milestones, **kwargs)
 
     def set_task_epochs(self, epochs: Sequence[int]) -> None:
         """Say how long the tasks are.
@@ -81,24 +76,19 @@ class TaskwiseMultiStepLR(StagewiseMultiStepLR):
         for task, length in enumerate(epochs):
             late = [m for m in self._of_task(task) if m >= length]
             if late:
-                raise ValueError(
-                    f'milestones {late} lie beyond the {length} epochs of '
-                    f'task {task + 1}'
-                )
+                place = f'beyond the {length} epochs of task {task + 1}'
+                raise ValueError(f'milestones {late} lie {place}')
 
     def _get_value(self) -> List[float]:
         """The rate of every parameter group at ``last_step``."""
         ends = list(itertools.accumulate(self.stage_epochs))
         task = min(bisect.bisect(ends, self.last_step), len(ends) - 1)
-        epoch, length = self._within_stage(self.last_step)
-        self.milestones = tuple(self._of_task(task))
-        passed = sum(epoch >= m for m in self._in_epochs(length))
-        groups = self.optimizer.param_groups
+        place = self._within_stage(self.last_step)
+        factor = self._decay(self._of_task(task), *place)
         return [
-            lr * self.gamma**passed
-            * (group.get('later_lr_mult', 1.0) if task else 1.0)
-            for lr, group in zip(self.base_values, groups)
-        ]  # fmt: skip
+            lr * factor * (group.get('later_lr_mult', 1.0) if task else 1.0)
+            for lr, group in zip(self.base_values, self.optimizer.param_groups)
+        ]
 
     def _of_task(self, task: int) -> Milestones:
         return self.task_milestones[min(task, len(self.task_milestones) - 1)]

@@ -97,22 +97,17 @@ class WarmupCosineLR(_ParamScheduler):
         cosine_after_warmup: bool = False,
         **kwargs,
     ) -> None:
-        self.T_max = check_int(
-            'T_max (None is the length of the training)',
-            end - begin if T_max is None else T_max,
-            low=1,
-        )
+        T_max = end - begin if T_max is None else T_max
+        self.T_max = check_int('T_max', T_max, low=1)
         self.warmup = check_number('warmup', warmup, low=0)
         self.warmup_lr = check_number('warmup_lr', warmup_lr, low=0)
         self.eta_min = check_number('eta_min', eta_min, low=0)
-        self.cosine_after_warmup = check_bool(
-            'cosine_after_warmup', cosine_after_warmup
-        )
+        check_bool('cosine_after_warmup', cosine_after_warmup)
+        self.cosine_after_warmup = cosine_after_warmup
         if warmup >= self.T_max:
             print_log(
                 f'{type(self).__name__}: warmup={warmup} is not shorter than '
-                f'the schedule (T_max={self.T_max}): the rate never reaches '
-                'its peak. Set param_scheduler.warmup for a short training',
+                f'the schedule (T_max={self.T_max}): no peak is reached',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -122,47 +117,26 @@ class WarmupCosineLR(_ParamScheduler):
 
     @classmethod
     def build_iter_from_epoch(
-        cls,
-        *args,
-        warmup: int = 0,
-        T_max: Optional[int] = None,
-        begin: int = 0,
-        end: int = INF,
-        by_epoch: bool = True,
-        epoch_length: Optional[int] = None,
-        **kwargs,
+        cls, *args, by_epoch: bool = True, epoch_length=None, **kwargs
     ) -> 'WarmupCosineLR':
         """Build an iteration-based schedule from lengths in epochs."""
         if not by_epoch:
-            raise ValueError(
-                'convert_to_iter_based needs by_epoch=True: the lengths are '
-                'converted from epochs to iterations'
-            )
+            raise ValueError('convert_to_iter_based needs by_epoch=True')
         check_int('epoch_length', epoch_length, low=1)
-        return cls(
-            *args,
-            warmup=int(warmup * epoch_length),
-            T_max=None if T_max is None else int(T_max * epoch_length),
-            begin=int(begin * epoch_length),
-            end=end if end == INF else int(end * epoch_length),
-            by_epoch=False,
-            **kwargs,
-        )
+        for name in ('warmup', 'T_max', 'begin', 'end'):
+            if kwargs.get(name) not in (None, INF):
+                kwargs[name] = int(kwargs[name] * epoch_length)
+        return cls(*args, by_epoch=False, **kwargs)
 
     def _get_value(self) -> List[float]:
         """Return the rate of every parameter group at ``last_step``."""
-        t = self.last_step
+        t, start, end = self.last_step, self.warmup_lr, self.eta_min
         if t < self.warmup:
-            return [
-                self.warmup_lr + t * (lr - self.warmup_lr) / self.warmup
-                for lr in self.base_values
-            ]
+            rates = self.base_values
+            return [start + t * (lr - start) / self.warmup for lr in rates]
         if t >= self.T_max:
-            return [self.eta_min for _ in self.base_values]
+            return [end for _ in self.base_values]
         before = self.warmup if self.cosine_after_warmup else 0
         angle = math.pi * (t - before) / (self.T_max - before)
         factor = 0.5 * (1 + math.cos(angle))
-        return [
-            self.eta_min + (lr - self.eta_min) * factor
-            for lr in self.base_values
-        ]
+        return [end + (lr - end) * factor for lr in self.base_values]

@@ -55,20 +55,17 @@ class PassIterator:
             self._skip -= 1
             return None
         if self._iterator is None:
-            self._resume()
+            by_sampler = skip_batches(self._dataloader, self._done)
+            self._start()
+            # Otherwise they must be loaded to get past them.
+            for _ in range(0 if by_sampler else self._done):
+                next(self._iterator)
         try:
             return next(self._iterator)
         except StopIteration:
             self._pass += 1
             self._start()
             return next(self._iterator)
-
-    def _resume(self) -> None:
-        by_sampler = skip_batches(self._dataloader, self._done)
-        self._start()
-        if not by_sampler:  # they must be loaded to get past them
-            for _ in range(self._done):
-                next(self._iterator)
 
     def _start(self) -> None:
         self._start_pass(self._pass)

@@ -19,22 +19,22 @@ from mask_plugins.datasets.traverse import (
 )
 
 _FIRST = "Put dict(type='mask_plugins.SeedSample') first in the train pipeline"
-_SAMPLER = "Use sampler=dict(type='DefaultSampler', shuffle=True)"
+_SAMPLER = (
+    'which data order as a function of (seed, epoch) needs. '
+    "Use sampler=dict(type='DefaultSampler', shuffle=True)"
+)
 
 
-def seed_samples_of(loader: DataLoader) -> List[SeedSample]:
-    """Every SeedSample that the loader's datasets apply, in a fixed order.
+def seed_samples_of(dataset: Any) -> List[SeedSample]:
+    """Every SeedSample that a dataset applies, in a fixed order.
 
     Examples:
-        >>> seed_samples_of(DataLoader(range(3)))
+        >>> seed_samples_of(range(3))
         []
     """
-    return [
-        transform
-        for dataset, _ in walk_datasets(loader.dataset)
-        for transform in pipeline_of(dataset)
-        if isinstance(transform, SeedSample)
-    ]
+    parts = [part for part, _ in walk_datasets(dataset)]
+    transforms = [t for part in parts for t in pipeline_of(part)]
+    return [t for t in transforms if isinstance(t, SeedSample)]
 
 
 def seed_problems(loader: DataLoader, by_iter: bool) -> Iterator[str]:
@@ -57,37 +57,20 @@ def seed_problems(loader: DataLoader, by_iter: bool) -> Iterator[str]:
         if isinstance(sampler, SequentialSampler):
             continue
         if 'seed' not in vars(sampler):
-            yield (
-                f'{name} has no attribute `seed`: the hook cannot make data '
-                f'order a function of (seed, epoch). {_SAMPLER}'
-            )
+            yield f'{name} has no attribute `seed`, {_SAMPLER}'
         elif not hasattr(sampler, 'set_epoch'):
-            yield (
-                f'{name} has no method `set_epoch`: a resumed run repeats the '
-                f'data order of the first epoch. {_SAMPLER}'
-            )
-    if seed_samples_of(loader):
+            yield f'{name} has no method `set_epoch`, {_SAMPLER}'
+    if seed_samples_of(loader.dataset):
         for dataset, wrappers in walk_datasets(loader.dataset):
             if pipeline_of(dataset):
                 yield from _dataset_problems(loader, dataset, wrappers)
         return
     if loader.num_workers > 0:
-        yield (
-            'the train pipeline has no mask_plugins.SeedSample: random '
-            'augmentation depends on the number of workers, and mmengine '
-            f'starts every worker with the same numbers. {_FIRST}'
-        )
+        yield f'mmengine starts every worker with the same numbers. {_FIRST}'
     if loader.num_workers > 0 and loader.persistent_workers:
-        yield (
-            'persistent_workers=True without mask_plugins.SeedSample: the '
-            'workers carry random states that no checkpoint holds, a resumed '
-            f'run differs. {_FIRST}, or set persistent_workers=False'
-        )
+        yield f'{_FIRST}, or set persistent_workers=False'
     elif by_iter:
-        yield (
-            'an iteration loop without mask_plugins.SeedSample: random '
-            f'augmentation differs after a resume. {_FIRST}'
-        )
+        yield f'an iteration loop without mask_plugins.SeedSample: {_FIRST}'
 
 
 def _dataset_problems(
@@ -96,38 +79,20 @@ def _dataset_problems(
     name = type(dataset).__name__
     seeds = [isinstance(t, SeedSample) for t in pipeline_of(dataset)]
     if not any(seeds):
-        if not any(
-            isinstance(transform, SeedSample)
-            for inner, _ in walk_datasets(dataset)
-            for transform in pipeline_of(inner)
-        ):
-            yield (
-                f'the pipeline of {name} has no mask_plugins.SeedSample, '
-                'while others have: put it first in every train pipeline'
-            )
+        if not seed_samples_of(dataset):
+            yield f'the pipeline of {name} has no SeedSample. {_FIRST}'
         return
     if not seeds[0]:
-        before = type(pipeline_of(dataset)[0]).__name__
-        yield (
-            f'mask_plugins.SeedSample is transform {seeds.index(True)} of '
-            f'{name}; what {before} draws before it is not seeded. Put it '
-            'first'
-        )
-    lost = [
-        type(wrapper).__name__
-        for wrapper in wrappers
-        if not isinstance(wrapper, (ConcatDataset, RepeatDataset, Subset))
-        and type(wrapper).__name__ != '_SlicedDataset'
-    ]
+        place = seeds.index(True)
+        yield f'SeedSample is transform {place} of {name}. {_FIRST}'
+    known = (ConcatDataset, RepeatDataset, Subset)
+    lost = [type(w).__name__ for w in wrappers if not isinstance(w, known)]
+    lost = [name for name in lost if name != '_SlicedDataset']
     repeats = any(isinstance(w, ClassBalancedDataset) for w in wrappers)
     sampler = getattr(loader.batch_sampler, 'sampler', None)
     if lost and (isinstance(sampler, DrawSampler) or repeats):
-        yield (
-            f'{" and ".join(lost)} hides which draw of a sample it is: a '
-            'sample that is drawn several times gets the same augmentation '
-            'each time. Use a sampler or longer training in place of the '
-            'wrapper, or leave SeedSample out'
-        )
+        names = ' and '.join(lost)
+        yield f'{names} hides which draw of a sample it is: use a sampler'
 
 
 def _leaves(loader: DataLoader) -> List[Any]:
