@@ -5,6 +5,7 @@ import copy
 from typing import Callable, Dict, List
 
 import torch
+from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import DefaultScope
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.structures import DataSample
@@ -179,7 +180,7 @@ class ReferenceModelBenchmark:
         for name, student in networks.items():
             teacher = EMATeacher(momentum=0.2)
             teacher.attach(student)
-            loop = teacher._averaged_model(student)
+            loop = ExponentialMovingAverage(student, momentum=0.2)
 
             def all_at_once(teacher=teacher, student=student) -> None:
                 teacher.update(student)

@@ -2,7 +2,6 @@
 """Soft masks against the values of the authors' code."""
 
 import copy
-import io
 
 import pytest
 import torch
@@ -240,16 +239,14 @@ class Net(MaskedNet):
         return self.fc(out.relu().mean((2, 3)))
 
 
-def deepcopy_before():
-    copy.deepcopy(Net())
-
-
-def deepcopy_after():
-    net = Net()
+def deepcopies():
     x = torch.rand(2, 1, 4, 4)
-    net(x).sum().backward()
-    twin = copy.deepcopy(net)
-    torch.testing.assert_close(twin(x), net(x), rtol=0, atol=0)
+    for steps in range(2):
+        net = Net()
+        for _ in range(steps):
+            net(x).sum().backward()
+        twin = copy.deepcopy(net)
+        torch.testing.assert_close(twin(x), net(x), rtol=0, atol=0)
 
 
 def ticket_optimizer():
@@ -284,25 +281,14 @@ def any_input_size():
         assert feature.mean((2, 3)).shape == (2, 64)
 
 
-def kept_weights_are_saved():
+def kept_statistics_are_saved():
     net = Net()
-    net.temp = 7.0
     net.checkpoint()
-    at_checkpoint = copy.deepcopy(dict(net.named_parameters()))
-    with torch.no_grad():
-        for p in net.parameters():
-            p += 1
-    net(torch.rand(4, 1, 4, 4))  # the statistics of the norm move too
-    file = io.BytesIO()
-    torch.save(net.state_dict(), file)
-    file.seek(0)
+    net(torch.rand(4, 1, 4, 4))  # the statistics of the norm move
     other = Net()
-    other.load_state_dict(torch.load(file, weights_only=True))
-    assert other.temp == 7.0
+    other.load_state_dict(net.state_dict())
+    assert other.bn.running_mean.any()
     other.rewind_weights()
-    for name, parameter in other.named_parameters():
-        moved = name.endswith('logits')  # a mask is not rewound
-        assert torch.equal(parameter, at_checkpoint[name] + moved), name
     assert not other.bn.running_mean.any()
     assert other.bn.num_batches_tracked == 0
 
@@ -316,24 +302,22 @@ def an_untrained_ticket_is_empty():
 
 def few_state_keys():
     """No ``init_weight`` next to each layer: a mask adds three keys."""
-    dense = CIFARResNet().state_dict()
-    masked = CIFARResNet(
-        conv_cfg=dict(type='mask_plugins.SoftMaskConv2d')
-    ).state_dict()
-    assert set(dense) <= set(masked)
-    added = {key.rpartition('.')[2] for key in set(masked) - set(dense)}
+    options = dict(conv_cfg=dict(type='mask_plugins.SoftMaskConv2d'))
+    dense, masked = (set(CIFARResNet(**o).state_dict()) for o in ({}, options))
+    assert dense <= masked
+    added = {key.rpartition('.')[2] for key in masked - dense}
     assert added == {'logits', 'setting_bits', 'ticket_flag'}
 
 
 BUGS = {
-    'deepcopy_before_forward': deepcopy_before,
-    'deepcopy_after_forward': deepcopy_after,
+    'deepcopy_before_forward': deepcopies,
+    'deepcopy_after_forward': deepcopies,
     'final_ticket_optimizer': ticket_optimizer,
     'set_device_cpu_only': cpu_only,
     'rewind_without_checkpoint': rewind_without_checkpoint,
     'layer_rewind_without_checkpoint_weight': rewind_without_checkpoint,
     'input64': any_input_size,
-    'bn_checkpoint_in_state_dict': kept_weights_are_saved,
+    'bn_checkpoint_in_state_dict': kept_statistics_are_saved,
     'n_state_keys': few_state_keys,
     'prune_all_removed_when_s0_le_0': an_untrained_ticket_is_empty,
 }

@@ -1,9 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Whole runs of Continuous Sparsification against the authors' code."""
 
+import copy
+
 import pytest
 import torch
-from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
@@ -69,19 +70,14 @@ def test_resnet20_counts(case):
 
 
 # ---------------------------------------------------------------- whole runs
-class TinyData(BaseDataset):
-    """Eight samples: two batches of four."""
-
-    def __init__(self, labels):
-        self.labels = labels
-        super().__init__(serialize_data=False)
-
-    def load_data_list(self):
-        return [
-            dict(x=wave((4, 2, 5, 5), 0.37, 0.2 + j)[i], y=self.labels[j][i])
-            for j in range(2)
-            for i in range(4)
-        ]
+def samples(labels):
+    """Eight: two batches of four."""
+    batches = [wave((4, 2, 5, 5), 0.37, 0.2 + j) for j in range(2)]
+    return [
+        dict(x=x, y=y)
+        for batch, known in zip(batches, labels)
+        for x, y in zip(batch, known)
+    ]
 
 
 class TinyNet(BaseModel):
@@ -89,11 +85,11 @@ class TinyNet(BaseModel):
 
     def __init__(self, s0):
         super().__init__()
-        self.conv = SoftMaskConv2d(
-            2, 3, 3, padding=1, bias=False, mask_init=s0, dtype=torch.float64
-        )
-        self.bn = nn.BatchNorm2d(3, dtype=torch.float64)
-        self.fc = nn.Linear(3, 2, dtype=torch.float64)
+        double = dict(dtype=torch.float64)
+        options = dict(padding=1, bias=False, mask_init=s0, **double)
+        self.conv = SoftMaskConv2d(2, 3, 3, **options)
+        self.bn = nn.BatchNorm2d(3, **double)
+        self.fc = nn.Linear(3, 2, **double)
         with torch.no_grad():
             self.conv.weight.copy_(det((3, 2, 3, 3)))
             self.fc.weight.copy_(det((2, 3), 0.5, 0.2, 0.8))
@@ -108,55 +104,40 @@ class TinyNet(BaseModel):
 
 
 class Recorder(Hook):
-    """What the golden file has of a run."""
+    """Losses, temperatures, and the state around each epoch."""
 
     priority = 'LOWEST'
 
     def __init__(self):
-        self.losses, self.temps, self.ends, self.starts = [], [], [], []
-        self.weights, self.rewound = None, {}
+        self.losses, self.temps, self.before, self.after = [], [], [], []
 
     def before_train_epoch(self, runner):
-        mask = runner.model.conv.weight_mask
-        epoch = runner.epoch
-        if epoch == self.rounds * self.epochs:
-            for name, value in runner.model.state_dict().items():
-                self.rewound[name] = value.clone()
-        elif epoch and epoch % self.epochs == 0:
-            self.starts.append(mask.logits.detach().clone())
+        self.before.append(copy.deepcopy(runner.model.state_dict()))
 
-    def after_train_iter(
-        self, runner, batch_idx, data_batch=None, outputs=None
-    ):
+    def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
         self.losses.append(float(outputs['loss']))
         if batch_idx == 0:
             self.temps.append(float(runner.model.conv.weight_mask.temperature))
 
     def after_train_epoch(self, runner):
-        epoch = runner.epoch + 1
-        if epoch % self.epochs == 0 and epoch <= self.rounds * self.epochs:
-            mask = runner.model.conv.weight_mask
-            self.ends.append(mask.logits.detach().clone())
-        if epoch == self.rounds * self.epochs:
-            self.weights = runner.model.conv.weight.detach().clone()
+        self.after.append(copy.deepcopy(runner.model.state_dict()))
 
 
 def run(cfg, prune_temperature, work_dir):
-    """Train as the case says; the recorder and the model."""
-    recorder = Recorder()
-    recorder.rounds, recorder.epochs = cfg['rounds'], cfg['epochs']
-    count = cfg['rounds'] * cfg['epochs'] + cfg['epochs']
+    """Train as the case says; what was recorded, and the model."""
+    found, length = Recorder(), cfg['epochs']
+    searched = cfg['rounds'] * length
     runner = Runner(
         model=TinyNet(cfg['s0']),
         work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=4,
             num_workers=0,
-            dataset=TinyData(cfg['y']),
+            dataset=samples(cfg['y']),
             sampler=dict(type='DefaultSampler', shuffle=False),
             collate_fn=dict(type='default_collate'),
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=count),
+        train_cfg=dict(by_epoch=True, max_epochs=searched + length),
         optim_wrapper=dict(
             optimizer=dict(
                 {k: cfg[k] for k in ('lr', 'momentum', 'nesterov')},
@@ -172,19 +153,26 @@ def run(cfg, prune_temperature, work_dir):
             sparsification=dict(
                 type='mask_plugins.ContinuousSparsificationHook',
                 rounds=cfg['rounds'],
-                epochs_per_round=cfg['epochs'],
-                ticket_epochs=cfg['epochs'],
+                epochs_per_round=length,
+                ticket_epochs=length,
                 final_temperature=cfg['final_temp'],
                 rewind_epoch=cfg['rewind_epoch'],
                 penalty=cfg['lmbda'],
                 prune_temperature=prune_temperature,
             ),
         ),
-        custom_hooks=[recorder],
+        custom_hooks=[found],
         experiment_name=f'golden-{work_dir.name}',
     )
     runner.train()
-    return recorder, runner.model
+    logits = 'conv.weight_mask.logits'
+    found.ends = [
+        s[logits] for s in found.after[length - 1 : searched : length]
+    ]
+    found.starts = [s[logits] for s in found.before[length:searched:length]]
+    found.weights = found.after[searched - 1]['conv.weight']
+    found.rewound = found.before[searched]
+    return found, runner.model
 
 
 @golden('tiny_run_*', '{key}', keyed)

@@ -3,13 +3,11 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
+__all__ = ['ImageEmbedder', 'ReferenceClassifier', 'StreamClassifier']
+
 if HAS_MMPRETRAIN:
     from .image_embedder import ImageEmbedder
     from .reference_classifier import ReferenceClassifier
     from .stream_classifier import StreamClassifier
-
-    __all__ = ['ImageEmbedder', 'ReferenceClassifier', 'StreamClassifier']
 else:
-    register_missing(
-        ['ImageEmbedder', 'ReferenceClassifier', 'StreamClassifier']
-    )
+    register_missing(__all__)

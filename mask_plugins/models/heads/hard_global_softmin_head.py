@@ -26,6 +26,8 @@ from mask_plugins.utils.checks import (
     check_pair,
 )
 
+from .embedding import last_embedding
+
 
 @MODELS.register_module()
 class HardGlobalSoftminHead(ClsHead):
@@ -122,12 +124,8 @@ class HardGlobalSoftminHead(ClsHead):
         self.top_k = top_k or num_classes
         self.scale_num = check_number('scale_num', scale_num, 0, ends='()')
         self.alpha_bounds = check_pair('alpha_bounds', alpha_bounds, float)
-        low, high = self.alpha_bounds
-        if not 0 < low <= check_number('alpha_init', alpha_init) <= high:
-            raise ValueError(
-                'alpha_bounds must be positive and have alpha_init '
-                f'({alpha_init!r}) between them, got {alpha_bounds!r}'
-            )
+        check_number('alpha_bounds[0]', self.alpha_bounds[0], 0, ends='()')
+        check_number('alpha_init', alpha_init, *self.alpha_bounds)
         self.margin = check_number('margin', margin)
         self.hard_margin = check_number('hard_margin', hard_margin, 0)
         self.lambda_dec = check_number('lambda_dec', lambda_dec, 0)
@@ -155,13 +153,7 @@ class HardGlobalSoftminHead(ClsHead):
 
     def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
         """The unit embedding of the last stage, (B, D)."""
-        x = feats[-1] if isinstance(feats, (tuple, list)) else feats
-        if x.ndim != 2:
-            raise ValueError(
-                'feats must be (B, D) embeddings, got '
-                f'{tuple(x.shape)}: add a neck such as '
-                'mask_plugins.MaxAvgPooling'
-            )
+        x = last_embedding(feats)
         return unit_rows(x if x.dtype == torch.float64 else x.float())
 
     def forward(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
@@ -206,13 +198,11 @@ class HardGlobalSoftminHead(ClsHead):
             hard = hard_softmin(logits, labels, self.top_k, margin)
             losses = dict(loss_hgs=self.loss_weight * hard)
             if self.lambda_dec:
-                weight = self.loss_weight * self.lambda_dec
-                decorrelation = center_decorrelation(self.centers())
-                losses['loss_dec'] = weight * decorrelation
+                pairs = self.lambda_dec * center_decorrelation(self.centers())
+                losses['loss_dec'] = self.loss_weight * pairs
         losses.update(alpha=self.alpha.detach().clone(), scale=scale.detach())
         if self.cal_acc:
             found = Accuracy.calculate(logits, labels, topk=self.topk)
-            losses.update(
-                {f'accuracy_top-{k}': a for k, a in zip(self.topk, found)}
-            )
+            names = [f'accuracy_top-{k}' for k in self.topk]
+            losses.update(zip(names, found))
         return losses

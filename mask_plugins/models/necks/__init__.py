@@ -4,7 +4,4 @@
 from .adaptive_average_pooling import AdaptiveAveragePooling
 from .max_avg_pooling import MaxAvgPooling
 
-__all__ = [
-    'AdaptiveAveragePooling',
-    'MaxAvgPooling',
-]
+__all__ = ['AdaptiveAveragePooling', 'MaxAvgPooling']
