@@ -145,12 +145,8 @@ SELECTION = {
 
 def masked_tiny(case):
     level = 'keep_ratio' if case['criterion'] == 'topk' else 'threshold'
-    mask = functools.partial(
-        ScoreMask,
-        criterion=case['criterion'],
-        scale=case['scale'],
-        **{level: case['k']},
-    )
+    options = {key: case[key] for key in ('criterion', 'scale')}
+    mask = functools.partial(ScoreMask, **options, **{level: case['k']})
     return apply_weight_masks(Tiny(), RULES, mask)
 
 

@@ -4,6 +4,7 @@
 import copy
 import io
 import pickle
+from collections import OrderedDict
 
 import torch
 from torch import nn
@@ -69,14 +70,9 @@ def optimizer_after_forward():
     model = submasked()
     model(X)
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
-    shell = 'model_shell.'
-    assert trained == [
-        f'{shell}conv.weight_mask.scores',
-        f'{shell}conv.bias_mask.scores',
-        f'{shell}fc.bias',
-        f'{shell}fc.weight_mask.scores',
-    ]
-    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    masks = ('conv.weight_mask.scores', 'conv.bias_mask.scores')
+    names = (*masks, 'fc.bias', 'fc.weight_mask.scores')
+    assert trained == [f'model_shell.{name}' for name in names]
 
 
 def forward_leaves_no_graph():
@@ -97,49 +93,31 @@ def all_off_is_zero():
     assert all(s.grad.isfinite().all() for s in model.scores.values())
 
 
-class Names(nn.Module):
-    """Two parameters whose names collide once dots are underscores."""
-
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Linear(2, 2, bias=False)
-        self.a.b_c = nn.Parameter(torch.rand(2))
-        self.a_b = nn.Linear(2, 2, bias=False)
-        self.a_b.c = nn.Parameter(torch.rand(2))
-
-    def forward(self, x):
-        return self.a_b(self.a(x))
+def linears(**names):
+    """Linear layers of these names, one after the other."""
+    layers = {name: nn.Linear(n, n, bias=False) for name, n in names.items()}
+    return nn.Sequential(OrderedDict(layers))
 
 
-def names_do_not_collide():
-    model = SubmaskedModel(Names(), scores_init=positive_scores_init)
+def no_collision():
+    """``a.b_c`` and ``a_b.c`` are one name once dots are underscores."""
+    net = linears(a=2, a_b=2)
+    net.a.b_c, net.a_b.c = (nn.Parameter(torch.rand(2)) for _ in range(2))
+    model = SubmaskedModel(net, scores_init=positive_scores_init)
     assert len(model.scores) == 4
     x = torch.rand(3, 2)
-    assert torch.equal(model(x), model.model_shell.a_b(
-        model.model_shell.a(x)
-    ))  # fmt: skip
+    assert torch.equal(model(x), model.model_shell(x))
     assert model(x).isfinite().all()
 
 
-class Tied(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Linear(3, 3, bias=False)
-        self.b = nn.Linear(3, 3, bias=False)
-        self.b.weight = self.a.weight
-
-    def forward(self, x):
-        return self.b(self.a(x))
-
-
 def tied_stays_tied():
-    model = SubmaskedModel(Tied(), scores_init=normal_scores_init(0, 1))
+    net = linears(a=3, b=3)
+    net.b.weight = net.a.weight
+    model = SubmaskedModel(net, scores_init=normal_scores_init(0, 1))
     assert len(model.scores) == 1
-    x = torch.rand(2, 3)
-    shell = model.model_shell
+    x, shell = torch.rand(2, 3), model.model_shell
     assert shell.a.weight is shell.b.weight
-    twice = shell.a(shell.a(x))
-    assert torch.equal(model(x), twice)
+    assert torch.equal(model(x), shell.a(shell.a(x)))
 
 
 def two_forwards_one_backward():
@@ -208,10 +186,8 @@ BEHAVIORS = {
     'shell weight after forward keeps graph': forward_leaves_no_graph,
     'shell param identity changes each forward': forward_leaves_no_graph,
     'all-masked tensor -> NaN output': all_off_is_zero,
-    'name collision a.b_c / a_b.c: score tensors registered': (
-        names_do_not_collide
-    ),
-    'name collision output NaN': names_do_not_collide,
+    'name collision a.b_c / a_b.c: score tensors registered': no_collision,
+    'name collision output NaN': no_collision,
     'tied weight still tied after replace forward': tied_stays_tied,
     'copy: two forwards then backward': two_forwards_one_backward,
     'replace: two forwards then backward': two_forwards_one_backward,

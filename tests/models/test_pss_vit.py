@@ -193,14 +193,11 @@ class TestCheckpoints:
         for depth, layer in enumerate(model.layers, 1):
             assert (layer.attn.relative_position_bias_table == 0).all()
             assert (layer.attn.q_bias == 0).all()
-            for linear, scale in (
-                (layer.attn.qkv, 1.0),
-                (layer.ffn.layers[0][0], 1.0),
-                (layer.attn.proj, (2 * depth) ** -0.5),
-                (layer.ffn.layers[1], (2 * depth) ** -0.5),
-            ):
+            ffn, last = layer.ffn.layers, (2 * depth) ** -0.5
+            linears = (layer.attn.qkv, ffn[0][0], layer.attn.proj, ffn[1])
+            for linear, scale in zip(linears, (1, 1, last, last)):
                 std = float(linear.weight.std())
-                assert abs(std - 0.02 * scale) < 0.001 * scale
+                assert std == pytest.approx(0.02 * scale, rel=0.05)
 
 
 class TestBadInput:

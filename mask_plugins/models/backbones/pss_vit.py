@@ -159,14 +159,8 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             index = relative_position_index(self.patch_resolution)
         # One for all blocks; not a weight, so not in the state dict.
         self.register_buffer('position_index', index, persistent=False)
-        self.init_sampling(
-            drop_ratio,
-            scorer,
-            score_on,
-            count_on,
-            token_order,
-            pretrained_img_size,
-        )
+        options = (scorer, score_on, count_on, token_order)
+        self.init_sampling(drop_ratio, *options, pretrained_img_size)
         self.init_std = check_number('init_std', init_std, 0, ends='(]')
         check_number('pos_embed_std', pos_embed_std, 0, ends='(]')
         self.pos_embed_std = pos_embed_std

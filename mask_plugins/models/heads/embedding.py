@@ -5,8 +5,10 @@ from typing import Sequence, Union
 
 from torch import Tensor
 
+Feats = Union[Tensor, Sequence[Tensor]]
 
-def last_embedding(feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+
+def last_embedding(feats: Feats) -> Tensor:
     """The features of the last stage, one vector per image.
 
     Args:

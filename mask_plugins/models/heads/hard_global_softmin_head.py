@@ -26,7 +26,7 @@ from mask_plugins.utils.checks import (
     check_pair,
 )
 
-from .embedding import last_embedding
+from .embedding import Feats, last_embedding
 
 
 @MODELS.register_module()
@@ -115,7 +115,6 @@ class HardGlobalSoftminHead(ClsHead):
         cal_acc: bool = False,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        topk = (topk,) if isinstance(topk, int) else tuple(topk)
         super().__init__(topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
         del self.loss_module  # the loss is not one of logits alone
         self.num_classes = check_int('num_classes', num_classes, 1)
@@ -151,12 +150,12 @@ class HardGlobalSoftminHead(ClsHead):
         """What distances are multiplied by, a scalar."""
         return self.scale_num / bounded(self.alpha, *self.alpha_bounds)
 
-    def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    def pre_logits(self, feats: Feats) -> Tensor:
         """The unit embedding of the last stage, (B, D)."""
         x = last_embedding(feats)
         return unit_rows(x if x.dtype == torch.float64 else x.float())
 
-    def forward(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    def forward(self, feats: Feats) -> Tensor:
         """Logits a (margin - d), (B, C)."""
         with torch.autocast(self.weight.device.type, enabled=False):
             x = self.pre_logits(feats)  # BxD
@@ -164,9 +163,7 @@ class HardGlobalSoftminHead(ClsHead):
             return self.scale() * (self.margin - distances)
 
     def predict(
-        self,
-        feats: Union[Tensor, Sequence[Tensor]],
-        data_samples: Optional[List[DataSample]] = None,
+        self, feats: Feats, data_samples: Optional[List[DataSample]] = None
     ) -> List[DataSample]:
         """Scores and labels, and the unit ``embedding``, (D,)."""
         data_samples = super().predict(feats, data_samples)
@@ -175,10 +172,7 @@ class HardGlobalSoftminHead(ClsHead):
         return data_samples
 
     def loss(
-        self,
-        feats: Union[Tensor, Sequence[Tensor]],
-        data_samples: List[DataSample],
-        **kwargs,
+        self, feats: Feats, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, Tensor]:
         """Both parts of the loss.
 

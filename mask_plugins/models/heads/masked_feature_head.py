@@ -28,17 +28,8 @@ from mask_plugins.utils.checks import (
 
 INNER = 'head.'
 # The letters of masked-analysis and its README, accepted in configs.
-ALIASES = dict(
-    s='scalar',
-    a='per_rank',
-    sgf='zero',
-    agf='zero',
-    sgd='zero',
-    agd='zero',
-    d='dropout',
-    v1='add',
-    v2='subtract',
-)
+ALIASES = dict(s='scalar', a='per_rank', d='dropout', v1='add', v2='subtract')
+ALIASES.update(dict.fromkeys(('sgf', 'agf', 'sgd', 'agd'), 'zero'))
 
 
 @MODELS.register_module()

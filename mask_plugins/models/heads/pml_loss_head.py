@@ -3,7 +3,7 @@
 
 import importlib
 import inspect
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_number
 
-from .embedding import last_embedding
+from .embedding import Feats, last_embedding
 
 PARTS = ('losses', 'miners', 'distances', 'reducers', 'regularizers')
 
@@ -69,15 +69,12 @@ class PMLLossHead(ClsHead):
         self.miner = None if miner is None else _build(miner, sizes)
         self.loss_weight = check_number('loss_weight', loss_weight, 0)
 
-    def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    def pre_logits(self, feats: Feats) -> Tensor:
         """The embedding of the last stage, (B, D)."""
         return last_embedding(feats)
 
     def loss(
-        self,
-        feats: Union[Tensor, Sequence[Tensor]],
-        data_samples: List[DataSample],
-        **kwargs,
+        self, feats: Feats, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, Tensor]:
         """The loss over the pairs that the miner chooses, or all."""
         embeddings = self.pre_logits(feats)
