@@ -15,7 +15,7 @@ model = dict(
                 prefix='backbone.',
             ),
         ),
-        rules=[('*conv*', 'mask'), ('*shortcut*', 'mask'), ('*', 'freeze')],
+        rules=[('*conv*', 'mask'), ('*downsample*', 'mask'), ('*', 'freeze')],
         mask=dict(type='mask_plugins.ScoreMask', init=1.0, threshold=0.0),
     )
 )

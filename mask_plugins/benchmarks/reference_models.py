@@ -7,6 +7,7 @@ from functools import partial
 from typing import Callable, Dict, Iterator, List
 
 import torch
+from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import DefaultScope
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.structures import DataSample
@@ -159,7 +160,7 @@ class ReferenceModelBenchmark(Benchmark):
         for name, student in networks.items():
             teacher = EMATeacher(momentum=0.2)
             teacher.attach(student)
-            loop = teacher._averaged_model(student)
+            loop = ExponentialMovingAverage(student, momentum=0.2)
             cases = dict(
                 ours=Case(partial(teacher.update, student)),
                 loop=Case(partial(loop.update_parameters, student)),

@@ -32,7 +32,7 @@ SCORES = dict(type='normal', mean=1.0, std=0.5)
 SOFT_RULES = (('type:Conv2d.weight', 'mask'), ('*', 'train'))
 # The authors' selection by name, which has the norms of shortcuts too.
 SCORE_RULES = (
-    ('re:.*(conv|downsample|shortcut).*', 'mask'),
+    ('re:.*(conv|downsample).*', 'mask'),
     ('*', 'train'),
 )
 

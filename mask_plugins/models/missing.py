@@ -6,15 +6,10 @@ from typing import Callable, Sequence
 
 from mask_plugins.registry import MODELS
 
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):  # an import hook or sys.modules says no
-        return False
-
-
-HAS_MMPRETRAIN = _is_installed('mmpretrain')
+try:
+    HAS_MMPRETRAIN = find_spec('mmpretrain') is not None
+except (ImportError, ValueError):  # an import hook or sys.modules says no
+    HAS_MMPRETRAIN = False
 
 
 def register_missing(names: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ import copy
 import inspect
 from types import SimpleNamespace
 
-import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -15,7 +14,8 @@ from mask_plugins.compat.continuous_sparsification import (
     SoftMaskedConv2d,
 )
 
-from ..golden.test_cs_training import check_tiny_run, det, tiny_runs
+from ..golden.golden import keyed
+from ..golden.test_cs_training import check_tiny_run, det, golden
 
 
 class Net(MaskedNet):
@@ -79,7 +79,7 @@ def train_epoch(net, optimizers, cfg):
     return losses
 
 
-@pytest.mark.parametrize('case', tiny_runs(), ids=lambda case: case['key'])
+@golden('tiny_run_*', '{key}', keyed)
 def test_golden_run(case):
     """Rounds, pruning, rewinding and the ticket, as a script has them."""
     cfg = case['cfg']

@@ -17,8 +17,8 @@ from mask_plugins.compat.subnetworks.submasking import (
     positive_scores_init,
 )
 
-from ..golden import smn_checks as checks
-from ..golden.cases import cases
+from ..golden import test_self_masking as checks
+from ..golden.golden import named
 from .test_submasking_checkpoints import Names
 
 OPTIONS = dict(k=0, scale=True, criterion='threshold', shell_mode='copy')
@@ -176,9 +176,7 @@ def test_scores_by_the_keys_of_the_original():
 
 
 # -------------------------------------------------------------------- golden
-@pytest.mark.parametrize(
-    'case', checks.mask_counts(), ids=lambda case: case['name']
-)
+@checks.golden('mask_counts', '{name}', named)
 def test_mask_counts(case):
     """By the authors' choice of substrings."""
     with torch.device('meta'):
@@ -190,7 +188,7 @@ def test_mask_counts(case):
         ),
         scores_init=positive_scores_init,
     )
-    expected = case['expected']
+    expected = case['value']
     sizes = [score.numel() for score in masked.scores.values()]
     assert sum(sizes) == expected['masked']
     assert len(sizes) == expected.get('tensors', len(sizes))
@@ -200,16 +198,16 @@ def test_mask_counts(case):
 PARTS = ('conv', 'downsample', '.attn.', '.ffn.')
 
 
-def test_masked_linear():
-    for case in cases(checks.FILE, 'masked_linear'):
-        layer = MaskedLinear(3, 2, 0.5).double()
-        assert (layer.scores == 0.5).all()
-        assert not layer.linear.weight.requires_grad
-        layer.linear.weight.data = checks.fill((2, 3), 0.9, 0.2)
-        layer.scores.data = checks.fill((2, 3), 1.7, 0.4)
-        out = layer(checks.fill((4, 3), 0.5, 0.1))
-        (out * checks.fill((4, 2), 1.3, 0.2)).sum().backward()
-        checks.close(out.detach(), case['out'])
-        checks.close(layer.scores.grad, case['grad_S'])
-        layer.scores.data.fill_(-1)
-        assert not layer(torch.rand(4, 3).double()).any()
+@checks.golden('masked_linear')
+def test_masked_linear(case):
+    layer = MaskedLinear(3, 2, 0.5).double()
+    assert (layer.scores == 0.5).all()
+    assert not layer.linear.weight.requires_grad
+    layer.linear.weight.data = checks.fill((2, 3), 0.9, 0.2)
+    layer.scores.data = checks.fill((2, 3), 1.7, 0.4)
+    out = layer(checks.fill((4, 3), 0.5, 0.1))
+    (out * checks.fill((4, 2), 1.3, 0.2)).sum().backward()
+    checks.close(out.detach(), case['out'])
+    checks.close(layer.scores.grad, case['grad_S'])
+    layer.scores.data.fill_(-1)
+    assert not layer(torch.rand(4, 3).double()).any()

@@ -8,8 +8,7 @@ from torch import nn
 from mask_plugins.compat.subnetworks.submasking import SubmaskedModel
 from tests.common.equal import assert_equal
 
-from ..golden import smn_checks as checks
-from ..golden.cases import Case, cases
+from ..golden import test_self_masking as checks
 
 OPTIONS = dict(k=0, scale=True, criterion='threshold', shell_mode='copy')
 X = checks.fill((4, 2, 5, 5), 0.37, 0.1)
@@ -17,7 +16,7 @@ X = checks.fill((4, 2, 5, 5), 0.37, 0.1)
 
 def original_state():
     """With the keys that the original's state dict has."""
-    golden = next(cases(checks.FILE, 'tiny'), Case())
+    golden = checks.golden.need('tiny')
     base = checks.Tiny().state_dict()
     torch.manual_seed(3)
     scores = {

@@ -6,28 +6,24 @@ import functools
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from PIL import Image
 
 from mask_plugins.models.teachers import ensemble_teacher
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
-ALL = sorted(
-    path
-    for path in CONFIGS.glob('*/*.py')
-    if '_base_' not in path.relative_to(CONFIGS).parts
-)
+ALL = sorted(set(CONFIGS.glob('*/*.py')) - set(CONFIGS.glob('_base_/*')))
 # Their bases are in another project, which need not be installed.
-EXTERNAL = [
-    path for path in ALL if path.stem.startswith(('cs_mmdet', 'cs_mmseg'))
-]
+EXTERNAL = [p for p in ALL if p.stem.startswith(('cs_mmdet', 'cs_mmseg'))]
 LEAVES = [path for path in ALL if path not in EXTERNAL]
 BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 
@@ -74,21 +70,13 @@ def _read(path, env):
 @lru_cache(maxsize=None)
 def _build(path, env):
     init_default_scope('mmpretrain')
-    with torch.device('meta'), _linspace_on_cpu(), _no_checkpoints():
+    # mmpretrain's ResNet asks a tensor for its drop path rates; the members
+    # of an ensemble are made by other runs.
+    linspace = functools.partial(torch.linspace, device='cpu')
+    with torch.device('meta'), mock.patch.multiple(
+        torch, linspace=linspace
+    ), mock.patch.multiple(ensemble_teacher, _load=mock.DEFAULT):
         return MODELS.build(copy.deepcopy(_read(path, env).model))
-
-
-@contextmanager
-def _linspace_on_cpu():
-    """mmpretrain's ResNet asks a tensor for its drop path rates."""
-    stock = functools.partial(torch.linspace, device='cpu')
-    with mock.patch.object(torch, 'linspace', stock):
-        yield
-
-
-def _no_checkpoints():
-    """The members of an ensemble are made by other runs."""
-    return mock.patch.object(ensemble_teacher, '_load')
 
 
 def innermost(dataset):
@@ -114,16 +102,28 @@ def shorten(cfg, work_dir, train, test):
     return cfg
 
 
+def train(cfg):
+    """A run on one thread; returns the runner."""
+    torch.set_num_threads(1)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def image(path, size):
+    """Write a random image; returns its pixels and a sample of a dataset."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    sample = dict(img_path=str(path), gt_label=1, sample_idx=0)
+    return pixels, dict(sample, img=pixels)
+
+
 def mim(*args, cwd, **env):
     """Run mim as a user does; returns what it printed."""
     env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', **env)
     run = subprocess.run(
         [sys.executable, '-m', 'mim', *map(str, args)],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        cwd=cwd, env=env, capture_output=True, text=True,
+    )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr

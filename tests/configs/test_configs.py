@@ -27,6 +27,16 @@ LOADERS = [f'{part}_dataloader' for part in ('train', 'val', 'test')]
 # {method}_{model}_{gpus}xb{batch}[-{schedule}][_{data}]
 NAME = re.compile(r'[a-z0-9-]+_[a-z0-9-]+_\dxb\d+(-[a-z0-9-]+)?(_[a-z0-9-]+)?')
 
+FOLDERS = {path.parent for path in LEAVES}
+
+
+def epochs_of(cfg):
+    return cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('epochs'))
+
+
+def metafile_of(folder):
+    return yaml.safe_load((folder / 'metafile.yml').read_text())
+
 
 def test_names_follow_the_scheme_and_are_unique():
     names = [path.name for path in ALL + BASES]
@@ -45,8 +55,7 @@ def test_names_follow_the_scheme_and_are_unique():
             assert cfg.auto_scale_lr.base_batch_size == together, path
         epochs = re.search(r'(?:(\d)x)?(\d+)e(_|$)', path.stem)
         length = int(epochs[1] or 1) * int(epochs[2])
-        trained = cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('epochs'))
-        assert trained == length, path
+        assert epochs_of(cfg) == length, path
 
 
 @pytest.mark.parametrize('path', BASES + LEAVES, ids=identify)
@@ -85,12 +94,9 @@ def test_config_builds(path):
 
 def test_metafiles_list_what_was_measured():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-    folders = {path.parent for path in LEAVES}
-    assert {ROOT / entry for entry in index} == {
-        folder / 'metafile.yml' for folder in folders
-    }
-    for folder in sorted(folders):
-        metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
+    assert {(ROOT / entry).parent for entry in index} == FOLDERS
+    for folder in sorted(FOLDERS):
+        metafile = metafile_of(folder)
         (collection,) = metafile['Collections']
         assert (ROOT / collection['README']).is_file()
         names = [model['Name'] for model in metafile['Models']]
@@ -105,54 +111,36 @@ def test_metafiles_list_what_was_measured():
                 assert result['Metrics']
                 assert result['Dataset'] == model['Metadata']['Training Data']
             cfg, data = read(path), model['Metadata']
-            epochs = cfg.train_cfg.get(
-                'max_epochs', cfg.train_cfg.get('epochs')
-            )
-            assert data['Epochs'] == epochs, path
+            assert data['Epochs'] == epochs_of(cfg), path
             assert re.search(rf'_1xb{data["Batch Size"]}(-|_)', path.stem)
 
 
 def test_numbers_of_metafiles_stand_in_the_readmes():
-    for folder in {path.parent for path in LEAVES}:
-        pages = (
-            folder / 'README.md',
-            ROOT / f'docs/measurements/{folder.name}.md',
-        )
+    for folder in FOLDERS:
+        measured = ROOT / f'docs/measurements/{folder.name}.md'
+        pages = folder / 'README.md', measured
         text = '\n'.join(p.read_text(encoding='utf-8') for p in pages)
-        metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
-        for model in metafile['Models']:
+        for model in metafile_of(folder)['Models']:
             for value in model['Results'][0]['Metrics'].values():
                 assert re.search(rf'(?<![\d.]){value}', text), (model, value)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('name', 'said'),
+    ('name', 'logged', 'said', 'options'),
     [
-        ('hgsl-k1_resnet8_1xb64-30e_digits', 'retrieval/map_at_r'),
-        ('masked-feature_resnet18-c16_1xb64-15e_digits', 'rankme/rank'),
-        ('smn_resnet18-narrow_1xb64-30e_digits', 'accuracy/top1'),
+        ('hgsl-k1_resnet8_1xb64-30e_digits', 'loss_hgs', 'retrieval/map_at_r',
+         []),
+        ('masked-feature_resnet18-c16_1xb64-15e_digits', 'loss_msk',
+         'rankme/rank', ['model.teacher.begin=0']),
+        ('smn_resnet18-narrow_1xb64-30e_digits', 'loss', 'accuracy/top1',
+         ['param_scheduler.warmup=0', 'model.backbone.module.init_cfg=None']),
     ],
-)
-def test_mim_trains_and_tests(name, said, tmp_path):
-    options = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
-    if name.startswith('masked'):
-        options.append('model.teacher.begin=0')
-    if name.startswith('smn'):
-        options += [
-            'param_scheduler.warmup=0',
-            'model.backbone.module.init_cfg=None',
-        ]
-    where = ('--work-dir', 'run', '--cfg-options', *options)
+)  # fmt: skip
+def test_mim_trains_and_tests(name, logged, said, options, tmp_path):
+    epochs = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1')
+    where = ('--work-dir', 'run', '--cfg-options', *epochs, *options)
     mim('train', 'mmpretrain', find(name), *where, cwd=tmp_path)
-    if name.startswith('masked'):
-        log = (tmp_path / 'run' / 'train_log.json').read_text()
-        assert 'loss_msk' in log
-    mim_test = (
-        'test',
-        'mmpretrain',
-        find(name),
-        '--checkpoint',
-        'run/epoch_1.pth',
-    )
-    assert said in mim(*mim_test, *where, cwd=tmp_path)
+    assert logged in (tmp_path / 'run' / 'train_log.json').read_text()
+    where = ('--checkpoint', 'run/epoch_1.pth', *where)
+    assert said in mim('test', 'mmpretrain', find(name), *where, cwd=tmp_path)

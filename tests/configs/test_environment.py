@@ -48,9 +48,7 @@ def test_every_value(path, variable):
         defaults += cfg.to_dict() == read(path).to_dict()
         assert cfg.work_dir.startswith(f'work_dirs/{path.stem}')
         assert value in cfg.work_dir[len(f'work_dirs/{path.stem}') :]
-        data = [
-            cfg[f'{part}_dataloader'].dataset for part in ('train', 'test')
-        ]
+        data = [cfg[f'{part}_dataloader'].dataset for part in PARTS[::2]]
         if variable == 'CONTINUAL_TASKS':
             assert {dataset.tasks for dataset in data} == {number}
         else:

@@ -35,11 +35,8 @@ def detection_data(root):
     path = root / 'annotations' / 'instances_train2017.json'
     path.parent.mkdir()
     categories = [dict(id=1, name='person')]
-    path.write_text(
-        json.dumps(
-            dict(images=images, annotations=boxes, categories=categories)
-        )
-    )
+    found = dict(images=images, annotations=boxes, categories=categories)
+    path.write_text(json.dumps(found))
 
 
 def segmentation_data(root):
@@ -90,11 +87,8 @@ def train(cfg):
     """Run it; what the masks were before and are after."""
     runner = Runner.from_cfg(cfg)
     masks = list(named_masks(runner.model))
-    convs = [
-        module
-        for module in runner.model.backbone.modules()
-        if isinstance(module, torch.nn.Conv2d)
-    ]
+    parts = runner.model.backbone.modules()
+    convs = [m for m in parts if isinstance(m, torch.nn.Conv2d)]
     assert len(masks) == len(convs) >= 20
     assert all(isinstance(module, SoftMaskConv2d) for module in convs)
     weights = [item.parameter.detach().clone() for item in masks]

@@ -5,30 +5,26 @@ import re
 
 import pytest
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mask_plugins.core.weights import named_masks
 
-from .configs import CONFIGS, load, shorten
+from .configs import CONFIGS, load, shorten, train
 
 
-def pasted(folder, number=0):
+def pasted(folder):
     """The config snippet of a README, on the digits and a small network."""
     text = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')
-    snippet = re.findall(r'```python\n(.*?)```', text, re.S)[number]
+    snippet = re.findall(r'```python\n(.*?)```', text, re.S)[0]
     return Config.fromstring(snippet, '.py')
 
 
 def trained(snippet, base, tmp_path):
     """Masks of the model after two epochs of a few iterations."""
     cfg = load(base)
-    for key in ('optim_wrapper', 'param_scheduler'):
+    for key in ('optim_wrapper', 'param_scheduler', 'model'):
         cfg[key] = snippet[key]
-    cfg.model = snippet.model
     cfg.default_hooks.update(snippet.get('default_hooks', {}))
-    shorten(cfg, tmp_path, 640, 64)
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+    runner = train(shorten(cfg, tmp_path, 640, 64))
     return list(named_masks(runner.model))
 
 

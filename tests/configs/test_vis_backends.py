@@ -38,8 +38,7 @@ def train(kind, tmp_path):
     cfg = config(tmp_path / 'run')
     cfg.visualizer = uncommented(kind).visualizer
     cfg.visualizer.name = f'vis_{kind}'  # visualizers are kept by name
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+    Runner.from_cfg(cfg).train()
     return tmp_path / 'run'
 
 

@@ -116,7 +116,7 @@ def test_one_update_per_optimizer_step(tmp_path, kind):
         wrapper['type'] = 'mmengine.SkippingOptimWrapper'
     runner, watch = train(tmp_path, override)
     # One when it begins, and then 6 steps in 12 iterations.
-    assert int(runner.model.teacher.average.steps) == 7
+    assert int(runner.model.teacher.steps) == 7
     expected = watch.teacher[1].clone()
     steps = sum(
         not a.equal(b) for a, b in zip(watch.student[1:], watch.student[2:])

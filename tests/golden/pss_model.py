@@ -41,16 +41,12 @@ def build_tiny_model(case, **kwargs):
     hidden = shapes['blocks.0.mlp.fc1.weight'][0]
     tables = [k for k in shapes if k.endswith('relative_position_bias_table')]
     blocks = {name.split('.')[1] for name in shapes if 'blocks.' in name}
-    patch = shapes['patch_embed.proj.weight'][-1]
+    heads = shapes[tables[0]][1] if tables else 2
+    sizes = dict(embed_dims=width, feedforward_channels=hidden)
     backbone = PSSVisionTransformer(
-        arch=dict(
-            embed_dims=width,
-            num_layers=len(blocks),
-            num_heads=shapes[tables[0]][1] if tables else 2,
-            feedforward_channels=hidden,
-        ),
+        dict(sizes, num_layers=len(blocks), num_heads=heads),
         img_size=32,
-        patch_size=patch,
+        patch_size=shapes['patch_embed.proj.weight'][-1],
         out_type='avg_featmap' if mean else 'cls_token',
         use_abs_pos_emb=options.get('use_abs_pos_emb', False),
         use_rel_pos_bias=bool(tables),
@@ -58,15 +54,13 @@ def build_tiny_model(case, **kwargs):
         **kwargs,
     )
     head = nn.Linear(width, shapes['head.weight'][0])
-    weights, head_weights = {}, {}
-    for rank, name in enumerate(case['param_names_sorted']):
-        weight = recipe_weight(name, rank, shapes[name])
-        if name.startswith('head.'):
-            head_weights[name[5:]] = weight
-        else:
-            weights[our_name(name)] = weight
+    weights = {
+        our_name(name): recipe_weight(name, rank, shapes[name])
+        for rank, name in enumerate(case['param_names_sorted'])
+    }
+    for name in ('weight', 'bias'):
+        getattr(head, name).data = weights.pop(f'head.{name}')
     backbone.load_state_dict(weights)
-    head.load_state_dict(head_weights)
     backbone.eval()
     return backbone, head
 

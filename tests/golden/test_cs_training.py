@@ -1,13 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Whole runs of Continuous Sparsification against the authors' code."""
 
+import copy
+
 import pytest
 import torch
-from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
-from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn import functional as F
@@ -15,34 +15,24 @@ from torch.nn import functional as F
 from mask_plugins.core.weights import SoftMaskConv2d
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.optimizers import StagewiseMultiStepLR
+from mask_plugins.models.backbones import CIFARResNet
 
-from . import cs_checks as checks
-from . import values
-from .cases import Case, cases, wrap
-
-FILE, det = checks.FILE, checks.det
+from .golden import close, keyed, named, wave
+from .test_continuous_sparsification import det, golden
 
 
 # ---------------------------------------------------------------- schedules
-def temperature_cases():
-    for found in cases(FILE, 'temp_schedule'):
-        for key, case in found.items():
-            epochs, final = key[1:].split('_T')
-            yield Case(case, key=key, epochs=int(epochs), final=float(final))
-
-
-@pytest.mark.parametrize(
-    'case', temperature_cases(), ids=lambda case: case['key']
-)
+@golden('temp_schedule', '{name}', named)
 def test_temperature_schedule(case):
-    plan = SparsificationPlan(1, case['epochs'], 0, case['final'])
-    found = [
-        plan.temperature(e, case['epochs']) for e in range(len(case['temps']))
-    ]
-    assert found == pytest.approx(case['temps'], rel=1e-12)
+    epochs, final = case['name'][1:].split('_T')
+    plan = SparsificationPlan(1, int(epochs), 0, float(final))
+    temps = case['value']['temps']
+    found = [plan.temperature(e, int(epochs)) for e in range(len(temps))]
+    assert found == pytest.approx(temps, rel=1e-12)
 
 
-def test_lr_schedule():
+@golden('lr_schedule')
+def test_lr_schedule(case):
     weight = nn.Parameter(torch.zeros(1))
     wrapper = OptimWrapper(torch.optim.SGD([weight], lr=0.1))
     scheduler = StagewiseMultiStepLR(
@@ -52,61 +42,42 @@ def test_lr_schedule():
     for _ in range(340):
         rates.append(wrapper.get_lr()['lr'][0])
         scheduler.step()
-    for case in cases(FILE, 'lr_schedule'):
-        for stage in range(4):  # it starts again in each
-            for epoch, rate in case.items():
-                assert rates[85 * stage + int(epoch)] == pytest.approx(
-                    rate, rel=1e-12
-                )
+    for stage in range(4):  # it starts again in each
+        for epoch, rate in case.items():
+            found = rates[85 * stage + int(epoch)]
+            assert found == pytest.approx(rate, rel=1e-12)
 
 
-def test_resnet20_counts():
-    for case in cases(FILE, 'resnet'):
-        model = MODELS.build(
-            dict(
-                type='mask_plugins.CIFARResNet',
-                conv_cfg=dict(type='mask_plugins.SoftMaskConv2d'),
-            )
-        )
-        masked = [m for m in model.modules() if isinstance(m, SoftMaskConv2d)]
-        assert len(masked) == case['mask_modules']
-        found = [
-            [*m.weight.shape, f'stride{m.stride[0]}', f'pad{m.padding[0]}']
-            for m in masked
-        ]
-        assert found == case['shapes']
-        sizes = sum(m.weight.numel() for m in masked)
-        assert sizes == case['maskable_weights']
-        head = nn.Linear(64, 10)
-        plain = [
-            m
-            for m in model.modules()
-            if isinstance(m, nn.Conv2d) and m not in masked
-        ]
-        assert (
-            sum(m.weight.numel() for m in plain)
-            == (case['unmasked_conv_weights'])
-        )
-        parts = [*model.parameters(), *head.parameters()]
-        total = sum(p.numel() for p in parts)
-        assert total == case['trainable_total_incl_masks']
-        assert sum(p.numel() for p in head.parameters()) == case['linear']
+@golden('resnet')
+def test_resnet20_counts(case):
+    conv_cfg = dict(type='mask_plugins.SoftMaskConv2d')
+    model, head = CIFARResNet(conv_cfg=conv_cfg), nn.Linear(64, 10)
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    masked = [m for m in convs if isinstance(m, SoftMaskConv2d)]
+    assert len(masked) == case['mask_modules']
+    assert case['shapes'] == [
+        [*m.weight.shape, f'stride{m.stride[0]}', f'pad{m.padding[0]}']
+        for m in masked
+    ]
+    sizes = sum(m.weight.numel() for m in masked)
+    assert sizes == case['maskable_weights']
+    plain = sum(m.weight.numel() for m in convs) - sizes
+    assert plain == case['unmasked_conv_weights']
+    linear = sum(p.numel() for p in head.parameters())
+    assert linear == case['linear']
+    total = linear + sum(p.numel() for p in model.parameters())
+    assert total == case['trainable_total_incl_masks']
 
 
 # ---------------------------------------------------------------- whole runs
-class TinyData(BaseDataset):
-    """Eight samples: two batches of four."""
-
-    def __init__(self, labels):
-        self.labels = labels
-        super().__init__(serialize_data=False)
-
-    def load_data_list(self):
-        return [
-            dict(x=det((4, 2, 5, 5), 0.37, 0.2 + j, 1)[i], y=self.labels[j][i])
-            for j in range(2)
-            for i in range(4)
-        ]
+def samples(labels):
+    """Eight: two batches of four."""
+    batches = [wave((4, 2, 5, 5), 0.37, 0.2 + j) for j in range(2)]
+    return [
+        dict(x=x, y=y)
+        for batch, known in zip(batches, labels)
+        for x, y in zip(batch, known)
+    ]
 
 
 class TinyNet(BaseModel):
@@ -114,11 +85,11 @@ class TinyNet(BaseModel):
 
     def __init__(self, s0):
         super().__init__()
-        self.conv = SoftMaskConv2d(
-            2, 3, 3, padding=1, bias=False, mask_init=s0, dtype=torch.float64
-        )
-        self.bn = nn.BatchNorm2d(3, dtype=torch.float64)
-        self.fc = nn.Linear(3, 2, dtype=torch.float64)
+        double = dict(dtype=torch.float64)
+        options = dict(padding=1, bias=False, mask_init=s0, **double)
+        self.conv = SoftMaskConv2d(2, 3, 3, **options)
+        self.bn = nn.BatchNorm2d(3, **double)
+        self.fc = nn.Linear(3, 2, **double)
         with torch.no_grad():
             self.conv.weight.copy_(det((3, 2, 3, 3)))
             self.fc.weight.copy_(det((2, 3), 0.5, 0.2, 0.8))
@@ -133,61 +104,44 @@ class TinyNet(BaseModel):
 
 
 class Recorder(Hook):
-    """What the golden file has of a run."""
+    """Losses, temperatures, and the state around each epoch."""
 
     priority = 'LOWEST'
 
     def __init__(self):
-        self.losses, self.temps, self.ends, self.starts = [], [], [], []
-        self.weights, self.rewound = None, {}
+        self.losses, self.temps, self.before, self.after = [], [], [], []
 
     def before_train_epoch(self, runner):
-        mask = runner.model.conv.weight_mask
-        epoch = runner.epoch
-        if epoch == self.rounds * self.epochs:
-            for name, value in runner.model.state_dict().items():
-                self.rewound[name] = value.clone()
-        elif epoch and epoch % self.epochs == 0:
-            self.starts.append(mask.logits.detach().clone())
+        self.before.append(copy.deepcopy(runner.model.state_dict()))
 
-    def after_train_iter(
-        self, runner, batch_idx, data_batch=None, outputs=None
-    ):
+    def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
         self.losses.append(float(outputs['loss']))
         if batch_idx == 0:
             self.temps.append(float(runner.model.conv.weight_mask.temperature))
 
     def after_train_epoch(self, runner):
-        epoch = runner.epoch + 1
-        if epoch % self.epochs == 0 and epoch <= self.rounds * self.epochs:
-            mask = runner.model.conv.weight_mask
-            self.ends.append(mask.logits.detach().clone())
-        if epoch == self.rounds * self.epochs:
-            self.weights = runner.model.conv.weight.detach().clone()
+        self.after.append(copy.deepcopy(runner.model.state_dict()))
 
 
 def run(cfg, prune_temperature, work_dir):
-    """Train as the case says; the recorder and the model."""
-    recorder = Recorder()
-    recorder.rounds, recorder.epochs = cfg['rounds'], cfg['epochs']
-    count = cfg['rounds'] * cfg['epochs'] + cfg['epochs']
+    """Train as the case says; what was recorded, and the model."""
+    found, length = Recorder(), cfg['epochs']
+    searched = cfg['rounds'] * length
     runner = Runner(
         model=TinyNet(cfg['s0']),
         work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=4,
             num_workers=0,
-            dataset=TinyData(cfg['y']),
+            dataset=samples(cfg['y']),
             sampler=dict(type='DefaultSampler', shuffle=False),
             collate_fn=dict(type='default_collate'),
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=count),
+        train_cfg=dict(by_epoch=True, max_epochs=searched + length),
         optim_wrapper=dict(
             optimizer=dict(
+                {k: cfg[k] for k in ('lr', 'momentum', 'nesterov')},
                 type='SGD',
-                lr=cfg['lr'],
-                momentum=cfg['momentum'],
-                nesterov=cfg['nesterov'],
                 weight_decay=cfg['wd'],
             ),
             constructor='mask_plugins.MaskOptimWrapperConstructor',
@@ -199,35 +153,29 @@ def run(cfg, prune_temperature, work_dir):
             sparsification=dict(
                 type='mask_plugins.ContinuousSparsificationHook',
                 rounds=cfg['rounds'],
-                epochs_per_round=cfg['epochs'],
-                ticket_epochs=cfg['epochs'],
+                epochs_per_round=length,
+                ticket_epochs=length,
                 final_temperature=cfg['final_temp'],
                 rewind_epoch=cfg['rewind_epoch'],
                 penalty=cfg['lmbda'],
                 prune_temperature=prune_temperature,
             ),
         ),
-        custom_hooks=[recorder],
+        custom_hooks=[found],
         experiment_name=f'golden-{work_dir.name}',
     )
     runner.train()
-    return recorder, runner.model
+    logits = 'conv.weight_mask.logits'
+    found.ends = [
+        s[logits] for s in found.after[length - 1 : searched : length]
+    ]
+    found.starts = [s[logits] for s in found.before[length:searched:length]]
+    found.weights = found.after[searched - 1]['conv.weight']
+    found.rewound = found.before[searched]
+    return found, runner.model
 
 
-def tiny_runs():
-    for key, case in values.matching(FILE, 'tiny_run_*'):
-        yield Case(wrap(case), key=key)
-
-
-def close(found, expected, tolerance):
-    expected = torch.tensor(expected, dtype=torch.float64)
-    found = torch.as_tensor(found, dtype=torch.float64)
-    torch.testing.assert_close(
-        found.reshape(expected.shape), expected, rtol=tolerance, atol=tolerance
-    )
-
-
-@pytest.mark.parametrize('case', tiny_runs(), ids=lambda case: case['key'])
+@golden('tiny_run_*', '{key}', keyed)
 def test_tiny_run(case, tmp_path):
     shipped = 'shipped' in case['key']
     found, model = run(case['cfg'], 1.0 if shipped else 'end', tmp_path)
@@ -248,20 +196,19 @@ def check_tiny_run(case, found, model):
         for ours, theirs in zip(recorded, case[name]):
             close(ours, theirs, 1e-8)
     close(found.weights, case['w_before_rewind'], 1e-8)
-    close(found.rewound['conv.weight'], case['w_rewound'], 1e-8)
-    close(found.rewound['bn.weight'], case['bn_weight_rewound'], 1e-8)
-    close(
-        found.rewound['bn.running_mean'], case['bn_running_mean_rewound'], 1e-8
-    )
+    for name, key in (
+        ('conv.weight', 'w_rewound'),
+        ('bn.weight', 'bn_weight_rewound'),
+        ('bn.running_mean', 'bn_running_mean_rewound'),
+    ):
+        close(found.rewound[name], case[key], 1e-8)
     mask = model.conv.weight_mask
-    assert float(mask.hard().double().mean()) == pytest.approx(
-        case['ticket_remaining']
-    )
+    remaining = float(mask.hard().double().mean())
+    assert remaining == pytest.approx(case['ticket_remaining'])
     # The original still adds the penalty, by then a constant.
     constant = case['cfg']['lmbda'] * mask.scale * int(mask.hard().sum())
     found_losses = [loss + constant for loss in found.losses[searched:]]
     close(found_losses, case['ticket_losses'], hard)
     model.eval()
-    with torch.no_grad():
-        logits = model(det((4, 2, 5, 5), 0.37, 0.2, 1))
+    logits = model(wave((4, 2, 5, 5), 0.37, 0.2))
     close(logits, case['ticket_eval_logits'], 10 * hard)

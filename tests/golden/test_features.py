@@ -13,22 +13,21 @@ from mask_plugins.functional.rankme import (
     rankme,
 )
 
-from . import values
-from .golden import Golden, close, tensor
-from .perturb import bump
+from . import test_masked_feature, test_self_masking
+from .golden import bump, close, named, tensor, wave
 
-golden = Golden()
-
-
-def ranks():
-    for _, cases in values.matching('masked_feature', 'rankme'):
-        yield from cases.values()
+golden = test_masked_feature.golden
 
 
 @golden(
-    ranks, rank=bump('paper_float64'), rank_of_rows=bump('rownorm_float64')
+    'rankme',
+    '{name}',
+    named,
+    rank=bump('value', 'paper_float64'),
+    rank_of_rows=bump('value', 'rownorm_float64'),
 )
 def test_rankme(case):
+    case = case['value']
     z = tensor(case['Z'])
     close(rankme(z), case['paper_float64'])
     close(rankme(z, 'row'), case['rownorm_float64'])
@@ -38,40 +37,22 @@ def test_rankme(case):
     close(streamed, case['paper_float64'], 1e-6)
 
 
+@golden.instead('rankme_zero_row')
 def test_rankme_of_a_zero_row():
     z = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
     assert math.isclose(rankme(z, 'row'), 2, rel_tol=1e-5)
 
 
-def neighbors():
-    for _, case in values.matching('self_masking', 'knn_predict'):
-        yield case
-
-
-def fill(shape, a, b):
-    """The inputs of the golden file."""
-    index = torch.arange(math.prod(shape), dtype=torch.float64)
-    return F.normalize(torch.sin(a * index + b).view(shape))
-
-
-@golden(neighbors, neighbors=bump('pred_order', 0, 0))
+@test_self_masking.golden('knn_predict', neighbors=bump('pred_order'))
 def test_knn_predict(case):
-    bank, query = fill((12, 4), 0.61, 0.3), fill((5, 4), 0.83, 1.1)
+    bank = F.normalize(wave((12, 4), 0.61, 0.3))
+    query = F.normalize(wave((5, 4), 0.83, 1.1))
     labels = torch.arange(12) % 3
     expected = torch.tensor(case['pred_order'])
     for chunk in (1, 3, 1024):
-        found = knn_predict(
-            query,
-            bank,
-            labels,
-            case['k'],
-            case['T'],
-            top=expected.shape[1],
-            chunk=chunk,
-        )
+        options = dict(top=expected.shape[1], chunk=chunk)
+        given = (query, bank, labels, case['k'], case['T'])
+        found = knn_predict(*given, **options)
         # Ours has -1 where a class has no vote at all.
         assert torch.equal(found, expected.masked_fill(found == -1, -1))
         assert (found[:, 0] != -1).all()
-
-
-PERTURBATIONS = golden.perturbations

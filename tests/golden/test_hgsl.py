@@ -12,12 +12,9 @@ from mask_plugins.functional.hgsl import (
 from mask_plugins.functional.retrieval import MEASURES, evaluate_retrieval
 from mask_plugins.models.heads import HardGlobalSoftminHead
 
-from . import values
-from .golden import Golden, close, tensor
-from .perturb import bump, changed
+from .golden import Case, bump, close, tensor
+from .test_continuous_sparsification import golden
 
-golden = Golden()
-FILE = 'continuous_sparsification_hgsl'
 CLASSES, WIDTH = 5, 6
 
 
@@ -28,14 +25,9 @@ def det2(shape, a, b, s=1.0):
     return (s * torch.sin(a * index * index + b)).view(shape)
 
 
-def losses():
-    for _, found in values.matching(FILE, 'hgsl_loss'):
-        for case in found['cases']:
-            yield dict(case, labels=found['inputs']['labels'])
-
-
-def loss_id(case):
-    return 'alpha{alpha}-k{k}-margin{margin}'.format(**case)
+def losses(key, found):
+    for case in found['cases']:
+        yield Case(case, labels=found['inputs']['labels'])
 
 
 def head_of(case):
@@ -54,16 +46,13 @@ def head_of(case):
     return head
 
 
-def bump_gradient(case):
-    case['grad_V'][0] += 1e-6
-
-
 @golden(
+    'hgsl_loss',
+    'alpha{alpha}-k{k}-margin{margin}',
     losses,
-    loss_id,
     loss=bump('hard_loss'),
     decorrelation=bump('decor'),
-    gradient=changed(bump_gradient),
+    gradient=bump('grad_V', by=1e-6),
     alpha_gradient=bump('grad_alpha'),
 )
 def test_loss(case):
@@ -72,10 +61,10 @@ def test_loss(case):
     feat = det2((4, WIDTH), 0.37, 0.2).requires_grad_()
     samples = [DataSample().set_gt_label(i) for i in case['labels']]
     found = head.loss((feat,), samples)
-    close(found['loss_hgs'].detach(), case['hard_loss'])
-    close(found['loss_dec'].detach(), 0.1 * case['decor'])
+    close(found['loss_hgs'], case['hard_loss'])
+    close(found['loss_dec'], 0.1 * case['decor'])
     total = found['loss_hgs'] + found['loss_dec']
-    close(total.detach(), case['total_lambda0.1'])
+    close(total, case['total_lambda0.1'])
     total.backward()
     for gradient, key in (
         (feat.grad, 'grad_feat'),
@@ -83,20 +72,10 @@ def test_loss(case):
         (head.gain.grad, 'grad_g'),
         (head.alpha.grad, 'grad_alpha'),
     ):
-        torch.testing.assert_close(
-            gradient.flatten(),
-            tensor(case[key]).flatten(),
-            rtol=1e-9,
-            atol=1e-11,
-        )
+        close(gradient, case[key], 1e-9, 1e-11)
 
 
-def records():
-    for _, found in values.matching(FILE, 'hgsl_loss'):
-        yield found
-
-
-@golden(records, distance=bump('dist'))
+@golden('hgsl_loss', distance=bump('dist'))
 def test_distances_and_extremes(case):
     """Distances, the decorrelation, and what is not finite there."""
     weight = det2((CLASSES, WIDTH), 0.53, 0.1)
@@ -106,7 +85,7 @@ def test_distances_and_extremes(case):
     first = dict(case['cases'][0], labels=[0, 1, 2, 3])
     samples = [DataSample().set_gt_label(i) for i in range(4)]
     dec = head_of(first).float().loss((feat.float(),), samples)['loss_dec']
-    close(dec.detach().double(), 0.1 * case['ref_DGLoss_float32'], 1e-5)
+    close(dec, 0.1 * case['ref_DGLoss_float32'], 1e-5)
     for key in ('float32_overflow', 'float32_underflow'):
         bug = case[key]
         logits = torch.tensor([bug['z']])
@@ -116,13 +95,8 @@ def test_distances_and_extremes(case):
         assert abs(ours.double() - exact) < 1e-5
 
 
-def rankings():
-    for _, found in values.matching(FILE, 'retrieval_metrics'):
-        yield found
-
-
 @golden(
-    rankings,
+    'retrieval_metrics',
     recall=bump('recall'),
     map_at_r=bump('self_excluded', 'MAP@R (Musgrave)'),
 )
@@ -148,6 +122,3 @@ def test_retrieval(case):
     close(ours['r_precision'], standard['R-precision'])
     whole = standard['mAP@k_div_R (mmpretrain IR, self excluded)']['11']
     close(ours['map'], whole)
-
-
-PERTURBATIONS = golden.perturbations

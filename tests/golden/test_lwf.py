@@ -2,33 +2,30 @@
 """Losses of continual learning against the values of the authors' code."""
 
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from . import values
-from .golden import Golden, close, tensor
-from .perturb import bump
+from .golden import Case, bump, close, tensor
 from .test_masked_feature import (
     LINEAR,
     ORIGINAL_KD,
-    Features,
     Given,
     fill,
+    golden,
     inputs,
+    reference,
+    set_token,
     tokens_of,
 )
 
-golden = Golden()
 OLD, WEIGHT = 2, 3.0  # the original's lambda; if_wf is 10 times the loss
 OLD_KD = dict(type='mask_plugins.OldClassesLoss', loss=ORIGINAL_KD)
 
 
-def cases():
-    for _, found in values.matching('masked_feature', 'lwf'):
-        plain = found.get('loss_lwf', {})
-        for name, case in found.items():
-            mode = name.replace('loss_msk_', '')
-            yield {**plain, **case, 'mode': '' if mode == name else mode}
+def cases(key, found):
+    plain = found.get('loss_lwf', {})
+    for name, case in found.items():
+        mode = name.replace('loss_msk_', '')
+        yield Case({**plain, **case}, mode='' if mode == name else mode)
 
 
 def model_of(case):
@@ -44,17 +41,9 @@ def model_of(case):
             mask_loss=OLD_KD,
             loss_weight=WEIGHT,
         )
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict(
-                type='mask_plugins.ReferenceClassifier',
-                backbone=Features(),
-                head=head,
-                teacher=Given(),
-                kd_loss=OLD_KD,
-                loss_weight=10.0 if case['mode'] else WEIGHT,
-            )
-        ).double()
+    weight = 10.0 if case['mode'] else WEIGHT
+    options = dict(kd_loss=OLD_KD, loss_weight=weight)
+    model = reference(head, teacher=Given(), **options)
     for module in model.modules():
         if hasattr(type(module), 'set_classes'):
             module.set_classes(OLD, 4)
@@ -68,8 +57,9 @@ def model_of(case):
 
 
 @golden(
-    cases,
+    'lwf',
     lambda case: case['mode'] or 'unmasked',
+    cases,
     lwf=bump('losses', 'loss_lwf'),
     lwf_total=bump('total'),
     masked_lwf=bump('losses', 'loss_msk'),
@@ -78,8 +68,7 @@ def test_lwf(case):
     model, given = model_of(case), inputs()
     token, _ = tokens_of(case['mode'])
     if token is not None:
-        with torch.no_grad():
-            model.head.mask_token[:, : token.shape[1]] = token
+        set_token(model.head.mask_token, token)
     if case['mode']:
         loss = model.head.loss
         model.head.loss = lambda *args: loss(*args, noise=given['noise'])
@@ -90,12 +79,9 @@ def test_lwf(case):
     losses = model.loss(given['feats'], samples)
     wanted = case['losses']
     assert set(losses) == {'loss_ce', 'loss_kd'} | (set(wanted) & {'loss_msk'})
-    close(losses['loss_ce'].detach(), wanted['loss_ce'])
-    close(losses['loss_kd'].detach(), wanted['loss_lwf'])
+    close(losses['loss_ce'], wanted['loss_ce'])
+    close(losses['loss_kd'], wanted['loss_lwf'])
     if case['mode']:
-        close(losses['loss_msk'].detach(), wanted['loss_msk'])
+        close(losses['loss_msk'], wanted['loss_msk'])
     total, _ = model.parse_losses(losses)
-    close(total.detach(), case['total'])
-
-
-PERTURBATIONS = golden.perturbations
+    close(total, case['total'])

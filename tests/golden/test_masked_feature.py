@@ -18,12 +18,9 @@ from mask_plugins.functional.distillation import distillation_loss
 from mask_plugins.models.heads.masked_feature_head import ALIASES
 from mask_plugins.models.teachers import SnapshotTeacher
 
-from . import values
-from .golden import Golden, close, need, tensor
-from .perturb import bump
+from .golden import Case, Golden, bump, close, named, tensor
 
-golden = Golden()
-FILE = 'masked_feature'
+golden = Golden('masked_feature')
 # The original's distillation: soft cross entropy, not scaled.
 ORIGINAL_KD = dict(
     type='mask_plugins.DistillationLoss', kind='cross_entropy', scale=False
@@ -34,23 +31,11 @@ LINEAR = dict(type='LinearClsHead', num_classes=4, in_channels=8)
 def inputs():
     """The inputs, floats as float64 tensors."""
     tensors = ('feats', 'W', 'b', 'W_ref', 'b_ref', 'ref_logits', 'noise')
-    return {
-        key: tensor(value) if key in tensors else value
-        for key, value in need(FILE, 'inputs').items()
-    }
+    found = golden.need('inputs')
+    return Case(found, **{key: tensor(found[key]) for key in tensors})
 
 
-def cases(key):
-    """The single case of a key."""
-    return lambda: [found for _, found in values.matching(FILE, key)]
-
-
-def each(key):
-    """The list of cases of a key."""
-    return lambda: [x for _, c in values.matching(FILE, key) for x in c]
-
-
-@golden(cases('inputs'), order=bump('ids_shuffle'))
+@golden('inputs', order=bump('ids_shuffle'))
 def test_inputs(case):
     """The order and the mask that the noise gives."""
     feats, noise = tensor(case['feats']), tensor(case['noise'])
@@ -60,16 +45,10 @@ def test_inputs(case):
     assert mask.count == sum(case['mask'][0])
 
 
-def counts():
-    for _, found in values.matching(FILE, 'mask_counts'):
-        for name, count in found.items():
-            channels, ratio = name.split('_')
-            yield dict(channels=int(channels), ratio=float(ratio), count=count)
-
-
-@golden(counts, count=bump('count'))
+@golden('mask_counts', '{name}', named, count=bump('value'))
 def test_mask_counts(case):
-    assert mask_count(case['channels'], case['ratio']) == case['count']
+    channels, ratio = case['name'].split('_')
+    assert mask_count(int(channels), float(ratio)) == case['value']
 
 
 def tokens_of(mode):
@@ -82,42 +61,41 @@ def tokens_of(mode):
     return None, None
 
 
-def maskings():
-    for _, found in values.matching(FILE, 'masking*'):
-        noises = found.get('noises')
-        for mode, expected in found.items():
-            if mode != 'noises':
-                yield dict(mode=mode, noises=noises, expected=expected)
+def maskings(key, found):
+    noises = found.pop('noises', None)
+    for mode, expected in found.items():
+        yield Case(mode=mode, noises=noises, expected=expected)
 
 
 @golden(
+    'masking*',
+    '{mode}',
     maskings,
-    lambda case: case['mode'],
     masked=bump('expected', 'x_mask'),
     complement=bump('expected', 'x_mask_inv'),
 )
 def test_masking(case):
     given = inputs()
+    feats, expected = given['feats'], case['expected']
     token, inverse = tokens_of(case['mode'])
     masked, complements = [], []
-    for noise in tensor(case['noises'] or [given['noise'].tolist()]):
-        mask = random_channel_mask(given['feats'], given['mask_ratio'], noise)
-        masked.append(mask_features(given['feats'], mask, token))
-        complements.append(complement_features(given['feats'], mask, inverse))
-    close(torch.cat(masked), case['expected']['x_mask'], 0)
-    close(torch.cat(complements), case['expected']['x_mask_inv'], 0)
+    for noise in tensor(case['noises'] or given['noise'][None]):
+        mask = random_channel_mask(feats, given['mask_ratio'], noise)
+        masked.append(mask_features(feats, mask, token))
+        complements.append(complement_features(feats, mask, inverse))
+    close(torch.cat(masked), expected['x_mask'], 0)
+    close(torch.cat(complements), expected['x_mask_inv'], 0)
 
 
-@golden(cases('kd_loss'), distillation=bump('teacher_entropy_T2'))
+@golden('kd_loss', distillation=bump('teacher_entropy_T2'))
 def test_kd_loss(case):
     student, teacher = tensor(case['student']), tensor(case['teacher'])
     for t in (1, 2, 4):
         loss = distillation_loss(student, teacher, t, 'cross_entropy', False)
         close(loss, case[f'value_T{t}'])
     entropy = case['teacher_entropy_T2']
-    close(
-        distillation_loss(teacher, teacher, 2, 'cross_entropy', False), entropy
-    )
+    loss = distillation_loss(teacher, teacher, 2, 'cross_entropy', False)
+    close(loss, entropy)
     kl = distillation_loss(student, teacher)
     close(kl, 4 * (case['value_T2'] - entropy))
 
@@ -146,23 +124,27 @@ def fill(head, weight, bias):
         head.fc.bias.copy_(bias)
 
 
-def classifier(head, ref, **options):
-    """A reference classifier with the weights of the file."""
-    given = inputs()
-    detach = ref != 'cls_only'
-    whole = ref == 'whole'
+def build(**cfg):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict(
-                type='mask_plugins.ReferenceClassifier',
-                backbone=Features(),
-                head=head,
-                teacher=Given() if whole else SnapshotTeacher(),
-                scope='whole' if whole else 'head',
-                detach_target=detach,
-                **options,
-            )
-        ).double()
+        return MODELS.build(cfg).double()
+
+
+def reference(head, **options):
+    """A reference classifier on the features."""
+    kind = 'mask_plugins.ReferenceClassifier'
+    return build(type=kind, backbone=Features(), head=head, **options)
+
+
+def classifier(head, ref, **options):
+    """With the weights of the file."""
+    given, whole = inputs(), ref == 'whole'
+    model = reference(
+        head,
+        teacher=Given() if whole else SnapshotTeacher(),
+        scope='whole' if whole else 'head',
+        detach_target=ref != 'cls_only',
+        **options,
+    )
     model.teacher.update(model.student_network())
     if not whole:
         fill(model.teacher.network.head, given['W_ref'], given['b_ref'])
@@ -174,9 +156,16 @@ def samples():
     return [DataSample().set_gt_label(label) for label in inputs()['labels']]
 
 
-def case_id(case):
-    keys = ('ref', 'loss_type', 'mask_mode', 'inv_mode', 'mask_multi')
-    return '-'.join(str(case[key]) for key in keys)
+def masked_head(**options):
+    head = dict(LINEAR, type='mmpretrain.LinearClsHead')
+    kind = 'mask_plugins.MaskedFeatureHead'
+    return build(type=kind, head=head, **options)
+
+
+def set_token(parameter, token):
+    """One token, or those of the first ranks."""
+    with torch.no_grad():
+        parameter[:, : token.shape[1]] = token
 
 
 LOSSES = dict(
@@ -189,8 +178,8 @@ LOSSES = dict(
 
 
 @golden(
-    each('loss_msk'),
-    case_id,
+    'loss_msk',
+    '{ref}-{loss_type}-{mask_mode}-{inv_mode}-{mask_multi}',
     masked_loss=bump('losses', 'loss_msk'),
     total=bump('total_fixed'),
     gradient=bump('grad_msk_W'),
@@ -199,9 +188,7 @@ LOSSES = dict(
 def test_loss_msk(case):
     given = inputs()
     multi = case['mask_multi'] or 1
-    head = dict(
-        type='mask_plugins.MaskedFeatureHead',
-        head=LINEAR,
+    head = masked_head(
         mask_ratio=given['mask_ratio'],
         mask_mode=case['mask_mode'],
         inv_mode=case['inv_mode'] or 'none',
@@ -211,15 +198,13 @@ def test_loss_msk(case):
     )
     model = classifier(head, case['ref'])
     token, inverse = tokens_of(case['mask_mode'])
-    head = model.head
-    with torch.no_grad():
-        if token is not None:
-            head.mask_token[:, : token.shape[1]] = token
-        if 'inverse_token' in head._buffers:
-            head.inverse_token[:, : inverse.shape[1]] = inverse
+    if token is not None:
+        set_token(head.mask_token, token)
+    if 'inverse_token' in head._buffers:
+        set_token(head.inverse_token, inverse)
     noise = given['noise']
     if multi > 1:
-        noise = tensor(need(FILE, 'masking_multi2')['noises'])
+        noise = tensor(golden.need('masking_multi2')['noises'])
     loss = head.loss
     head.loss = lambda *args: loss(*args, noise=noise)
     feats = given['feats'].clone().requires_grad_()
@@ -227,12 +212,12 @@ def test_loss_msk(case):
     assert set(losses) == {'loss_ce', 'loss_msk'}
     again = multi  # of several masks the original takes the mean twice
     expected = case['losses']
-    close(losses['loss_ce'].detach(), expected['loss_ce'])
-    close(losses['loss_msk'].detach() / again, expected['loss_msk'])
+    close(losses['loss_ce'], expected['loss_ce'])
+    close(losses['loss_msk'] / again, expected['loss_msk'])
     total, log = model.parse_losses(losses)
-    close(log['loss'].detach(), total.detach(), 0)
+    close(log['loss'], total, 0)
     if multi == 1:
-        close(total.detach(), case['total_fixed'])
+        close(total, case['total_fixed'])
     check_gradients(case, model, feats, losses, again)
 
 
@@ -262,64 +247,43 @@ def check_gradients(case, model, feats, losses, again):
         close(2 * a + b / again, case[f'grad_total_{name}'])
 
 
-@golden(
-    each('loss_kd'),
-    lambda case: '{kd_mode}-{ref}'.format(**case),
-    kd_gradient=bump('grad_kd_feats'),
-)
+@golden('loss_kd', '{kd_mode}-{ref}', kd_gradient=bump('grad_kd_feats'))
 def test_loss_kd(case):
     given = inputs()
-    model = classifier(
-        LINEAR,
-        case['ref'],
-        kd_loss=ORIGINAL_KD,
-        loss_weight=given['loss_weight'],
-    )
+    options = dict(kd_loss=ORIGINAL_KD, loss_weight=given['loss_weight'])
+    model = classifier(LINEAR, case['ref'], **options)
     feats = given['feats'].clone().requires_grad_()
     losses = model.loss(feats, samples())
     if 'error' in case:  # head-only with an ensemble: a crash there
         assert set(losses) == {'loss_ce', 'loss_kd'}
         return
     for key, expected in case['losses'].items():
-        close(losses[key].detach(), expected)
-    close(sum(losses.values()).detach(), case['total'])
+        close(losses[key], expected)
+    close(sum(losses.values()), case['total'])
     (found,) = torch.autograd.grad(losses['loss_kd'], [feats])
     close(found, case['grad_kd_feats'])
 
 
-def build_head(**options):
-    return MODELS.build(
-        dict(
-            type='mask_plugins.MaskedFeatureHead',
-            head=dict(LINEAR, type='mmpretrain.LinearClsHead'),
-            **options,
-        )
-    )
-
-
-def total_without_masked_loss():
+@golden('loss_ce')
+def test_loss_ce(case):
     """What is left if there is no weight."""
     given = inputs()
-    model = build_head(loss_weight=0).double()
-    fill(model, given['W'], given['b'])
-    losses = model.loss((given['feats'],), samples(), given['ref_logits'])
+    head = masked_head(loss_weight=0)
+    fill(head, given['W'], given['b'])
+    losses = head.loss((given['feats'],), samples(), given['ref_logits'])
     assert set(losses) == {'loss_ce'}
-    return losses['loss_ce'].detach()
+    close(losses['loss_ce'], case['loss'])
 
 
-@golden(cases('loss_ce'))
-def test_loss_ce(case):
-    close(total_without_masked_loss(), case['loss'])
-
-
-@golden(cases('loss_msk_zero_weight'))
+@golden('loss_msk_zero_weight')
 def test_zero_weight(case):
     """Cross entropy once, not twice."""
-    total = total_without_masked_loss()
-    close(total, case['losses']['loss_ce'])
-    close(2 * total, case['total_ref'])
+    expected = case['losses']['loss_ce']
+    test_loss_ce(Case(loss=expected))
+    close(2 * expected, case['total_ref'])
 
 
+@golden.instead('mode_d')
 def test_mode_d():
     """Dropout works, and is refused with the complement it does not have."""
     given = inputs()
@@ -327,23 +291,22 @@ def test_mode_d():
     ratio = given['mask_ratio']
     expected = torch.where(noise < ratio, 0, x / (1 - ratio))
     torch.testing.assert_close(drop_features(x, ratio, noise), expected)
-    loss = build_head(mask_mode='d').double().masked_loss
+    loss = masked_head(mask_mode='d').masked_loss
     assert loss((x,), given['ref_logits']) > 0
-    with pytest.raises(ValueError, match="inv_mode must be 'none', got 'add'"):
-        build_head(mask_mode='d', inv_mode='v1')
+    with pytest.raises(ValueError, match="inv_mode with .* got 'add'"):
+        masked_head(mask_mode='d', inv_mode='v1')
 
 
+@golden.instead('inv_v3')
 def test_unknown_inverse():
     with pytest.raises(ValueError, match="'add', 'subtract'.*got 'v3'"):
-        build_head(inv_mode='v3')
+        masked_head(inv_mode='v3')
 
 
+@golden.instead('mode_?gd_equals_*')
 def test_aliases():
     """``sgd`` is ``sgf``; ``agd`` is ``agf``, not trained as there."""
     for alias in ('sgf', 'agf', 'sgd', 'agd'):
-        head = build_head(mask_mode=alias)
+        head = masked_head(mask_mode=alias)
         assert head.mask_mode == ALIASES[alias] == 'zero'
         assert not head.no_weight_decay()
-
-
-PERTURBATIONS = golden.perturbations

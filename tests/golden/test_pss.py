@@ -1,9 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""PSS against the values of the original.
-
-A key that a set of golden files does not have gives an empty list of cases,
-which pytest skips by the name of the test.
-"""
+"""PSS against the values of the original."""
 
 import math
 import re
@@ -26,33 +22,17 @@ from mask_plugins.core.tokens import (
 )
 from mask_plugins.models.backbones import PSSVisionTransformer
 
-from . import values
-from .perturb import bump, changed
+from .golden import Case, Golden, bump, changed, keyed
 from .pss_model import build_tiny_model, our_name, recipe_images
 
+golden = Golden('pss')
 KINDS = dict(
     linear=original.OriginalLinearSchedule,
     cosine=original.OriginalCosineSchedule,
     cyclic=original.OriginalCyclicSchedule,
     fixed=original.OriginalLinearSchedule,
 )
-LABELS = (
-    'key', 'name', 'kind', 'start_drop', 'end_drop', 'epochs',
-    'iters_per_epoch', 'size', 'seed', 'tag', 'func', 'drop',
-)  # fmt: skip
 SCORES = dict(magnitude=score_magnitude, l2_magnitude=score_l2_magnitude)
-
-
-def each(cases, name='case'):
-    """One test per case, named by what tells it apart."""
-
-    def label(case):
-        if not isinstance(case, dict):
-            return str(case)
-        parts = {**case, **case.get('row', {})}
-        return '-'.join(str(parts[k]) for k in LABELS if k in parts)
-
-    return pytest.mark.parametrize(name, list(cases), ids=label)
 
 
 def original_schedule(kind, start, end, epochs, iters, cooldown=0):
@@ -67,12 +47,11 @@ def named_schedule(name, epochs, iters):
     return original_schedule(kind, numbers[0], numbers[-1], epochs, iters)
 
 
-def schedules():
-    for _, cases in values.matching('pss', 'schedules'):
-        yield from cases
-
-
-@each(schedules())
+@golden(
+    'schedules',
+    '{kind}-{start_drop}-{end_drop}-{epochs}-{iters_per_epoch}',
+    schedule=bump('drop_ratio'),
+)
 def test_schedule(case):
     schedule = original_schedule(
         case['kind'],
@@ -86,14 +65,18 @@ def test_schedule(case):
     assert found == case['drop_ratio']  # to the last bit
 
 
-def histograms():
-    for key, cases in values.matching('pss', 'schedule_histograms_*'):
-        epochs, iters = re.search(r'(\d+)ep_(\d+)it', key).groups()
-        for name, case in cases.items():
-            yield dict(name=name, epochs=int(epochs), iters=int(iters), **case)
+def histograms(key, cases):
+    epochs, iters = re.search(r'(\d+)ep_(\d+)it', key).groups()
+    for name, case in cases.items():
+        yield Case(case, name=name, epochs=int(epochs), iters=int(iters))
 
 
-@each(histograms())
+@golden(
+    'schedule_histograms_*',
+    '{name}-{epochs}',
+    histograms,
+    histogram=bump('mean_drop'),
+)
 def test_histogram(case):
     total = case['epochs'] * case['iters']
     schedule = named_schedule(case['name'], case['epochs'], case['iters'])
@@ -105,19 +88,15 @@ def test_histogram(case):
     assert math.isclose(mean, case['mean_drop'])
 
 
-def keep_rows():
-    for _, case in values.matching('pss', 'keep_total_tokens_incl_cls'):
-        assert case['columns'] == [
-            'N_incl_cls',
-            'drop_ratio',
-            'tokens_kept_incl_cls',
-        ]
-        yield from case['rows']
+def keep_rows(key, case):
+    columns = ['N_incl_cls', 'drop_ratio', 'tokens_kept_incl_cls']
+    assert case['columns'] == columns
+    return case['rows']
 
 
-@each(keep_rows(), 'row')
-def test_keep_count(row):
-    tokens, drop_ratio, kept = row
+@golden('keep_total_tokens_incl_cls', str, keep_rows, keep_count=bump(2))
+def test_keep_count(case):
+    tokens, drop_ratio, kept = case
     if drop_ratio >= 1:
         pytest.skip('drop ratio 1 is refused')
     # Counts below the prefix are a bug of the original: it drops cls too and
@@ -127,14 +106,13 @@ def test_keep_count(row):
     assert keep_count(tokens, drop_ratio) == max(kept, 2)
 
 
-def selections():
-    for _, case in values.matching('pss', 'selection'):
-        for x, rows in (('x', 'rows'), ('x_notie', 'rows_notie')):
-            for row in case.get(rows, ()):
-                yield dict(x=case[x], **row)
+def selections(key, case):
+    for x, rows in (('x', 'rows'), ('x_notie', 'rows_notie')):
+        for row in case.get(rows, ()):
+            yield Case(row, x=case[x])
 
 
-@each(selections())
+@golden('selection', '{func}-{drop}', selections, select=bump('patch_idxs'))
 def test_selection(case):
     x = torch.tensor(case['x'])  # class token first
     count = keep_count(x.size(1), case['drop'], min_patches=0)
@@ -146,20 +124,20 @@ def test_selection(case):
         assert rows.tolist() == case['batch_idxs']
 
 
-def random_selections():
-    for _, case in values.matching('pss', 'selection'):
-        for key, value in case.items():
-            found = re.fullmatch(r'random_seed(\d+)_drop([\d.]+)', key)
-            if found:
-                yield dict(
-                    x=case['x_notie'],
-                    seed=int(found[1]),
-                    drop=float(found[2]),
-                    **value,
-                )
+def random_selections(key, case):
+    for name, value in case.items():
+        found = re.fullmatch(r'random_seed(\d+)_drop([\d.]+)', name)
+        if found:
+            seed, drop = int(found[1]), float(found[2])
+            yield Case(value, x=case['x_notie'], seed=seed, drop=drop)
 
 
-@each(random_selections())
+@golden(
+    'selection',
+    '{seed}-{drop}',
+    random_selections,
+    random_selection=bump('patch_idxs'),
+)
 def test_random_selection(case):
     x = torch.tensor(case['x'])
     generator = torch.Generator().manual_seed(case['seed'])
@@ -169,30 +147,20 @@ def test_random_selection(case):
 
 
 # ------------------------------------------------------- relative positions
-def grid_cases(pattern):
-    for key, case in values.matching('pss', pattern):
-        h, w = re.search(r'(\d+)x(\d+)', key).groups()
-        yield dict(size=(int(h), int(w)), **case)
+def grid_of(case):
+    return tuple(map(int, re.search(r'(\d+)x(\d+)', case['key']).groups()))
 
 
-def rel_indices():
-    return grid_cases('rel_index_*')
-
-
-@each(rel_indices())
+@golden('rel_index_*', '{key}', keyed, index=bump('index'))
 def test_relative_position_index(case):
-    index = relative_position_index(case['size'])
+    index = relative_position_index(grid_of(case))
     assert index.max() + 1 == case['num_relative_distance']
     assert index.tolist() == case['index']
 
 
-def selected_biases():
-    return grid_cases('selected_bias_*')
-
-
-@each(selected_biases())
+@golden('selected_bias_*', '{key}', keyed, bias=bump('bias_BHqk'))
 def test_selected_bias(case):
-    index = relative_position_index(case['size'])
+    index = relative_position_index(grid_of(case))
     rows = torch.arange(int(index.max()) + 1.0)
     table = torch.stack((2 * rows, -(2 * rows + 1)), dim=1)
     kept = torch.tensor(case['kept'])
@@ -200,23 +168,35 @@ def test_selected_bias(case):
     assert bias.tolist() == case['bias_BHqk']
 
 
-def tiny_models():
-    for _, value in values.matching('pss', 'tiny_model'):
-        for case in value['cases']:
-            for row in case['rows']:
-                yield dict(case, row=row)
+def tiny_models(key, value):
+    for case in value['cases']:
+        for row in case['rows']:
+            for fused in (False, True):
+                yield Case(case, row=row, fused=fused)
 
 
-@pytest.mark.parametrize('fused_attn', [False, True], ids=['exact', 'fused'])
-@each(tiny_models())
-def test_tiny_model(case, fused_attn):
+def tiny_id(case):
+    kind = 'fused' if case['fused'] else 'exact'
+    return f'{case["tag"]}-{{func}}-{{drop}}-{kind}'.format(**case['row'])
+
+
+def swap_kept(case):
+    kept = case['row']['kept'][0]
+    kept[1], kept[-1] = kept[-1], kept[1] + 100
+
+
+@golden(
+    'tiny_model',
+    tiny_id,
+    tiny_models,
+    logits=bump('row', 'logits', by=0.01),
+    kept=changed(swap_kept),
+)
+def test_tiny_model(case):
     row = case['row']
-    backbone, head = build_tiny_model(
-        case,
-        drop_ratio=row['drop'],
-        scorer=row['func'],
-        fused_attn=fused_attn,
-    )
+    options = dict(drop_ratio=row['drop'], scorer=row['func'])
+    options.update(fused_attn=case['fused'])
+    backbone, head = build_tiny_model(case, **options)
     images = recipe_images()
     (_, kept), shape = backbone.get_patch_info(images)
     assert kept.view(shape).tolist() == row['kept']
@@ -230,7 +210,7 @@ def test_tiny_model(case, fused_attn):
         assert math.isclose(found, norm, rel_tol=1e-4, abs_tol=1e-6), name
 
 
-@each(dict(case, key=k) for k, case in values.matching('pss', 'loop_order_*'))
+@golden('loop_order_*', '{key}', keyed)
 def test_loop_order(case):
     """The value meant for an iteration is the one that it uses.
 
@@ -244,17 +224,22 @@ def test_loop_order(case):
     assert found == case.get('intended', case['used'])
 
 
+@golden.instead('drop_1.0')
 def test_drop_ratio_one_is_an_error():
     with pytest.raises(ValueError, match=r'\[0, 1\), got 1.0'):
         keep_count(197, 1.0)
 
 
-def first_of_each_model():
+def models(key, value):
     """One case per model of the file, whatever models it has."""
-    return {case['tag']: case for case in tiny_models()}.values()
+    return {case['tag']: case for case in value['cases']}.values()
 
 
-@each(first_of_each_model())
+each_model = golden('tiny_model', '{tag}', models)
+
+
+@golden.instead('plain_vit_equals_pss_*')
+@each_model
 def test_off_switch(case):
     """At drop ratio 0, the stock network bit for bit."""
     ours, _ = build_tiny_model(case, fused_attn=False)
@@ -274,11 +259,12 @@ def test_off_switch(case):
     stock.eval()
     images = recipe_images()
     difference = (stock(images)[0] - ours(images)[0]).abs().max()
-    for _, recorded in values.matching('pss', 'plain_vit_equals_pss_*'):
+    for recorded in golden.cases('plain_vit_equals_pss_*'):
         assert float(difference) <= recorded
 
 
-@each(first_of_each_model())
+@golden.instead('pss_sorted_*')
+@each_model
 def test_token_order(case):
     """Attention does not mind the order of tokens, up to rounding."""
     images = recipe_images()
@@ -286,63 +272,25 @@ def test_token_order(case):
     for order in ('score', 'index'):
         model, head = build_tiny_model(case, token_order=order, drop_ratio=0.4)
         outputs.append(head(model(images)[0]))
-    for _, recorded in values.matching('pss', 'pss_sorted_*'):
+    for recorded in golden.cases('pss_sorted_*'):
         assert math.isfinite(recorded)
         torch.testing.assert_close(*outputs, rtol=0, atol=10 * recorded)
 
 
-@each(first_of_each_model())
+@golden.instead('only_cls_left_mean_pool_logits')
+@each_model
 def test_a_patch_always_stays(case):
     model, head = build_tiny_model(case, drop_ratio=0.99)
     logits = head(model(recipe_images())[0])
     assert logits.isfinite().all()
 
 
+@golden.instead('gate')
 def test_gate_works():
-    gated = PSSVisionTransformer(
-        arch=dict(
-            embed_dims=8,
-            num_layers=2,
-            num_heads=2,
-            feedforward_channels=16,
-        ),
-        img_size=32,
-        patch_size=8,
-        scorer='gate',
-        drop_ratio=0.6,
-    )
+    sizes = dict(num_layers=2, num_heads=2, feedforward_channels=16)
+    options = dict(patch_size=8, scorer='gate', drop_ratio=0.6)
+    gated = PSSVisionTransformer(dict(embed_dims=8, **sizes), 32, **options)
     gated.train()
     gated(recipe_images())[0].square().sum().backward()
     assert all(p.grad is not None for p in gated.token_gate.parameters())
     assert gated.token_gate.fc2.weight.grad.abs().sum() > 0
-
-
-# --------------------------------------------------------------- can they fail
-def bump_logit(case):
-    case['row']['logits'][0][0] += 0.01
-
-
-def bump_kept(case):
-    kept = case['row']['kept'][0]
-    kept[1], kept[-1] = kept[-1], kept[1] + 100
-
-
-def exact_model(case):
-    test_tiny_model(case, False)
-
-
-PERTURBATIONS = {
-    'schedule': (test_schedule, schedules, bump('drop_ratio')),
-    'histogram': (test_histogram, histograms, bump('mean_drop')),
-    'keep count': (test_keep_count, keep_rows, bump(2)),
-    'selection': (test_selection, selections, bump('patch_idxs')),
-    'random selection': (
-        test_random_selection,
-        random_selections,
-        bump('patch_idxs'),
-    ),
-    'index': (test_relative_position_index, rel_indices, bump('index')),
-    'bias': (test_selected_bias, selected_biases, bump('bias_BHqk')),
-    'logits': (exact_model, tiny_models, changed(bump_logit)),
-    'kept': (exact_model, tiny_models, changed(bump_kept)),
-}

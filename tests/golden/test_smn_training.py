@@ -22,45 +22,31 @@ from mask_plugins.models.heads import (
     MaskedLinearClsHead,
 )
 
-from . import smn_checks as checks
-from . import values
-from .cases import Case, cases, wrap
-
-FILE = checks.FILE
-fill, close = checks.fill, checks.close
+from .golden import close, named
+from .test_self_masking import RULES, Tiny, fill, golden
 
 
-def trajectories():
-    for key, found in values.matching(FILE, 'trajectory_*'):
-        for name, case in wrap(found).items():
-            yield Case(case, key=key, name=name)
-
-
-@pytest.mark.parametrize('case', trajectories(), ids=lambda c: c['name'])
+@golden('trajectory_*', '{name}', named)
 def test_trajectory(case):
     lr, momentum, score = (
         float(part.lstrip('lrmscoe')) for part in case['key'].split('_')[1:]
     )
     kind, decay = case['name'].split('_wd')
-    model = apply_weight_masks(
-        checks.Tiny(),
-        checks.RULES,
-        functools.partial(ScoreMask, init=score),
-    )
-    types = dict(
-        sgd='SGD',
-        sgdc='mask_plugins.SGDConstantDecay',
-        adam='Adam',
-        adamw='AdamW',
-    )
-    options = dict(lr=lr)
-    if kind in ('sgd', 'sgdc'):
-        options['momentum'] = momentum
+    case = case['value']
+    mask = functools.partial(ScoreMask, init=score)
+    model = apply_weight_masks(Tiny(), RULES, mask)
+    sgd = dict(lr=lr, momentum=momentum)
+    optimizer = dict(
+        sgd=dict(sgd, type='SGD'),
+        sgdc=dict(sgd, type='mask_plugins.SGDConstantDecay'),
+        adam=dict(type='Adam', lr=lr),
+        adamw=dict(type='AdamW', lr=lr),
+    )[kind]
     wrapper = build_optim_wrapper(
         model,
         dict(
             constructor='mask_plugins.MaskOptimWrapperConstructor',
-            optimizer=dict(type=types[kind], **options),
+            optimizer=optimizer,
             paramwise_cfg={
                 role: dict(weight_decay=float(decay))
                 for role in ('masks', 'weights')
@@ -80,44 +66,40 @@ def test_trajectory(case):
     assert mask_report(model).density == pytest.approx(case['sparsity'])
 
 
-def test_lr():
-    schedules = {
+@golden('lr', '{name}', named)
+def test_lr(case):
+    schedule = {
         'cosine_warmup lr50 E150 w40': dict(
             warmup=40, cosine_after_warmup=True
         ),
         'cosine lr50 E150': dict(),
-    }
-    for case in cases(FILE, 'lr'):
-        for name, expected in case.items():
-            wrapper = OptimWrapper(
-                torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=50.0)
-            )
-            kind = dict(type='mask_plugins.WarmupCosineLR', end=150)
-            scheduler = PARAM_SCHEDULERS.build(
-                dict(kind, **schedules[name]),
-                default_args=dict(optimizer=wrapper),
-            )
-            rates = []
-            for _ in range(150):
-                rates.append(wrapper.get_lr()['lr'][0])
-                wrapper.optimizer.step()
-                scheduler.step()
-            for epoch, rate in expected.items():
-                assert rates[int(epoch)] == pytest.approx(rate, rel=1e-12)
+    }[case['name']]
+    sgd = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=50.0)
+    wrapper = OptimWrapper(sgd)
+    scheduler = PARAM_SCHEDULERS.build(
+        dict(type='mask_plugins.WarmupCosineLR', end=150, **schedule),
+        default_args=dict(optimizer=wrapper),
+    )
+    rates = []
+    for _ in range(150):
+        rates.append(wrapper.get_lr()['lr'][0])
+        wrapper.optimizer.step()
+        scheduler.step()
+    for epoch, rate in case['value'].items():
+        assert rates[int(epoch)] == pytest.approx(rate, rel=1e-12)
 
 
-def test_label_subset():
+class Many(BaseDataset):
+    def load_data_list(self):
+        return [dict()] * 50_000
+
+
+@golden('subset_10p_of_50000')
+def test_label_subset(case):
     """The first samples of a permutation of 50,000."""
-
-    class Many(BaseDataset):
-        def load_data_list(self):
-            return [dict(i=i) for i in range(50_000)]
-
-    many = Many(serialize_data=False)
-    for case in cases(FILE, 'subset_10p_of_50000'):
-        subset = SubsetByRandperm(many, '10p')
-        assert len(subset) == case['n']
-        assert subset.indices[:10].tolist() == case['first10']
+    subset = SubsetByRandperm(Many(serialize_data=False), '10p')
+    assert len(subset) == case['n']
+    assert subset.indices[:10].tolist() == case['first10']
 
 
 # -------------------------------------------------------------------- heads
@@ -125,23 +107,23 @@ def head_gradients(head, x, weights, masks):
     """Output, and gradients of the scores by name of the layer."""
     out = head((x,))
     (out * weights).sum().backward()
-    return out.detach(), {
+    return out, {
         name: getattr(head, name).weight_mask.scores.grad for name in masks
     }
 
 
-def test_masked_linear_head():
-    for case in cases(FILE, 'masked_linear'):
-        head = MaskedLinearClsHead(num_classes=2, in_channels=3).double()
-        head.fc.weight.data = fill((2, 3), 0.9, 0.2)
-        head.fc.weight_mask.scores.data = fill((2, 3), 1.7, 0.4)
-        x, weights = fill((4, 3), 0.5, 0.1), fill((4, 2), 1.3, 0.2)
-        out, grads = head_gradients(head, x, weights, ['fc'])
-        close(out, case['out'])
-        close(grads['fc'], case['grad_S'])
+@golden('masked_linear')
+def test_masked_linear_head(case):
+    head = MaskedLinearClsHead(num_classes=2, in_channels=3).double()
+    head.fc.weight.data = fill((2, 3), 0.9, 0.2)
+    head.fc.weight_mask.scores.data = fill((2, 3), 1.7, 0.4)
+    x, weights = fill((4, 3), 0.5, 0.1), fill((4, 2), 1.3, 0.2)
+    out, grads = head_gradients(head, x, weights, ['fc'])
+    close(out, case['out'])
+    close(grads['fc'], case['grad_S'])
 
 
-@pytest.mark.parametrize('case', cases(FILE, 'masked_constant_layer'))
+@golden('masked_constant_layer')
 def test_masked_constant_head(case):
     """Scores are not in the file; the outputs tell their signs."""
     names = [n for n in ('positive', 'negative') if case[n]]

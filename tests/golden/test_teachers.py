@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Averages and schedules of teachers against values of the authors' code."""
 
-import pytest
 import torch
 from mmengine.optim import MultiStepLR, OptimWrapper
 from torch import nn
@@ -12,12 +11,8 @@ from mask_plugins.engine.optimizers.no_weight_decay import (
 )
 from mask_plugins.models.teachers import EMATeacher, SnapshotTeacher
 
-from . import values
-from .golden import Golden, close
-from .perturb import bump, changed
-from .test_masked_feature import FILE, build_head, cases
-
-golden = Golden()
+from .golden import Case, bump, changed, close
+from .test_masked_feature import golden, masked_head
 
 
 class Source(nn.Module):
@@ -51,24 +46,23 @@ OPTIONS = {
 }
 
 
-def averages():
-    for _, found in values.matching(FILE, 'ema'):
-        common = {key: found[key] for key in ('base', 'delta')}
-        for name in OPTIONS:
-            if name in found:
-                yield dict(found[name], name=name, **common)
+def averages(key, found):
+    common = {key: found[key] for key in ('base', 'delta')}
+    for name in OPTIONS:
+        yield Case(found[name], name=name, **common)
 
 
 @golden(
+    'ema',
+    '{name}',
     averages,
-    lambda case: case['name'],
     average=changed(lambda c: c['weight_after_each_update'][3][0].reverse()),
 )
 def test_ema(case):
     source = Source(case)
     teacher = EMATeacher(**OPTIONS[case['name']])
     teacher.attach(source)
-    own = teacher.average.module
+    own = teacher.network
     expected = case['weight_after_each_update']
     means = case['bn_running_mean_copied']
     close(own.fc.weight, expected[0], 1e-6)
@@ -76,14 +70,9 @@ def test_ema(case):
         teacher.update(source.at(t))
         close(own.fc.weight, expected[t], 1e-6)
         assert float(own.bn.running_mean) == means[t]
-    assert int(teacher.average.steps) == case['steps']
+    assert int(teacher.steps) == case['steps']
     found = [p.requires_grad for p in teacher.parameters()]
     assert found == case['requires_grad']
-
-
-def test_momentum_of_2():
-    with pytest.raises(ValueError, match=r'in \(0, 1\), got 2.0'):
-        EMATeacher(momentum=2.0)
 
 
 # How the original's schedules are written here.
@@ -94,14 +83,11 @@ SCHEDULES = dict(
 )
 
 
-def schedules():
-    for _, found in values.matching(FILE, 'schedule'):
-        for name in SCHEDULES:
-            if name in found:
-                yield dict(name=name, epochs=found[name])
+def schedules(key, found):
+    return [Case(name=name, epochs=found[name]) for name in SCHEDULES]
 
 
-@golden(schedules, lambda case: case['name'], schedule=bump('epochs'))
+@golden('schedule', '{name}', schedules, schedule=bump('epochs'))
 def test_schedule(case):
     teacher = SnapshotTeacher(**SCHEDULES[case['name']])
     found = []
@@ -112,10 +98,10 @@ def test_schedule(case):
     assert found == case['epochs']
 
 
-@golden(cases('schedule'))
+@golden('schedule')
 def test_lr(case):
     """The rate is the intended one, for the tokens too; no jump back."""
-    model = build_head()
+    model = masked_head()
     optimizer = SGD(model.parameters(), lr=0.1, weight_decay=1e-4)
     wrapper = OptimWrapper(optimizer)
     scheduler = MultiStepLR(wrapper, milestones=[25, 35], gamma=0.1)
@@ -127,6 +113,3 @@ def test_lr(case):
         optimizer.step()
         scheduler.step()
     assert case['lr_reference_kd'] != case['lr_intended']
-
-
-PERTURBATIONS = golden.perturbations

@@ -17,11 +17,15 @@ def _scope():
     torch.manual_seed(0)
 
 
-def head(**options):
-    options = {'head': INNER, **options}
-    return MODELS.build(
-        dict(type='mask_plugins.ClassIncrementalHead', **options)
-    )
+def build(kind, **options):
+    return MODELS.build(dict(type=f'mask_plugins.{kind}', **options))
+
+
+def head(classes=None, **options):
+    ours = build('ClassIncrementalHead', **{'head': INNER, **options})
+    if classes:
+        ours.set_classes(*classes)
+    return ours
 
 
 def batch(labels):
@@ -42,8 +46,7 @@ def test_all_seen_is_the_inner_head():
 
 @pytest.mark.parametrize(('kind', 'first'), [('new', 2), ('seen', 0)])
 def test_loss_among_some_classes(kind, first):
-    ours = head(loss_classes=kind)
-    ours.set_classes(2, 4)
+    ours = head((2, 4), loss_classes=kind)
     feats, samples = batch([2, 3, 3])
     loss = ours.loss(feats, samples)['loss']
     logits = ours.head(feats)[:, first:4]
@@ -56,9 +59,8 @@ def test_loss_among_some_classes(kind, first):
 
 def test_scores_of_all_classes():
     """Mixup within a task: soft targets of the inner head's size."""
-    ours = head(head=dict(INNER, loss=dict(type='LabelSmoothLoss',
-                label_smooth_val=0.1, num_classes=2)))  # fmt: skip
-    ours.set_classes(2, 4)
+    smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=2)
+    ours = head((2, 4), head=dict(INNER, loss=smooth))
     feats, _ = batch([2])
     score = torch.tensor([0, 0, 0.3, 0.7, 0, 0])
     loss = ours.loss(feats, [DataSample().set_gt_score(score)])['loss']
@@ -66,9 +68,8 @@ def test_scores_of_all_classes():
 
 
 def test_unseen_are_never_predicted():
-    ours = head().eval()
+    ours = head((2, 4)).eval()
     ours.head.fc.bias.data[4:] = 100
-    ours.set_classes(2, 4)
     feats, _ = batch([0] * 20)
     for sample in ours.predict(feats):
         assert int(sample.pred_label) < 4
@@ -77,8 +78,7 @@ def test_unseen_are_never_predicted():
 
 
 def test_checkpoint_knows_what_is_seen():
-    ours, other = head(), head()
-    ours.set_classes(2, 4)
+    ours, other = head((2, 4)), head()
     other.load_state_dict(copy.deepcopy(ours.state_dict()))
     feats, _ = batch([0])
     assert torch.equal(ours(feats), other(feats))
@@ -86,11 +86,9 @@ def test_checkpoint_knows_what_is_seen():
 
 
 def test_accuracy_among_the_classes():
-    ours = head(head=dict(INNER, cal_acc=True, topk=(1,)))
-    ours.set_classes(2, 4)
-    with torch.no_grad():
-        ours.head.fc.weight.zero_()
-        ours.head.fc.bias.copy_(torch.tensor([9.0, 9, 0, 1, 9, 9]))
+    ours = head((2, 4), head=dict(INNER, cal_acc=True, topk=(1,)))
+    ours.head.fc.weight.data.zero_()
+    ours.head.fc.bias.data = torch.tensor([9.0, 9, 0, 1, 9, 9])
     feats, samples = batch([3, 3])
     assert ours.loss(feats, samples)['accuracy_top-1'][0].item() == 100
 
@@ -110,7 +108,7 @@ def test_bad_options():
 
 # ------------------------------------------------------------- the old classes
 def old(**options):
-    return MODELS.build(dict(type='mask_plugins.OldClassesLoss', **options))
+    return build('OldClassesLoss', **options)
 
 
 def test_nothing_is_old_in_the_first_task():
@@ -156,19 +154,13 @@ def test_every_mask_mode(mode, inverse, loss):
     """Gradients are finite where the logits of unseen classes are not."""
     if mode == 'd' and inverse != 'none':
         return
-    options = dict(softmax=True) if loss == 'l2' else {}
-    masked = MODELS.build(
-        dict(
-            type='mask_plugins.MaskedFeatureHead',
-            head=dict(type='mask_plugins.ClassIncrementalHead', head=INNER),
-            mask_mode=mode,
-            inv_mode=inverse,
-            mask_loss=dict(
-                type='mask_plugins.OldClassesLoss', loss=loss, **options
-            ),
-        )
+    masked = build(
+        'MaskedFeatureHead',
+        head=head((2, 4)),
+        mask_mode=mode,
+        inv_mode=inverse,
+        mask_loss=old(loss=loss, softmax=loss == 'l2'),
     )
-    masked.head.set_classes(2, 4)
     masked.mask_loss.set_classes(2, 4)
     feats, samples = batch([2, 3, 3])
     teacher = torch.randn(3, 6)

@@ -13,35 +13,29 @@ def _scope():
     init_default_scope('mmpretrain')
 
 
-def build(cfg, seed=0):
-    torch.manual_seed(seed)
+def build(cfg):
+    torch.manual_seed(0)
     model = MODELS.build(cfg)
     if hasattr(model, 'init_weights'):
         model.init_weights()
     return model
 
 
-def resnet(**options):
-    cfg = dict(type='mask_plugins.StemResNetCIFAR', depth=18)
-    return build(dict(cfg, base_channels=8, stem_channels=8, **options))
-
-
-def stock():
-    return build(
-        dict(type='ResNet_CIFAR', depth=18, base_channels=8, stem_channels=8)
-    )
+def resnet(kind='mask_plugins.StemResNetCIFAR', **options):
+    options.update(depth=18, base_channels=8, stem_channels=8)
+    return build(dict(type=kind, **options))
 
 
 # ------------------------------------------------------------------- stem
 def test_a_stem_of_three_is_the_stock_network():
-    ours, theirs = resnet(stem_kernel=3), stock()
+    ours, theirs = resnet(stem_kernel=3), resnet('ResNet_CIFAR')
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     x = torch.randn(2, 3, 8, 8)
     assert ours(x)[-1].equal(theirs(x)[-1])
 
 
 def test_wider_stem():
-    ours, theirs = resnet(), stock()
+    ours, theirs = resnet(), resnet('ResNet_CIFAR')
     assert ours.conv1.weight.shape == (8, 3, 5, 5)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     x = torch.randn(2, 3, 32, 32)
@@ -60,9 +54,8 @@ def test_stem_kernels_that_are_none(kernel):
 
 # ------------------------------------------------------------------- neck
 def pooling(size):
-    return build(
-        dict(type='mask_plugins.AdaptiveAveragePooling', output_size=size)
-    )
+    kind = 'mask_plugins.AdaptiveAveragePooling'
+    return build(dict(type=kind, output_size=size))
 
 
 def test_one_cell_is_global_average_pooling():

@@ -13,6 +13,12 @@ from mmpretrain.structures import DataSample
 from mask_plugins.models.heads import HardGlobalSoftminHead
 from mask_plugins.models.necks import MaxAvgPooling
 
+BACKBONE = dict(type='mask_plugins.CIFARResNet', depth=8)
+NECK = dict(type='mask_plugins.MaxAvgPooling')
+HEAD = dict(
+    type='mask_plugins.HardGlobalSoftminHead', num_classes=5, in_channels=128
+)
+
 
 @pytest.fixture(autouse=True)
 def _scope():
@@ -56,17 +62,12 @@ def test_finite_in_any_precision(top_k, dtype):
 
 def test_margin_without_and_with_effect():
     feats, targets = (torch.randn(8, 6),), samples([0, 1, 2, 3, 4, 0, 1, 2])
-    heads = [
-        HardGlobalSoftminHead(5, 6, **options)
-        for options in (
-            dict(),
-            dict(margin=0.0),
-            dict(hard_margin=0.2),
-        )
-    ]
-    for head in heads:
-        head.load_state_dict(heads[0].state_dict())
-    values = [head.loss(feats, targets)['loss_hgs'].item() for head in heads]
+    state = HardGlobalSoftminHead(5, 6).state_dict()
+    values = []
+    for options in (dict(), dict(margin=0.0), dict(hard_margin=0.2)):
+        head = HardGlobalSoftminHead(5, 6, **options)
+        head.load_state_dict(state)
+        values.append(head.loss(feats, targets)['loss_hgs'].item())
     assert values[1] == pytest.approx(values[0], rel=1e-5)
     assert values[2] > values[0]
     # it is a distance, which the scale multiplies
@@ -101,8 +102,9 @@ def test_l2_centers_stay_on_the_sphere():
     [
         (dict(top_k=6), r'top_k must be an int in \[0, 5\].* got 6'),
         (dict(top_k=-1), 'top_k must be an int'),
-        (dict(alpha_init=0.0), 'alpha_bounds must be positive'),
-        (dict(alpha_bounds=(0.2, 1.0)), 'alpha_bounds'),
+        (dict(alpha_init=0.0), 'alpha_init must be a number in'),
+        (dict(alpha_bounds=(0.2, 1.0)), r'alpha_init .* \[0.2, 1.0\]'),
+        (dict(alpha_bounds=(0.0, 1.0)), 'alpha_bounds.* above 0'),
         (dict(center_norm='batch'), 'center_norm must be one of'),
         (dict(hard_margin=-1.0), 'hard_margin must be a number of at least 0'),
         (dict(num_classes=0), 'num_classes must be an int of at least 1'),
@@ -160,36 +162,12 @@ def test_scda_pools_where_there_is_something():
 
 
 # ------------------------------------------------------------------- models
-def model_of(**kwargs):
-    return MODELS.build(
-        dict(
-            type='mask_plugins.ImageEmbedder',
-            backbone=dict(type='mask_plugins.CIFARResNet', depth=8),
-            neck=dict(type='mask_plugins.MaxAvgPooling'),
-            head=dict(
-                type='mask_plugins.HardGlobalSoftminHead',
-                num_classes=5,
-                in_channels=128,
-            ),
-            **kwargs,
-        )
-    ).eval()
-
-
 def test_embedder_is_a_stock_classifier():
-    model = model_of()
-    stock = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(type='mask_plugins.CIFARResNet', depth=8),
-            neck=dict(type='mask_plugins.MaxAvgPooling'),
-            head=dict(
-                type='mask_plugins.HardGlobalSoftminHead',
-                num_classes=5,
-                in_channels=128,
-            ),
-        )
-    ).eval()
+    parts = dict(backbone=BACKBONE, neck=NECK, head=HEAD)
+    model, stock = (
+        MODELS.build(copy.deepcopy(dict(type=kind, **parts))).eval()
+        for kind in ('mask_plugins.ImageEmbedder', 'ImageClassifier')
+    )
     stock.load_state_dict(model.state_dict())
     x = torch.randn(3, 3, 8, 8)
     (feature,) = model.extract_feat(x)
@@ -202,73 +180,48 @@ def test_embedder_is_a_stock_classifier():
     model.classify = True
     found = model(x, mode='predict')
     theirs = stock(x, mode='predict')
-    assert [int(s.pred_label) for s in found] == [
-        int(s.pred_label) for s in theirs
-    ]
+    for sample, other in zip(found, theirs):
+        assert sample.pred_label == other.pred_label
     torch.manual_seed(1)
     ours = model.loss(x, samples([0, 1, 2]))
     assert ours['loss_hgs'] == stock.loss(x, samples([0, 1, 2]))['loss_hgs']
 
 
 def test_in_a_retriever():
-    retriever = MODELS.build(
-        dict(
-            type='ImageToImageRetriever',
-            image_encoder=[
-                dict(type='mask_plugins.CIFARResNet', depth=8),
-                dict(type='mask_plugins.MaxAvgPooling'),
-            ],
-            head=dict(
-                type='mask_plugins.HardGlobalSoftminHead',
-                num_classes=5,
-                in_channels=128,
-            ),
-            prototype=torch.randn(7, 128),
-        )
-    )
+    parts = dict(image_encoder=[BACKBONE, NECK], head=HEAD)
+    parts.update(type='ImageToImageRetriever', prototype=torch.randn(7, 128))
+    retriever = MODELS.build(copy.deepcopy(parts))
     x = torch.randn(3, 3, 8, 8)
     assert retriever.loss(x, samples([0, 1, 2]))['loss_hgs'].isfinite()
     found = retriever.eval().predict(x, samples([0, 1, 2]))
     assert found[0].pred_score.shape == (7,)
 
 
-@pytest.mark.parametrize(
-    'options',
-    [
-        dict(loss=dict(type='ProxyNCALoss')),
-        dict(loss=dict(type='ProxyAnchorLoss')),
-        dict(loss=dict(type='ArcFaceLoss')),
-        dict(
-            loss=dict(type='MultiSimilarityLoss'),
-            miner=dict(type='MultiSimilarityMiner'),
-        ),
-        dict(
-            loss=dict(
-                type='TripletMarginLoss',
-                distance=dict(type='CosineSimilarity'),
-                reducer=dict(type='MeanReducer'),
-            )
-        ),
-        dict(
-            loss=dict(
-                type='CrossBatchMemory',
-                loss=dict(type='ContrastiveLoss'),
-                memory_size=16,
-            )
-        ),
-    ],
-    ids=lambda o: o['loss']['type'],
-)
-def test_losses_of_pytorch_metric_learning(options):
+def pml_head(loss, miner=None):
     pytest.importorskip('pytorch_metric_learning')
-    head = MODELS.build(
-        dict(
-            type='mask_plugins.PMLLossHead',
-            num_classes=4,
-            in_channels=6,
-            **options,
-        )
-    )
+    options = dict(num_classes=4, in_channels=6, loss=loss, miner=miner)
+    return MODELS.build(dict(type='mask_plugins.PMLLossHead', **options))
+
+
+COSINE = dict(
+    distance=dict(type='CosineSimilarity'), reducer=dict(type='MeanReducer')
+)
+MEMORY = dict(loss=dict(type='ContrastiveLoss'), memory_size=16)
+
+
+@pytest.mark.parametrize(
+    ('loss', 'options', 'miner'),
+    [
+        ('ProxyNCALoss', {}, None),
+        ('ProxyAnchorLoss', {}, None),
+        ('ArcFaceLoss', {}, None),
+        ('MultiSimilarityLoss', {}, dict(type='MultiSimilarityMiner')),
+        ('TripletMarginLoss', COSINE, None),
+        ('CrossBatchMemory', MEMORY, None),
+    ],
+)
+def test_losses_of_pytorch_metric_learning(loss, options, miner):
+    head = pml_head(dict(options, type=loss), miner=miner)
     feats = torch.randn(8, 6).requires_grad_()
     loss = head.loss((feats,), samples([0, 0, 1, 1, 2, 2, 3, 3]))['loss']
     loss.backward()
@@ -279,13 +232,5 @@ def test_losses_of_pytorch_metric_learning(options):
 
 
 def test_unknown_loss():
-    pytest.importorskip('pytorch_metric_learning')
     with pytest.raises(ValueError, match="got 'NoLoss'"):
-        MODELS.build(
-            dict(
-                type='mask_plugins.PMLLossHead',
-                num_classes=4,
-                in_channels=6,
-                loss=dict(type='NoLoss'),
-            )
-        )
+        pml_head(dict(type='NoLoss'))

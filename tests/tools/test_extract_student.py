@@ -83,7 +83,7 @@ def test_trained_weights_of_an_average(tmp_path):
         state = load(tmp_path / f'epoch_1_{which}.pth')['state_dict']
         expected = own['head.fc.weight'] + 1
         if which == 'teacher':
-            expected = model.teacher.average.module.head.fc.weight
+            expected = model.teacher.network.head.fc.weight
         assert state['head.fc.weight'].equal(expected)
 
 

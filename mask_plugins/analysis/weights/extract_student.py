@@ -20,7 +20,7 @@ from .stock_config import StockCheckpoint, own_type, stock_config
 
 WHICH = ('student', 'teacher')
 # Where a teacher that is one network keeps it.
-NETWORKS = ('teacher.average.module.', 'teacher.network.')
+NETWORKS = ('teacher.network.',)
 
 
 def extract_student(

@@ -3,6 +3,13 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
+__all__ = [
+    'CIFARResNet',
+    'GatedResNet',
+    'PSSVisionTransformer',
+    'StemResNetCIFAR',
+]
+
 if HAS_MMPRETRAIN:
     from .cifar_resnet import CIFARResNet
     from .gated_resnet import GatedResNet
@@ -10,21 +17,6 @@ if HAS_MMPRETRAIN:
     from .stem_resnet_cifar import StemResNetCIFAR
     from .token_sampler import apply_token_sampling, remove_token_sampling
 
-    __all__ = [
-        'CIFARResNet',
-        'GatedResNet',
-        'PSSVisionTransformer',
-        'StemResNetCIFAR',
-        'apply_token_sampling',
-        'remove_token_sampling',
-    ]
+    __all__ += ['apply_token_sampling', 'remove_token_sampling']
 else:
-    register_missing(
-        [
-            'CIFARResNet',
-            'GatedResNet',
-            'PSSVisionTransformer',
-            'StemResNetCIFAR',
-            'TokenSampler',
-        ]
-    )
+    register_missing([*__all__, 'TokenSampler'])

@@ -6,6 +6,7 @@ from typing import Optional, Sequence, Tuple, Union
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
+from mmpretrain.models.backbones.resnet import BasicBlock
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
@@ -13,52 +14,6 @@ from mask_plugins.utils.checks import check_choice, check_int
 
 BN = dict(type='BN')
 XAVIER = dict(type='Xavier', layer='Conv2d', distribution='normal')
-
-
-class CIFARBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut.
-
-    Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        stride (int): Of the first convolution. Defaults to 1.
-        conv_cfg (dict, optional): Of the 3 x 3 convolutions. Defaults to
-            None.
-        norm_cfg (dict, optional): Of the norms. Defaults to None, BN.
-        masked_shortcut (bool): Whether ``conv_cfg`` holds for the shortcut
-            too. Defaults to False.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        conv_cfg: Optional[dict] = None,
-        norm_cfg: Optional[dict] = None,
-        masked_shortcut: bool = False,
-    ) -> None:
-        super().__init__()
-        conv3x3 = partial(
-            build_conv_layer, conv_cfg, kernel_size=3, padding=1, bias=False
-        )
-        self.conv1 = conv3x3(in_channels, channels, stride=stride)
-        self.bn1 = build_norm_layer(norm_cfg or BN, channels)[1]
-        self.conv2 = conv3x3(channels, channels)
-        self.bn2 = build_norm_layer(norm_cfg or BN, channels)[1]
-        self.relu = nn.ReLU(inplace=True)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != channels:
-            cfg = conv_cfg if masked_shortcut else None
-            self.shortcut = build_conv_layer(
-                cfg, in_channels, channels, 1, stride, bias=False
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out)) + self.shortcut(x)
-        return self.relu(out)
 
 
 @MODELS.register_module()
@@ -81,8 +36,6 @@ class CIFARResNet(BaseBackbone):
         conv_cfg (dict, optional): Of the 3 x 3 convolutions, such as
             ``dict(type='mask_plugins.SoftMaskConv2d')``. Defaults to None.
         norm_cfg (dict, optional): Defaults to None, BN.
-        masked_shortcut (bool): Whether ``conv_cfg`` holds for the 1 x 1
-            shortcuts too. Defaults to False.
         init_cfg (dict | list, optional): Defaults to None, Xavier normal.
 
     Raises:
@@ -103,7 +56,6 @@ class CIFARResNet(BaseBackbone):
         out_indices: Sequence[int] = (2,),
         conv_cfg: Optional[dict] = None,
         norm_cfg: Optional[dict] = None,
-        masked_shortcut: bool = False,
         init_cfg: Union[dict, list, None] = None,
     ) -> None:
         super().__init__(init_cfg or XAVIER)
@@ -122,25 +74,17 @@ class CIFARResNet(BaseBackbone):
         self.bn1 = build_norm_layer(norm_cfg or BN, base_channels)[1]
         self.relu = nn.ReLU(inplace=True)
         width = base_channels
-        stages = []
+        block = partial(BasicBlock, conv_cfg=conv_cfg, norm_cfg=norm_cfg or BN)
         for stage in range(3):
-            channels = base_channels * 2**stage
-            blocks = nn.Sequential()
-            for block in range((depth - 2) // 6):
-                stride = 2 if stage and not block else 1
-                blocks.append(
-                    CIFARBlock(
-                        width,
-                        channels,
-                        stride,
-                        conv_cfg,
-                        norm_cfg,
-                        masked_shortcut,
-                    )
-                )
-                width = channels
-            stages.append(blocks)
-        self.layer1, self.layer2, self.layer3 = stages
+            channels, shortcut = base_channels * 2**stage, None
+            if stage:
+                shortcut = nn.Conv2d(width, channels, 1, 2, bias=False)
+            first = block(
+                width, channels, stride=min(stage + 1, 2), downsample=shortcut
+            )
+            rest = [block(channels, channels) for _ in range(depth // 6 - 1)]
+            blocks, width = nn.Sequential(first, *rest), channels
+            self.add_module(f'layer{stage + 1}', blocks)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """(B, 3, H, W) -> the stages' (B, C, H / 2^i, W / 2^i)."""

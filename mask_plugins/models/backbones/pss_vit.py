@@ -45,7 +45,6 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         out_indices (Sequence[int] | int): Blocks to output. Defaults to -1.
         drop_rate (float): Dropout after the position embedding, attention
             projection and FFN. Defaults to 0.
-        attn_drop_rate (float): Dropout of attention weights. Defaults to 0.
         drop_path_rate (float): Stochastic depth of the last block, growing
             linearly from 0. Defaults to 0.
         norm_cfg (dict): Defaults to ``dict(type='LN', eps=1e-6)``.
@@ -60,19 +59,15 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         use_shared_rel_pos_bias (bool): One for all blocks; not with
             ``use_rel_pos_bias``. Defaults to False.
         layer_scale_init_value (float): 0 is no layer scale. Defaults to 0.1.
-        drop_ratio, scorer, score_on, count_on, token_order, eval_seed,
+        drop_ratio, scorer, score_on, count_on, token_order,
             pretrained_img_size: See :meth:`TokenSamplingMixin.init_sampling`.
         fused_attn (bool): See :class:`PSSAttention`. Defaults to True.
-        frozen_stages (int): Defaults to -1.
-        interpolate_mode (str): For position embeddings of other sizes.
-            Defaults to ``'bicubic'``.
         init_std (float): Spread of the initial weights and class token, drawn
             from a truncated normal distribution. 0.02, the original's, is
             meant for widths of 384 and more. Defaults to 0.02.
         pos_embed_std (float): The same for the position embedding. A short
             training from scratch gains by more: positions are then told
             apart from the start. Defaults to 0.02.
-        patch_cfg (dict): Extra arguments of the patch embedding.
         init_cfg (dict, optional): Defaults to None.
 
     Examples:
@@ -100,7 +95,6 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         in_channels: int = 3,
         out_indices: Union[int, Sequence[int]] = -1,
         drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='LN', eps=1e-6),  # noqa: B006
         out_type: str = 'avg_featmap',
@@ -114,23 +108,17 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         score_on: str = 'tokens',
         count_on: str = 'tokens',
         token_order: str = 'score',
-        eval_seed: int = 0,
         pretrained_img_size: Union[int, Tuple[int, int], None] = None,
         fused_attn: bool = True,
-        frozen_stages: int = -1,
-        interpolate_mode: str = 'bicubic',
         init_std: float = 0.02,
         pos_embed_std: float = 0.02,
-        patch_cfg: Optional[dict] = None,
         init_cfg: Optional[Union[dict, List[dict]]] = None,
     ) -> None:
         if isinstance(arch, str):
             check_choice('arch', arch, self.arch_zoo)
-        if use_rel_pos_bias and use_shared_rel_pos_bias:
-            raise ValueError(
-                'use_rel_pos_bias=True and use_shared_rel_pos_bias=True '
-                'exclude each other: one bias per block, or one for all'
-            )
+        if use_shared_rel_pos_bias:  # one for all blocks, or one per block
+            name = 'use_rel_pos_bias with use_shared_rel_pos_bias=True'
+            check_choice(name, use_rel_pos_bias, (False,))
         if final_norm is None:
             final_norm = out_type != 'avg_featmap'
         super().__init__(
@@ -147,23 +135,17 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             use_rel_pos_bias=use_rel_pos_bias,
             use_shared_rel_pos_bias=use_shared_rel_pos_bias,
             layer_scale_init_value=layer_scale_init_value,
-            interpolate_mode=interpolate_mode,
-            patch_cfg=patch_cfg or {},
             init_cfg=init_cfg,
         )
         rates = np.linspace(0, drop_path_rate, self.num_layers)
+        sizes = ('embed_dims', 'num_heads', 'feedforward_channels')
         self.layers = ModuleList(
             PSSEncoderLayer(
-                embed_dims=self.embed_dims,
-                num_heads=self.arch_settings['num_heads'],
-                feedforward_channels=self.arch_settings[
-                    'feedforward_channels'
-                ],
+                **{key: self.arch_settings[key] for key in sizes},
                 layer_scale_init_value=layer_scale_init_value,
                 window_size=self.patch_resolution,
                 use_rel_pos_bias=use_rel_pos_bias,
                 drop_rate=drop_rate,
-                attn_drop_rate=attn_drop_rate,
                 drop_path_rate=rate,
                 norm_cfg=norm_cfg,
                 fused_attn=fused_attn,
@@ -172,38 +154,25 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         )
         if self.rel_pos_bias is not None:
             del self.rel_pos_bias.relative_position_index
-        self.position_index: Optional[Tensor]
         index = None
         if use_rel_pos_bias or use_shared_rel_pos_bias:
             index = relative_position_index(self.patch_resolution)
         # One for all blocks; not a weight, so not in the state dict.
         self.register_buffer('position_index', index, persistent=False)
-        self.init_sampling(
-            drop_ratio,
-            scorer,
-            score_on,
-            count_on,
-            token_order,
-            eval_seed,
-            pretrained_img_size,
-        )
+        options = (scorer, score_on, count_on, token_order)
+        self.init_sampling(drop_ratio, *options, pretrained_img_size)
         self.init_std = check_number('init_std', init_std, 0, ends='(]')
-        self.pos_embed_std = check_number(
-            'pos_embed_std', pos_embed_std, 0, ends='(]'
-        )
-        # The parent froze its own blocks, which are gone.
-        self.frozen_stages = frozen_stages
-        if frozen_stages > 0:
-            self._freeze_stages()
+        check_number('pos_embed_std', pos_embed_std, 0, ends='(]')
+        self.pos_embed_std = pos_embed_std
 
     # -------------------------------------------------------------- weights
     def init_weights(self) -> None:
         """Initialize as the original does, unless weights are loaded."""
         super().init_weights()
-        configs = self.init_cfg or []
-        configs = configs if isinstance(configs, list) else [configs]
-        if any(config['type'] == 'Pretrained' for config in configs):
-            return
+        configs = self.init_cfg
+        for config in configs if isinstance(configs, list) else [configs]:
+            if config and config['type'] == 'Pretrained':
+                return
         trunc_normal_(self.cls_token, std=self.init_std)
         if self.pos_embed is not None:
             trunc_normal_(self.pos_embed, std=self.pos_embed_std)
@@ -228,20 +197,18 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
 
     # -------------------------------------------------------------- forward
     def embed_tokens(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """See :meth:`TokenSamplingMixin.embed_tokens`."""
+        """See :class:`TokenSamplingMixin`."""
         tokens, patch_embed, _ = self._embed(images)
         return tokens, patch_embed
 
     def _embed(self, images: Tensor) -> Tuple[Tensor, Tensor, Tuple]:
         patch_embed, resolution = self.patch_embed(images)
-        if self.position_index is not None and tuple(resolution) != tuple(
-            self.patch_resolution
-        ):
+        size, own = tuple(resolution), tuple(self.patch_resolution)
+        if self.position_index is not None and size != own:
             raise ValueError(
-                f'an input of {tuple(images.shape[-2:])} pixels has '
-                f'{tuple(resolution)} patches, but the relative position '
-                f'bias is for {tuple(self.patch_resolution)}: build the '
-                'backbone with the img_size of its input'
+                f'an input of {tuple(images.shape[-2:])} pixels has {size} '
+                f'patches, but the relative position bias is for {own}: build '
+                'the backbone with the img_size of its input'
             )
         cls_token = self.cls_token.expand(images.size(0), -1, -1)
         x = torch.cat((cls_token, patch_embed), dim=1)

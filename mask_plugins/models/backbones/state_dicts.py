@@ -39,12 +39,12 @@ def rename_vit_keys(
             # query, which softmax cancels: leaving it out changes nothing.
             q_bias, _, v_bias = state_dict.pop(key).chunk(3)
             attn = key[: -len('qkv.bias')]
-            state_dict[f'{attn}q_bias'] = q_bias
-            state_dict[f'{attn}v_bias'] = v_bias
+            state_dict.update(
+                {f'{attn}q_bias': q_bias, f'{attn}v_bias': v_bias}
+            )
         elif name.endswith(('attn.gamma1.weight', 'ffn.gamma2.weight')):
-            block = key.rsplit('.', 3)[0]
-            number = 1 if 'gamma1' in name else 2
-            state_dict[f'{block}.gamma_{number}'] = state_dict.pop(key)
+            block, _, gamma, _ = key.rsplit('.', 3)
+            state_dict[f'{block}.gamma_{gamma[-1]}'] = state_dict.pop(key)
     shared = f'{prefix}rel_pos_bias.{TABLE}'
     if shared in state_dict and model.use_rel_pos_bias:
         table = state_dict.pop(shared)
@@ -76,7 +76,8 @@ def fit_positions(
     if stored is not None:
         grid = stored.flatten().tolist()
     elif grid is None and model.pretrained_img_size is not None:
-        grid = _grid_of(model, model.pretrained_img_size)
+        patches = np.broadcast_to(model.img_size, 2) // own
+        grid = (np.array(model.pretrained_img_size) // patches).tolist()
     known = None if grid is None else tuple(grid)
     if hasattr(model, GRID):
         state_dict[prefix + GRID] = getattr(model, GRID).clone()
@@ -85,35 +86,34 @@ def fit_positions(
         key = prefix + name
         if key not in state_dict:
             continue
+        value = state_dict[key]
         if name == 'pos_embed':
-            count = state_dict[key].shape[1] - extra
+            count, positions = value.shape[1] - extra, _tokens
             if not extra and count == parameter.shape[1] + 1:
                 continue  # mmpretrain drops the class token
-            source = _source(key, count, known, own, lambda h, w: h * w)
         elif name.endswith(TABLE):
-            count = len(state_dict[key]) - 3
-            source = _source(
-                key, count, known, own, lambda h, w: (2 * h - 1) * (2 * w - 1)
-            )
+            count, positions = len(value) - 3, _distances
         else:
             continue
+        source = _source(key, count, known, own, positions)
         if source == own:
             continue
         if name == 'pos_embed':
-            state_dict[key] = resize_pos_embed(
-                state_dict[key], source, own, model.interpolate_mode, extra
-            )
+            mode = model.interpolate_mode
+            value = resize_pos_embed(value, source, own, mode, extra)
         else:
-            state_dict[key] = resize_bias_table(state_dict[key], source, own)
-        print_log(
-            f'resized {key} from a grid of {source} patches to {own}',
-            logger='current',
-        )
+            value = resize_bias_table(value, source, own)
+        state_dict[key] = value
+        message = f'resized {key} from a grid of {source} patches to {own}'
+        print_log(message, logger='current')
 
 
-def _grid_of(model: nn.Module, img_size) -> Grid:
-    sizes = np.broadcast_to(model.img_size, 2) // model.patch_resolution
-    return tuple((np.broadcast_to(img_size, 2) // sizes).tolist())
+def _tokens(rows: int, columns: int) -> int:
+    return rows * columns
+
+
+def _distances(rows: int, columns: int) -> int:
+    return (2 * rows - 1) * (2 * columns - 1)
 
 
 def _source(key: str, count: int, known, own: Grid, positions) -> Grid:
@@ -122,8 +122,7 @@ def _source(key: str, count: int, known, own: Grid, positions) -> Grid:
         if len(known) != 2 or min(known) < 1 or positions(*known) != count:
             raise ValueError(
                 f'{key} has {count} positions, which does not fit a grid of '
-                f'{known} patches, as {GRID!r} of the file or '
-                'pretrained_img_size says'
+                f'{known} patches ({GRID!r} or pretrained_img_size)'
             )
         return known
     square = next(
@@ -136,11 +135,9 @@ def _source(key: str, count: int, known, own: Grid, positions) -> Grid:
     if fits and not is_square:
         return own
     raise ValueError(
-        f'the grid of patches that {key} belongs to is not known: it has '
-        f'{count} positions'
-        + (f', of {square} or of {own} patches' if fits else '')
-        + '. Set pretrained_img_size of the backbone to the image size that '
-        'the checkpoint was trained with'
+        f'the grid of patches of {key} is not known: {count} positions. '
+        'Set pretrained_img_size of the backbone to the image size that the '
+        'checkpoint was trained with'
     )
 
 
@@ -172,28 +169,22 @@ def resize_bias_table(table: Tensor, source: Grid, target: Grid) -> Tensor:
         from scipy.interpolate import RectBivariateSpline
     except ImportError as error:
         raise ImportError(
-            'the relative position bias of these weights is of another input '
-            'size, and resizing it takes the splines of scipy: '
-            'pip install scipy'
+            'a relative position bias is resized by scipy: pip install scipy'
         ) from error
-    shape = [2 * size - 1 for size in source]
-    if len(table) != shape[0] * shape[1] + 3:
+    shape, rows = [2 * size - 1 for size in source], _distances(*source) + 3
+    if len(table) != rows:
         raise ValueError(
-            f'the table must have {shape[0] * shape[1] + 3} rows for a grid '
-            f'of {tuple(source)} patches, got {len(table)}'
+            f'table must have {rows} rows for a grid of {tuple(source)} '
+            f'patches, got {len(table)}'
         )
     axes = [_progression(s - 1, t - 1) for s, t in zip(source, target)]
     read_at = [np.arange(1 - size, size) for size in target]
-    repeats = [3 if size == 1 else 1 for size in shape]
+    degrees = [min(3, len(axis) - 1) for axis in axes]
     heads = []
     for column in table[:-3].double().cpu().numpy().T:
-        values = column.reshape(shape)
-        for axis, times in enumerate(repeats):  # a spline needs two points
-            values = values.repeat(times, axis=axis)
-        degrees = [min(3, size - 1) for size in values.shape]
-        spline = RectBivariateSpline(
-            *axes, values, kx=degrees[0], ky=degrees[1]
-        )
+        # A spline needs two points: one is repeated.
+        values = np.broadcast_to(column.reshape(shape), [*map(len, axes)])
+        spline = RectBivariateSpline(*axes, values, [None] * 4, *degrees)
         heads.append(spline(*read_at).reshape(-1))
     resized = torch.from_numpy(np.stack(heads, axis=1)).to(table)
     return torch.cat((resized, table[-3:]))

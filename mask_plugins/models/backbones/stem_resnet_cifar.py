@@ -34,20 +34,10 @@ class StemResNetCIFAR(ResNet_CIFAR):
     def __init__(self, depth: int, stem_kernel: int = 5, **kwargs) -> None:
         if check_int('stem_kernel', stem_kernel, 1) % 2 == 0:
             raise ValueError(f'stem_kernel must be odd, got {stem_kernel!r}')
-        # The base class makes the stem while it is constructed.
-        self.stem_kernel = stem_kernel
         super().__init__(depth, **kwargs)
-
-    def _make_stem_layer(self, in_channels: int, base_channels: int) -> None:
-        super()._make_stem_layer(in_channels, base_channels)
-        if self.stem_kernel == 3:
-            return
-        self.conv1 = build_conv_layer(
-            self.conv_cfg,
-            in_channels,
-            base_channels,
-            kernel_size=self.stem_kernel,
-            stride=1,
-            padding=self.stem_kernel // 2,
-            bias=False,
-        )
+        if stem_kernel != 3:
+            channels = self.conv1.in_channels, self.conv1.out_channels
+            size = dict(kernel_size=stem_kernel, padding=stem_kernel // 2)
+            self.conv1 = build_conv_layer(
+                self.conv_cfg, *channels, bias=False, **size
+            )

@@ -63,20 +63,18 @@ class SampledBackbone(Composed, TokenSamplingMixin):
             self._kept = self._entering = self._patch_embed_output = None
 
     def embed_tokens(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """See :meth:`TokenSamplingMixin.embed_tokens`."""
-        seen = {}
-
-        def note(module, args):
-            seen.update(x=self._entering, patches=self._patch_embed_output)
-
+        """See :class:`TokenSamplingMixin`."""
+        seen = []
         # Runs all blocks, for analysis only: the stock forward stays the one
         # place that says what enters the first.
-        handle = self.layers[0].register_forward_pre_hook(note)
+        handle = self.layers[0].register_forward_pre_hook(
+            lambda *_: seen.append((self._entering, self._patch_embed_output))
+        )
         try:
             self(images)
         finally:
             handle.remove()
-        return seen['x'], seen['patches']
+        return seen[0]
 
 
 def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
@@ -110,27 +108,16 @@ def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
         >>> type(remove_token_sampling(vit)).__name__
         'VisionTransformer'
     """
-    if isinstance(backbone, BEiTViT):
-        raise TypeError(
-            f'{type(backbone).__name__} adds a bias per pair of positions, '
-            'which must be selected with the tokens: use '
-            "type='mask_plugins.PSSVisionTransformer', which loads the same "
-            'checkpoints'
-        )
-    if isinstance(backbone, ViTEVA02):
-        raise TypeError(
-            'ViTEVA02 rotates tokens by their place in the sequence, so it '
-            'needs all of them; use VisionTransformer or '
-            'mask_plugins.PSSVisionTransformer'
-        )
-    if not isinstance(backbone, VisionTransformer):
-        raise TypeError(
-            'backbone must be a VisionTransformer of mmpretrain or a subclass '
-            f'of it, got {type(backbone).__name__}, which may need the whole '
-            'grid of tokens'
-        )
+    kind = type(backbone).__name__
     if isinstance(backbone, TokenSamplingMixin):
-        raise TypeError('this backbone samples tokens already')
+        raise TypeError(f'{kind} samples tokens already')
+    by_pairs = isinstance(backbone, (BEiTViT, ViTEVA02))
+    if by_pairs or not isinstance(backbone, VisionTransformer):
+        raise TypeError(
+            'backbone must be a VisionTransformer of mmpretrain whose only '
+            f'positions are an embedding, got {kind}; for a bias per pair of '
+            'positions, use mask_plugins.PSSVisionTransformer'
+        )
     compose(backbone, SampledBackbone)
     try:
         backbone.start_sampling(**kwargs)

@@ -20,7 +20,6 @@ from mask_plugins.core.tokens import (
 from mask_plugins.core.tokens.selection import COUNT_ON, TOKEN_ORDERS
 from mask_plugins.utils.checks import (
     check_choice,
-    check_int,
     check_pair,
     check_ratio,
 )
@@ -28,6 +27,7 @@ from mask_plugins.utils.checks import (
 from .state_dicts import GRID, fit_positions
 
 SCORE_ON = ('tokens', 'patch_embed')
+MAGNITUDES = dict(magnitude=score_magnitude, l2_magnitude=score_l2_magnitude)
 
 
 def note_grid(module, state_dict, prefix, metadata) -> None:
@@ -45,7 +45,9 @@ class TokenSamplingMixin:
     A backbone that mixes this in has ``num_extra_tokens`` prefix tokens, an
     ``out_type`` and a method ``_format_output``, as those of mmpretrain do.
     It calls :meth:`init_sampling` in its constructor and :meth:`sample` on
-    the tokens that enter its first block.
+    the tokens that enter its first block. Its ``embed_tokens(images)`` returns
+    those, :math:`(B, N, C)`, and the bare patch embedding,
+    :math:`(B, P, C)`.
 
     The ratio alone says whether tokens are dropped, not ``training``: hooks
     set it to 0 for validation, tools to what they like.
@@ -64,7 +66,6 @@ class TokenSamplingMixin:
         score_on: str = 'tokens',
         count_on: str = 'tokens',
         token_order: str = 'score',
-        eval_seed: int = 0,
         pretrained_img_size: Union[int, Tuple[int, int], None] = None,
     ) -> None:
         """Check and keep the arguments.
@@ -82,8 +83,6 @@ class TokenSamplingMixin:
             count_on (str): See :func:`keep_count`. Defaults to ``'tokens'``.
             token_order (str): See :func:`select_tokens`. Defaults to
                 ``'score'``.
-            eval_seed (int): Seed of ``'random'`` in eval mode, where the
-                noise is the same in every forward. Defaults to 0.
             pretrained_img_size (int | tuple, optional): Image size, (height,
                 width), of checkpoints that do not store their grid of
                 patches. None takes a grid that differs in size for a square.
@@ -98,21 +97,18 @@ class TokenSamplingMixin:
         self.token_order = check_choice(
             'token_order', token_order, TOKEN_ORDERS
         )
-        self.eval_seed = check_int('eval_seed', eval_seed)
-        if pretrained_img_size is not None:
-            pretrained_img_size = check_pair(
-                'pretrained_img_size', pretrained_img_size, low=1, single=True
-            )
-        self.pretrained_img_size = pretrained_img_size
+        size = pretrained_img_size
+        if size is not None:
+            size = check_pair('pretrained_img_size', size, low=1, single=True)
+        self.pretrained_img_size = size
         rows, columns = self.patch_resolution
         if rows != columns or pretrained_img_size is not None:
             # Not needed for squares, which have the keys of stock backbones.
             # Integers are never averaged.
             self.register_buffer(GRID, torch.tensor([rows, columns]))
         self._register_state_dict_hook(note_grid)
-        self.token_gate = None
-        if scorer == 'gate':
-            self.token_gate = TokenGate(self.embed_dims)
+        gated = scorer == 'gate'
+        self.token_gate = TokenGate(self.embed_dims) if gated else None
         self.scorer = scorer
         self.drop_ratio = drop_ratio
 
@@ -171,30 +167,25 @@ class TokenSamplingMixin:
         if learns:
             # Also at ratio 0: a parameter without a gradient in some
             # iterations would break DDP.
-            prefix, patches = self._split(x)
+            prefix = self.num_extra_tokens
             factor = factor.unsqueeze(-1).to(x.dtype)
-            x = torch.cat((prefix, patches * factor), dim=1)
+            x = torch.cat((x[:, :prefix], x[:, prefix:] * factor), dim=1)
             if self.drop_ratio == 0:
                 return x, None
         kept = self._select(scores)
         return gather_tokens(x, kept), kept
 
-    def _split(self, x: Tensor) -> Tuple[Tensor, Tensor]:
-        return x[:, : self.num_extra_tokens], x[:, self.num_extra_tokens :]
-
     def _score(
         self, x: Tensor, patch_embed: Optional[Tensor]
     ) -> Tuple[Tensor, Optional[Tensor]]:
-        _, patches = self._split(x)
-        if self.score_on == 'patch_embed':
-            patches = patch_embed
-        if self.scorer == 'magnitude':
-            return score_magnitude(patches), None
-        if self.scorer == 'l2_magnitude':
-            return score_l2_magnitude(patches), None
+        patches = patch_embed
+        if self.score_on == 'tokens':
+            patches = x[:, self.num_extra_tokens :]
         if self.scorer == 'gate':
             return self.token_gate(patches)
-        return score_random(patches, self._generator(patches.device)), None
+        if self.scorer == 'random':
+            return score_random(patches, self._generator(x.device)), None
+        return MAGNITUDES[self.scorer](patches), None
 
     @torch.compiler.disable
     def _generator(self, device: torch.device) -> torch.Generator:
@@ -205,21 +196,14 @@ class TokenSamplingMixin:
         repeatable, and a CUDA stream is left alone. In eval mode every
         forward has the same noise: place b of a batch keeps the same patches.
         """
-        seed = self.eval_seed
-        if self.training:
-            seed = int(torch.randint(2**62, ()))
-        return torch.Generator(device=device).manual_seed(seed)
+        seed = torch.randint(2**62, ()) if self.training else 0
+        return torch.Generator(device=device).manual_seed(int(seed))
 
     def _select(self, scores: Tensor) -> Tensor:
-        count = keep_count(
-            self.num_extra_tokens + scores.size(1),
-            self.drop_ratio,
-            self.num_extra_tokens,
-            self.count_on,
-        )
-        return select_tokens(
-            scores, count, self.num_extra_tokens, self.token_order
-        )
+        prefix = self.num_extra_tokens
+        total = prefix + scores.size(1)
+        count = keep_count(total, self.drop_ratio, prefix, self.count_on)
+        return select_tokens(scores, count, prefix, self.token_order)
 
     # -------------------------------------------------------------- outputs
     def _format_output(self, x: Tensor, hw: Tuple[int, int]) -> Tensor:
@@ -234,17 +218,6 @@ class TokenSamplingMixin:
         return super()._format_output(x, hw)
 
     # ------------------------------------------------------------- analysis
-    def embed_tokens(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """The tokens that enter the first block, and the bare embedding.
-
-        Args:
-            images (Tensor): Preprocessed images, :math:`(B, 3, H, W)`.
-
-        Returns:
-            tuple[Tensor, Tensor]: :math:`(B, N, C)` and :math:`(B, P, C)`.
-        """
-        raise NotImplementedError
-
     @torch.no_grad()
     def get_patch_info(
         self, images: Tensor
@@ -264,7 +237,4 @@ class TokenSamplingMixin:
         kept = self._select(scores)
         batch, count = kept.shape
         rows = torch.arange(batch, device=kept.device)
-        return (
-            (rows.repeat_interleave(count), kept.reshape(-1)),
-            (batch, count),
-        )
+        return (rows.repeat_interleave(count), kept.flatten()), (batch, count)

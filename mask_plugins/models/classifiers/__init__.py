@@ -17,4 +17,3 @@ if HAS_MMPRETRAIN:
     from .stream_classifier import StreamClassifier
 else:
     register_missing(__all__)
-    __all__ = []

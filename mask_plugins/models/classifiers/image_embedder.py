@@ -8,6 +8,7 @@ from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mask_plugins.models.heads.embedding import last_embedding
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_bool
 
@@ -55,13 +56,7 @@ class ImageEmbedder(ImageClassifier):
     ) -> List[DataSample]:
         """Leave ``embedding``, (D,), in each data sample."""
         feats = self.extract_feat(inputs)
-        embeddings = feats[-1] if isinstance(feats, (tuple, list)) else feats
-        if embeddings.ndim != 2:
-            raise ValueError(
-                'an embedding must be one vector per image, got '
-                f'{tuple(embeddings.shape)}: add a neck such as '
-                'mask_plugins.MaxAvgPooling'
-            )
+        embeddings = last_embedding(feats)
         if self.classify:
             data_samples = self.head.predict(feats, data_samples, **kwargs)
         elif data_samples is None:

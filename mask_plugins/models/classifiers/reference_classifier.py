@@ -11,10 +11,15 @@ from torch import Tensor, nn
 
 from mask_plugins.models.heads.masked_feature_head import (
     MaskedFeatureHead,
+    check_layer,
     total_as_ce,
 )
 from mask_plugins.models.losses import build_logit_loss
-from mask_plugins.models.teachers import Network, ReferenceTeacher
+from mask_plugins.models.teachers import (
+    Network,
+    ReferenceTeacher,
+    SnapshotTeacher,
+)
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import (
     check_bool,
@@ -106,46 +111,36 @@ class ReferenceClassifier(ImageClassifier):
         self.scope = check_choice('scope', scope, ReferenceTeacher.scopes)
         self.loss_weight = check_number('loss_weight', loss_weight, 0)
         self.detach_target = check_bool('detach_target', detach_target)
-        if not detach_target and scope != 'head':
-            raise ValueError(
-                "detach_target=False is for scope='head': with "
-                f'scope={scope!r} no gradient reaches the student anyway'
-            )
-        if scope == 'head' and next(self.head.parameters(), None) is None:
-            raise ValueError(
-                f"scope='head' needs a head with parameters; head "
-                f'{type(self.head).__name__} has none (no `fc`): the teacher '
-                "would be the student; use scope='whole'"
-            )
+        if not detach_target:
+            # Of a whole teacher no gradient reaches the student anyway.
+            check_choice('scope with detach_target=False', scope, ('head',))
+        if scope == 'head':
+            check_layer(self.head, "scope='head'")
         self.kd_loss = self._build_kd_loss(kd_loss, kd_softmax)
         if not detach_target:
             for loss in self.modules():
                 if hasattr(loss, 'detach_target'):
                     loss.detach_target = False
         if teacher is None:
-            teacher = dict(type='mask_plugins.SnapshotTeacher')
-        if isinstance(teacher, dict):
+            teacher = SnapshotTeacher()
+        elif isinstance(teacher, dict):
             teacher = MODELS.build(teacher)
         what = 'the config of a teacher'
         check_type('teacher', teacher, ReferenceTeacher, what)
-        if scope not in teacher.scopes:
-            raise ValueError(
-                f'{type(teacher).__name__} has scope={teacher.scopes[0]!r} '
-                f'only, got {scope!r}'
-            )
+        check_choice(
+            f'scope with {type(teacher).__name__}', scope, teacher.scopes
+        )
         teacher.attach(self.student_network())
         # The last module: a copy without it has the same modules before.
         self.teacher = teacher
         self._warned = False
 
     def _build_kd_loss(self, kd_loss, softmax: bool) -> Optional[nn.Module]:
-        masked = isinstance(self.head, MaskedFeatureHead)
-        if kd_loss is None and masked:
+        if kd_loss is None and isinstance(self.head, MaskedFeatureHead):
             if self.loss_weight != 1 or softmax:
                 raise ValueError(
-                    'loss_weight and kd_softmax are those of kd_loss, which '
-                    'is not given: set head.loss_weight and '
-                    'head.mask_softmax for the loss on masked features'
+                    'loss_weight and kd_softmax are of kd_loss, which is not '
+                    'given: set head.loss_weight and head.mask_softmax'
                 )
             return None
         kd_loss = 'kd' if kd_loss is None else kd_loss
@@ -153,9 +148,8 @@ class ReferenceClassifier(ImageClassifier):
 
     def student_network(self) -> Network:
         """The part of the student that the teacher copies (not a copy)."""
-        if self.scope == 'head':
-            return Network(self.head)
-        return Network(self.head, self.backbone, self.neck)
+        whole = (self.backbone, self.neck) if self.scope == 'whole' else ()
+        return Network(self.head, *whole)
 
     # ----------------------------------------------------------------- loss
     def loss(
@@ -173,28 +167,19 @@ class ReferenceClassifier(ImageClassifier):
         """
         feats = self.extract_feat(inputs)
         target = self._target(inputs, feats)
+        logits = None
         if isinstance(self.head, MaskedFeatureHead):
             losses = self.head.loss(feats, data_samples, target)
-            if target is not None and self.kd_loss is not None:
-                losses['loss_kd'] = self._kd(self.head(feats), target)
-            return losses
-        losses, logits = self._head_loss(feats, data_samples)
+        elif type(self.head).loss is ClsHead.loss:
+            logits = self.head(feats)  # one forward for both losses
+            losses = self.head._get_loss(logits, data_samples)
+        else:
+            losses = self.head.loss(feats, data_samples)
         losses = total_as_ce(losses)
-        if target is not None:
-            losses['loss_kd'] = self._kd(logits, target)
+        if target is not None and self.kd_loss is not None:
+            logits = self.head(feats) if logits is None else logits
+            losses['loss_kd'] = self.loss_weight * self.kd_loss(logits, target)
         return losses
-
-    def _kd(self, logits: Tensor, target: Tensor) -> Tensor:
-        return self.loss_weight * self.kd_loss(logits, target)
-
-    def _head_loss(
-        self, feats: Tuple[Tensor], data_samples: List[Any]
-    ) -> Tuple[Dict[str, Tensor], Tensor]:
-        """The head's own losses, and its logits by the same forward."""
-        if getattr(type(self.head), 'loss', None) is ClsHead.loss:
-            logits = self.head(feats)
-            return self.head._get_loss(logits, data_samples), logits
-        return self.head.loss(feats, data_samples), self.head(feats)
 
     def _target(
         self, inputs: Tensor, feats: Tuple[Tensor]
@@ -208,9 +193,8 @@ class ReferenceClassifier(ImageClassifier):
             if not (teacher.driven or self._warned):
                 warnings.warn(
                     'nothing updates the teacher: the loss is cross entropy '
-                    'alone. Add dict(type="mask_plugins.TeacherHook") to '
-                    'custom_hooks, or call '
-                    'model.teacher.update(model.student_network())',
+                    "alone. Add dict(type='mask_plugins.TeacherHook') to "
+                    'custom_hooks, or call teacher.update',
                     stacklevel=2,
                 )
                 self._warned = True

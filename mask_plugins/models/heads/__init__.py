@@ -27,4 +27,3 @@ if HAS_MMPRETRAIN:
     from .text_prototype_head import TextPrototypeClsHead
 else:
     register_missing(__all__)
-    __all__ = []

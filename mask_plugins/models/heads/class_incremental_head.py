@@ -4,7 +4,6 @@
 from typing import List, Tuple, Union
 
 import torch
-from mmpretrain.evaluation.metrics import Accuracy
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -106,19 +105,11 @@ class ClassIncrementalHead(ClsHead):
     ) -> dict:
         """Cross entropy among the classes of ``loss_classes``."""
         first = self._old if self.loss_classes == 'new' else 0
-        scores = cls_score[:, first : self._seen]
-        if 'gt_score' in data_samples[0]:
-            target = torch.stack([sample.gt_score for sample in data_samples])
-            target = target[:, first : self._seen]
-        else:
-            target = torch.cat([sample.gt_label for sample in data_samples])
-            target = target - first
-        loss = self.head.loss_module(
-            scores, target, avg_factor=len(scores), **kwargs
-        )
-        losses = dict(loss=loss)
-        if self.cal_acc:
-            found = Accuracy.calculate(scores, target, topk=self.topk)
-            for k, accuracy in zip(self.topk, found):
-                losses[f'accuracy_top-{k}'] = accuracy
-        return losses
+        kept = slice(first, self._seen)
+        among = [
+            DataSample().set_gt_score(sample.gt_score[kept])
+            if 'gt_score' in sample
+            else DataSample().set_gt_label(sample.gt_label - first)
+            for sample in data_samples
+        ]
+        return self.head._get_loss(cls_score[:, kept], among, **kwargs)

@@ -26,6 +26,8 @@ from mask_plugins.utils.checks import (
     check_pair,
 )
 
+from .embedding import Feats, last_embedding
+
 
 @MODELS.register_module()
 class HardGlobalSoftminHead(ClsHead):
@@ -113,7 +115,6 @@ class HardGlobalSoftminHead(ClsHead):
         cal_acc: bool = False,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        topk = (topk,) if isinstance(topk, int) else tuple(topk)
         super().__init__(topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
         del self.loss_module  # the loss is not one of logits alone
         self.num_classes = check_int('num_classes', num_classes, 1)
@@ -122,12 +123,8 @@ class HardGlobalSoftminHead(ClsHead):
         self.top_k = top_k or num_classes
         self.scale_num = check_number('scale_num', scale_num, 0, ends='()')
         self.alpha_bounds = check_pair('alpha_bounds', alpha_bounds, float)
-        low, high = self.alpha_bounds
-        if not 0 < low <= check_number('alpha_init', alpha_init) <= high:
-            raise ValueError(
-                'alpha_bounds must be positive and have alpha_init '
-                f'({alpha_init!r}) between them, got {alpha_bounds!r}'
-            )
+        check_number('alpha_bounds[0]', self.alpha_bounds[0], 0, ends='()')
+        check_number('alpha_init', alpha_init, *self.alpha_bounds)
         self.margin = check_number('margin', margin)
         self.hard_margin = check_number('hard_margin', hard_margin, 0)
         self.lambda_dec = check_number('lambda_dec', lambda_dec, 0)
@@ -153,18 +150,12 @@ class HardGlobalSoftminHead(ClsHead):
         """What distances are multiplied by, a scalar."""
         return self.scale_num / bounded(self.alpha, *self.alpha_bounds)
 
-    def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    def pre_logits(self, feats: Feats) -> Tensor:
         """The unit embedding of the last stage, (B, D)."""
-        x = feats[-1] if isinstance(feats, (tuple, list)) else feats
-        if x.ndim != 2:
-            raise ValueError(
-                'feats must be (B, D) embeddings, got '
-                f'{tuple(x.shape)}: add a neck such as '
-                'mask_plugins.MaxAvgPooling'
-            )
+        x = last_embedding(feats)
         return unit_rows(x if x.dtype == torch.float64 else x.float())
 
-    def forward(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    def forward(self, feats: Feats) -> Tensor:
         """Logits a (margin - d), (B, C)."""
         with torch.autocast(self.weight.device.type, enabled=False):
             x = self.pre_logits(feats)  # BxD
@@ -172,9 +163,7 @@ class HardGlobalSoftminHead(ClsHead):
             return self.scale() * (self.margin - distances)
 
     def predict(
-        self,
-        feats: Union[Tensor, Sequence[Tensor]],
-        data_samples: Optional[List[DataSample]] = None,
+        self, feats: Feats, data_samples: Optional[List[DataSample]] = None
     ) -> List[DataSample]:
         """Scores and labels, and the unit ``embedding``, (D,)."""
         data_samples = super().predict(feats, data_samples)
@@ -183,10 +172,7 @@ class HardGlobalSoftminHead(ClsHead):
         return data_samples
 
     def loss(
-        self,
-        feats: Union[Tensor, Sequence[Tensor]],
-        data_samples: List[DataSample],
-        **kwargs,
+        self, feats: Feats, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, Tensor]:
         """Both parts of the loss.
 
@@ -206,13 +192,11 @@ class HardGlobalSoftminHead(ClsHead):
             hard = hard_softmin(logits, labels, self.top_k, margin)
             losses = dict(loss_hgs=self.loss_weight * hard)
             if self.lambda_dec:
-                weight = self.loss_weight * self.lambda_dec
-                decorrelation = center_decorrelation(self.centers())
-                losses['loss_dec'] = weight * decorrelation
+                pairs = self.lambda_dec * center_decorrelation(self.centers())
+                losses['loss_dec'] = self.loss_weight * pairs
         losses.update(alpha=self.alpha.detach().clone(), scale=scale.detach())
         if self.cal_acc:
             found = Accuracy.calculate(logits, labels, topk=self.topk)
-            losses.update(
-                {f'accuracy_top-{k}': a for k, a in zip(self.topk, found)}
-            )
+            names = [f'accuracy_top-{k}' for k in self.topk]
+            losses.update(zip(names, found))
         return losses

@@ -23,21 +23,13 @@ from mask_plugins.utils.checks import (
     check_int,
     check_number,
     check_ratio,
+    check_type,
 )
 
 INNER = 'head.'
 # The letters of masked-analysis and its README, accepted in configs.
-ALIASES = dict(
-    s='scalar',
-    a='per_rank',
-    sgf='zero',
-    agf='zero',
-    sgd='zero',
-    agd='zero',
-    d='dropout',
-    v1='add',
-    v2='subtract',
-)
+ALIASES = dict(s='scalar', a='per_rank', d='dropout', v1='add', v2='subtract')
+ALIASES.update(dict.fromkeys(('sgf', 'agf', 'sgd', 'agd'), 'zero'))
 
 
 @MODELS.register_module()
@@ -112,72 +104,47 @@ class MaskedFeatureHead(BaseModule):
         self.mask_mode = check_choice('mask_mode', mask_mode, MASK_MODES)
         inv_mode = ALIASES.get(inv_mode, inv_mode)
         self.inv_mode = check_choice('inv_mode', inv_mode, INVERSE_MODES)
-        if mask_mode == 'dropout' and inv_mode != 'none':
-            raise ValueError(
-                "mask_mode='dropout' has no complement: inv_mode must be "
-                f"'none', got {inv_mode!r}"
+        if mask_mode == 'dropout':  # it has no complement
+            check_choice(
+                "inv_mode with mask_mode='dropout'", inv_mode, ('none',)
             )
         self.mask_multi = check_int('mask_multi', mask_multi, 1)
         self.loss_weight = check_number('loss_weight', loss_weight, 0)
-        self.mask_loss = build_logit_loss(
-            mask_loss, mask_softmax, name='mask_loss'
-        )
+        self.mask_loss = build_logit_loss(mask_loss, mask_softmax, 'mask_loss')
         self.head = head if isinstance(head, nn.Module) else MODELS.build(head)
-        if next(self.head.parameters(), None) is None:
-            raise ValueError(
-                f'head {type(self.head).__name__} has no parameters (no '
-                '`fc`): masked features need a layer that classifies them, '
-                'such as that of LinearClsHead'
-            )
-        self._make_tokens()
-        self._register_state_dict_hook(_as_inner_keys)
-        self._register_load_state_dict_pre_hook(self._as_own_keys)
-
-    def _make_tokens(self) -> None:
-        """Only those that the mode uses."""
+        check_layer(self.head, 'masked features')
         if self.mask_mode == 'scalar':
             self.mask_token = nn.Parameter(torch.zeros(1, 1))
         elif self.mask_mode == 'per_rank':
             channels = getattr(self.head, 'in_channels', None)
-            if not isinstance(channels, int):
-                raise ValueError(
-                    "mask_mode='per_rank' needs the number of channels: head "
-                    f'{type(self.head).__name__} has no `in_channels`; use '
-                    "mask_mode='scalar'"
-                )
+            what = f'an int in {type(self.head).__name__} for this mask_mode'
+            check_type('in_channels', channels, int, what)
             # One per rank: the ratio may change during training.
             self.mask_token = nn.Parameter(torch.zeros(1, channels))
             if self.inv_mode != 'none':
                 # The complement is detached: these would never be trained.
                 self.register_buffer('inverse_token', torch.zeros(1, channels))
+        self._register_state_dict_hook(_as_inner_keys)
+        self._register_load_state_dict_pre_hook(self._as_own_keys)
 
     def no_weight_decay(self) -> List[str]:
         """Parameters that ``mask_plugins.TeacherHook`` frees from decay."""
         return ['mask_token'] if 'mask_token' in self._parameters else []
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes of the inner head: ``fc``, ``topk``, ..."""
+        """Attributes of the inner head: ``fc``, ``predict``, ..."""
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if name.startswith('_') or 'head' not in self.__dict__.get(
-                '_modules', ()
-            ):
+            inner = self.__dict__.get('_modules', {}).get('head')
+            if inner is None or name.startswith('_'):
                 raise
-            return getattr(self._modules['head'], name)
+            return getattr(inner, name)
 
     # ---------------------------------------------------- as the inner head
-    def pre_logits(self, feats: Tuple[Tensor]) -> Tensor:
-        """What the last layer sees."""
-        return self.head.pre_logits(feats)
-
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
         """Class scores of unmasked features, (N, C)."""
         return self.head(feats)
-
-    def predict(self, feats: Tuple[Tensor], *args, **kwargs) -> List[Any]:
-        """Data samples with predictions, as of the inner head."""
-        return self.head.predict(feats, *args, **kwargs)
 
     # ----------------------------------------------------------------- loss
     def loss(
@@ -248,11 +215,9 @@ class MaskedFeatureHead(BaseModule):
         # as one batch.
         logits = self.head((*feats[:-1], torch.cat(parts)))  # KN(*2)xC
         rows = self.mask_multi * x.shape[0]
-        pred, target = logits[:rows], teacher_logits
-        if self.mask_multi > 1:
-            target = target.repeat(self.mask_multi, 1)  # KNxC
+        pred, inverse = logits[:rows], logits[rows:]
+        target = teacher_logits.repeat(self.mask_multi, 1)  # KNxC
         if self.inv_mode != 'none':
-            inverse = logits[rows:]
             pred, target = add_inverse(pred, target, inverse, self.inv_mode)
         return self.mask_loss(pred, target)
 
@@ -277,6 +242,15 @@ class MaskedFeatureHead(BaseModule):
         for key in list(self.head.state_dict()):
             if prefix + key in state_dict:
                 state_dict[prefix + INNER + key] = state_dict.pop(prefix + key)
+
+
+def check_layer(head: nn.Module, what: str) -> None:
+    """Refuse a head that is nothing but a loss."""
+    if next(head.parameters(), None) is None:
+        raise ValueError(
+            f'{what} needs a head with a layer, such as LinearClsHead: '
+            f'{type(head).__name__} has no parameters (no `fc`)'
+        )
 
 
 def total_as_ce(losses: Dict[str, Tensor]) -> Dict[str, Tensor]:

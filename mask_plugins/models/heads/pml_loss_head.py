@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Losses and miners of pytorch-metric-learning, by config."""
 
+import importlib
 import inspect
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_number
+
+from .embedding import Feats, last_embedding
 
 PARTS = ('losses', 'miners', 'distances', 'reducers', 'regularizers')
 
@@ -66,15 +69,12 @@ class PMLLossHead(ClsHead):
         self.miner = None if miner is None else _build(miner, sizes)
         self.loss_weight = check_number('loss_weight', loss_weight, 0)
 
-    def pre_logits(self, feats: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    def pre_logits(self, feats: Feats) -> Tensor:
         """The embedding of the last stage, (B, D)."""
-        return feats[-1] if isinstance(feats, (tuple, list)) else feats
+        return last_embedding(feats)
 
     def loss(
-        self,
-        feats: Union[Tensor, Sequence[Tensor]],
-        data_samples: List[DataSample],
-        **kwargs,
+        self, feats: Feats, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, Tensor]:
         """The loss over the pairs that the miner chooses, or all."""
         embeddings = self.pre_logits(feats)
@@ -106,24 +106,19 @@ def _build(cfg: dict, sizes: Dict[str, int]) -> Any:
             'PMLLossHead needs pytorch-metric-learning: pip install '
             "'pytorch-metric-learning<3'"
         ) from error
-    arguments = dict(cfg)
-    name = arguments.pop('type', None)
-    for part in PARTS:
-        # its modules are imported one by one
-        module = __import__(f'{pml.__name__}.{part}', fromlist=[part])
-        kind = getattr(module, str(name), None)
-        if kind is not None:
-            break
-    else:
+    name = cfg.get('type')
+    # its modules are imported one by one
+    parts = [importlib.import_module(f'{pml.__name__}.{p}') for p in PARTS]
+    kind = next((vars(p)[name] for p in parts if name in vars(p)), None)
+    if kind is None:
         raise ValueError(
             f'type must be a class of pytorch_metric_learning ({PARTS}), got '
             f'{name!r}'
         )
-    for key, value in arguments.items():
-        if isinstance(value, dict) and 'type' in value:
-            arguments[key] = _build(value, sizes)
     taken = inspect.signature(kind).parameters
-    for key, value in sizes.items():
-        if key in taken:
-            arguments.setdefault(key, value)
+    arguments = {key: sizes[key] for key in sizes if key in taken}
+    for key, value in cfg.items():
+        nested = isinstance(value, dict) and 'type' in value
+        arguments[key] = _build(value, sizes) if nested else value
+    del arguments['type']
     return kind(**arguments)

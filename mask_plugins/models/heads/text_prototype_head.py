@@ -97,22 +97,15 @@ class TextPrototypeClsHead(ClsHead):
                 'tools/model_converters/clip_prototypes.py'
             )
         found = take_weights(read_checkpoint(path), 'state_dict', path)
-        if not {'prototypes', 'logit_scale'} <= set(found):
-            raise ValueError(
-                f'{path!r} must have prototypes and logit_scale, it has '
-                f'{sorted(found)}'
-            )
-        shape = tuple(self.prototypes.shape)
-        if tuple(found['prototypes'].shape) != shape:
-            raise ValueError(
-                f'{path!r} has prototypes of shape '
-                f'{tuple(found["prototypes"].shape)}, the head needs {shape} '
-                '(num_classes, embed_dims)'
-            )
-        if found['logit_scale'].numel() != 1:
-            raise ValueError(f'logit_scale of {path!r} must be one number')
-        self.prototypes.copy_(found['prototypes'])
-        self.logit_scale.copy_(found['logit_scale'].reshape(()))
+        for name in ('prototypes', 'logit_scale'):
+            own, value = getattr(self, name), found.get(name)
+            if value is None or value.squeeze().shape != own.squeeze().shape:
+                raise ValueError(
+                    f'{path!r} must have {name} of shape {tuple(own.shape)} '
+                    '(num_classes, embed_dims of the head), got '
+                    f'{value if value is None else tuple(value.shape)}'
+                )
+            own.copy_(value.view_as(own))
 
     def pre_logits(self, feats: Tuple[Tensor]) -> Tensor:
         """The feature in the space of the texts, (B, D)."""

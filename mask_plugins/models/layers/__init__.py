@@ -6,9 +6,8 @@ from mask_plugins.core.weights import SoftMaskConv2d, SoftMaskLinear
 from mask_plugins.models.missing import HAS_MMPRETRAIN
 from mask_plugins.registry import MODELS
 
-MODELS.register_module(module=GatedConv2d)
-MODELS.register_module(module=SoftMaskConv2d)
-MODELS.register_module(module=SoftMaskLinear)
+for layer in (GatedConv2d, SoftMaskConv2d, SoftMaskLinear):
+    MODELS.register_module(module=layer)
 
 __all__ = ['GatedConv2d', 'SoftMaskConv2d', 'SoftMaskLinear']
 

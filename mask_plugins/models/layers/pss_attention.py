@@ -79,13 +79,10 @@ class PSSAttention(BEiTAttention):
                 self.relative_position_bias_table, position_index
             )
         if self.fused:
+            bias = None if bias is None else bias.to(q.dtype)
+            drop = self.attn_drop.p if self.training else 0.0
             x = F.scaled_dot_product_attention(
-                q,
-                k,
-                v,
-                attn_mask=None if bias is None else bias.to(q.dtype),
-                dropout_p=self.attn_drop.p if self.training else 0.0,
-                scale=self.scale,
+                q, k, v, bias, drop, scale=self.scale
             )
         else:
             attn = (q * self.scale) @ k.transpose(-2, -1)

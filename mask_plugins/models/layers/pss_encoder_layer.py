@@ -20,7 +20,6 @@ class PSSEncoderLayer(BEiTTransformerEncoderLayer):
 
     Args:
         fused_attn (bool): See :class:`PSSAttention`. Defaults to True.
-        attn_drop_rate (float): Dropout of attention weights. Defaults to 0.
         drop_rate (float): Dropout after the projections. Defaults to 0.
         **kwargs: See ``BEiTTransformerEncoderLayer``.
 
@@ -34,22 +33,13 @@ class PSSEncoderLayer(BEiTTransformerEncoderLayer):
     """
 
     def __init__(
-        self,
-        fused_attn: bool = True,
-        attn_drop_rate: float = 0.0,
-        drop_rate: float = 0.0,
-        **kwargs,
+        self, fused_attn: bool = True, drop_rate: float = 0.0, **kwargs
     ) -> None:
-        super().__init__(
-            attn_drop_rate=attn_drop_rate, drop_rate=drop_rate, **kwargs
-        )
+        super().__init__(drop_rate=drop_rate, **kwargs)
+        same = ('embed_dims', 'num_heads', 'window_size', 'use_rel_pos_bias')
         self.attn = PSSAttention(
-            embed_dims=kwargs['embed_dims'],
-            num_heads=kwargs['num_heads'],
-            window_size=kwargs['window_size'],
-            use_rel_pos_bias=kwargs['use_rel_pos_bias'],
-            bias=kwargs.get('bias', 'qv_bias'),
-            attn_drop_rate=attn_drop_rate,
+            **{key: kwargs[key] for key in same},
+            bias='qv_bias',
             proj_drop_rate=drop_rate,
             fused=fused_attn,
         )
@@ -81,11 +71,11 @@ class PSSEncoderLayer(BEiTTransformerEncoderLayer):
         Returns:
             Tensor: :math:`(B, n, C)`.
         """
-        attn = self.attn(self.ln1(x), position_index, rel_pos_bias)
-        x = x + self.drop_path(self._scale(self.gamma_1, attn))
-        ffn = self.ffn(self.ln2(x))
-        return x + self.drop_path(self._scale(self.gamma_2, ffn))
-
-    @staticmethod
-    def _scale(gamma: Optional[Tensor], x: Tensor) -> Tensor:
-        return x if gamma is None else gamma * x
+        branch = self.attn(self.ln1(x), position_index, rel_pos_bias)
+        if self.gamma_1 is not None:
+            branch = self.gamma_1 * branch
+        x = x + self.drop_path(branch)
+        branch = self.ffn(self.ln2(x))
+        if self.gamma_2 is not None:
+            branch = self.gamma_2 * branch
+        return x + self.drop_path(branch)

@@ -46,9 +46,8 @@ class DistillationLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        self.temperature = check_number(
-            'temperature', temperature, 0, ends='()'
-        )
+        check_number('temperature', temperature, 0, ends='()')
+        self.temperature = temperature
         self.kind = check_choice('kind', kind, KINDS)
         self.scale = check_bool('scale', scale)
         self.detach_target = check_bool('detach_target', detach_target)
@@ -64,19 +63,5 @@ class DistillationLoss(nn.Module):
         Returns:
             Tensor: Scalar.
         """
-        return self.loss_weight * distillation_loss(
-            pred,
-            target,
-            self.temperature,
-            self.kind,
-            self.scale,
-            self.detach_target,
-        )
-
-    def extra_repr(self) -> str:
-        """The options, for ``print``."""
-        return (
-            f'temperature={self.temperature}, kind={self.kind!r}, '
-            f'scale={self.scale}, detach_target={self.detach_target}, '
-            f'loss_weight={self.loss_weight}'
-        )
+        options = (self.temperature, self.kind, self.scale, self.detach_target)
+        return self.loss_weight * distillation_loss(pred, target, *options)

@@ -69,14 +69,6 @@ class LogitLoss(nn.Module):
             pred, target, self.kind, self.softmax, self.detach_target
         )
 
-    def extra_repr(self) -> str:
-        """The options, for ``print``."""
-        return (
-            f'kind={self.kind!r}, softmax={self.softmax}, '
-            f'detach_target={self.detach_target}, '
-            f'loss_weight={self.loss_weight}'
-        )
-
 
 def build_logit_loss(
     loss: Union[str, dict, nn.Module],
@@ -118,8 +110,6 @@ def build_logit_loss(
     if isinstance(loss, str):
         check_choice(name, loss, NAMES)
         return DistillationLoss()
-    if isinstance(loss, dict):
-        loss = MODELS.build(loss)
-    return check_type(
-        name, loss, nn.Module, f'one of {NAMES}, a config or a module'
-    )
+    loss = MODELS.build(loss) if isinstance(loss, dict) else loss
+    allowed = f'one of {NAMES}, a config or a module'
+    return check_type(name, loss, nn.Module, allowed)

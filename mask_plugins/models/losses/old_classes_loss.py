@@ -76,7 +76,3 @@ class OldClassesLoss(nn.Module):
         if not self.old:
             return pred.sum()  # 0, with the gradients that DDP waits for
         return self.loss_weight * self.loss(pred, target)
-
-    def extra_repr(self) -> str:
-        """The options, for ``print``."""
-        return f'old={self.old}, loss_weight={self.loss_weight}'

@@ -5,8 +5,4 @@ from .adaptive_average_pooling import AdaptiveAveragePooling
 from .max_avg_pooling import MaxAvgPooling
 from .projection_neck import ProjectionNeck
 
-__all__ = [
-    'AdaptiveAveragePooling',
-    'MaxAvgPooling',
-    'ProjectionNeck',
-]
+__all__ = ['AdaptiveAveragePooling', 'MaxAvgPooling', 'ProjectionNeck']

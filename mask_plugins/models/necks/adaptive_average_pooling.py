@@ -4,14 +4,13 @@
 from typing import Tuple, Union
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_int, check_type
 
 
 @MODELS.register_module()
-class AdaptiveAveragePooling(nn.Module):
+class AdaptiveAveragePooling(nn.AdaptiveAvgPool2d):
     """Averages feature maps to k x k and flattens them, channels first.
 
     :math:`(B, C, H, W)` becomes :math:`(B, C k^2)`. With ``output_size=1`` it
@@ -33,8 +32,7 @@ class AdaptiveAveragePooling(nn.Module):
     """
 
     def __init__(self, output_size: int = 1) -> None:
-        super().__init__()
-        self.output_size = check_int('output_size', output_size, 1)
+        super().__init__(check_int('output_size', output_size, 1))
 
     def forward(
         self, inputs: Union[Tensor, Tuple[Tensor, ...]]
@@ -45,13 +43,7 @@ class AdaptiveAveragePooling(nn.Module):
             TypeError: If it is neither.
         """
         if isinstance(inputs, tuple):
-            return tuple(self._pool(x) for x in inputs)
+            return tuple(self(x) for x in inputs)
         what = 'a tensor or a tuple of tensors'
-        return self._pool(check_type('inputs', inputs, Tensor, what))
-
-    def _pool(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, self.output_size).flatten(1)
-
-    def extra_repr(self) -> str:
-        """For ``print``."""
-        return f'output_size={self.output_size}'
+        check_type('inputs', inputs, Tensor, what)
+        return super().forward(inputs).flatten(1)

@@ -45,10 +45,8 @@ class MaxAvgPooling(BaseModule):
     ) -> Union[Tensor, Tuple[Tensor, ...]]:
         """(B, C, H, W) -> (B, 2 C), of each stage."""
         if isinstance(inputs, (tuple, list)):
-            return tuple(self._pool(x) for x in inputs)
-        return self._pool(inputs)
-
-    def _pool(self, x: Tensor) -> Tensor:
+            return tuple(self(x) for x in inputs)
+        x = inputs
         if x.ndim != 4:
             raise ValueError(
                 'MaxAvgPooling needs feature maps (B, C, H, W), got '

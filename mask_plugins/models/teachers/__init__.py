@@ -3,8 +3,7 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
-TEACHERS = ['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher', 'TaskTeacher']
-__all__ = []
+__all__ = ['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher', 'TaskTeacher']
 
 if HAS_MMPRETRAIN:
     from .base import ReferenceTeacher
@@ -14,13 +13,6 @@ if HAS_MMPRETRAIN:
     from .snapshot_teacher import SnapshotTeacher
     from .task_teacher import TaskTeacher
 
-    __all__ = [
-        'EMATeacher',
-        'EnsembleTeacher',
-        'Network',
-        'ReferenceTeacher',
-        'SnapshotTeacher',
-        'TaskTeacher',
-    ]
+    __all__ += ['Network', 'ReferenceTeacher']
 else:
-    register_missing(TEACHERS)
+    register_missing(__all__)

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What all teachers have in common."""
 
+import copy
 from abc import abstractmethod
 
 import torch
@@ -55,17 +56,18 @@ class ReferenceTeacher(nn.Module):
         self.driven = False
         self._register_load_state_dict_pre_hook(self._tolerate_absence)
 
-    @abstractmethod
     def attach(self, network: Network) -> None:
-        """Become a teacher for this student.
+        """Become a teacher for this student: by default, a copy of it.
 
         Args:
             network (Network): The student; copied if needed, not kept.
         """
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.eval()
 
-    @abstractmethod
     def forward(self, x) -> Tensor:
         """Logits, :math:`(N, C)`, of what the student's network takes."""
+        return self.network(x)
 
     def due(self, epoch: int) -> bool:
         """Whether an update is due before this epoch, counted from 0.

@@ -4,20 +4,12 @@
 from typing import Optional
 
 import torch
-from mmengine.model import (
-    BaseAveragedModel,
-    ExponentialMovingAverage,
-    MomentumAnnealingEMA,
-    StochasticWeightAverage,
-)
-from torch import Tensor
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_choice, check_int, check_ratio
 
 from .base import ReferenceTeacher
 from .network import Network, copy_buffers
-from .tensor_list import TensorList
 
 MODES = ('ema', 'annealed', 'mean')
 # The words of masked-analysis, accepted in configs.
@@ -28,9 +20,9 @@ ALIASES = dict(anne='annealed', sto='mean')
 class EMATeacher(ReferenceTeacher):
     r"""An average of the student's weights, updated after optimizer steps.
 
-    The mean teacher (Tarvainen and Valpola, arXiv:1703.01780) by the averaged
-    models of mmengine, whose rule is applied to all tensors at once. The
-    first update copies the student; buffers are copied in every update.
+    The mean teacher (Tarvainen and Valpola, arXiv:1703.01780) by the rules of
+    mmengine's averaged models, applied to all tensors at once. The first
+    update copies the student; buffers are copied in every update.
 
     ``momentum`` is a plain attribute that ``mask_plugins.ScheduleHook`` can
     set (``target='teacher.momentum'``).
@@ -58,7 +50,7 @@ class EMATeacher(ReferenceTeacher):
         >>> student, teacher = nn.Linear(2, 1), EMATeacher(momentum=0.5)
         >>> teacher.attach(student)
         >>> teacher.update(student)  # the first copies
-        >>> teacher.average.module.weight.equal(student.weight)
+        >>> teacher.network.weight.equal(student.weight)
         True
     """
 
@@ -77,25 +69,8 @@ class EMATeacher(ReferenceTeacher):
         self.momentum = check_ratio('momentum', momentum, '()')
         self.gamma = check_int('gamma', gamma, 1)
         self.interval = check_int('interval', interval, 1)
+        self.register_buffer('steps', torch.tensor(0))
         self._steps: Optional[int] = None  # cached value of the buffer
-
-    def attach(self, network: Network) -> None:
-        """See the base class; the average is made here, once."""
-        self.average = self._averaged_model(network)
-        self.eval()
-
-    def _averaged_model(self, network: Network) -> BaseAveragedModel:
-        options = dict(interval=self.interval)
-        if self.mode == 'mean':
-            return StochasticWeightAverage(network, **options)
-        options['momentum'] = self.momentum
-        if self.mode == 'ema':
-            return ExponentialMovingAverage(network, **options)
-        return MomentumAnnealingEMA(network, gamma=self.gamma, **options)
-
-    def forward(self, x) -> Tensor:
-        """Logits of the average, :math:`(N, C)`."""
-        return self.average(x)
 
     @torch.no_grad()
     def update(self, student: Network) -> None:
@@ -105,21 +80,24 @@ class EMATeacher(ReferenceTeacher):
             ValueError: If ``momentum`` was set to a value outside [0, 1].
         """
         check_ratio('teacher.momentum', self.momentum)
-        average = self.average
         if self._steps is None:
-            self._steps = int(average.steps)
-        own = list(average.module.parameters())
-        new = list(student.parameters())
-        if self._steps == 0:
-            torch._foreach_copy_(own, new)
-        elif self._steps % self.interval == 0:
-            if self.mode != 'mean':
-                average.momentum = self.momentum
-            average.avg_func(TensorList(own), TensorList(new), self._steps)
-        copy_buffers(average.module, student)
-        average.steps += 1
+            self._steps = int(self.steps)
+        own, new = list(self.network.parameters()), list(student.parameters())
+        if self._steps % self.interval == 0:
+            torch._foreach_lerp_(own, new, self._weight(self._steps))
+        copy_buffers(self.network, student)
+        self.steps += 1
         self._steps += 1
         self._start()
+
+    def _weight(self, step: int) -> float:
+        """The weight of the student after so many updates."""
+        if step == 0:
+            return 1.0
+        if self.mode == 'mean':
+            return 1 / (step // self.interval + 1)
+        floor = 0 if self.mode == 'ema' else self.gamma / (self.gamma + step)
+        return max(self.momentum, floor)
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)

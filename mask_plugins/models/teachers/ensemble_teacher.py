@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mask_plugins.models.converters import take_weights
 from mask_plugins.registry import MODELS
-from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.checks import PathLike, check_path, check_type
 from mask_plugins.utils.safe_load import read_checkpoint
 
 from .base import ReferenceTeacher
@@ -82,13 +82,9 @@ class EnsembleTeacher(ReferenceTeacher):
         if not isinstance(cfg, dict):
             cfg = Config.fromfile(check_path('config', cfg))
         model = cfg.get('model', cfg)
-        parts = ('backbone', 'head')
-        missing = [part for part in parts if not model.get(part)]
-        if missing:
-            raise ValueError(
-                f'config of the teacher has no model.{missing[0]}: '
-                f'{self.config!r}'
-            )
+        for part in ('backbone', 'head'):
+            name = f'model.{part} of the config of the teacher'
+            check_type(name, model.get(part), (dict, nn.Module), 'a dict')
         scope = cfg.get('default_scope') or 'mmpretrain'
         with DefaultScope.overwrite_default_scope(scope):
             built = {
@@ -110,33 +106,16 @@ class EnsembleTeacher(ReferenceTeacher):
 def _load(member: Network, path: str) -> None:
     """Load all weights of a teacher, or say what does not fit."""
     weights = take_weights(read_checkpoint(path), 'state_dict', path)
-    own = member.state_dict()
     # What else a run keeps (data preprocessor, teacher, tokens) is not used.
-    ignored = {'head.mask_token', 'head.inverse_token'}
-    parts = ('backbone.', 'neck.', 'head.')
-    wrong = dict(
-        missing=[key for key in own if key not in weights],
-        unused=[
-            key
-            for key in weights
-            if key.startswith(parts) and key not in own and key not in ignored
-        ],
-        shapes=[
-            f'{key} {tuple(weights[key].shape)} for {tuple(value.shape)}'
-            for key, value in own.items()
-            if key in weights and weights[key].shape != value.shape
-        ],
-    )
-    details = [
-        f'{len(keys)} {name}: {", ".join(keys[:4])}'
-        + (', ...' if len(keys) > 4 else '')
-        for name, keys in wrong.items()
-        if keys
-    ]
-    if details:
+    for key in list(weights):
+        is_token = key in ('head.mask_token', 'head.inverse_token')
+        if is_token or not key.startswith(('backbone.', 'neck.', 'head.')):
+            del weights[key]
+    try:
+        member.load_state_dict(weights)
+    except RuntimeError as error:
         raise ValueError(
-            f'checkpoint {path!r} does not fit the teacher; '
-            f'{"; ".join(details)}. Give the config of the checkpoint as '
-            '`config` of mask_plugins.EnsembleTeacher'
-        )
-    member.load_state_dict({key: weights[key] for key in own})
+            f'checkpoint {path!r} does not fit the teacher: {error}\nGive the '
+            'config of the checkpoint as `config` of '
+            'mask_plugins.EnsembleTeacher'
+        ) from error

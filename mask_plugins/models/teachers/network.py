@@ -59,20 +59,13 @@ def copy_buffers(own: nn.Module, student: nn.Module) -> None:
         own (nn.Module): Changed in place.
         student (nn.Module): Has the same modules.
     """
-    mine, theirs = list(own.buffers()), list(student.buffers())
-    for whole, new in zip(mine, theirs):
-        if not whole.is_floating_point():
-            whole.copy_(new)
-    mine, theirs = (
-        [b for b in buffers if b.is_floating_point()]
-        for buffers in (mine, theirs)
-    )
-    if not mine:
-        return
-    world = get_world_size()
-    if world > 1:
-        flat = torch.cat([b.detach().reshape(-1).float() for b in theirs])
-        all_reduce(flat)
-        parts = (flat / world).split([b.numel() for b in theirs])
-        theirs = [part.view_as(b) for part, b in zip(parts, mine)]
-    torch._foreach_copy_(mine, theirs)
+    mine = list(own.buffers())
+    if mine:
+        torch._foreach_copy_(mine, list(student.buffers()))
+    floats = [b for b in mine if b.is_floating_point()]
+    if get_world_size() > 1 and floats:
+        flat = torch.cat([b.reshape(-1).float() for b in floats])
+        all_reduce(flat, 'mean')
+        parts = flat.split([b.numel() for b in floats])
+        for buffer, part in zip(floats, parts):
+            buffer.copy_(part.view_as(buffer))

@@ -1,10 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The student as it was some epochs ago."""
 
-import copy
-
 import torch
-from torch import Tensor
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_int
@@ -41,15 +38,6 @@ class SnapshotTeacher(ReferenceTeacher):
         super().__init__(begin)
         self.interval = check_int('interval', interval, 1)
 
-    def attach(self, network: Network) -> None:
-        """See the base class; the copy is made here, once."""
-        self.network = copy.deepcopy(network).requires_grad_(False)
-        self.eval()
-
-    def forward(self, x) -> Tensor:
-        """Logits of the copy, :math:`(N, C)`."""
-        return self.network(x)
-
     def due(self, epoch: int) -> bool:
         """Whether a copy is made before this epoch, counted from 0."""
         late = epoch - self.begin
@@ -58,8 +46,7 @@ class SnapshotTeacher(ReferenceTeacher):
     @torch.no_grad()
     def update(self, student: Network) -> None:
         """Copy the student."""
-        torch._foreach_copy_(
-            list(self.network.parameters()), list(student.parameters())
-        )
+        own, new = self.network.parameters(), student.parameters()
+        torch._foreach_copy_(list(own), list(new))
         copy_buffers(self.network, student)
         self._start()
