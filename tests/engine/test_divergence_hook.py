@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
 from mask_plugins.engine.checkpoint.run_state import EXIT_DIVERGED, read_state
@@ -13,7 +14,7 @@ from mask_plugins.engine.hooks.divergence_hook import Diverged
 
 from ..common.processes import run_ranks
 from ..common.runs import load, names
-from .toys import ToyModel, build_runner
+from .toys import build_runner
 
 BEST = dict(save_best='toy/acc', max_keep_ckpts=1)
 
@@ -129,21 +130,10 @@ def test_bad_arguments(name, value):
 
 def rank_of_two(folder):
     """The loss of rank 1 alone is not finite, in iteration 1 of 2."""
-    from mmengine.config import Config
-    from mmengine.dist import get_rank
-
     hooks = [DivergenceHook(interval=2)]
     if get_rank() == 1:
         hooks.append(Break(0, where='loss'))
-    wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
-    build_runner(
-        folder,
-        hooks=hooks,
-        model=ToyModel,
-        launcher='pytorch',
-        cfg=Config(dict(model_wrapper_cfg=wrapper)),
-        env_cfg=dict(dist_cfg=dict(backend='gloo')),
-    ).train()
+    build_runner(folder, hooks=hooks).train()
 
 
 @pytest.mark.ddp

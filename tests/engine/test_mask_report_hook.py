@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import re
 
 import cv2
 import pytest
@@ -20,16 +21,12 @@ from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
 from mask_plugins.evaluation.metrics import MaskDensity
 
-from ..common.runs import Stop, StopHook
+from ..common.processes import run_ranks
+from ..common.runs import Stop, StopHook, log_lines, log_of
 from .masked_toys import All, Far, Hidden, Past, Soft
-from .processes import launch
 from .toys import ToyDataset, ToyModel, build_runner
 
 METRIC = dict(type='mask_plugins.MaskDensity')
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def train(work_dir, hooks=(), model=Hidden, report=None, **kwargs):
@@ -45,14 +42,9 @@ def train(work_dir, hooks=(), model=Hidden, report=None, **kwargs):
     return runner
 
 
-def log_of(work_dir):
-    (path,) = work_dir.glob('*/*.log')
-    return path.read_text()
-
-
 def test_scalars_table_and_files(tmp_path):
     runner = train(tmp_path, report=dict(per_layer=True), epochs=3)
-    log = lines(tmp_path / 'train_log.json')
+    log = log_lines(tmp_path)
     # At the end of each epoch, of the masks as they then are.
     assert [i for i, x in enumerate(log) if 'mask/density' in x] == [2, 5, 8]
     report = mask_report(runner.model)
@@ -64,7 +56,7 @@ def test_scalars_table_and_files(tmp_path):
     for row in report.rows:
         assert last[f'mask/density/{row.name}'] == row.density
     # What validation tells is what the metric found in the same weights.
-    val = lines(tmp_path / 'val_log.json')[-1]
+    val = log_lines(tmp_path, 'val_log.json')[-1]
     assert val['mask/density'] == report.density
     assert val['mask/sparsity'] == report.sparsity
     text = log_of(tmp_path)
@@ -82,7 +74,7 @@ def test_intervals_and_no_layers(tmp_path):
     sampler = dict(type='InfiniteSampler')
     train(tmp_path, report=report, epochs=3, loop='iter', interval=3,
           sampler=sampler)  # fmt: skip
-    log = lines(tmp_path / 'train_log.json')
+    log = log_lines(tmp_path)
     assert [i for i, x in enumerate(log) if 'mask/density' in x] == [5]
     assert not any('mask/density/' in key for line in log for key in line)
     shown = tmp_path.glob('*/vis_data/vis_image/mask_report_*.png')
@@ -98,13 +90,8 @@ def test_resume_changes_nothing(tmp_path):
         train(killed, [StopHook('after_train_iter', 7)], epochs=3,
               report=report)  # fmt: skip
     runner = train(killed, epochs=3, report=report, resume=True)
-    times = ('time', 'cpu_time', 'gpu_time')
     for name in ('train_log.json', 'val_log.json'):
-        a, b = (
-            [{k: v for k, v in x.items() if k not in times} for x in found]
-            for found in (lines(whole / name), lines(killed / name))
-        )
-        assert a == b
+        assert log_lines(whole, name) == log_lines(killed, name)
     report = (killed / 'mask_report.json').read_text()
     assert report == (whole / 'mask_report.json').read_text()
     assert MessageHub.get_instance(runner.experiment_name).get_info(
@@ -125,9 +112,9 @@ def test_the_metric_is_of_the_averaged_masks(tmp_path):
     averaged = mask_report(ema.ema_model.module)
     trained = mask_report(runner.model)
     assert averaged.soft_density != trained.soft_density
-    val = lines(tmp_path / 'val_log.json')[-1]
+    val = log_lines(tmp_path, 'val_log.json')[-1]
     assert val['mask/soft_density'] == averaged.soft_density
-    log = lines(tmp_path / 'train_log.json')[-1]
+    log = log_lines(tmp_path)[-1]
     assert log['mask/soft_density'] == trained.soft_density
 
 
@@ -213,7 +200,7 @@ def test_a_soft_mask_below_zero_is_not_empty_yet(tmp_path):
     """The ticket would be, but s0 < 0 is where the search begins."""
     runner = train(tmp_path, [Spoil(-0.2, 2)], epochs=1, model=Soft)
     assert 'nothing of' not in log_of(tmp_path)
-    assert lines(tmp_path / 'train_log.json')[-1]['mask/empty'] == 1
+    assert log_lines(tmp_path)[-1]['mask/empty'] == 1
     item = next(named_masks(runner.model))
     item.mask.temperature = 200
     assert item.mask.soft_density() < MaskReportHook.NEGLIGIBLE
@@ -334,13 +321,19 @@ def test_prefix():
     assert MaskDensity(prefix='ema').prefix == 'ema'
 
 
+def rank_of_two(folder):
+    runner = build_runner(
+        folder, hooks=[MaskReportHook()], model=Hidden, metric=METRIC
+    )
+    runner.train()
+    print('density', runner.val_loop.run()['mask/density'])
+
+
 @pytest.mark.ddp
 def test_two_processes(tmp_path):
     """Rank 0 alone writes; both have the metric."""
-    codes, output = launch('ddp_masks.py', tmp_path)
-    assert codes == [0, 0], output
-    (density,) = {line.split()[1] for line in output.splitlines()
-                  if line.startswith('density')}  # fmt: skip
+    output = run_ranks(rank_of_two, tmp_path)
+    (density,) = set(re.findall(r'density (\S+)', output))
     written = json.loads((tmp_path / 'mask_report.json').read_text())
     assert written['density'] == float(density)
     assert 'got no gradient' not in log_of(tmp_path)

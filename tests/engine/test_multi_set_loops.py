@@ -8,7 +8,7 @@ from tests.datasets.test_cifar10_1 import write
 
 from .feature_runs import DIGITS, build
 
-OTHER = dict(DIGITS, split='test', indices=30)
+OTHER = dict(DIGITS, indices=30)
 RANKME = dict(type='mask_plugins.RankMe')
 
 
@@ -61,7 +61,7 @@ def test_the_pipeline_of_a_wrapped_set(tmp_path):
         _delete_=True,
         type='mask_plugins.ClassSubset',
         classes=list(range(10)),
-        dataset=dict(DIGITS, split='test', indices=50),
+        dataset=dict(DIGITS, indices=50),
     )
     runner = build(
         tmp_path, **loops(few=few), **{'test_dataloader.dataset': wrapped}

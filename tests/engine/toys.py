@@ -6,6 +6,8 @@ import itertools
 
 import mmengine.runner.runner as runner_module
 import torch
+import torch.distributed as dist
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
@@ -92,7 +94,10 @@ def build_runner(
     accumulate=1,
     **kwargs,
 ):
-    """A Runner with 3 iterations per epoch and SafeCheckpointHook."""
+    """A Runner with 3 iterations per epoch and SafeCheckpointHook.
+
+    In a process group it is one of its ranks.
+    """
     dataset = dataset or dict(type=ToyDataset)
     train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=interval)
     if loop == 'iter':
@@ -101,6 +106,13 @@ def build_runner(
         )
     sampler = sampler or dict(type='DefaultSampler', shuffle=True)
     kwargs.setdefault('randomness', dict(seed=3))
+    if dist.is_initialized():
+        wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
+        kwargs.update(
+            launcher='pytorch',
+            cfg=Config(dict(model_wrapper_cfg=wrapper)),
+            env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        )
     torch.set_num_threads(1)
     torch.manual_seed(0)  # models that are built are not seeded by mmengine
     return Runner(

@@ -1,0 +1,21 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Runs that several test files compare with."""
+
+import pytest
+
+from .resume_runs import ITERATIONS, run
+
+
+@pytest.fixture(scope='session')
+def reference(tmp_path_factory):
+    """The work_dir of an uninterrupted run without workers."""
+    work_dir = tmp_path_factory.mktemp('reference') / 'run'
+    run(work_dir)
+    return work_dir
+
+
+@pytest.fixture(scope='session')
+def iter_reference(tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('iter_reference') / 'run'
+    run(work_dir, **ITERATIONS)
+    return work_dir
