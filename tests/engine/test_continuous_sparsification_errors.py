@@ -8,7 +8,7 @@ from mask_plugins.core.weights.rewind_point import RewindPoint
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.hooks import ContinuousSparsificationHook
 
-from .test_continuous_sparsification_hook import SMALL, SparseToy, train
+from .test_continuous_sparsification_hook import SMALL, SparseToy
 from .toys import ToyModel, build_runner
 
 
@@ -17,22 +17,10 @@ from .toys import ToyModel, build_runner
     [
         (dict(rounds=0), 'rounds must be an int of at least 1, got 0'),
         (dict(epochs_per_round=1.5), 'epochs_per_round must be an int'),
-        (
-            dict(final_temperature=0.5),
-            'final_temperature must be a number',
-        ),
-        (
-            dict(rewind_epoch=2),
-            r'rewind_epoch must be .* \[0, 1\], got 2',
-        ),
-        (
-            dict(prune_temperature='start'),
-            'prune_temperature must be',
-        ),
-        (
-            dict(target_sparsity=1.0),
-            'target_sparsity must be .* below 1',
-        ),
+        (dict(final_temperature=0.5), 'final_temperature must be a number'),
+        (dict(rewind_epoch=2), r'rewind_epoch must be .* \[0, 1\], got 2'),
+        (dict(prune_temperature='start'), 'prune_temperature must be'),
+        (dict(target_sparsity=1.0), 'target_sparsity must be .* below 1'),
         (dict(ticket_by='random'), 'needs a target_sparsity'),
         (dict(ticket_by='luck', target_sparsity=0.5), "got 'luck'"),
         (dict(test_masks='hard'), "got 'hard'"),
@@ -44,32 +32,24 @@ def test_bad_options(options, message):
         ContinuousSparsificationHook(**{**SMALL, **options})
 
 
-def test_epochs_must_fit(tmp_path):
-    with pytest.raises(ValueError, match=r'2 \* 2 \+ 2 = 6, got 5'):
-        train(tmp_path, epochs=5)
-
-
-def test_a_model_without_masks(tmp_path):
-    with pytest.raises(ValueError, match='the model has no soft masks'):
-        train(tmp_path, model=ToyModel)
-
-
-def test_an_iteration_loop(tmp_path):
-    hook = ContinuousSparsificationHook(**SMALL)
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(epochs=5), r'2 \* 2 \+ 2 = 6, got 5'),
+        (dict(model=ToyModel), 'the model has no soft masks'),
+        (dict(loop='iter'), 'by_epoch=True'),
+        (dict(accumulate=2), 'accumulative_counts must divide .* 3 .* got 2'),
+        (dict(resume=True), 'use load_from'),
+    ],
+)
+def test_runs_that_do_not_fit(tmp_path, options, message):
+    if 'resume' in options:  # from another kind of run
+        build_runner(tmp_path, model=SparseToy, epochs=1).train()
+    hooks = [ContinuousSparsificationHook(**SMALL)]
     runner = build_runner(
-        tmp_path, hooks=[hook], model=SparseToy, loop='iter', epochs=6
+        tmp_path, hooks, **{'model': SparseToy, 'epochs': 6, **options}
     )
-    with pytest.raises(ValueError, match='by_epoch=True'):
-        runner.train()
-
-
-def test_resume_from_another_kind_of_run(tmp_path):
-    build_runner(tmp_path, model=SparseToy, epochs=1).train()
-    hook = ContinuousSparsificationHook(**SMALL)
-    runner = build_runner(
-        tmp_path, hooks=[hook], model=SparseToy, epochs=6, resume=True
-    )
-    with pytest.raises(ValueError, match='use load_from'):
+    with pytest.raises(ValueError, match=message):
         runner.train()
 
 

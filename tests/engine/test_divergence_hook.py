@@ -64,10 +64,8 @@ def test_it_ends_and_keeps_what_was_finite(tmp_path, at, where, value):
 
 
 def test_a_rate_that_is_far_too_high(tmp_path):
-    runner = build_runner(tmp_path, hooks=[DivergenceHook()], epochs=3)
-    runner.optim_wrapper['optimizer'] = dict(type='SGD', lr=1e30)
     with pytest.raises(Diverged):
-        runner.train()
+        run(tmp_path, optimizer=dict(type='SGD', lr=1e30))
     assert names(tmp_path) == []
 
 
@@ -83,8 +81,7 @@ def test_preemption_does_not_save_it(tmp_path):
 
 
 def test_a_finite_run_is_unchanged_and_done(tmp_path):
-    a = run(tmp_path / 'a')
-    b = build_runner(tmp_path / 'b', epochs=3, checkpoint=BEST)
+    a, b = run(tmp_path / 'a'), build_runner(tmp_path / 'b', epochs=3)
     b.train()
     assert torch.equal(a.model.linear.weight, b.model.linear.weight)
     assert read_state(tmp_path / 'a')['state'] == 'done'

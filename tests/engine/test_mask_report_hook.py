@@ -4,6 +4,7 @@
 import contextlib
 import json
 import re
+from functools import partial
 
 import cv2
 import pytest
@@ -11,20 +12,22 @@ import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MessageHub
 from torch import nn
+from torch.nn import functional
 
 from mask_plugins.core.weights import (
+    ScoreMask,
+    SoftMask,
     apply_weight_masks,
     mask_report,
     named_masks,
 )
 from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
-from mask_plugins.evaluation.metrics import MaskDensity
 
 from ..common.processes import run_ranks
 from ..common.runs import Stop, StopHook, log_lines, log_of
-from .masked_toys import All, Far, Hidden, Past, Soft
-from .toys import ToyDataset, ToyModel, build_runner
+from .masked_toys import Hidden, Soft
+from .toys import ToyModel, build_runner
 
 METRIC = dict(type='mask_plugins.MaskDensity')
 
@@ -126,14 +129,7 @@ def test_the_metric_under_test(tmp_path):
         model=Hidden,
         metric=METRIC,
         load_from=str(tmp_path / 'a' / 'epoch_2.pth'),
-        test_dataloader=dict(
-            batch_size=4,
-            num_workers=0,
-            dataset=dict(type=ToyDataset),
-            sampler=dict(type='DefaultSampler', shuffle=False),
-        ),
         test_evaluator=[METRIC, dict(METRIC, prefix='again')],
-        test_cfg=dict(),
     )
     metrics = runner.test()
     report = mask_report(runner.model)
@@ -161,9 +157,7 @@ def test_the_metric_without_the_hook(tmp_path):
 def test_a_model_without_masks(tmp_path):
     with pytest.raises(ValueError, match='the model has no masks; put some'):
         train(tmp_path / 'a', model=ToyModel)
-    runner = build_runner(
-        tmp_path / 'b', hooks=[MaskReportHook()], metric=METRIC
-    )
+    runner = build_runner(tmp_path / 'b', [MaskReportHook()], metric=METRIC)
     with pytest.raises(ValueError, match='mask_plugins.MaskDensity'):
         runner.val()
 
@@ -206,10 +200,19 @@ def test_a_soft_mask_below_zero_is_not_empty_yet(tmp_path):
     assert item.mask.soft_density() < MaskReportHook.NEGLIGIBLE
 
 
-@pytest.mark.parametrize('model', [Hidden, Soft])
-def test_masks_that_are_used(tmp_path, model):
-    train(tmp_path, model=model, epochs=1)
-    assert 'masks of' not in log_of(tmp_path)
+class Past(Hidden):
+    """Computes with the second weight itself, past its mask."""
+
+    def second(self):
+        return self.linear[1]._parameters['weight']
+
+    def forward(self, x, y, mode='tensor', **kwargs):
+        first, second = self.linear
+        x = torch.as_tensor(x, dtype=torch.float32)[:, None] / 12
+        out = functional.linear(first(x), self.second(), second.bias)
+        if mode == 'loss':
+            return dict(loss=out.square().mean())
+        return [dict(out=value.item()) for value in out]
 
 
 class Detached(Past):
@@ -237,11 +240,6 @@ def test_a_mask_that_nothing_reads(tmp_path):
         assert message in log_of(tmp_path / f'{where} warned')
 
 
-def test_masks_without_a_gradient(tmp_path):
-    train(tmp_path, model=Detached, epochs=1)
-    assert 'masks of linear.1.weight got no gradient' in log_of(tmp_path)
-
-
 class Auxiliary(Hidden):
     """A part of its own that only the training uses."""
 
@@ -257,23 +255,34 @@ class Auxiliary(Hidden):
         return out
 
 
-def test_a_part_that_evaluation_does_not_use(tmp_path):
-    train(tmp_path, model=Auxiliary, epochs=1)
-    assert 'masks of extra.weight are not used in evaluation' in log_of(
-        tmp_path
-    )
-
-
 @pytest.mark.parametrize(
     ('model', 'message'),
     [
-        (All, ''),
-        (Far, 'away from the threshold 0, so that in 102 more steps'),
-        (Soft, 'nothing sets its temperature, which stays 1'),
+        (Hidden, None),
+        (Soft, None),
+        (Detached, 'masks of linear.1.weight got no gradient'),
+        (Auxiliary, 'masks of extra.weight are not used in evaluation'),
     ],
 )
-def test_masks_that_cannot_do_anything(tmp_path, model, message):
-    train(tmp_path, model=model, epochs=67, report=dict(picture_interval=0))
+def test_masks_without_a_use(tmp_path, model, message):
+    train(tmp_path, model=model, epochs=1)
+    log = log_of(tmp_path)
+    assert message in log if message else 'masks of' not in log
+
+
+@pytest.mark.parametrize(
+    ('init', 'kind', 'message'),
+    [
+        (1.0, ScoreMask, ''),
+        (1e3, ScoreMask, 'away from the threshold 0, so that in 102 more'),
+        (-0.1, SoftMask, 'nothing sets its temperature, which stays 1'),
+    ],
+)
+def test_masks_that_cannot_do_anything(tmp_path, init, kind, message):
+    class Model(Hidden):
+        mask = partial(kind, init=init)
+
+    train(tmp_path, model=Model, epochs=67, report=dict(picture_interval=0))
     said = 'masks of linear.0.weight, linear.1.weight will not change'
     text = log_of(tmp_path)
     assert text.count(said) == (1 if message else 0)
@@ -314,11 +323,6 @@ def test_frozen_masks_are_not_missed():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         MaskReportHook(**arguments)
-
-
-def test_prefix():
-    assert MaskDensity().prefix == 'mask'
-    assert MaskDensity(prefix='ema').prefix == 'ema'
 
 
 def rank_of_two(folder):

@@ -63,7 +63,7 @@ def prepare(method, **options):
     """A model in the midst of training, and a batch."""
     init_default_scope('mmpretrain')
     options = {**CASES[method], **options}
-    cfg = method_config(method, counts=(BATCH, 8), **options)
+    cfg = method_config(method, counts=(2 * BATCH, 8), **options)
     torch.manual_seed(0)
     model = build_model(cfg)
     model.init_weights()

@@ -11,8 +11,9 @@ from mmengine.hooks import Hook
 from mask_plugins.engine.checkpoint.json_lines import JsonLines
 from mask_plugins.engine.hooks import TrainLogHook
 
+from ..common.processes import run_ranks
 from ..common.runs import Stop, StopHook
-from .toys import Scores, ToyMetric, ToyModel, build_runner
+from .toys import Scores, ToyDataset, ToyMetric, ToyModel, build_runner
 
 
 def lines(path):
@@ -38,8 +39,12 @@ class Scalars(Hook):
 
 
 def test_schema(tmp_path):
-    train(tmp_path, hooks=[Scalars()])
+    build_runner(tmp_path, hooks=[TrainLogHook()]).val()
+    assert not list(tmp_path.glob('*_log.json'))
+    runner = train(tmp_path, hooks=[Scalars()])
     train_lines = lines(tmp_path / 'train_log.json')
+    history = runner.message_hub.get_scalar('train/loss').data[0]
+    assert [line['loss'] for line in train_lines] == history.tolist()
     assert [line['iteration'] for line in train_lines] == list(range(6))
     assert [line['epoch'] for line in train_lines] == [0, 0, 0, 1, 1, 1]
     for line in train_lines:
@@ -57,13 +62,6 @@ def test_schema(tmp_path):
     assert [line['iteration'] for line in val_lines] == [3, 6]
     assert 'loss' not in val_lines[0]
     assert val_lines[0]['time'] > 0
-
-
-def test_losses_are_the_message_hubs(tmp_path):
-    runner = train(tmp_path)
-    history = runner.message_hub.get_scalar('train/loss').data[0]
-    found = [line['loss'] for line in lines(tmp_path / 'train_log.json')]
-    assert found == history.tolist()
 
 
 class Metrics(ToyMetric):
@@ -87,6 +85,20 @@ def test_validation_line(tmp_path):
     assert line['toy/matrix'] == [[1, 0], [0, 1]]
     assert line['toy/nan'] is None
     assert 'toy/huge' not in line
+
+
+def rank_of_two(folder):
+    data = dict(type=ToyDataset, indices=11)
+    train(folder, model=Scores, val_dataset=data, epochs=1)
+
+
+@pytest.mark.ddp
+def test_padding_is_not_counted(tmp_path):
+    """6 even labels and 5 odd ones, on two processes."""
+    run_ranks(rank_of_two, tmp_path)
+    (line,) = lines(tmp_path / 'val_log.json')
+    loss = -(6 * math.log(0.2) + 5 * math.log(0.8)) / 11
+    assert line['loss'] == pytest.approx(loss, rel=1e-6)
 
 
 def test_nan_loss_is_null(tmp_path):
@@ -135,11 +147,6 @@ def test_fresh_start_keeps_the_old_logs(tmp_path):
     assert aside.read_text() == old
     assert len(lines(tmp_path / 'train_log.json')) == 6
     assert len(list(tmp_path.glob('val_log.*.json'))) == 1
-
-
-def test_validation_alone_writes_nothing(tmp_path):
-    build_runner(tmp_path, hooks=[TrainLogHook()]).val()
-    assert not list(tmp_path.glob('*_log.json'))
 
 
 @pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])

@@ -170,6 +170,13 @@ class ContinuousSparsificationHook(Hook):
                 f'{self.plan.epochs_per_round} + {self.plan.ticket_epochs} = '
                 f'{self.plan.max_epochs}, got {found}'
             )
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if len(loop.dataloader) % counts:
+            raise ValueError(
+                'accumulative_counts must divide the '
+                f'{len(loop.dataloader)} iterations of an epoch, or gradients '
+                f'of one stage get into the next, got {counts}'
+            )
         wrapper_finds = getattr(runner.model, 'find_unused_parameters', True)
         if self.plan.ticket_epochs and not wrapper_finds:
             raise ValueError(
