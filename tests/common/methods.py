@@ -3,9 +3,6 @@
 
 import copy
 
-import mmpretrain.datasets
-import mmpretrain.evaluation
-import mmpretrain.models  # noqa: F401
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
@@ -165,7 +162,7 @@ def method_config(method, hooks=(), counts=(40, 45), **options):
 def _shrink(value, count):
     if isinstance(value, dict):
         if value.get('type') == 'mask_plugins.Digits':
-            value['indices'] = count
+            value.setdefault('indices', count)
         value = list(value.values())
     if isinstance(value, list):
         for item in value:

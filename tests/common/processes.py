@@ -14,13 +14,22 @@ import traceback
 from datetime import timedelta
 from pathlib import Path
 
+import mmengine.config.config as config_module
 import mmengine.runner.runner as runner_module
 import torch
 import torch.distributed as dist
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = multiprocessing.get_context('forkserver')
-PROCESSES.set_forkserver_preload(['tests.common.methods'])
+PROCESSES.set_forkserver_preload([
+    'matplotlib.pyplot',
+    'mmpretrain.datasets',
+    'mmpretrain.evaluation',
+    'mmpretrain.models',
+    'mmpretrain.visualization',
+    'sklearn.datasets',
+    'tests.common.methods',
+])  # fmt: skip
 
 
 def run_ranks(function, *args, ranks=2, code=0, timeout=240):
@@ -66,6 +75,11 @@ def metrics_of(checkpoint, config, folder):
     return json.loads(out.read_text())
 
 
+def as_it_is(text, **kwargs):
+    """In place of yapf, which formats each config that is logged."""
+    return text, True
+
+
 def free_port():
     """A port nobody listens on; 0 would leave the workers without one."""
     with socket.socket() as listener:
@@ -105,7 +119,9 @@ def _enter(function, args, file, rank, ranks, port):
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=str(port),
     )
-    runner_module.collect_env = dict  # takes seconds
+    # They take longer than a run.
+    runner_module.collect_env = dict
+    config_module.FormatCode = as_it_is
     os.chdir(ROOT)
     torch.set_num_threads(1)
     code = 0

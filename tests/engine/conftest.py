@@ -1,9 +1,22 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Runs that several test files compare with."""
 
-import pytest
+import gc
+from unittest import mock
 
+import pytest
+from mmengine.config import config as config_module
+
+from ..common.processes import as_it_is
 from .resume_runs import ITERATIONS, run
+
+
+@pytest.fixture(scope='package', autouse=True)
+def configs_as_they_are():
+    """Without formatting, which takes longer than most tests."""
+    gc.freeze()  # mmengine's datasets collect garbage
+    with mock.patch.object(config_module, 'FormatCode', as_it_is):
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -15,7 +15,7 @@ from mask_plugins.engine.loops.continual_train_loop import epochs_of_tasks
 from mask_plugins.engine.optimizers import TaskwiseMultiStepLR
 from mask_plugins.functional.continual import average_accuracy, forgetting
 
-from ..common.methods import build
+from ..common.methods import method_config, named
 from ..common.runs import log_lines
 
 LWF = {
@@ -28,7 +28,9 @@ LWF = {
 
 def start(folder, **options):
     """Two tasks of unequal size, of two epochs and three."""
-    runner = build(folder, 'lwf', **{**LWF, **options})
+    cfg = method_config('lwf', **{**LWF, **options})
+    del cfg.default_hooks.class_count  # the hook itself is tested
+    runner = Runner.from_cfg(named(cfg, folder))
     runner.train()
     return runner
 

@@ -19,9 +19,9 @@ from mask_plugins.evaluation.metrics import (
 )
 from mask_plugins.functional.knn import knn_predict
 from mask_plugins.functional.rankme import rankme
-from mask_plugins.utils.files import read_json_lines
 
 from ..common.processes import run_ranks
+from ..common.runs import log_lines
 from .feature_runs import build
 
 HOOK = dict(type='mask_plugins.FeatureHook', bank=True)
@@ -65,7 +65,7 @@ def trained(tmp_path_factory):
 
 
 def test_metrics_of_a_stock_classifier(trained):
-    line = read_json_lines(f'{trained.work_dir}/val_log.json')[-1]
+    line = log_lines(trained.work_dir, 'val_log.json')[-1]
     for key, value in expected(trained).items():
         assert math.isclose(line[key], value, rel_tol=1e-6), key
     assert 'accuracy/top1' in line
@@ -73,7 +73,7 @@ def test_metrics_of_a_stock_classifier(trained):
 
 
 def test_the_rank_of_training_batches_is_logged(trained):
-    lines = read_json_lines(f'{trained.work_dir}/train_log.json')
+    lines = log_lines(trained.work_dir)
     ranks = {line['iteration']: line.get('rank') for line in lines}
     assert [i for i, rank in ranks.items() if rank is not None] == [0, 2, 4]
     assert all(1 < ranks[i] <= 16.001 for i in (0, 2, 4))
@@ -113,7 +113,7 @@ def test_both_weights_of_an_ema_hook(tmp_path):
     runner = build(tmp_path, [dict(type='mask_plugins.FeatureHook'), ema],
                    [RANKME])  # fmt: skip
     runner.train()
-    line = read_json_lines(f'{tmp_path}/val_log.json')[-1]
+    line = log_lines(tmp_path, 'val_log.json')[-1]
     hub = runner.message_hub
     origin = hub.get_scalar('val/rankme/rank_origin').current()
     values = features(runner, build_test_set(runner.cfg)).values

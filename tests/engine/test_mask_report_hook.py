@@ -282,7 +282,14 @@ def test_masks_that_cannot_do_anything(tmp_path, init, kind, message):
     class Model(Hidden):
         mask = partial(kind, init=init)
 
-    train(tmp_path, model=Model, epochs=67, report=dict(picture_interval=0))
+    train(
+        tmp_path,
+        model=Model,
+        epochs=67,
+        interval=67,
+        checkpoint=dict(interval=67),
+        report=dict(picture_interval=0),
+    )
     said = 'masks of linear.0.weight, linear.1.weight will not change'
     text = log_of(tmp_path)
     assert text.count(said) == (1 if message else 0)

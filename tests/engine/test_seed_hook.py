@@ -190,45 +190,44 @@ def test_warnings_say_what_to_do(tmp_path, options, expected):
         assert sum(text in line for line in record.warnings) == 1
 
 
-class TestPassIterator:
-    def collect(self, count, dataset=None, **kwargs):
-        passes, loaded = [], []
+class Letters(Dataset):
+    loaded = ''
 
-        class Letters(Dataset):
-            def __len__(self):
-                return 3
+    def __len__(self):
+        return 3
 
-            def __getitem__(self, index):
-                loaded.append('abc'[index])
-                return 'abc'[index]
+    def __getitem__(self, index):
+        self.loaded += 'abc'[index]
+        return 'abc'[index]
 
-        loader = DataLoader(
-            dataset or Letters(), batch_size=1, collate_fn=lambda x: x[0]
-        )
-        iterator = PassIterator(loader, passes.append, **kwargs)
-        return [next(iterator) for _ in range(count)], passes, loaded
 
-    def test_passes(self):
-        got, passes, _ = self.collect(7)
-        assert got == list('abcabca')
-        assert passes == [0, 1, 2]
+class Stream(IterableDataset):
+    """It has to be loaded to be skipped."""
 
-    def test_what_was_trained_is_skipped_and_not_loaded(self):
-        got, passes, loaded = self.collect(12, done=7)
-        assert got == [None] * 7 + list('bcabc')
-        assert passes == [2, 3]
-        assert loaded == list('bcabc')
+    loaded = ''
 
-    def test_an_iterable_dataset_has_to_be_loaded(self):
-        class Numbers(IterableDataset):
-            def __iter__(self):
-                return iter('abcdef')
+    def __len__(self):
+        return 6
 
-            def __len__(self):
-                return 6
+    def __iter__(self):
+        return iter('abcdef')
 
-        got, _, _ = self.collect(6, dataset=Numbers(), done=4)
-        assert got == [None] * 4 + list('ef')
+
+@pytest.mark.parametrize(
+    ('kind', 'done', 'expected', 'loaded', 'passes'),
+    [
+        (Letters, 0, 'abcabca', 'abcabca', [0, 1, 2]),
+        (Letters, 7, 'bcabc', 'bcabc', [2, 3]),
+        (Stream, 4, 'ef', '', [0]),
+    ],
+)
+def test_pass_iterator(kind, done, expected, loaded, passes):
+    dataset, begun = kind(), []
+    loader = DataLoader(dataset, batch_size=1, collate_fn=lambda x: x[0])
+    iterator = PassIterator(loader, begun.append, done=done)
+    found = [next(iterator) for _ in range(done + len(expected))]
+    assert found == [None] * done + list(expected)
+    assert (dataset.loaded, begun) == (loaded, passes)
 
 
 def test_a_loader_without_batches():
