@@ -3,7 +3,6 @@
 
 import io
 import random
-import shutil
 import struct
 import zipfile
 
@@ -18,23 +17,6 @@ from mask_plugins.engine.checkpoint.resume import (
 
 from ..common.runs import load, names, train
 from .toys import build_runner
-
-
-@pytest.fixture(scope='module')
-def started(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('started') / 'run'
-    build_runner(folder).train()
-    return folder
-
-
-@pytest.fixture
-def work_dir(started, tmp_path):
-    shutil.copytree(started, tmp_path / 'run')
-    # The copy is to be resumed from.
-    (tmp_path / 'run/last_checkpoint').write_text(
-        str(tmp_path / 'run/epoch_2.pth')
-    )
-    return tmp_path / 'run'
 
 
 def directory(data):

@@ -28,7 +28,13 @@ LEVEL = dict(
     schedule=dict(type='mask_plugins.LinearSchedule', start=0.9, end=0.3),
 )
 TOP_K = {
-    'model.backbone.mask': dict(criterion='topk', keep_ratio=0.9),
+    'model.backbone.mask': dict(
+        _delete_=True,
+        type='mask_plugins.ScoreMask',
+        init='kaiming',
+        criterion='topk',
+        keep_ratio=0.9,
+    ),
     'hooks': [LEVEL],
 }
 EMA_TEACHER = dict(type='mask_plugins.EMATeacher', momentum=0.2, begin=1)
@@ -155,9 +161,8 @@ def test_resumed_is_uninterrupted(tmp_path, case, ranks):
 def test_a_signal_to_one_of_two_processes_stops_both(tmp_path):
     """In the same iteration; then one process can go on."""
     work_dir = tmp_path / 'run'
-    end = end_at(5, rank=1, name='SIGTERM')
-    options = dict(method='masked-feature-ema', ranks=2)
-    train(work_dir, hooks=[end], code=EXIT_PREEMPTED, **options)
+    method, end = 'masked-feature-ema', end_at(5, rank=1, name='SIGTERM')
+    train(work_dir, method, ranks=2, hooks=[end], code=EXIT_PREEMPTED)
     state = read_state(work_dir)
     assert (state['iteration'], state['reason']) == (5, 'got SIGTERM')
     first, second = load_last(work_dir)['mask_plugins_rank_buffers']
@@ -166,11 +171,11 @@ def test_a_signal_to_one_of_two_processes_stops_both(tmp_path):
     alone = tmp_path / 'alone'
     shutil.copytree(work_dir, alone)
     (alone / 'last_checkpoint').write_text(str(alone / 'iter_5.pth'))
-    train(work_dir, '--resume', **options)
-    train(tmp_path / 'whole', **options)
+    train(work_dir, method, '--resume', ranks=2)
+    train(tmp_path / 'whole', method, ranks=2)
     assert_same_run(work_dir, tmp_path / 'whole')
     # After 2 of 3 batches of the second epoch, which now has 5.
-    output = train(alone, 'masked-feature-ema', '--resume')
+    output = train(alone, method, '--resume')
     assert 'resumed epoch: 1, iter: 8' in output
     assert 'by another number of processes' in output
 

@@ -26,7 +26,7 @@ from mask_plugins.engine.hooks import (
 from ..common import runs
 from ..common.disk import full_disk
 from ..common.runs import StopHook, Validations, load, names
-from .toys import ToyModel, build_runner
+from .toys import ToyDataset, ToyModel, build_runner
 
 
 def train(work_dir, **kwargs):
@@ -178,11 +178,6 @@ class TestSave:
 
 
 class TestResume:
-    @pytest.fixture
-    def work_dir(self, tmp_path):
-        train(tmp_path / 'run', epochs=2, hooks=[SeedHook()])
-        return tmp_path / 'run'
-
     def test_a_damaged_newest_is_trained_again(self, work_dir):
         before = load(work_dir / 'epoch_2.pth')['state_dict']
         (work_dir / 'epoch_2.pth').write_bytes(b'')
@@ -212,14 +207,10 @@ class TestResume:
 
     def test_a_complete_run_says_so(self, work_dir):
         """Not that a validation is missing, nor that log lines are cut."""
-        log = TrainLogHook()
-        train(work_dir.with_name('new'), epochs=2, hooks=[log])
-        validations = Validations()
-        _, text = train(
-            work_dir.with_name('new'),
-            resume=True,
-            hooks=[validations, TrainLogHook()],
-        )
+        new, validations = work_dir.with_name('new'), Validations()
+        train(new, hooks=[TrainLogHook()])
+        hooks = [validations, TrainLogHook()]
+        _, text = train(new, resume=True, hooks=hooks)
         assert 'is complete (6 iterations)' in text
         assert 'ended before its validation' not in text
         assert 'were cut' not in text
@@ -239,11 +230,9 @@ class TestResume:
         self, tmp_path, monkeypatch, named
     ):
         runner = build_runner(tmp_path, epochs=1)
-        stock = CheckpointHook(interval=1)
-        runner._hooks = [
-            stock if isinstance(hook, SafeCheckpointHook) else hook
-            for hook in runner.hooks
-        ]
+        runner._hooks[runner.hooks.index(hook_of(runner))] = CheckpointHook(
+            interval=1
+        )
         runner.train()
         load_from = str(tmp_path / 'epoch_1.pth') if named else None
         options = dict(resume=True, load_from=load_from)
@@ -301,12 +290,8 @@ def test_log_histories_are_bounded(tmp_path, window, length):
 
 
 def test_dataset_meta_with_arrays_is_no_change(tmp_path):
-    from .toys import ToyDataset
-
-    dataset = dict(
-        type=ToyDataset,
-        metainfo=dict(classes=('a', 'b'), sigmas=np.arange(3.0)),
-    )
+    info = dict(classes=('a', 'b'), sigmas=np.arange(3.0))
+    dataset = dict(type=ToyDataset, metainfo=info)
     train(tmp_path, dataset=dataset, epochs=1)
     _, text = train(tmp_path, dataset=dataset, resume=True)
     assert 'dataset metainfo' not in text

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mask_plugins.engine.checkpoint.json_lines import JsonLines
 from mask_plugins.engine.hooks import TrainLogHook
 
+from ..common.disk import full_disk
 from ..common.processes import run_ranks
 from ..common.runs import Stop, StopHook
 from .toys import Scores, ToyDataset, ToyMetric, ToyModel, build_runner
@@ -173,3 +174,14 @@ class TestJsonLines:
         assert not log.path.exists()
         found = [json.loads(p.read_text()) for p in tmp_path.iterdir()]
         assert sorted(line['value'] for line in found) == ['a', 'b', 'c']
+
+    def test_lines_wait_until_there_is_room(self, tmp_path):
+        log = JsonLines(tmp_path / 'log.json', 1)
+        log.append(a=1)
+        with full_disk(12):  # the second line would be cut in half
+            log.append(a=2)
+            with pytest.raises(OSError, match='too large'):
+                log.flush(sync=True)
+        assert log.path.read_text() == '{"a": 1}\n'
+        log.append(a=3)
+        assert log.path.read_text() == '{"a": 1}\n{"a": 2}\n{"a": 3}\n'
