@@ -119,6 +119,7 @@ class TestValues:
 
     def test_test_loop(self, tmp_path):
         runner = build_runner(tmp_path, [PSSHook()], model=Toy)
+        runner._train_loop = None  # as tools/test.py
         runner.test()
         said = 'tests with backbone.drop_ratio = 0.0, not the configured 0.3'
         assert said in log_of(tmp_path)

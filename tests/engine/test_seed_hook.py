@@ -153,6 +153,10 @@ class Bare(BaseDataset):
         return [dict(x=1.0, y=1.0)] * 12
 
 
+def plain_sampler(dataset, seed):
+    return RandomSampler(dataset)
+
+
 BALANCED = dict(
     type=ClassBalancedDataset,
     oversample_thr=0.5,
@@ -176,7 +180,7 @@ PLAIN = dict(pipeline=[augment])
         (dict(accumulate=3), []),
         (dict(randomness=dict(seed=None)), ['Set randomness=dict(seed=0)']),
         (
-            dict(sampler=dict(type=lambda data, seed: RandomSampler(data))),
+            dict(sampler=dict(type=plain_sampler)),
             ['RandomSampler has no attribute `seed`'],
         ),
         (dict(dataset=BALANCED), ['ClassBalancedDataset hides']),
