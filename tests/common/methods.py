@@ -1,36 +1,53 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A short run of each method, from its config on digits, through the tools."""
 
-import gc
-import json
-import multiprocessing
-import os
-import runpy
-import signal
-import sys
-import traceback
-from pathlib import Path
+import copy
 
-import mmengine.runner.runner as runner_module
-import mmpretrain.datasets
-import mmpretrain.evaluation
-import mmpretrain.models  # noqa: F401
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 import mask_plugins.engine  # noqa: F401
 from mask_plugins.registry import HOOKS
-from tests.common.processes import free_port
+from tests.common.processes import ROOT, metrics_of, run_tool
+from tests.common.runs import EndHook
 
-ROOT = Path(__file__).parents[2]
+__all__ = ['EndHook', 'metrics_of']  # for whom the runs are enough
+
 FEATURE = 'masked_feature/{}_resnet18-c16_1xb64-15e_digits.py'
-# The config, and what makes three epochs of it reach each of its states.
+CONTINUAL = (
+    'masked_feature/continual-{}_resnet18-c16_1xb32-8e_digits-5tasks.py'
+)
+RESNET = {
+    'model.backbone.stem_channels': 4,
+    'model.backbone.base_channels': 4,
+}
+TASKS = {
+    'train_dataloader.dataset.tasks': 2,
+    'val_dataloader.dataset.tasks': 2,
+    'test_dataloader.dataset.tasks': 2,
+    'train_cfg.epochs': 2,
+    'train_cfg.later_epochs': 1.0,
+}
+# The config, and what makes three epochs of it small, and reach each of its
+# states.
 METHODS = {
+    'ce': (FEATURE.format('ce'), {**RESNET, 'model.head.in_channels': 32}),
     'pss': (
         'pss/pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits.py',
-        {'model.backbone.arch.num_layers': 2, 'param_scheduler.warmup': 1},
+        {
+            'model.backbone.arch': dict(
+                embed_dims=24,
+                num_layers=2,
+                num_heads=3,
+                feedforward_channels=48,
+            ),
+            'model.backbone.drop_rate': 0.1,
+            'model.head.in_channels': 24,
+            'param_scheduler.warmup': 1,
+        },
     ),
     'cs': (
         'continuous_sparsification/cs_resnet20_1xb64-3x10e_digits.py',
@@ -48,27 +65,37 @@ METHODS = {
         'self_masking/smn_resnet18-narrow_1xb64-30e_digits.py',
         {
             'model.backbone.module.init_cfg': None,
+            'model.backbone.module.stem_channels': 4,
+            'model.backbone.module.base_channels': 4,
+            'model.head.in_channels': 32,
             'param_scheduler.warmup': 1,
         },
     ),
     'masked-feature-ema': (
         FEATURE.format('masked-feature-ema'),
-        {'model.teacher.begin': 1},
+        {
+            **RESNET,
+            'model.head.head.in_channels': 32,
+            'model.teacher.begin': 1,
+        },
     ),
     'self-kd': (
         FEATURE.format('self-kd'),
-        {'model.teacher.begin': 1, 'model.teacher.interval': 1},
+        {
+            **RESNET,
+            'model.head.in_channels': 32,
+            'model.teacher.begin': 1,
+            'model.teacher.interval': 1,
+        },
     ),
     'hgsl': ('hgsl/hgsl-k4_resnet8_1xb64-30e_digits.py', {}),
     'lwf': (
-        'masked_feature/continual-lwf_resnet18-c16_1xb32-8e_digits-5tasks.py',
-        {
-            'train_dataloader.dataset.tasks': 2,
-            'val_dataloader.dataset.tasks': 2,
-            'test_dataloader.dataset.tasks': 2,
-            'train_cfg.epochs': 2,
-            'train_cfg.later_epochs': 1.0,
-        },
+        CONTINUAL.format('lwf'),
+        {**RESNET, **TASKS, 'model.head.head.in_channels': 32},
+    ),
+    'masked-lwf': (
+        CONTINUAL.format('masked-lwf'),
+        {**RESNET, **TASKS, 'model.head.head.head.in_channels': 32},
     ),
     'pass': (
         'pass/pass-pretrain_resnet18_1xb8-6e_synthetic.py',
@@ -81,25 +108,6 @@ METHODS = {
         },
     ),
 }
-PROCESSES = multiprocessing.get_context('forkserver')
-PROCESSES.set_forkserver_preload([__name__])
-
-
-@HOOKS.register_module(force=True)
-class EndHook(Hook):
-    """Send this process a signal in an iteration, on one rank or all."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, iteration, rank=None, name='SIGKILL'):
-        self.iteration, self.rank = iteration, rank
-        self.signal = signal.Signals[name]
-
-    def after_train_iter(self, runner, *args, **kwargs):
-        if runner.iter + 1 == self.iteration and (
-            self.rank in (None, runner.rank)
-        ):
-            os.kill(os.getpid(), self.signal)
 
 
 @HOOKS.register_module(force=True)
@@ -121,99 +129,107 @@ class EqualRanksHook(Hook):
             assert not different, f'ranks differ: {different}'
 
 
-def write_config(method, path, hooks=()):
-    """Write the config of a short run; returns the path."""
-    name, options = METHODS[method]
+def method_config(method, hooks=(), counts=(40, 45), **options):
+    """The config of a short run.
+
+    Args:
+        method (str): One of ``METHODS``.
+        hooks (list): More custom hooks.
+        counts (tuple): Images to train and to evaluate. By default 20 per
+            rank of two, in batches of 8, 8 and 4; of 45, one is padding.
+        **options: As ``merge_from_dict``.
+    """
+    name, small = METHODS[method]
     cfg = Config.fromfile(str(ROOT / 'configs' / name))
-    loop = {} if method == 'lwf' else {'train_cfg.max_epochs': 3}
-    if cfg.val_dataloader and method != 'lwf':
-        loop['train_cfg.val_interval'] = 1
-    cfg.merge_from_dict({
+    base = {
         'default_hooks.checkpoint.interval': 1,
         'train_dataloader.batch_size': 8,
-        **loop,
-        **options,
-    })  # fmt: skip
-    for part, count in (('train', 40), ('val', 45), ('test', 45)):
-        # 20 images per rank are batches of 8, 8 and 4; of 45, one is padding.
-        if part == 'train' and method in ('smn', 'lwf'):
-            count = 80  # a part of the classes at a time
+    }
+    if 'lwf' not in method:
+        base['train_cfg.max_epochs'] = 3
+        if cfg.val_dataloader:
+            base['train_cfg.val_interval'] = 1
+    cfg.merge_from_dict(copy.deepcopy({**base, **small, **options}))
+    for part in ('train', 'val', 'test'):
+        count = counts[part != 'train']
+        if part == 'train' and method in ('smn', 'lwf', 'masked-lwf'):
+            count *= 2  # a part of the classes at a time
         _shrink(cfg.get(f'{part}_dataloader'), count)
     cfg.custom_hooks += [dict(type='mask_plugins.EqualRanksHook'), *hooks]
-    cfg.dump(str(path))
-    return path
+    return cfg
 
 
 def _shrink(value, count):
     if isinstance(value, dict):
         if value.get('type') == 'mask_plugins.Digits':
-            value['indices'] = count
+            value.setdefault('indices', count)
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
             _shrink(item, count)
 
 
-def run_tool(folder, name, *args, ranks=1, timeout=240):
-    """Run a tool in forked processes; exit codes and the output of each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    args = [str(a) for a in args]
-    port = free_port()
-    if ranks > 1:
-        args += ['--launcher', 'pytorch']
-    files = [folder / f'output_{rank}.txt' for rank in range(ranks)]
-    processes = []
-    for rank, file in enumerate(files):
-        env = dict(
-            RANK=str(rank),
-            LOCAL_RANK=str(rank),
-            WORLD_SIZE=str(ranks),
-            MASTER_ADDR='127.0.0.1',
-            MASTER_PORT=str(port),
-        )
-        process = PROCESSES.Process(
-            target=_run, args=(name, args, env, str(file))
-        )
-        process.start()
-        processes.append(process)
-    for process in processes:
-        process.join(timeout)
-        process.kill()
-        process.join()
-    codes = [process.exitcode for process in processes]
-    return codes, [file.read_text() for file in files]
+def write_config(method, path, hooks=(), **options):
+    """Write the config of a short run; returns the path."""
+    method_config(method, hooks, **options).dump(str(path))
+    return path
 
 
-def _run(name, args, env, output):
-    out = os.open(output, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o644)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    gc.freeze()
-    os.environ.update(env)
-    runner_module.collect_env = dict  # takes seconds
-    os.chdir(ROOT)
-    torch.set_num_threads(1)
-    sys.argv = [name, *args]
-    code = 1
-    try:
-        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-        print(end)
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+def train(folder, method, *args, ranks=1, code=0, timeout=240, **options):
+    """Run tools/train.py; the output of the first rank.
 
-
-def metrics_of(checkpoint, config, folder):
-    """What tools/test.py finds."""
-    out = folder / 'metrics.json'
+    Args:
+        folder (Path): The work_dir. The config is written next to it.
+        method (str): One of ``METHODS``.
+        *args: More arguments of the tool.
+        ranks (int): Number of processes.
+        code (int | list[int] | None): The exit codes expected; None for any
+            error.
+        timeout (float): Seconds until all are killed.
+        **options: As :func:`method_config`.
+    """
+    config = write_config(method, f'{folder}.py', **options)
+    args = (config, '--work-dir', folder, *args)
     codes, output = run_tool(
-        folder, 'test.py', config, checkpoint, '--work-dir', folder,
-        '--out', out, '--out-item', 'metrics',
-    )  # fmt: skip
-    assert codes == [0], output
-    return json.loads(out.read_text())
+        folder, 'train.py', *args, ranks=ranks, timeout=timeout
+    )
+    expected = code if isinstance(code, list) else [code] * ranks
+    fine = 0 not in codes if code is None else codes == expected
+    assert fine, (codes, *output)
+    return output[0]
+
+
+_count = 0
+
+
+def named(cfg, work_dir):
+    """The config of a run of its own: mmengine keeps loggers by name."""
+    global _count
+    _count += 1
+    cfg.work_dir = str(work_dir)
+    cfg.experiment_name = f'run_{_count}'
+    return cfg
+
+
+def build(work_dir, method, **options):
+    """The Runner of a short run in this process."""
+    torch.set_num_threads(1)
+    return Runner.from_cfg(named(method_config(method, **options), work_dir))
+
+
+def with_teacher(teacher, masked=None, **model):
+    """Options that give ``ce`` a teacher, and perhaps a masked head."""
+    options = {
+        'model.type': 'mask_plugins.ReferenceClassifier',
+        'model.teacher': dict(teacher, type=f'mask_plugins.{teacher["type"]}'),
+        'default_hooks.teacher': dict(type='mask_plugins.TeacherHook'),
+        **{f'model.{key}': value for key, value in model.items()},
+    }
+    if masked is not None:
+        options['model.head'] = dict(
+            _delete_=True,
+            type='mask_plugins.MaskedFeatureHead',
+            head=dict(type='LinearClsHead', num_classes=10, in_channels=32),
+            **masked,
+        )
+    return options

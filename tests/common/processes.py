@@ -1,20 +1,36 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Run commands, and a function of a test module in several processes."""
+"""Commands, and functions and tools in forked processes."""
 
-import importlib
+import gc
 import json
+import multiprocessing
 import os
+import runpy
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
+import mmengine.config.config as config_module
+import mmengine.runner.runner as runner_module
+import torch
 import torch.distributed as dist
 
 ROOT = Path(__file__).parents[2]
+PROCESSES = multiprocessing.get_context('forkserver')
+PROCESSES.set_forkserver_preload([
+    'matplotlib.pyplot',
+    'mmpretrain.datasets',
+    'mmpretrain.evaluation',
+    'mmpretrain.models',
+    'mmpretrain.visualization',
+    'sklearn.datasets',
+    'tests.common.methods',
+])  # fmt: skip
 
 
 # What a launcher, a job or a checkout around would set.
@@ -60,12 +76,12 @@ def run_python(*command, **kwargs):
 
 
 def run_ranks(function, *args, ranks=2, code=0, timeout=240):
-    """Call a function on each rank of a process group and wait for all.
+    """Call a function on each rank of a gloo process group.
 
     Args:
-        function (Callable): A function of a module that imports nothing of a
-            running test. It finds its rank in ``torch.distributed``.
-        *args: JSON values; paths become str.
+        function (Callable): A function of a module. It finds its rank in
+            ``torch.distributed``.
+        *args: What can be pickled.
         ranks (int): Number of processes.
         code (int | list[int]): The exit codes expected, a negative one for a
             signal.
@@ -74,41 +90,37 @@ def run_ranks(function, *args, ranks=2, code=0, timeout=240):
     Returns:
         str: Output of all ranks, one after the other.
     """
-    env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
-    name = f'{function.__module__}:{function.__qualname__}'
-    text = json.dumps(args, default=str)
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, f'{rank}.txt') for rank in range(ranks)]
-        processes = []
-        for rank, path in enumerate(files):
-            command = [sys.executable, '-m', __name__, name, text, folder]
-            with path.open('wb') as out:
-                processes.append(
-                    subprocess.Popen(
-                        [*command, str(rank), str(ranks)],
-                        env=dict(env, LOCAL_RANK=str(rank)),
-                        stdout=out,
-                        stderr=subprocess.STDOUT,
-                        cwd=ROOT,
-                    )
-                )
-        end = time.monotonic() + timeout
-        try:
-            for process in processes:
-                process.wait(max(0.1, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass  # the codes say who was killed
-        finally:
-            for process in processes:
-                process.kill()
-        codes = [process.wait() for process in processes]
-        output = ''.join(
-            f'--- rank {rank}, exit code {codes[rank]}\n{path.read_text()}'
-            for rank, path in enumerate(files)
-        )
+        args = (f'file://{folder}/store', function, args)
+        codes, output = _fork(_join, args, Path(folder), ranks, timeout)
     expected = code if isinstance(code, list) else [code] * ranks
-    assert codes == expected, output
-    return output
+    assert codes == expected, (codes, *output)
+    return ''.join(output)
+
+
+def run_tool(folder, name, *args, ranks=1, timeout=240):
+    """Run a file of ``tools``; exit codes and output of each rank."""
+    folder.mkdir(parents=True, exist_ok=True)
+    args = [str(arg) for arg in args]
+    if ranks > 1:
+        args += ['--launcher', 'pytorch']
+    return _fork(_tool, (name, args), folder, ranks, timeout)
+
+
+def metrics_of(checkpoint, config, folder):
+    """What tools/test.py finds."""
+    out = folder / 'metrics.json'
+    codes, output = run_tool(
+        folder, 'test.py', config, checkpoint, '--work-dir', folder,
+        '--out', out, '--out-item', 'metrics',
+    )  # fmt: skip
+    assert codes == [0], output
+    return json.loads(out.read_text())
+
+
+def as_it_is(text, **kwargs):
+    """In place of yapf, which formats each config that is logged."""
+    return text, True
 
 
 def free_port():
@@ -118,23 +130,68 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def main():
-    """One rank: join the group, call, leave the group."""
-    name, args, folder, rank, ranks = sys.argv[1:]
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/store',
-        rank=int(rank),
-        world_size=int(ranks),
-        timeout=timedelta(seconds=60),
+def _fork(function, args, folder, ranks, timeout):
+    port = free_port()
+    files = [folder / f'output_{rank}.txt' for rank in range(ranks)]
+    processes = [
+        PROCESSES.Process(
+            target=_enter, args=(function, args, file, rank, ranks, port)
+        )
+        for rank, file in enumerate(files)
+    ]
+    for process in processes:
+        process.start()
+    end = time.monotonic() + timeout
+    for process in processes:
+        process.join(max(0.1, end - time.monotonic()))
+        process.kill()
+        process.join()
+    codes = [process.exitcode for process in processes]
+    return codes, [file.read_text() for file in files]
+
+
+def _enter(function, args, file, rank, ranks, port):
+    out = os.open(file, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o644)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    gc.freeze()  # mmengine's datasets collect garbage
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(ranks),
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
     )
-    module, function = name.split(':')
+    # They take longer than a run.
+    runner_module.collect_env = dict
+    config_module.FormatCode = as_it_is
+    os.chdir(ROOT)
+    torch.set_num_threads(1)
+    code = 0
     try:
-        getattr(importlib.import_module(module), function)(*json.loads(args))
+        function(*args)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+        print(end)
+    except BaseException:
+        code = 1
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _join(store, function, args):
+    rank, ranks = (int(os.environ[name]) for name in ('RANK', 'WORLD_SIZE'))
+    timeout = timedelta(seconds=60)
+    dist.init_process_group('gloo', store, timeout, ranks, rank)
+    try:
+        function(*args)
     finally:
         # Threads of gloo that still run when Python ends abort the process.
         dist.destroy_process_group()
 
 
-if __name__ == '__main__':
-    main()
+def _tool(name, args):
+    sys.argv = [name, *args]
+    runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')

@@ -6,26 +6,33 @@ import json
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from torch.optim import SGD
 
 from mask_plugins.engine.loops.continual_train_loop import epochs_of_tasks
 from mask_plugins.engine.optimizers import TaskwiseMultiStepLR
 from mask_plugins.functional.continual import continual_indices
 
-from .continual_runs import lwf
-from .resume_runs import train
+from ..common.methods import method_config, named
+from ..common.runs import log_lines
+
+LWF = {
+    'train_dataloader.dataset.tasks': [6, 4],
+    'val_dataloader.dataset.tasks': [6, 4],
+    'train_cfg.later_epochs': 1.5,
+    'param_scheduler.milestones': [[1], [1, 2]],
+}
 
 
-def start(folder, **override):
-    options = lwf()
-    for path, value in override.items():
-        *parents, name = path.split('__')
-        place = options
-        for key in parents:
-            place = place[key]
-        place[name] = value
-    return train(work_dir=folder, override=options)
+def start(folder, **options):
+    """Two tasks of unequal size, of two epochs and three."""
+    cfg = method_config('lwf', **{**LWF, **options})
+    del cfg.default_hooks.class_count  # the hook itself is tested
+    runner = Runner.from_cfg(named(cfg, folder))
+    runner.train()
+    return runner
 
 
 @pytest.fixture(scope='module')
@@ -33,17 +40,14 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('continual') / 'run'
     return start(
         folder,
-        default_hooks__checkpoint__max_keep_ckpts=-1,
-        default_hooks__continual__later_lr_mult=dict(backbone=0.5),
-        optim_wrapper__paramwise_cfg=dict(
-            custom_keys=dict(backbone=dict(lr_mult=1.0))
-        ),
+        **{
+            'default_hooks.checkpoint.max_keep_ckpts': -1,
+            'custom_hooks.2.later_lr_mult': dict(backbone=0.5),
+            'optim_wrapper.paramwise_cfg': dict(
+                custom_keys=dict(backbone=dict(lr_mult=1.0))
+            ),
+        },
     )
-
-
-def lines(runner, name):
-    with open(f'{runner.work_dir}/{name}') as file:
-        return [json.loads(line) for line in file]
 
 
 def test_lengths(trained):
@@ -51,14 +55,12 @@ def test_lengths(trained):
     assert loop.ends == [2, 5]
     assert trained.max_epochs == 5
     assert (
-        trained.iter
-        == trained.max_iters
-        == len(lines(trained, 'train_log.json'))
+        trained.iter == trained.max_iters == len(log_lines(trained.work_dir))
     )
 
 
 def test_every_task_is_validated(trained):
-    found = lines(trained, 'val_log.json')
+    found = log_lines(trained.work_dir, 'val_log.json')
     assert [line['epoch'] for line in found] == [1, 4]
     assert 'continual/task2' not in found[0]
     assert found[1]['acc1'] == found[1]['continual/top1']
@@ -76,7 +78,7 @@ def test_every_task_is_validated(trained):
 
 def test_losses_of_the_terms(trained):
     first, second = (
-        [line for line in lines(trained, 'train_log.json') if condition(line)]
+        [line for line in log_lines(trained.work_dir) if condition(line)]
         for condition in (
             lambda line: line['epoch'] < 2,
             lambda line: line['epoch'] >= 2,
@@ -99,15 +101,12 @@ def test_a_test_knows_the_task_and_the_rows(trained, tmp_path):
     assert 'continual/task2' not in found
     assert found['continual/average'] == found['continual/task1']
     found = test_of(trained, 5)
-    last = lines(trained, 'val_log.json')[-1]
+    last = log_lines(trained.work_dir, 'val_log.json')[-1]
     for key in ('continual/average', 'continual/forgetting'):
         assert found[key] == pytest.approx(last[key])
 
 
 def test_of(trained, epoch):
-    from mmengine.config import Config
-    from mmengine.runner import Runner
-
     cfg = copy.deepcopy(trained.cfg.to_dict())
     cfg.update(
         test_dataloader=cfg['val_dataloader'],
@@ -123,51 +122,30 @@ test_of.__test__ = False
 
 
 @pytest.mark.parametrize(
-    ('override', 'error', 'match'),
+    ('path', 'value', 'error', 'match'),
     [
-        (dict(train_cfg__epochs=0), ValueError, 'epochs'),
-        (dict(train_cfg__epochs=[1]), ValueError, 'later_epochs'),
-        (dict(train_cfg__val_interval=0), ValueError, 'val_interval'),
-        (
-            dict(train_dataloader__sampler=dict(type='DefaultSampler')),
-            TypeError,
-            'TaskSampler',
-        ),
-        (
-            dict(train_dataloader__batch_size=80),
-            ValueError,
-            'too few for one batch',
-        ),
-        (
-            dict(train_dataloader__dataset__tasks=11),
-            ValueError,
-            r'tasks must be an int in \[1, 10\], got 11',
-        ),
-        (
-            dict(val_dataloader__dataset__seed=1),
-            ValueError,
-            'same tasks and class order',
-        ),
-        (
-            dict(model__head__head__num_classes=9),
-            ValueError,
-            'the head has num_classes=9',
-        ),
-        (
-            dict(default_hooks__continual__later_lr_mult=dict(body=0.5)),
-            ValueError,
-            "no module 'body'",
-        ),
-        (
-            dict(default_hooks__continual__later_lr_mult=dict(backbone=0.5)),
-            ValueError,
-            'custom_keys',
-        ),
+        ('train_cfg.epochs', 0, ValueError, 'epochs'),
+        ('train_cfg.epochs', [1], ValueError, 'later_epochs'),
+        ('train_cfg.val_interval', 0, ValueError, 'val_interval'),
+        ('train_dataloader.sampler.type', 'DefaultSampler', TypeError,
+         'TaskSampler'),
+        ('train_dataloader.batch_size', 80, ValueError,
+         'too few for one batch'),
+        ('train_dataloader.dataset.tasks', 11, ValueError,
+         r'tasks must be an int in \[1, 10\], got 11'),
+        ('val_dataloader.dataset.seed', 1, ValueError,
+         'same tasks and class order'),
+        ('model.head.head.num_classes', 9, ValueError,
+         'the head has num_classes=9'),
+        ('custom_hooks.2.later_lr_mult', dict(body=0.5), ValueError,
+         "no module 'body'"),
+        ('custom_hooks.2.later_lr_mult', dict(backbone=0.5), ValueError,
+         'custom_keys'),
     ],
-)
-def test_bad_runs(tmp_path, override, error, match):
+)  # fmt: skip
+def test_bad_runs(tmp_path, path, value, error, match):
     with pytest.raises(error, match=match):
-        start(tmp_path, **override)
+        start(tmp_path, **{path: value})
     assert not list(tmp_path.glob('*.pth'))
 
 

@@ -9,16 +9,16 @@ from mmengine.hooks import EMAHook, Hook
 from torch import nn
 
 from mask_plugins.core.weights import SoftMaskLinear, mask_report, named_masks
+from mask_plugins.core.weights.rewind_point import RewindPoint
+from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.hooks import (
     ContinuousSparsificationHook,
     TrainLogHook,
 )
 
-from .processes import launch
-from .test_resume import assert_same_run, kill_and_resume, log_lines, run
+from ..common.processes import run_ranks
+from ..common.runs import load, log_lines, log_of
 from .toys import ToyModel, build_runner
-
-__all__ = ['run']  # a fixture
 
 
 class SparseToy(ToyModel):
@@ -62,8 +62,17 @@ SMALL = dict(
 def train(work_dir, hooks=(), epochs=6, model=SparseToy, **options):
     watch = Watch()
     hook = ContinuousSparsificationHook(**{**SMALL, **options})
+    rates = dict(
+        type='mask_plugins.StagewiseMultiStepLR',
+        stage_epochs=2,
+        milestones=[1],
+    )
     runner = build_runner(
-        work_dir, hooks=[hook, *hooks, watch], epochs=epochs, model=model
+        work_dir,
+        hooks=[hook, *hooks, watch],
+        epochs=epochs,
+        model=model,
+        param_scheduler=rates,
     )
     runner.train()
     return runner, watch
@@ -142,19 +151,22 @@ def test_an_empty_layer_is_said(tmp_path, caplog):
     model = lambda: SparseToy(init=-3.0)  # noqa: E731
     runner, _ = train(tmp_path, model=model)
     assert mask_report(runner.model).empty
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     assert 'the ticket keeps nothing of' in log
     assert 'mask_init' in log
 
 
 def test_penalty_is_a_loss(tmp_path):
     train(tmp_path, hooks=[TrainLogHook()])
-    lines = log_lines(tmp_path, 'train_log.json')
+    lines = log_lines(tmp_path)
     assert lines[0]['loss_mask'] == pytest.approx(0.01 * 16)  # m = 1
     assert all(line['loss_mask'] > 0 for line in lines[:12])
     assert all(line['loss_mask'] == 0 for line in lines[12:])
     assert [line['stage'] for line in lines[::3]] == [0, 0, 1, 1, 2, 2]
     assert {'temperature', 'density', 'soft_density'} <= set(lines[0])
+    # The rates start again in each stage.
+    rates = [line['lr'] for line in lines[::3]]
+    assert rates == pytest.approx([0.1, 0.01] * 3)
 
 
 def test_snapshot_of_one_round_is_not_replaced(tmp_path):
@@ -181,12 +193,12 @@ def test_averages_keep_the_scheduled_values(tmp_path):
     model = lambda: SparseToy(init=0.3)  # noqa: E731
     _, watch = train(tmp_path, hooks=[ema, Look()], model=model)
     assert seen == [(1, False), (200, False)] * 2 + [(200, True)] * 2
-    checkpoint = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    checkpoint = load(tmp_path / 'epoch_2.pth')
     for part, start in (('state_dict', ''), ('ema_state_dict', 'module.')):
         key = f'{start}linear.0.weight_mask.setting_bits'
         bits = checkpoint[part][key].view(torch.float64)
         assert bits == 200
-    checkpoint = torch.load(tmp_path / 'epoch_6.pth', weights_only=True)
+    checkpoint = load(tmp_path / 'epoch_6.pth')
     assert checkpoint['state_dict']['linear.0.weight_mask.ticket_flag']
     # what the average began with in the ticket phase was the rewound weights
     key = 'linear.2.weight'
@@ -210,87 +222,72 @@ def test_what_a_test_uses(tmp_path, test_masks, ticket):
     )
     hook.before_test_epoch(runner)
     assert [i.mask.ticket for i in named_masks(runner.model)] == [ticket] * 2
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     assert ('tests the ticket' in log) == ticket
 
 
-# ------------------------------------------------------------------ resume
-RUN = dict(
-    model=dict(
-        backbone=dict(
-            _delete_=True,
-            type='mask_plugins.CIFARResNet',
-            depth=8,
-            base_channels=4,
-            conv_cfg=dict(type='mask_plugins.SoftMaskConv2d', mask_init=0.0),
-        ),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(
-            _delete_=True, type='LinearClsHead', num_classes=10, in_channels=16
-        ),
-    ),
-    train_cfg=dict(max_epochs=6),
-    optim_wrapper=dict(
-        _delete_=True,
-        constructor='mask_plugins.MaskOptimWrapperConstructor',
-        optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),
-        paramwise_cfg=dict(masks=dict(lr=1.0)),
-    ),
-    param_scheduler=dict(
-        _delete_=True,
-        type='mask_plugins.StagewiseMultiStepLR',
-        stage_epochs=2,
-        milestones=[1],
-    ),
-    default_hooks=dict(
-        sparsification=dict(
-            type='mask_plugins.ContinuousSparsificationHook', **SMALL
-        )
-    ),
-)
-
-
-@pytest.fixture(scope='module')
-def reference(run, tmp_path_factory):
-    work_dir = tmp_path_factory.mktemp('sparse') / 'run'
-    run(work_dir, override=copy.deepcopy(RUN))
-    return work_dir
-
-
-@pytest.mark.parametrize(
-    'iteration',
-    [
-        pytest.param(6, marks=pytest.mark.slow),
-        14,  # inside the second round
-        pytest.param(17, marks=pytest.mark.slow),  # the ticket phase begins
-        pytest.param(22, marks=pytest.mark.slow),
-    ],
-)
-def test_killed_run_resumes_exactly(run, reference, tmp_path, iteration):
-    death = dict(point='after_train_iter', count=iteration)
-    work_dir = tmp_path / 'run'
-    kill_and_resume(run, work_dir, hook=death, override=RUN)
-    assert_same_run(work_dir, reference)
-    state = [
-        torch.load(folder / 'epoch_6.pth', weights_only=True)
-        for folder in (work_dir, reference)
-    ]
-    points = [s['continuous_sparsification']['rewind_point'] for s in state]
-    assert_equal(*points)
-
-
-def test_the_rates_start_again(reference):
-    rates = {
-        line['epoch']: line['lr']
-        for line in log_lines(reference, 'train_log.json')
-    }
-    assert list(rates.values()) == pytest.approx([1.0, 0.1] * 3)
+def refused(folder):
+    with pytest.raises(ValueError, match='set find_unused_parameters=True'):
+        train(folder)
 
 
 @pytest.mark.ddp
-def test_two_processes(tmp_path):
-    """Both have the same ticket; a wrapper that would hang is refused."""
-    codes, output = launch('ddp_sparsification.py', tmp_path)
-    assert codes == [0, 0], output
-    assert output.count('set find_unused_parameters=True') == 2
-    assert output.count('equal') == 2
+def test_a_wrapper_that_would_hang_is_refused(tmp_path):
+    run_ranks(refused, tmp_path)
+
+
+# ---------------------------------------------------------------- bad input
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(rounds=0), 'rounds must be an int of at least 1, got 0'),
+        (dict(epochs_per_round=1.5), 'epochs_per_round must be an int'),
+        (dict(final_temperature=0.5), 'final_temperature must be a number'),
+        (dict(rewind_epoch=2), r'rewind_epoch must be .* \[0, 1\], got 2'),
+        (dict(prune_temperature='start'), 'prune_temperature must be'),
+        (dict(target_sparsity=1.0), 'target_sparsity must be .* below 1'),
+        (dict(ticket_by='random'), 'needs a target_sparsity'),
+        (dict(ticket_by='luck', target_sparsity=0.5), "got 'luck'"),
+        (dict(test_masks='hard'), "got 'hard'"),
+        (dict(reset_momentum=True), 'reset_momentum must be one of'),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        ContinuousSparsificationHook(**{**SMALL, **options})
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(epochs=5), r'2 \* 2 \+ 2 = 6, got 5'),
+        (dict(model=ToyModel), 'the model has no soft masks'),
+        (dict(loop='iter'), 'by_epoch=True'),
+        (dict(accumulate=2), 'accumulative_counts must divide .* 3 .* got 2'),
+        (dict(resume=True), 'use load_from'),
+    ],
+)
+def test_runs_that_do_not_fit(tmp_path, options, message):
+    if 'resume' in options:  # from another kind of run
+        build_runner(tmp_path, model=SparseToy, epochs=1).train()
+    hooks = [ContinuousSparsificationHook(**SMALL)]
+    runner = build_runner(
+        tmp_path, hooks, **{'model': SparseToy, 'epochs': 6, **options}
+    )
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+
+
+def test_rewind_before_take():
+    model = nn.Linear(2, 2)
+    point = RewindPoint()
+    with pytest.raises(RuntimeError, match='nothing to rewind to'):
+        point.rewind(model)
+    assert point.take(model)
+    assert not point.take(model)
+    with pytest.raises(RuntimeError, match='has changed'):
+        point.rewind(nn.Linear(2, 2, bias=False))
+
+
+def test_one_epoch_per_round_has_the_final_temperature():
+    assert SparsificationPlan(1, 1, 1, 200.0).temperature(0, 1) == 200

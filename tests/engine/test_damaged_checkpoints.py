@@ -1,8 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A damaged checkpoint of any kind gives way to the one before."""
 
+import io
 import random
-import shutil
 import struct
 import zipfile
 
@@ -17,23 +17,6 @@ from mask_plugins.engine.checkpoint.resume import (
 
 from ..common.runs import load, names, train
 from .toys import build_runner
-
-
-@pytest.fixture(scope='module')
-def started(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('started') / 'run'
-    build_runner(folder).train()
-    return folder
-
-
-@pytest.fixture
-def work_dir(started, tmp_path):
-    shutil.copytree(started, tmp_path / 'run')
-    # The copy is to be resumed from.
-    (tmp_path / 'run/last_checkpoint').write_text(
-        str(tmp_path / 'run/epoch_2.pth')
-    )
-    return tmp_path / 'run'
 
 
 def directory(data):
@@ -52,65 +35,43 @@ def set_field(data, offset, value):
     data[at + offset] = value
 
 
-def encrypt(data):
-    set_field(data, 8, 1)
-
-
-def unknown_method(data):
-    set_field(data, 10, 77)
-
-
-def deflated(data):
-    set_field(data, 10, 8)
-
-
-def as_folder(data):
-    """Torch's reader takes the record for a folder, Python's does not."""
-    set_field(data, 38, 16)
-
-
 def odd_name(data):
     at = max(directory(data))
     data[at + 46] = 255
     data[at + 9] = 8  # UTF-8, which this is not
 
 
-def zip_of_something(data):
-    import io
-
+def of_something():
     file = io.BytesIO()
     with zipfile.ZipFile(file, 'w') as archive:
         archive.writestr('a', b'b')
-    data[:] = file.getvalue()
+    return file.getvalue()
 
 
-def deep_pickle(data):
-    data[:] = b'\x80\x02' + b']' * 100000 + b'.'
+def replace(content):
+    return lambda data: data.__setitem__(slice(None), content)
 
 
-def text(data):
-    data[:] = b'just text\n'
-
-
-def truncated(data):
-    del data[len(data) // 2 :]
-
-
-def empty(data):
-    data.clear()
-
-
-DAMAGES = [
-    encrypt, unknown_method, deflated, as_folder, odd_name, zip_of_something,
-    deep_pickle, text, truncated, empty,
-]  # fmt: skip
+DAMAGES = dict(
+    encrypted=lambda data: set_field(data, 8, 1),
+    unknown_method=lambda data: set_field(data, 10, 77),
+    deflated=lambda data: set_field(data, 10, 8),
+    # Torch's reader takes the record for a folder, Python's does not.
+    as_folder=lambda data: set_field(data, 38, 16),
+    odd_name=odd_name,
+    zip_of_something=replace(of_something()),
+    deep_pickle=replace(b'\x80\x02' + b']' * 100000 + b'.'),
+    text=replace(b'just text\n'),
+    truncated=lambda data: data.__delitem__(slice(len(data) // 2, None)),
+    empty=replace(b''),
+)
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
 def test_the_one_before_is_taken(work_dir, damage):
     path = work_dir / 'epoch_2.pth'
     data = bytearray(path.read_bytes())
-    damage(data)
+    DAMAGES[damage](data)
     path.write_bytes(data)
     choice = choose_checkpoint(str(work_dir), [work_dir], 'epoch_{}.pth')
     assert choice.path == str(work_dir / 'epoch_1.pth')
@@ -168,13 +129,11 @@ def test_all_are_damaged(work_dir):
 def test_begin_with_weights_where_there_is_nothing_to_resume(work_dir):
     """And only there: `--resume` with `load_from` in the config (F4)."""
     start = work_dir.with_name('start.pth')
-    torch.save(
-        dict(state_dict={'linear.weight': torch.full((1, 1), 7.0)}), start
-    )
+    weights = {'linear.weight': torch.full((1, 1), 7.0)}
+    torch.save(dict(state_dict=weights), start)
     (work_dir / 'last_checkpoint').unlink()
     options = dict(checkpoint=dict(start_from=str(start)), resume=True)
-    runner = build_runner(work_dir, epochs=3, **options)
-    text = train(runner)
+    text = train(build_runner(work_dir, epochs=3, **options))
     assert 'resumed epoch: 2, iter: 6' in text
     assert names(work_dir) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
     runner = build_runner(work_dir.with_name('new'), **options)

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
 from mask_plugins.engine.checkpoint.run_state import EXIT_DIVERGED, read_state
@@ -13,7 +14,7 @@ from mask_plugins.engine.hooks.divergence_hook import Diverged
 
 from ..common.processes import run_ranks
 from ..common.runs import load, names
-from .toys import ToyModel, build_runner
+from .toys import build_runner
 
 BEST = dict(save_best='toy/acc', max_keep_ckpts=1)
 
@@ -63,10 +64,8 @@ def test_it_ends_and_keeps_what_was_finite(tmp_path, at, where, value):
 
 
 def test_a_rate_that_is_far_too_high(tmp_path):
-    runner = build_runner(tmp_path, hooks=[DivergenceHook()], epochs=3)
-    runner.optim_wrapper['optimizer'] = dict(type='SGD', lr=1e30)
     with pytest.raises(Diverged):
-        runner.train()
+        run(tmp_path, optimizer=dict(type='SGD', lr=1e30))
     assert names(tmp_path) == []
 
 
@@ -82,8 +81,7 @@ def test_preemption_does_not_save_it(tmp_path):
 
 
 def test_a_finite_run_is_unchanged_and_done(tmp_path):
-    a = run(tmp_path / 'a')
-    b = build_runner(tmp_path / 'b', epochs=3, checkpoint=BEST)
+    a, b = run(tmp_path / 'a'), build_runner(tmp_path / 'b', epochs=3)
     b.train()
     assert torch.equal(a.model.linear.weight, b.model.linear.weight)
     assert read_state(tmp_path / 'a')['state'] == 'done'
@@ -129,21 +127,10 @@ def test_bad_arguments(name, value):
 
 def rank_of_two(folder):
     """The loss of rank 1 alone is not finite, in iteration 1 of 2."""
-    from mmengine.config import Config
-    from mmengine.dist import get_rank
-
     hooks = [DivergenceHook(interval=2)]
     if get_rank() == 1:
         hooks.append(Break(0, where='loss'))
-    wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
-    build_runner(
-        folder,
-        hooks=hooks,
-        model=ToyModel,
-        launcher='pytorch',
-        cfg=Config(dict(model_wrapper_cfg=wrapper)),
-        env_cfg=dict(dist_cfg=dict(backend='gloo')),
-    ).train()
+    build_runner(folder, hooks=hooks).train()
 
 
 @pytest.mark.ddp

@@ -18,10 +18,10 @@ from mask_plugins.evaluation.metrics import (
 )
 from mask_plugins.functional.knn import knn_predict
 from mask_plugins.functional.rankme import rankme
-from mask_plugins.utils.files import read_json_lines
 
+from ..common.processes import run_ranks
+from ..common.runs import log_lines
 from .feature_runs import build
-from .processes import launch
 
 HOOK = dict(type='mask_plugins.FeatureHook', bank=True)
 RANKME = dict(type='mask_plugins.RankMe')
@@ -46,7 +46,7 @@ def expected(runner):
     return {
         'rankme/rank': rankme(values),
         'rankme/samples': 50,
-        'rankme/dims': 4,
+        'rankme/dims': 32,
         'knn/top1': 100 * hits[:, 0].double().mean().item(),
         'knn/top5': 100 * hits.any(1).double().mean().item(),
         'self/top1': 100
@@ -64,7 +64,7 @@ def trained(tmp_path_factory):
 
 
 def test_metrics_of_a_stock_classifier(trained):
-    line = read_json_lines(f'{trained.work_dir}/val_log.json')[-1]
+    line = log_lines(trained.work_dir, 'val_log.json')[-1]
     for key, value in expected(trained).items():
         assert math.isclose(line[key], value, rel_tol=1e-6), key
     assert 'accuracy/top1' in line
@@ -72,10 +72,10 @@ def test_metrics_of_a_stock_classifier(trained):
 
 
 def test_the_rank_of_training_batches_is_logged(trained):
-    lines = read_json_lines(f'{trained.work_dir}/train_log.json')
+    lines = log_lines(trained.work_dir)
     ranks = {line['iteration']: line.get('rank') for line in lines}
     assert [i for i, rank in ranks.items() if rank is not None] == [0, 2, 4]
-    assert all(1 < ranks[i] <= 4.001 for i in (0, 2, 4))
+    assert all(1 < ranks[i] <= 16.001 for i in (0, 2, 4))
 
 
 def test_the_training_is_the_same_without(trained, tmp_path):
@@ -112,7 +112,7 @@ def test_both_weights_of_an_ema_hook(tmp_path):
     runner = build(tmp_path, [dict(type='mask_plugins.FeatureHook'), ema],
                    [RANKME])  # fmt: skip
     runner.train()
-    line = read_json_lines(f'{tmp_path}/val_log.json')[-1]
+    line = log_lines(tmp_path, 'val_log.json')[-1]
     hub = runner.message_hub
     origin = hub.get_scalar('val/rankme/rank_origin').current()
     values = features(runner, build_test_set(runner.cfg)).values
@@ -120,17 +120,29 @@ def test_both_weights_of_an_ema_hook(tmp_path):
     assert not math.isclose(origin, line['rankme/rank'], rel_tol=1e-4)
 
 
-@pytest.mark.slow
+def rank_of_two(folder, wanted):
+    """25 samples in batches of 16; 50 in one process."""
+    runner = build(
+        folder,
+        [HOOK],
+        [RANKME, KNN, SELF],
+        launcher='pytorch',
+        model_wrapper_cfg=dict(
+            type='MMDistributedDataParallel', device_ids=None
+        ),
+        **{'env_cfg.dist_cfg.backend': 'gloo'},
+    )
+    weights = torch.load(f'{folder}/weights.pth')
+    runner.model.module.load_state_dict(weights)
+    found = runner.test()
+    for key, value in wanted.items():
+        assert math.isclose(found[key], value, rel_tol=1e-6), key
+
+
 @pytest.mark.ddp
 def test_two_processes_measure_what_one_does(trained, tmp_path):
     torch.save(trained.model.state_dict(), tmp_path / 'weights.pth')
-    codes, output = launch('ddp_features.py', tmp_path)
-    assert codes == [0, 0], output
-    wanted = expected(trained)
-    for rank in range(2):
-        found = torch.load(tmp_path / f'metrics_{rank}.pth')
-        for key, value in wanted.items():
-            assert math.isclose(found[key], value, rel_tol=1e-6), key
+    run_ranks(rank_of_two, tmp_path, expected(trained))
 
 
 def test_without_the_hook(tmp_path):

@@ -44,32 +44,29 @@ def test_an_empty_node_list_is_refused():
         first_slurm_host('')
 
 
-def test_slurm_environment():
-    assert launch_environment('slurm', SLURM) == {
-        'RANK': '3',
-        'WORLD_SIZE': '4',
-        'LOCAL_RANK': '1',
-        'MASTER_ADDR': 'gpu03',
-        'MASTER_PORT': '24567',
-    }
-
-
-def test_a_single_slurm_node_needs_no_name():
-    found = launch_environment('slurm', dict(SLURM, SLURM_NNODES='1'))
-    assert found['MASTER_ADDR'] == '127.0.0.1'
-
-
-def test_the_step_counts_where_it_is_smaller_than_the_job():
-    step = dict(SLURM_STEP_NODELIST='big1', SLURM_STEP_NUM_NODES='2')
-    found = launch_environment('slurm', {**SLURM, **step})
-    assert found['MASTER_ADDR'] == 'big1'
-
-
-def test_address_and_port_that_are_set_are_kept():
-    """Mim draws a port and exports it."""
-    given = dict(MASTER_ADDR='10.0.0.1', MASTER_PORT='20001')
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ({}, dict(MASTER_ADDR='gpu03', MASTER_PORT='24567')),
+        # A single node needs no name.
+        (dict(SLURM_NNODES='1'), dict(MASTER_ADDR='127.0.0.1')),
+        # The step counts where it is smaller than the job.
+        (
+            dict(SLURM_STEP_NODELIST='big1', SLURM_STEP_NUM_NODES='2'),
+            dict(MASTER_ADDR='big1'),
+        ),
+        # Mim draws a port and exports it.
+        (
+            dict(MASTER_ADDR='10.0.0.1', MASTER_PORT='20001'),
+            dict(MASTER_ADDR='10.0.0.1', MASTER_PORT='20001'),
+        ),
+    ],
+)
+def test_slurm_environment(given, expected):
     found = launch_environment('slurm', {**SLURM, **given})
-    assert {k: found[k] for k in given} == given
+    assert {key: found[key] for key in expected} == expected
+    ranks = dict(RANK='3', WORLD_SIZE='4', LOCAL_RANK='1')
+    assert {key: found[key] for key in ranks} == ranks
 
 
 def test_jobs_and_steps_differ_in_their_port():
@@ -110,7 +107,8 @@ def test_torchrun_without_a_launcher(monkeypatch):
         prepare_launch(Config(), 'none')
 
 
-def test_cpu_wrapper_default():
+def test_cpu_wrapper():
+    """Its default, and that it keeps what the config says."""
     cfg = Config(dict(find_unused_parameters=True))
     use_cpu_wrapper(cfg)
     assert cfg.model_wrapper_cfg == dict(
@@ -119,23 +117,18 @@ def test_cpu_wrapper_default():
         broadcast_buffers=False,
         find_unused_parameters=True,
     )
-
-
-def test_cpu_wrapper_keeps_what_the_config_says():
-    cfg = Config(dict(model_wrapper_cfg=dict(broadcast_buffers=True)))
+    given = dict(broadcast_buffers=True)
+    cfg = Config(dict(model_wrapper_cfg=given))
     use_cpu_wrapper(cfg)
-    assert cfg.model_wrapper_cfg == dict(
-        broadcast_buffers=True, device_ids=None
-    )
+    assert cfg.model_wrapper_cfg == dict(given, device_ids=None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without')
 def test_a_group_of_one_without_a_gpu(monkeypatch):
-    environ = dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0')
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
+    for name in ('RANK', 'LOCAL_RANK', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '0')
+    monkeypatch.setenv('WORLD_SIZE', '1')
     monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
-    monkeypatch.setenv('MASTER_PORT', '0')
     cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60))))
     try:
         prepare_launch(cfg, 'pytorch')

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 
-from mask_plugins.apis.data import build_test_loader, build_test_set
-from mask_plugins.apis.features import (
-    build_train_set,
-    extract_features,
-)
+from mask_plugins.apis.data import build_test_set
+from mask_plugins.apis.features import build_train_set
 from mask_plugins.engine.hooks import LinearProbeHook
 from mask_plugins.functional.linear_probe import LinearProbe
-from mask_plugins.utils.files import read_json_lines
 
+from ..common.runs import log_lines
 from .feature_runs import build
+from .test_feature_hook import features
 
 HOOK = dict(type='mask_plugins.LinearProbeHook')
 AUGMENTED = [
@@ -27,13 +26,8 @@ AUGMENTED = [
 
 
 def expected(runner):
-    train, test = (
-        extract_features(runner.model, build_test_loader(runner.cfg, dataset))
-        for dataset in (
-            build_train_set(runner.cfg),
-            build_test_set(runner.cfg),
-        )
-    )
+    train = features(runner, build_train_set(runner.cfg))
+    test = features(runner, build_test_set(runner.cfg))
     probe = LinearProbe().fit(train.values, train.labels)
     return probe.accuracy(test.values, test.labels)
 
@@ -49,7 +43,7 @@ def trained(tmp_path_factory):
 
 
 def test_it_is_logged_beside_the_accuracy(trained):
-    lines = read_json_lines(f'{trained.work_dir}/val_log.json')
+    lines = log_lines(trained.work_dir, 'val_log.json')
     assert 'probe/top1' not in lines[0]
     assert lines[1]['probe/top1'] == expected(trained)
     assert lines[1]['probe/train_top1'] >= lines[1]['probe/top1']
@@ -64,8 +58,8 @@ def test_the_run_is_the_one_without(trained, tmp_path):
     other = trained.model.state_dict()
     for name, value in plain.model.state_dict().items():
         assert torch.equal(value, other[name]), name
-    line = read_json_lines(f'{tmp_path}/val_log.json')[1]
-    mine = read_json_lines(f'{trained.work_dir}/val_log.json')[1]
+    line = log_lines(tmp_path, 'val_log.json')[1]
+    mine = log_lines(trained.work_dir, 'val_log.json')[1]
     assert line['acc1'] == mine['acc1']
 
 
@@ -82,10 +76,8 @@ def test_the_average_of_an_ema_hook_is_probed(tmp_path):
     ema = dict(type='EMAHook', momentum=0.3, evaluate_on_origin=False)
     runner = build(tmp_path, [ema, HOOK])
     runner.train()
-    line = read_json_lines(f'{tmp_path}/val_log.json')[-1]
-    average = next(
-        hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook'
-    )
+    line = log_lines(tmp_path, 'val_log.json')[-1]
+    (average,) = (h for h in runner.hooks if isinstance(h, EMAHook))
     runner.model.load_state_dict(average.ema_model.module.state_dict())
     assert line['probe/top1'] == expected(runner)
 

@@ -3,6 +3,8 @@
 
 import contextlib
 import json
+import re
+from functools import partial
 
 import cv2
 import pytest
@@ -10,26 +12,24 @@ import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MessageHub
 from torch import nn
+from torch.nn import functional
 
 from mask_plugins.core.weights import (
+    ScoreMask,
+    SoftMask,
     apply_weight_masks,
     mask_report,
     named_masks,
 )
 from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
-from mask_plugins.evaluation.metrics import MaskDensity
 
-from ..common.runs import Stop, StopHook
-from .masked_toys import All, Far, Hidden, Past, Soft
-from .processes import launch
-from .toys import ToyDataset, ToyModel, build_runner
+from ..common.processes import run_ranks
+from ..common.runs import Stop, StopHook, log_lines, log_of
+from .masked_toys import Hidden, Soft
+from .toys import ToyModel, build_runner
 
 METRIC = dict(type='mask_plugins.MaskDensity')
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def train(work_dir, hooks=(), model=Hidden, report=None, **kwargs):
@@ -45,14 +45,9 @@ def train(work_dir, hooks=(), model=Hidden, report=None, **kwargs):
     return runner
 
 
-def log_of(work_dir):
-    (path,) = work_dir.glob('*/*.log')
-    return path.read_text()
-
-
 def test_scalars_table_and_files(tmp_path):
     runner = train(tmp_path, report=dict(per_layer=True), epochs=3)
-    log = lines(tmp_path / 'train_log.json')
+    log = log_lines(tmp_path)
     # At the end of each epoch, of the masks as they then are.
     assert [i for i, x in enumerate(log) if 'mask/density' in x] == [2, 5, 8]
     report = mask_report(runner.model)
@@ -64,7 +59,7 @@ def test_scalars_table_and_files(tmp_path):
     for row in report.rows:
         assert last[f'mask/density/{row.name}'] == row.density
     # What validation tells is what the metric found in the same weights.
-    val = lines(tmp_path / 'val_log.json')[-1]
+    val = log_lines(tmp_path, 'val_log.json')[-1]
     assert val['mask/density'] == report.density
     assert val['mask/sparsity'] == report.sparsity
     text = log_of(tmp_path)
@@ -82,7 +77,7 @@ def test_intervals_and_no_layers(tmp_path):
     sampler = dict(type='InfiniteSampler')
     train(tmp_path, report=report, epochs=3, loop='iter', interval=3,
           sampler=sampler)  # fmt: skip
-    log = lines(tmp_path / 'train_log.json')
+    log = log_lines(tmp_path)
     assert [i for i, x in enumerate(log) if 'mask/density' in x] == [5]
     assert not any('mask/density/' in key for line in log for key in line)
     shown = tmp_path.glob('*/vis_data/vis_image/mask_report_*.png')
@@ -98,13 +93,8 @@ def test_resume_changes_nothing(tmp_path):
         train(killed, [StopHook('after_train_iter', 7)], epochs=3,
               report=report)  # fmt: skip
     runner = train(killed, epochs=3, report=report, resume=True)
-    times = ('time', 'cpu_time', 'gpu_time')
     for name in ('train_log.json', 'val_log.json'):
-        a, b = (
-            [{k: v for k, v in x.items() if k not in times} for x in found]
-            for found in (lines(whole / name), lines(killed / name))
-        )
-        assert a == b
+        assert log_lines(whole, name) == log_lines(killed, name)
     report = (killed / 'mask_report.json').read_text()
     assert report == (whole / 'mask_report.json').read_text()
     assert MessageHub.get_instance(runner.experiment_name).get_info(
@@ -125,9 +115,9 @@ def test_the_metric_is_of_the_averaged_masks(tmp_path):
     averaged = mask_report(ema.ema_model.module)
     trained = mask_report(runner.model)
     assert averaged.soft_density != trained.soft_density
-    val = lines(tmp_path / 'val_log.json')[-1]
+    val = log_lines(tmp_path, 'val_log.json')[-1]
     assert val['mask/soft_density'] == averaged.soft_density
-    log = lines(tmp_path / 'train_log.json')[-1]
+    log = log_lines(tmp_path)[-1]
     assert log['mask/soft_density'] == trained.soft_density
 
 
@@ -139,14 +129,7 @@ def test_the_metric_under_test(tmp_path):
         model=Hidden,
         metric=METRIC,
         load_from=str(tmp_path / 'a' / 'epoch_2.pth'),
-        test_dataloader=dict(
-            batch_size=4,
-            num_workers=0,
-            dataset=dict(type=ToyDataset),
-            sampler=dict(type='DefaultSampler', shuffle=False),
-        ),
         test_evaluator=[METRIC, dict(METRIC, prefix='again')],
-        test_cfg=dict(),
     )
     metrics = runner.test()
     report = mask_report(runner.model)
@@ -174,9 +157,7 @@ def test_the_metric_without_the_hook(tmp_path):
 def test_a_model_without_masks(tmp_path):
     with pytest.raises(ValueError, match='the model has no masks; put some'):
         train(tmp_path / 'a', model=ToyModel)
-    runner = build_runner(
-        tmp_path / 'b', hooks=[MaskReportHook()], metric=METRIC
-    )
+    runner = build_runner(tmp_path / 'b', [MaskReportHook()], metric=METRIC)
     with pytest.raises(ValueError, match='mask_plugins.MaskDensity'):
         runner.val()
 
@@ -213,16 +194,25 @@ def test_a_soft_mask_below_zero_is_not_empty_yet(tmp_path):
     """The ticket would be, but s0 < 0 is where the search begins."""
     runner = train(tmp_path, [Spoil(-0.2, 2)], epochs=1, model=Soft)
     assert 'nothing of' not in log_of(tmp_path)
-    assert lines(tmp_path / 'train_log.json')[-1]['mask/empty'] == 1
+    assert log_lines(tmp_path)[-1]['mask/empty'] == 1
     item = next(named_masks(runner.model))
     item.mask.temperature = 200
     assert item.mask.soft_density() < MaskReportHook.NEGLIGIBLE
 
 
-@pytest.mark.parametrize('model', [Hidden, Soft])
-def test_masks_that_are_used(tmp_path, model):
-    train(tmp_path, model=model, epochs=1)
-    assert 'masks of' not in log_of(tmp_path)
+class Past(Hidden):
+    """Computes with the second weight itself, past its mask."""
+
+    def second(self):
+        return self.linear[1]._parameters['weight']
+
+    def forward(self, x, y, mode='tensor', **kwargs):
+        first, second = self.linear
+        x = torch.as_tensor(x, dtype=torch.float32)[:, None] / 12
+        out = functional.linear(first(x), self.second(), second.bias)
+        if mode == 'loss':
+            return dict(loss=out.square().mean())
+        return [dict(out=value.item()) for value in out]
 
 
 class Detached(Past):
@@ -250,11 +240,6 @@ def test_a_mask_that_nothing_reads(tmp_path):
         assert message in log_of(tmp_path / f'{where} warned')
 
 
-def test_masks_without_a_gradient(tmp_path):
-    train(tmp_path, model=Detached, epochs=1)
-    assert 'masks of linear.1.weight got no gradient' in log_of(tmp_path)
-
-
 class Auxiliary(Hidden):
     """A part of its own that only the training uses."""
 
@@ -270,23 +255,41 @@ class Auxiliary(Hidden):
         return out
 
 
-def test_a_part_that_evaluation_does_not_use(tmp_path):
-    train(tmp_path, model=Auxiliary, epochs=1)
-    assert 'masks of extra.weight are not used in evaluation' in log_of(
-        tmp_path
-    )
-
-
 @pytest.mark.parametrize(
     ('model', 'message'),
     [
-        (All, ''),
-        (Far, 'away from the threshold 0, so that in 102 more steps'),
-        (Soft, 'nothing sets its temperature, which stays 1'),
+        (Hidden, None),
+        (Soft, None),
+        (Detached, 'masks of linear.1.weight got no gradient'),
+        (Auxiliary, 'masks of extra.weight are not used in evaluation'),
     ],
 )
-def test_masks_that_cannot_do_anything(tmp_path, model, message):
-    train(tmp_path, model=model, epochs=67, report=dict(picture_interval=0))
+def test_masks_without_a_use(tmp_path, model, message):
+    train(tmp_path, model=model, epochs=1)
+    log = log_of(tmp_path)
+    assert message in log if message else 'masks of' not in log
+
+
+@pytest.mark.parametrize(
+    ('init', 'kind', 'message'),
+    [
+        (1.0, ScoreMask, ''),
+        (1e3, ScoreMask, 'away from the threshold 0, so that in 102 more'),
+        (-0.1, SoftMask, 'nothing sets its temperature, which stays 1'),
+    ],
+)
+def test_masks_that_cannot_do_anything(tmp_path, init, kind, message):
+    class Model(Hidden):
+        mask = partial(kind, init=init)
+
+    train(
+        tmp_path,
+        model=Model,
+        epochs=67,
+        interval=67,
+        checkpoint=dict(interval=67),
+        report=dict(picture_interval=0),
+    )
     said = 'masks of linear.0.weight, linear.1.weight will not change'
     text = log_of(tmp_path)
     assert text.count(said) == (1 if message else 0)
@@ -329,18 +332,19 @@ def test_bad_arguments(arguments, message):
         MaskReportHook(**arguments)
 
 
-def test_prefix():
-    assert MaskDensity().prefix == 'mask'
-    assert MaskDensity(prefix='ema').prefix == 'ema'
+def rank_of_two(folder):
+    runner = build_runner(
+        folder, hooks=[MaskReportHook()], model=Hidden, metric=METRIC
+    )
+    runner.train()
+    print('density', runner.val_loop.run()['mask/density'])
 
 
 @pytest.mark.ddp
 def test_two_processes(tmp_path):
     """Rank 0 alone writes; both have the metric."""
-    codes, output = launch('ddp_masks.py', tmp_path)
-    assert codes == [0, 0], output
-    (density,) = {line.split()[1] for line in output.splitlines()
-                  if line.startswith('density')}  # fmt: skip
+    output = run_ranks(rank_of_two, tmp_path)
+    (density,) = set(re.findall(r'density (\S+)', output))
     written = json.loads((tmp_path / 'mask_report.json').read_text())
     assert written['density'] == float(density)
     assert 'got no gradient' not in log_of(tmp_path)

@@ -3,12 +3,12 @@
 
 import pytest
 
-from mask_plugins.utils.files import read_json_lines
 from tests.datasets.test_cifar10_1 import write
 
+from ..common.runs import log_lines
 from .feature_runs import DIGITS, build
 
-OTHER = dict(DIGITS, split='test', indices=30)
+OTHER = dict(DIGITS, indices=30)
 RANKME = dict(type='mask_plugins.RankMe')
 
 
@@ -29,10 +29,8 @@ def test_metrics_of_each_set_have_its_name(tmp_path):
                    **loops(other=OTHER, few=few))  # fmt: skip
     runner.train()
     found = runner.test()
-    lines = read_json_lines(str(tmp_path / 'a' / 'val_log.json'))
-    plain = build(tmp_path / 'b')
-    plain.train()
-    expected = read_json_lines(str(tmp_path / 'b' / 'val_log.json'))
+    build(tmp_path / 'b').train()
+    lines, expected = (log_lines(tmp_path / x, 'val_log.json') for x in 'ab')
     for line, wanted in zip(lines, expected):
         for key in ('acc1', 'accuracy/top1', 'loss'):
             assert line[key] == wanted[key]
@@ -61,7 +59,7 @@ def test_the_pipeline_of_a_wrapped_set(tmp_path):
         _delete_=True,
         type='mask_plugins.ClassSubset',
         classes=list(range(10)),
-        dataset=dict(DIGITS, split='test', indices=50),
+        dataset=dict(DIGITS, indices=50),
     )
     runner = build(
         tmp_path, **loops(few=few), **{'test_dataloader.dataset': wrapped}

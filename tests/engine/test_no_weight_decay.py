@@ -69,19 +69,15 @@ def test_stock_constructor(kind):
 
 def test_several_optimizers():
     model = nn.ModuleDict(dict(a=Token(), b=nn.Linear(2, 1)))
-    wrappers = {
-        name: OptimWrapper(
-            torch.optim.SGD(model[name].parameters(), 0.1, weight_decay=0.5)
-        )
-        for name in ('a', 'b')
-    }
+    wrappers = {}
+    for name in 'ab':
+        parameters = model[name].parameters()
+        optimizer = torch.optim.SGD(parameters, 0.1, weight_decay=0.5)
+        wrappers[name] = OptimWrapper(optimizer)
     schedulers = {name: [LinearLR(w)] for name, w in wrappers.items()}
-    found = free_from_weight_decay(
-        model, OptimWrapperDict(**wrappers), schedulers
-    )
-    assert found == ['a.token']
-    assert len(wrappers['a'].optimizer.param_groups) == 2
-    assert len(wrappers['b'].optimizer.param_groups) == 1
+    both = OptimWrapperDict(**wrappers)
+    assert free_from_weight_decay(model, both, schedulers) == ['a.token']
+    assert [len(w.optimizer.param_groups) for w in wrappers.values()] == [2, 1]
     assert [len(s[0].base_values) for s in schedulers.values()] == [2, 1]
 
 

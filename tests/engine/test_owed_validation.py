@@ -14,70 +14,52 @@ def train(work_dir, **kwargs):
     return runs.train(build_runner(work_dir, **kwargs))
 
 
-class TestOwedValidation:
-    def stop_and_resume(self, work_dir, point, count, priority=50, **kwargs):
-        with pytest.raises(Stop):
-            train(work_dir, hooks=[StopHook(point, count, priority)], **kwargs)
-        validations = Validations()
-        log = TrainLogHook()
-        train(work_dir, hooks=[validations, log], resume=True, **kwargs)
-        return validations.at
+def stop_and_resume(work_dir, point, count, priority=50, **kwargs):
+    """At which iterations the resumed run validates, and what it logs."""
+    with pytest.raises(Stop):
+        train(work_dir, hooks=[StopHook(point, count, priority)], **kwargs)
+    validations = Validations()
+    hooks = [validations, TrainLogHook()]
+    text = train(work_dir, hooks=hooks, resume=True, **kwargs)
+    return validations.at, text
 
-    def test_epoch_loop(self, tmp_path):
-        assert self.stop_and_resume(tmp_path, 'before_val', 1) == [3, 6]
 
-    def test_last_epoch(self, tmp_path):
-        assert self.stop_and_resume(tmp_path, 'before_val', 2) == [6]
-
-    def test_iteration_loop(self, tmp_path):
-        at = self.stop_and_resume(
-            tmp_path,
+@pytest.mark.parametrize(
+    ('point', 'count', 'options', 'at'),
+    [
+        ('before_val', 1, {}, [3, 6]),
+        ('before_val', 2, {}, [6]),  # the last epoch
+        (
             'before_val',
             1,
-            loop='iter',
-            interval=2,
-            checkpoint=dict(by_epoch=False, interval=1),
-        )
-        assert at == [2, 4, 6]
+            dict(loop='iter', interval=2, checkpoint=dict(by_epoch=False)),
+            [2, 4, 6],
+        ),
+        # Not due.
+        ('before_train_epoch', 2, dict(epochs=4, interval=2), [6, 12]),
+        # A new best saves the checkpoint again, with the validation.
+        (
+            'before_train_epoch',
+            2,
+            dict(checkpoint=dict(save_best='toy/acc')),
+            [6],
+        ),
+    ],
+)
+def test_what_is_owed(tmp_path, point, count, options, at):
+    assert stop_and_resume(tmp_path, point, count, **options)[0] == at
 
-    def test_not_due(self, tmp_path):
-        at = self.stop_and_resume(
-            tmp_path, 'before_train_epoch', 2, epochs=4, interval=2
-        )
-        assert at == [6, 12]
 
-    def test_recorded(self, tmp_path):
-        """A new best saves the checkpoint again, with the validation."""
-        options = dict(save_best='toy/acc')
-        at = self.stop_and_resume(
-            tmp_path, 'before_train_epoch', 2, checkpoint=options
-        )
-        assert at == [6]
+def test_best_is_the_uninterrupted_runs(tmp_path):
+    options = dict(checkpoint=dict(save_best='toy/acc', max_keep_ckpts=1))
+    point = ('after_val_epoch', 1, 'LOW')
+    assert stop_and_resume(tmp_path / 'a', *point, **options)[0] == [3, 6]
+    train(tmp_path / 'b', **options)
+    assert names(tmp_path / 'a') == names(tmp_path / 'b')
 
-    def test_best_is_the_uninterrupted_runs(self, tmp_path):
-        options = dict(save_best='toy/acc', max_keep_ckpts=1)
-        validations = self.stop_and_resume(
-            tmp_path / 'a',
-            'after_val_epoch',
-            1,
-            priority='LOW',
-            checkpoint=options,
-        )
-        assert validations == [3, 6]
-        train(tmp_path / 'b', checkpoint=options)
-        assert names(tmp_path / 'a') == names(tmp_path / 'b')
 
-    def test_checkpoint_inside_an_epoch_warns(self, tmp_path):
-        options = dict(by_epoch=False, interval=2)
-        with pytest.raises(Stop):
-            train(
-                tmp_path,
-                checkpoint=options,
-                hooks=[StopHook('before_train_iter', 3)],
-            )
-        validations = Validations()
-        text = train(
-            tmp_path, checkpoint=options, hooks=[validations], resume=True
-        )
-        assert 'inside epoch 1 (iteration 2)' in text
-        assert validations.at == [5, 8]
+def test_checkpoint_inside_an_epoch_warns(tmp_path):
+    options = dict(checkpoint=dict(by_epoch=False, interval=2))
+    at, text = stop_and_resume(tmp_path, 'before_train_iter', 3, **options)
+    assert 'inside epoch 1 (iteration 2)' in text
+    assert at == [5, 8]

@@ -74,10 +74,15 @@ OPTIONS = dict(save_best='toy/acc', max_keep_ckpts=1, published_keys='meta')
 
 @pytest.fixture(scope='module')
 def started(tmp_path_factory):
-    """The work_dir of a run of one epoch."""
     folder = tmp_path_factory.mktemp('started') / 'run'
     build_runner(folder, epochs=1, checkpoint=OPTIONS).train()
     return folder
+
+
+@pytest.fixture
+def work_dir(started, tmp_path):
+    """The work_dir of a run of one epoch."""
+    return shutil.copytree(started, tmp_path / 'run')
 
 
 def resume(work_dir, checkpoint, epochs=3, **options):
@@ -93,10 +98,8 @@ def resume(work_dir, checkpoint, epochs=3, **options):
 
 
 @pytest.mark.parametrize('how', ['absolute', 'dots', 'name', 'step'])
-def test_lies_remove_and_write_nothing(started, tmp_path, how):
+def test_lies_remove_and_write_nothing(work_dir, tmp_path, how):
     """Files, folders and links, in the run's folder and outside."""
-    work_dir = tmp_path / 'run'
-    shutil.copytree(started, work_dir)
     for folder in (tmp_path / 'other', work_dir / 'epoch_70.pth'):
         folder.mkdir()
         (folder / 'precious.txt').touch()
@@ -118,16 +121,9 @@ def test_lies_remove_and_write_nothing(started, tmp_path, how):
     )[how]
     links = ['run/epoch_9.pth', 'run/iter_9.pth', 'copy.pth']
     lies = [say(p) for p in (*files, *links, 'other', 'run/epoch_70.pth')]
-    tamper(
-        work_dir / 'epoch_1.pth',
-        dict(
-            outdated_ckpts=lies,
-            out_of_turn_ckpt=lies[-1],
-            keep_ckpt_ids=lies,
-            last_ckpt=lies[0],
-            best_ckpt=lies[0],
-        ),
-    )
+    info = dict.fromkeys(('outdated_ckpts', 'keep_ckpt_ids'), lies)
+    info.update(dict.fromkeys(('last_ckpt', 'best_ckpt'), lies[0]))
+    tamper(work_dir / 'epoch_1.pth', dict(info, out_of_turn_ckpt=lies[-1]))
     before = {p: p.lstat().st_size for p in tmp_path.rglob('*')}
     resume(work_dir, work_dir / 'epoch_1.pth')
     gone = {p for p in before if not os.path.lexists(p)}
@@ -141,9 +137,7 @@ def test_lies_remove_and_write_nothing(started, tmp_path, how):
 
 
 @pytest.mark.parametrize('value', ODD, ids=str)
-def test_values_of_any_type(started, tmp_path, value):
-    work_dir = tmp_path / 'run'
-    shutil.copytree(started, work_dir)
+def test_values_of_any_type(work_dir, value):
     tamper(work_dir / 'epoch_1.pth', dict.fromkeys(KEYS, value))
     resume(work_dir, work_dir / 'epoch_1.pth', epochs=2)
     found = [n for n in names(work_dir) if '-' not in n]
@@ -151,10 +145,9 @@ def test_values_of_any_type(started, tmp_path, value):
     assert 'epoch_1.pth' not in found
 
 
-def test_meta_runs_nothing(started, tmp_path):
+def test_meta_runs_nothing(work_dir, tmp_path):
     """mmengine runs `config` in the meta of what it resumes from."""
-    work_dir, canary = tmp_path / 'run', tmp_path / 'canary'
-    shutil.copytree(started, work_dir)
+    canary = tmp_path / 'canary'
     path = work_dir / 'epoch_1.pth'
     checkpoint = load(path)
     checkpoint['meta']['config'] = f'open({str(canary)!r}, "w").close()'
@@ -164,22 +157,22 @@ def test_meta_runs_nothing(started, tmp_path):
     assert (work_dir / 'epoch_2.pth').exists()
 
 
-def test_a_foreign_address_is_not_fetched(tmp_path):
-    last = tmp_path / 'last_checkpoint'
-    for address, expected in (
+@pytest.mark.parametrize(
+    ('address', 'expected'),
+    [
         ('https://example.org/a/run/epoch_1.pth', False),
         ('s3://mine/run/epoch_1.pth', True),
-    ):
-        last.write_text(address)
-        folders = checkpoint_folders(str(tmp_path / 'run'), 's3://mine/')
-        choice = choose_checkpoint(str(tmp_path), folders, 'epoch_{}.pth')
-        assert choice.resume is expected
+    ],
+)
+def test_a_foreign_address_is_not_fetched(tmp_path, address, expected):
+    (tmp_path / 'last_checkpoint').write_text(address)
+    folders = checkpoint_folders(str(tmp_path / 'run'), 's3://mine/')
+    choice = choose_checkpoint(str(tmp_path), folders, 'epoch_{}.pth')
+    assert choice.resume is expected
 
 
-def test_a_stale_best_goes(started, tmp_path):
+def test_a_stale_best_goes(work_dir):
     """Left by a kill between the save of a new best and its removal."""
-    work_dir = tmp_path / 'run'
-    shutil.copytree(started, work_dir)
     old = work_dir / 'best_toy_acc_epoch_1.pth'
     kept = old.read_bytes()
     resume(work_dir, work_dir / 'epoch_1.pth', epochs=2)

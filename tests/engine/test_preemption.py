@@ -2,11 +2,11 @@
 """A run that is told to stop, and started again, is the undisturbed run."""
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 
 from mask_plugins.engine.checkpoint.run_state import (
     EXIT_NOT_SAVED,
@@ -15,30 +15,18 @@ from mask_plugins.engine.checkpoint.run_state import (
 )
 from mask_plugins.engine.hooks import PreemptionHook
 
-from .test_resume import (
-    assert_same_run,
-    iter_reference,  # noqa: F401  (a fixture)
-    log_lines,
-    reference,  # noqa: F401
-    run,  # noqa: F401
-)
+from ..common.runs import assert_same_run, load, load_last, log_lines, names
+from .resume_runs import ITERATIONS, PERSISTENT, at, run
 
 # Four iterations and a validation of three per epoch.
-FIRST = dict(point='after_train_iter', count=1)
-MIDDLE = dict(point='after_train_iter', count=6)
-BEFORE_ITER = dict(point='before_train_iter', count=7)
-END_OF_EPOCH = dict(point='after_train_iter', count=8)
-VALIDATION = dict(point='after_val_iter', count=4)
-LAST = dict(point='after_train_iter', count=12)
-LAST_VALIDATION = dict(point='after_val_iter', count=8)
 PLACES = dict(
-    first=FIRST,
-    middle=MIDDLE,
-    before_iter=BEFORE_ITER,
-    end_of_epoch=END_OF_EPOCH,
-    validation=VALIDATION,
-    last=LAST,
-    last_validation=LAST_VALIDATION,
+    first=('after_train_iter', 1),
+    middle=('after_train_iter', 6),
+    before_iter=('before_train_iter', 7),
+    end_of_epoch=('after_train_iter', 8),
+    validation=('after_val_iter', 4),
+    last=('after_train_iter', 12),
+    last_validation=('after_val_iter', 8),
 )
 FAST = [('middle', 0), ('before_iter', 2), ('validation', 1)]
 SLOW = [
@@ -49,171 +37,133 @@ SLOW = [
 ]
 
 
-def signal_hook(place, **more):
-    hook = PLACES[place] if isinstance(place, str) else place
-    return dict(type='mask_plugins.SignalHook', **hook, **more)
+def stop(work_dir, place, *signals, code=EXIT_PREEMPTED, **options):
+    hooks = at(*PLACES[place], names=signals or ['SIGUSR1'])
+    return run(work_dir, code=code, **hooks, **options)
 
 
-def stop(run, work_dir, place, names=('SIGUSR1',), **options):  # noqa: F811
-    return run(
-        work_dir,
-        code=EXIT_PREEMPTED,
-        preempt=options.pop('preempt', {}),
-        hook=signal_hook(place, names=names),
-        **options,
-    )
-
-
-def stop_and_go_on(run, work_dir, place, **options):  # noqa: F811
+def stop_and_go_on(work_dir, place, **options):
     """The second start says nothing of resuming."""
-    stop(run, work_dir, place, **options)
+    stop(work_dir, place, **options)
     state = read_state(work_dir)
     assert state['state'] == 'preempted'
     assert state['resumable']
-    last = (work_dir / 'last_checkpoint').read_text()
-    assert state['checkpoint'] == last
-    checkpoint = torch.load(last, weights_only=True)
-    assert checkpoint['meta']['iter'] == state['iteration']
-    options.pop('names', None)
-    output = run(work_dir, preempt={}, **options)
+    assert state['checkpoint'] == (work_dir / 'last_checkpoint').read_text()
+    assert load_last(work_dir)['meta']['iter'] == state['iteration']
+    run(work_dir, **options)
     assert read_state(work_dir)['state'] == 'done'
     assert not read_state(work_dir)['resumable']
-    return state, output
+    return state
 
 
 @pytest.mark.parametrize(
     ('place', 'workers'),
     [*FAST, *[pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]],
 )
-def test_a_stopped_run_ends_bit_identical(
-    run, reference, tmp_path, place, workers  # noqa: F811
-):  # fmt: skip
+def test_a_stopped_run_ends_bit_identical(reference, tmp_path, place, workers):
     work_dir = tmp_path / 'run'
-    state, _ = stop_and_go_on(run, work_dir, place, workers=workers)
+    state = stop_and_go_on(work_dir, place, workers=workers)
     assert state['reason'] == 'got SIGUSR1'
     assert state['exit_code'] == EXIT_PREEMPTED
     assert_same_run(work_dir, reference)
 
 
-def test_stopped_in_every_iteration(run, reference, tmp_path):  # noqa: F811
-    """Twelve times, also twice inside one epoch; only SIGTERM this time."""
+def test_stopped_again_and_again(reference, tmp_path):
+    """In every iteration of an epoch and of the next; only SIGTERM."""
     work_dir = tmp_path / 'run'
-    for done in range(1, 13):
-        stop(run, work_dir, FIRST, names=['SIGTERM'])
+    for done in range(1, 7):
+        stop(work_dir, 'first', 'SIGTERM')
         assert read_state(work_dir)['iteration'] == done
-        files = {p.name for p in work_dir.glob('iter_*.pth')}
-        assert files == {f'iter_{done}.pth'}
-    run(work_dir, preempt={})
+        assert names(work_dir, 'iter_*.pth') == [f'iter_{done}.pth']
+    run(work_dir)
     assert_same_run(work_dir, reference)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.parametrize('place', ['first', 'middle', 'validation'])
-def test_iteration_loop(
-    run, iter_reference, tmp_path, place, workers  # noqa: F811
-):  # fmt: skip
+def test_iteration_loop(iter_reference, tmp_path, place, workers):
     work_dir = tmp_path / 'run'
-    stop_and_go_on(run, work_dir, place, workers=workers, loop='iter')
+    stop_and_go_on(work_dir, place, workers=workers, **ITERATIONS)
     assert_same_run(work_dir, iter_reference)
 
 
 @pytest.mark.slow
-def test_persistent_workers(run, reference, tmp_path):  # noqa: F811
-    options = dict(workers=2, persistent=True)
-    stop_and_go_on(run, tmp_path / 'run', 'middle', **options)
+def test_persistent_workers(reference, tmp_path):
+    stop_and_go_on(tmp_path / 'run', 'middle', workers=2, **PERSISTENT)
     assert_same_run(tmp_path / 'run', reference)
 
 
-def test_signals_while_saving_do_not_hurt(
-    run, reference, tmp_path  # noqa: F811
-):  # fmt: skip
+def test_signals_while_saving_do_not_hurt(reference, tmp_path):
     """Both signals again, in the middle of the checkpoint."""
     work_dir = tmp_path / 'run'
-    run(
-        work_dir,
-        code=EXIT_PREEMPTED,
-        preempt={},
-        hook=signal_hook(MIDDLE),
-        options=dict(backend_args=dict(backend='test.signal')),
-    )
-    run(work_dir, preempt={})
+    key = 'default_hooks.checkpoint.backend_args'
+    stop(work_dir, 'middle', **{key: dict(backend='test.signal')})
+    run(work_dir)
     assert_same_run(work_dir, reference)
 
 
 @pytest.mark.parametrize('times', [1, 2])
-def test_ctrl_c(run, reference, tmp_path, times):  # noqa: F811
+def test_ctrl_c(reference, tmp_path, times):
     """The first stops and saves, a second one interrupts at once."""
     work_dir = tmp_path / 'run'
-    hook = signal_hook('middle', names=['SIGINT'] * times)
     code = EXIT_PREEMPTED if times == 1 else 1
-    output = run(work_dir, code=code, preempt={}, hook=hook, workers=1)
+    signals = ['SIGINT'] * times
+    output = stop(work_dir, 'middle', *signals, code=code, workers=1)
     assert ('KeyboardInterrupt' in output) == (times == 2)
     if times == 1:
         assert read_state(work_dir)['reason'] == 'got SIGINT'
     assert (work_dir / 'iter_6.pth').exists() == (times == 1)
-    run(work_dir, preempt={}, resume=True)
+    run(work_dir, '--resume')
     assert_same_run(work_dir, reference)
 
 
-def test_out_of_time(run, reference, tmp_path):  # noqa: F811
+def test_out_of_time(reference, tmp_path):
     work_dir = tmp_path / 'run'
-    run(work_dir, code=EXIT_PREEMPTED, preempt=dict(max_time=1e-9))
+    limit = {'default_hooks.preemption.max_time': 1e-9}
+    run(work_dir, code=EXIT_PREEMPTED, **limit)
     assert read_state(work_dir)['reason'] == 'max_time=0:00:00 is over'
     assert read_state(work_dir)['iteration'] == 1
-    run(work_dir, preempt={})
+    run(work_dir)
     assert_same_run(work_dir, reference)
 
 
-def test_the_iteration_of_an_update_is_waited_for(
-    run, tmp_path  # noqa: F811
-):  # fmt: skip
+def test_the_iteration_of_an_update_is_waited_for(tmp_path):
     """Gathered gradients are in no checkpoint."""
-    run(tmp_path / 'reference', accumulate=4)
-    state, _ = stop_and_go_on(run, tmp_path / 'run', 'middle', accumulate=4)
+    options = {'optim_wrapper.accumulative_counts': 4}
+    run(tmp_path / 'reference', **options)
+    state = stop_and_go_on(tmp_path / 'run', 'middle', **options)
     assert state['iteration'] == 8
     assert_same_run(tmp_path / 'run', tmp_path / 'reference')
 
 
-def test_nothing_that_was_trained_is_loaded_again(
-    run, tmp_path  # noqa: F811
-):  # fmt: skip
-    """96 samples in two epochs... 64 of them after 6 of 12 iterations."""
+def test_nothing_that_was_trained_is_loaded_again(tmp_path):
+    """Of 12 iterations of 8 samples, 6 were trained."""
     work_dir = tmp_path / 'run'
-    stop(run, work_dir, 'middle')
-    hook = dict(type='mask_plugins.CountLoadsHook')
-    run(work_dir, preempt={}, hook=hook)
-    loads = (work_dir / 'loads.txt').read_text().split()
-    # Of 12 iterations of 16 samples, 6 were trained.
-    assert len(loads) == 6 * 16
+    stop(work_dir, 'middle')
+    run(work_dir, hooks=[dict(type='mask_plugins.CountLoadsHook')])
+    assert len((work_dir / 'loads.txt').read_text().split()) == 6 * 8
 
 
-def test_a_kill_after_the_preemption_is_a_kill_as_any(
-    run, reference, tmp_path  # noqa: F811
-):  # fmt: skip
+def test_a_kill_after_the_preemption_is_a_kill_as_any(reference, tmp_path):
     """The mark stays until the run is done."""
     work_dir = tmp_path / 'run'
-    stop(run, work_dir, 'middle')
-    run(work_dir, killed=True, preempt={}, hook=MIDDLE_OF_THE_REST)
+    stop(work_dir, 'middle')
+    run(work_dir, code=-signal.SIGKILL, **at('after_train_iter', 4))
     assert read_state(work_dir)['state'] == 'running'
     assert read_state(work_dir)['resumable']
-    run(work_dir, preempt={})
+    run(work_dir)
     assert_same_run(work_dir, reference)
 
 
-MIDDLE_OF_THE_REST = dict(point='after_train_iter', count=4)
-
-
 @pytest.mark.slow
-def test_another_batch_size_goes_on_with_a_warning(
-    run, tmp_path  # noqa: F811
-):  # fmt: skip
+def test_another_batch_size_goes_on_with_a_warning(tmp_path):
     work_dir = tmp_path / 'run'
-    stop(run, work_dir, 'middle')
-    output = run(work_dir, preempt={}, batch_size=8)
+    stop(work_dir, 'middle')
+    output = run(work_dir, **{'train_dataloader.batch_size': 4})
     assert '2 of 4 batches of an epoch that now has 8: 4 are skipped' in output
     # 6 iterations, then 4 and 8 more.
-    assert len(log_lines(work_dir, 'train_log.json')) == 18
+    assert len(log_lines(work_dir)) == 18
 
 
 @pytest.fixture
@@ -232,24 +182,21 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize('late', [True, False], ids=['preempted', 'saving'])
-def test_a_full_disk_keeps_the_checkpoint_before(
-    run, reference, small_disk, late  # noqa: F811
-):  # fmt: skip
+def test_a_full_disk_keeps_the_checkpoint_before(reference, small_disk, late):
     """Full from the second epoch on; then there is room again."""
     work_dir = small_disk / 'run'
-    full = dict(point='after_train_iter', count=6, priority='VERY_HIGH')
-    hook = dict(type='mask_plugins.FillDiskHook', **full, stop=late)
-    code = EXIT_NOT_SAVED if late else 1
-    output = run(work_dir, code=code, preempt={}, hook=hook)
+    hooks = at(*PLACES['middle'], priority='VERY_HIGH', stop=late)
+    hooks['hooks'][0]['type'] = 'mask_plugins.FillDiskHook'
+    output = run(work_dir, code=EXIT_NOT_SAVED if late else 1, **hooks)
     assert 'epoch_1.pth is kept' in output
     last = Path((work_dir / 'last_checkpoint').read_text())
     assert last.name == 'epoch_1.pth'
-    assert torch.load(last, weights_only=True)['meta']['iter'] == 4
-    assert not list(work_dir.glob('.*tmp'))
+    assert load(last)['meta']['iter'] == 4
+    assert names(work_dir, '.*tmp') == []
     if not late:  # it went on and ended with an error
         assert 'the last checkpoint of the run is missing' in output
     (small_disk / 'filler').unlink()
-    run(work_dir, preempt={}, resume=not late)
+    run(work_dir, *([] if late else ['--resume']))
     assert_same_run(work_dir, reference)
 
 

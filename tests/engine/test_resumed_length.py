@@ -9,11 +9,8 @@ from mmengine.hooks import Hook
 
 from mask_plugins.engine.checkpoint.resumed_length import fit_length
 from mask_plugins.engine.hooks import safe_checkpoint_hook
-from tests.engine.test_schedule_hook import (  # noqa: F401
-    Toy,
-    no_environment_log,
-    run,
-)
+
+from .test_schedule_hook import run
 
 LINEAR = dict(type='mask_plugins.LinearSchedule', start=0.8, end=0.0)
 BY_ITER = dict(by_epoch=True, convert_to_iter_based=True)
@@ -58,7 +55,6 @@ def train(folder, epochs, batch_size, scheduler, *hooks, **kwargs):
         schedule=LINEAR,
         probe=False,
     )
-    checkpoint = dict(type='mask_plugins.SafeCheckpointHook', interval=1)
     with mock.patch.object(safe_checkpoint_hook, 'fit_length') as fitted:
         fitted.side_effect = lambda *args: setattr(
             look, 'said', fit_length(*args)
@@ -66,11 +62,9 @@ def train(folder, epochs, batch_size, scheduler, *hooks, **kwargs):
         run(
             folder,
             [schedule, look, *hooks],
-            Toy(),
-            dict(by_epoch=True, max_epochs=epochs),
+            epochs=epochs,
             batch_size=batch_size,
             param_scheduler=RATES[scheduler],
-            default_hooks=dict(checkpoint=checkpoint),
             **kwargs,
         )
     return look

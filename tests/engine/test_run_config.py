@@ -7,9 +7,12 @@ from mmengine.config import Config
 
 from mask_plugins.apis.config import check_file, load_config
 from mask_plugins.engine.launching.run_config import (
+    build_runner,
     set_dataloader_defaults,
     set_resume,
 )
+
+from ..common.methods import method_config
 
 
 def test_a_missing_file_says_what_is_there(tmp_path):
@@ -43,13 +46,9 @@ def test_addresses_are_left_to_mmengine():
 def test_work_dir(tmp_path, given, options, found):
     path = tmp_path / 'some.py'
     path.write_text('x = dict(y=1)')
-    assert load_config(str(path), given, options).work_dir == found
-
-
-def test_options_are_merged(tmp_path):
-    path = tmp_path / 'some.py'
-    path.write_text('x = dict(y=1)')
-    assert load_config(str(path), options={'x.y': 2}).x.y == 2
+    cfg = load_config(str(path), given, {'x.y': 2, **(options or {})})
+    assert cfg.work_dir == found
+    assert cfg.x.y == 2
 
 
 def test_workers_persist_only_where_there_are_some():
@@ -94,16 +93,17 @@ def test_auto_resume_begins_with_load_from(tmp_path):
 def test_auto_resume_leaves_the_choice_to_the_hook(tmp_path):
     """It looks for sound checkpoints, also without last_checkpoint."""
     hook = dict(type='mask_plugins.SafeCheckpointHook')
-    cfg = Config(
-        dict(
-            work_dir=str(tmp_path),
-            load_from='w.pth',
-            default_hooks=dict(checkpoint=hook),
-        )
-    )
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='w.pth'))
+    cfg.default_hooks = dict(checkpoint=hook)
     set_resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, None)
     assert cfg.default_hooks.checkpoint.start_from == 'w.pth'
+
+
+def test_masks_are_not_sharded():
+    wrapper = {'model_wrapper_cfg.type': 'MMFullyShardedDataParallel'}
+    with pytest.raises(ValueError, match='model_wrapper_cfg.type=.*flattens'):
+        build_runner(method_config('smn', **wrapper))
 
 
 def test_a_stock_run_without_last_checkpoint_is_resumed(tmp_path):

@@ -22,16 +22,10 @@ class GatedToy(ToyModel):
 
     def forward(self, x, y, mode='tensor', **kwargs):
         gate = self.gate
-        self.seen.append(
-            (
-                mode,
-                gate.running_mode.name,
-                gate.logit.weight.requires_grad,
-                self.linear.weight.requires_grad,
-                self.frozen.requires_grad,
-                gate.training,
-            )
-        )
+        weights = (gate.logit.weight, self.linear.weight, self.frozen)
+        learns = [weight.requires_grad for weight in weights]
+        row = (mode, gate.running_mode.name, *learns, gate.training)
+        self.seen.append(row)
         out = super().forward(x, y, mode, **kwargs)
         if mode == 'loss':
             image = torch.ones(1, 1, 4, 4)
@@ -41,56 +35,41 @@ class GatedToy(ToyModel):
         return out
 
 
-def modes_of(runner):
-    return list(dict.fromkeys(runner.model.seen))
+def train(folder, modes, **kwargs):
+    runner = build_runner(
+        folder, [RunningModeHook(modes)], model=GatedToy, **kwargs
+    )
+    old = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    runner.train()
+    return runner.model, old
 
 
 def test_modes_over_epochs(tmp_path):
-    hook = RunningModeHook(
-        {0: 'BackboneTrain', 1: 'GatePreTrain', 2: 'FineTuning'}
-    )
-    runner = build_runner(tmp_path, [hook], model=GatedToy, epochs=3)
-    runner.train()
-    train = [row[1:] for row in runner.model.seen if row[0] == 'loss']
-    assert train[0::3] == [
+    modes = {0: 'BackboneTrain', 1: 'GatePreTrain', 2: 'FineTuning'}
+    model, _ = train(tmp_path, modes, epochs=3)
+    rows = [row[1:] for row in model.seen if row[0] == 'loss']
+    assert rows[0::3] == [
         ('BackboneTrain', False, True, False, False),
         ('GatePreTrain', True, False, False, True),
         ('FineTuning', False, True, False, False),
     ]
-    tests = {row[1:] for row in runner.model.seen if row[0] != 'loss'}
+    tests = {row[1:] for row in model.seen if row[0] != 'loss'}
     assert tests == {('Test', False, False, False, False)}
 
 
 def test_only_its_side_moves(tmp_path):
     for mode, moves in (('GatePreTrain', 'gate'), ('FineTuning', 'linear')):
-        runner = build_runner(
-            tmp_path / mode, [RunningModeHook(mode)], model=GatedToy
-        )
-        old = {k: v.clone() for k, v in runner.model.state_dict().items()}
-        runner.train()
-        new = runner.model.state_dict()
+        model, old = train(tmp_path / mode, mode)
+        new = model.state_dict()
         moved = {k.split('.')[0] for k in old if not old[k].equal(new[k])}
         assert moved == {moves}
 
 
 def test_a_resumed_run_is_in_its_mode(tmp_path):
     modes = {0: 'GatePreTrain', 1: 'FineTuning'}
-    whole = build_runner(
-        tmp_path / 'a', [RunningModeHook(modes)], model=GatedToy
-    )
-    whole.train()
-    half = build_runner(
-        tmp_path / 'b', [RunningModeHook(modes)], model=GatedToy, epochs=1
-    )
-    half.train()
-    again = build_runner(
-        tmp_path / 'b',
-        [RunningModeHook(modes)],
-        model=GatedToy,
-        resume=True,
-    )
-    again.train()
-    first = next(row for row in again.model.seen if row[0] == 'loss')
+    train(tmp_path, modes, epochs=1)
+    again, _ = train(tmp_path, modes, resume=True)
+    first = next(row for row in again.seen if row[0] == 'loss')
     assert first[1] == 'FineTuning'
 
 

@@ -1,48 +1,27 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """ScheduleHook and PSSHook in a toy Runner."""
 
-import copy
-import logging
-
 import pytest
 import torch
-from mmengine.dataset import BaseDataset
-from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch import nn
 
 from mask_plugins.core.schedules import CyclicSchedule, LinearSchedule
 from mask_plugins.engine.hooks import PSSHook, ScheduleHook
 from mask_plugins.engine.hooks.attribute_target import find_targets
 
+from ..common.runs import log_of
+from .toys import ToyModel, build_runner
+
 CYCLIC = dict(type='mask_plugins.CyclicSchedule', start=0.8, end=0.0)
 LINEAR = dict(type='mask_plugins.LinearSchedule', start=0.8, end=0.0)
-
-
-@pytest.fixture(autouse=True)
-def no_environment_log(monkeypatch):
-    """Two seconds per Runner, spent on compilers' versions."""
-    monkeypatch.setattr(Runner, '_log_env', lambda self, env_cfg: None)
-
-
-class Numbers(BaseDataset):
-    """Twelve samples of ones."""
-
-    def __init__(self, size=12):
-        self.size = size
-        super().__init__()
-
-    def load_data_list(self):
-        return [dict(x=torch.ones(2)) for _ in range(self.size)]
 
 
 class Backbone(nn.Linear):
     """Has the attributes that are scheduled, and notes them per forward."""
 
     def __init__(self):
-        super().__init__(2, 1)
+        super().__init__(1, 1)
         self.drop_ratio = 0.3
         self.register_buffer('temperature', torch.ones(()))
         self.seen = []
@@ -52,7 +31,7 @@ class Backbone(nn.Linear):
         return super().forward(x)
 
 
-class Toy(BaseModel):
+class Toy(ToyModel):
     """A model that counts what its backbone sees."""
 
     def __init__(self, backbone=None):
@@ -60,42 +39,19 @@ class Toy(BaseModel):
         self.backbone = backbone or Backbone()
         self.name = 'toy'
 
-    def forward(self, x, sample_idx=None, mode='tensor'):
-        out = self.backbone(torch.stack(x) if isinstance(x, list) else x)
-        return dict(loss=out.sum()) if mode == 'loss' else [out]
+    def forward(self, x, y, mode='tensor', **kwargs):
+        out = self.backbone(torch.as_tensor(x)[:, None] / 12)
+        return dict(loss=out.sum()) if mode == 'loss' else [{}] * len(out)
 
 
-class Nothing(BaseMetric):
-    """A metric without a value."""
-
-    def process(self, data_batch, data_samples):
-        self.results.append(0)
-
-    def compute_metrics(self, results):
-        return dict(count=len(results))
-
-
-def run(tmp_path, hooks, model=None, loop=None, **kwargs):
-    loop = loop or dict(by_epoch=True, max_epochs=2)
-    loader = dict(
-        batch_size=kwargs.pop('batch_size', 3),
-        num_workers=0,
-        dataset=Numbers(),
-        sampler=dict(type='DefaultSampler', shuffle=False),
-    )
-    model = model or Toy()
-    optimizer = dict(type='SGD', lr=0.01)
-    runner = Runner(
-        model=model,
-        work_dir=str(tmp_path),
-        train_dataloader=loader,
-        val_dataloader=copy.deepcopy(loader),
-        train_cfg=loop,
-        val_cfg=dict(),
-        val_evaluator=Evaluator(Nothing()),
-        optim_wrapper=kwargs.pop('optim_wrapper', dict(optimizer=optimizer)),
-        custom_hooks=hooks,
-        experiment_name=f'{tmp_path.name}-{id(model)}',
+def run(tmp_path, hooks=(), model=None, batch_size=3, **kwargs):
+    """4 iterations per epoch, and 3 to validate."""
+    runner = build_runner(
+        tmp_path,
+        hooks,
+        model=lambda: model or Toy(),
+        loader=dict(batch_size=batch_size),
+        optimizer=dict(type='SGD', lr=0.01),
         **kwargs,
     )
     runner.train()
@@ -119,10 +75,9 @@ class TestValues:
 
     def test_iteration_loop(self, tmp_path):
         hook = ScheduleHook('backbone.drop_ratio', LINEAR)
-        loop = dict(by_epoch=False, max_iters=8, val_interval=4)
-        runner = run(tmp_path, [hook], loop=loop)
-        schedule = LinearSchedule(0.8, 0.0, total=8)
-        assert used(runner) == [schedule.value(t) for t in range(8)]
+        runner = run(tmp_path, [hook], loop='iter')
+        schedule = LinearSchedule(0.8, 0.0, total=6)
+        assert used(runner) == [schedule.value(t) for t in range(6)]
 
     def test_by_epoch(self, tmp_path):
         hook = ScheduleHook('backbone.drop_ratio', LINEAR, by_epoch=True)
@@ -131,20 +86,13 @@ class TestValues:
 
     def test_unit_update(self, tmp_path):
         hook = ScheduleHook('backbone.drop_ratio', LINEAR, unit='update')
-        optim = dict(
-            optimizer=dict(type='SGD', lr=0.01), accumulative_counts=2
-        )
-        runner = run(tmp_path, [hook], optim_wrapper=optim)
+        runner = run(tmp_path, [hook], accumulate=2)
         assert used(runner) == [0.8, 0.8, 0.6, 0.6, 0.4, 0.4, 0.2, 0.2]
 
     def test_updates_keep_step_with_epochs(self, tmp_path):
         """Four iterations an epoch, three an update: no drift."""
         hook = ScheduleHook('backbone.drop_ratio', CYCLIC, unit='update')
-        optim = dict(
-            optimizer=dict(type='SGD', lr=0.01), accumulative_counts=3
-        )
-        loop = dict(by_epoch=True, max_epochs=3)
-        runner = run(tmp_path, [hook], loop=loop, optim_wrapper=optim)
+        runner = run(tmp_path, [hook], epochs=3, accumulate=3)
         cycle = [0.8, 0.4, 0.0, 0.4]
         began = [t - t % 3 for t in range(12)]
         assert used(runner) == [cycle[t % 4] for t in began]
@@ -156,7 +104,7 @@ class TestValues:
         assert runner.model.backbone.drop_ratio == 0.1  # the last value, 0.1
         keep = ScheduleHook('backbone.drop_ratio', LINEAR)
         runner = run(tmp_path, [keep])
-        assert used(runner, training=False) == [0.5] * 4 + [0.1] * 4
+        assert used(runner, training=False) == [0.5] * 3 + [0.1] * 3
 
     def test_a_buffer_is_set_in_place(self, tmp_path):
         model = Toy()
@@ -170,26 +118,11 @@ class TestValues:
         assert float(buffer) == 256.0 ** (7 / 8)
 
     def test_test_loop(self, tmp_path):
-        loader = dict(
-            batch_size=3,
-            dataset=Numbers(),
-            sampler=dict(type='DefaultSampler', shuffle=False),
-        )
-        runner = Runner(
-            model=Toy(),
-            work_dir=str(tmp_path),
-            test_dataloader=loader,
-            test_cfg=dict(),
-            test_evaluator=Evaluator(Nothing()),
-            custom_hooks=[PSSHook()],
-            experiment_name=str(tmp_path),
-        )
+        runner = build_runner(tmp_path, [PSSHook()], model=Toy)
+        runner._train_loop = None  # as tools/test.py
         runner.test()
-        log = next(tmp_path.glob('*/*.log')).read_text()
-        assert (
-            'tests with backbone.drop_ratio = 0.0, not the configured 0.3'
-            in log
-        )
+        said = 'tests with backbone.drop_ratio = 0.0, not the configured 0.3'
+        assert said in log_of(tmp_path)
         assert set(used(runner, training=False)) == {0.0}
         assert runner.model.backbone.drop_ratio == 0.3
 
@@ -266,7 +199,7 @@ class TestTarget:
             self.paths('backbone.weight')
 
     def test_a_model_without_it_fails_before_training(self, tmp_path):
-        model = Toy(nn.Linear(2, 1))
+        model = Toy(nn.Linear(1, 1))
         with pytest.raises(AttributeError, match=r"'backbone\.drop_ratio'"):
             run(tmp_path, [PSSHook()], model=model)
         assert not list(tmp_path.glob('*.pth'))
@@ -296,19 +229,17 @@ class TestBadInput:
             PSSHook(schedule)
 
     def test_no_iterations(self, tmp_path):
-        loop = dict(by_epoch=False, max_iters=0, val_interval=4)
         with pytest.raises(ValueError, match='at least one training'):
-            run(tmp_path, [PSSHook()], loop=loop)
+            run(tmp_path, [PSSHook()], loop='iter', epochs=0)
 
 
-def test_report(tmp_path, caplog):
+def test_report(tmp_path):
     """The log shows each ratio's share of iterations and its tokens."""
     model = Toy()
     model.backbone.patch_resolution = (14, 14)
     hook = PSSHook(dict(LINEAR, quantum=0.4))
-    with caplog.at_level(logging.INFO, logger='mmengine'):
-        runner = run(tmp_path, [hook], model=model)
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    runner = run(tmp_path, [hook], model=model)
+    log = log_of(tmp_path)
     assert 'drop ratio 0.80:  37.5 % of iterations, 39 of 197 tokens' in log
     assert 'drop ratio 0.40:  37.5 % of iterations, 118 of 197 tokens' in log
     assert 'drop ratio 0.00:  25.0 % of iterations, 197 of 197 tokens' in log

@@ -6,12 +6,9 @@ import torch
 from torch import nn
 
 from mask_plugins.engine.hooks import ScheduleHook
-from tests.engine.test_schedule_hook import (  # noqa: F401
-    LINEAR,
-    Toy,
-    no_environment_log,
-    run,
-)
+
+from ..common.runs import log_of
+from .test_schedule_hook import LINEAR, Toy, run
 
 
 class Noisy(nn.Module):
@@ -19,8 +16,8 @@ class Noisy(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.norm = nn.BatchNorm1d(2)
-        self.fc = nn.Linear(2, 1)
+        self.norm = nn.BatchNorm1d(1)
+        self.fc = nn.Linear(1, 1)
         self.rate = self.unread = self.momentum = 0.5
         self.seen = []
 
@@ -30,31 +27,28 @@ class Noisy(nn.Module):
         return self.fc(nn.functional.dropout(x, self.rate, self.training))
 
 
-def train(folder, target, caplog, **kwargs):
+def train(folder, target, **kwargs):
     torch.manual_seed(0)
     model = Toy(Noisy())
-    hook = ScheduleHook(f'backbone.{target}', LINEAR, **kwargs)
-    with caplog.at_level('WARNING', logger='mmengine'):
-        run(folder, [hook], model, randomness=dict(seed=0))
-    log = next(folder.glob('*/*.log')).read_text()
-    return model, 'the schedule has no effect' in log
+    run(folder, [ScheduleHook(f'backbone.{target}', LINEAR, **kwargs)], model)
+    return model, 'the schedule has no effect' in log_of(folder)
 
 
 @pytest.mark.parametrize(
     ('target', 'warns'),
     [('rate', False), ('unread', True), ('momentum', False)],
 )
-def test_warns_of_what_changes_nothing(tmp_path, target, warns, caplog):
-    model, warned = train(tmp_path / 'a', target, caplog)
+def test_warns_of_what_changes_nothing(tmp_path, target, warns):
+    model, warned = train(tmp_path / 'a', target)
     assert warned == warns
-    plain, quiet = train(tmp_path / 'b', target, caplog, probe=False)
+    plain, quiet = train(tmp_path / 'b', target, probe=False)
     assert not quiet
     assert model.backbone.seen == plain.backbone.seen
     for key, value in plain.state_dict().items():
         assert value.equal(model.state_dict()[key]), key
 
 
-def test_what_cannot_be_copied_is_left_alone(tmp_path, caplog):
+def test_what_cannot_be_copied_is_left_alone(tmp_path):
     class Stubborn(Noisy):
         def __deepcopy__(self, memo):
             raise RuntimeError
@@ -62,7 +56,7 @@ def test_what_cannot_be_copied_is_left_alone(tmp_path, caplog):
     torch.manual_seed(0)
     hook = ScheduleHook('backbone.unread', LINEAR)
     run(tmp_path, [hook], Toy(Stubborn()))
-    assert 'no effect' not in next(tmp_path.glob('*/*.log')).read_text()
+    assert 'no effect' not in log_of(tmp_path)
 
 
 def test_the_logged_value_is_the_used_one(tmp_path):

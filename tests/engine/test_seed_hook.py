@@ -18,7 +18,7 @@ from mask_plugins.datasets.transforms import SeedSample
 from mask_plugins.engine.hooks import SeedHook
 from mask_plugins.engine.randomness.resumable_iterator import PassIterator
 
-from ..common.runs import Messages
+from ..common.runs import train
 from .toys import ToyDataset, build_runner
 
 
@@ -63,18 +63,22 @@ class Disturb(Hook):
     before_val = before_train = before_run = after_train_iter
 
 
-def run(tmp_path, disturb=0, pipeline=PIPELINE, **kwargs):
+def run(tmp_path, disturb=0, pipeline=PIPELINE, stock=True, **kwargs):
     record = Record()
     dataset = dict(type=ToyDataset, pipeline=pipeline)
     kwargs.setdefault('dataset', dataset)
-    runner = build_runner(
-        tmp_path, hooks=[SeedHook(), record, Disturb(disturb)], **kwargs
-    )
-    messages = Messages(runner)
-    runner.train()
-    record.warnings = [
-        line for line in messages.text.splitlines() if 'SeedHook: ' in line
-    ]
+    if kwargs.get('loop') == 'iter':
+        kwargs.setdefault('checkpoint', dict(by_epoch=False))
+    hooks = [SeedHook(), record, Disturb(disturb)]
+    runner = build_runner(tmp_path, hooks=hooks, **kwargs)
+    if not stock:
+        runner._hooks = [
+            hook
+            for hook in runner.hooks
+            if type(hook).__name__ != 'DistSamplerSeedHook'
+        ]
+    text = train(runner)
+    record.warnings = [x for x in text.splitlines() if 'SeedHook: ' in x]
     return record
 
 
@@ -100,45 +104,28 @@ def test_the_seed_matters(tmp_path):
 @pytest.mark.parametrize('diff', [True, False])
 def test_data_order_without_dist_sampler_seed_hook(tmp_path, diff):
     """The order is a function of (seed, epoch) whatever the config says."""
-    order = []
-    for name in 'ab':
-        record = Record()
-        runner = build_runner(
-            tmp_path / name,
-            hooks=[SeedHook(), record],
-            randomness=dict(seed=3, diff_rank_seed=diff),
-        )
-        runner._hooks = [
-            hook
-            for hook in runner.hooks
-            if type(hook).__name__ != 'DistSamplerSeedHook'
-        ]
-        runner.train()
-        order.append(record.fed)
-    assert order[0] == order[1]
-    assert order[0][:3] != order[0][3:]
+    options = dict(
+        stock=False,
+        pipeline=[],
+        randomness=dict(seed=3, diff_rank_seed=diff),
+    )
+    a, b = (run(tmp_path / name, **options).fed for name in 'ab')
+    assert a == b
+    assert a[:3] != a[3:]
 
 
 def test_iteration_loop_counts_passes(tmp_path):
-    options = dict(checkpoint=dict(by_epoch=False), interval=100)
-    a = run(tmp_path / 'a', loop='iter', **options)
+    a = run(tmp_path / 'a', loop='iter', interval=100)
     b = run(tmp_path / 'b', interval=100)
-    assert a.fed == b.fed
-    c = run(
-        tmp_path / 'c',
-        loop='iter',
-        loader=dict(num_workers=2, persistent_workers=True),
-        **options,
-    )
-    assert c.fed == a.fed
+    loader = dict(num_workers=2, persistent_workers=True)
+    c = run(tmp_path / 'c', loop='iter', interval=100, loader=loader)
+    assert a.fed == b.fed == c.fed
     assert a.warnings == c.warnings == []
 
 
 def test_infinite_sampler(tmp_path):
     sampler = dict(type='InfiniteSampler', shuffle=True)
-    options = dict(
-        checkpoint=dict(by_epoch=False), sampler=sampler, loop='iter'
-    )
+    options = dict(sampler=sampler, loop='iter')
     a = run(tmp_path / 'a', **options)
     b = run(tmp_path / 'b', loader=dict(num_workers=1), **options)
     assert a.fed == b.fed
@@ -161,106 +148,90 @@ class Balanced(ToyDataset):
         return [0 if idx else 1]
 
 
+class Bare(BaseDataset):
+    def load_data_list(self):
+        return [dict(x=1.0, y=1.0)] * 12
+
+
+def plain_sampler(dataset, seed):
+    return RandomSampler(dataset)
+
+
+BALANCED = dict(
+    type=ClassBalancedDataset,
+    oversample_thr=0.5,
+    dataset=dict(type=Balanced, pipeline=PIPELINE),
+)
+PLAIN = dict(pipeline=[augment])
+
+
 @pytest.mark.parametrize(
     ('options', 'expected'),
     [
-        (dict(pipeline=[augment]), []),
+        (PLAIN, []),
+        (dict(PLAIN, loader=dict(num_workers=1)), ['Put dict(type=']),
         (
-            dict(pipeline=[augment], loader=dict(num_workers=1)),
-            ['Put dict(type='],
-        ),
-        (
-            dict(
-                pipeline=[augment],
-                loader=dict(num_workers=1, persistent_workers=True),
-            ),
+            dict(PLAIN, loader=dict(num_workers=1, persistent_workers=True)),
             ['starts every worker', 'persistent_workers=False'],
         ),
-        (
-            dict(
-                pipeline=[augment],
-                loop='iter',
-                checkpoint=dict(by_epoch=False),
-            ),
-            ['an iteration loop without'],
-        ),
+        (dict(PLAIN, loop='iter'), ['an iteration loop without']),
         (dict(pipeline=PIPELINE[::-1]), ['transform 1 of ToyDataset']),
         (dict(accumulate=2), ['does not divide the 3 iterations']),
         (dict(accumulate=3), []),
         (dict(randomness=dict(seed=None)), ['Set randomness=dict(seed=0)']),
         (
-            dict(sampler=lambda dataset, seed: RandomSampler(dataset)),
+            dict(sampler=dict(type=plain_sampler)),
             ['RandomSampler has no attribute `seed`'],
         ),
-        (
-            dict(
-                dataset=dict(
-                    type=ClassBalancedDataset,
-                    oversample_thr=0.5,
-                    dataset=dict(type=Balanced, pipeline=PIPELINE),
-                )
-            ),
-            ['ClassBalancedDataset hides'],
-        ),
+        (dict(dataset=BALANCED), ['ClassBalancedDataset hides']),
+        (dict(dataset=dict(type=Bare, serialize_data=False)), []),
     ],
 )
 def test_warnings_say_what_to_do(tmp_path, options, expected):
-    if callable(options.get('sampler')):
-        options = dict(options, sampler=dict(type=options['sampler']))
     record = run(tmp_path, **options)
     assert len(record.warnings) == len(expected)
     for text in expected:
         assert sum(text in line for line in record.warnings) == 1
 
 
-def test_val_pipeline_and_datasets_without_pipeline(tmp_path):
-    class Bare(BaseDataset):
-        def load_data_list(self):
-            return [dict(x=1.0, y=1.0)] * 12
+class Letters(Dataset):
+    loaded = ''
 
-    record = run(tmp_path, dataset=dict(type=Bare, serialize_data=False))
-    assert record.warnings == []
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        self.loaded += 'abc'[index]
+        return 'abc'[index]
 
 
-class TestPassIterator:
-    def collect(self, count, dataset=None, **kwargs):
-        passes, loaded = [], []
+class Stream(IterableDataset):
+    """It has to be loaded to be skipped."""
 
-        class Letters(Dataset):
-            def __len__(self):
-                return 3
+    loaded = ''
 
-            def __getitem__(self, index):
-                loaded.append('abc'[index])
-                return 'abc'[index]
+    def __len__(self):
+        return 6
 
-        loader = DataLoader(
-            dataset or Letters(), batch_size=1, collate_fn=lambda x: x[0]
-        )
-        iterator = PassIterator(loader, passes.append, **kwargs)
-        return [next(iterator) for _ in range(count)], passes, loaded
+    def __iter__(self):
+        return iter('abcdef')
 
-    def test_passes(self):
-        got, passes, _ = self.collect(7)
-        assert got == list('abcabca')
-        assert passes == [0, 1, 2]
 
-    def test_what_was_trained_is_skipped_and_not_loaded(self):
-        got, passes, loaded = self.collect(12, done=7)
-        assert got == [None] * 7 + list('bcabc')
-        assert passes == [2, 3]
-        assert loaded == list('bcabc')
-
-    def test_an_iterable_dataset_has_to_be_loaded(self):
-        class Numbers(IterableDataset):
-            def __iter__(self):
-                return iter('abcdef')
-
-            def __len__(self):
-                return 6
-
-        got, _, _ = self.collect(6, dataset=Numbers(), done=4)
-        assert got == [None] * 4 + list('ef')
+@pytest.mark.parametrize(
+    ('kind', 'done', 'expected', 'loaded', 'passes'),
+    [
+        (Letters, 0, 'abcabca', 'abcabca', [0, 1, 2]),
+        (Letters, 7, 'bcabc', 'bcabc', [2, 3]),
+        (Stream, 4, 'ef', '', [0]),
+    ],
+)
+def test_pass_iterator(kind, done, expected, loaded, passes):
+    dataset, begun = kind(), []
+    loader = DataLoader(dataset, batch_size=1, collate_fn=lambda x: x[0])
+    iterator = PassIterator(loader, begun.append, done=done)
+    found = [next(iterator) for _ in range(done + len(expected))]
+    assert found == [None] * done + list(expected)
+    assert (dataset.loaded, begun) == (loaded, passes)
 
 
 def test_a_loader_without_batches():

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""SGD with a constant decay; whole trajectories are in tests/golden."""
+"""SGD with a constant decay; whole trajectories are in tests/golden.
 
-import copy
+Runs with it are resumed in test_methods.py.
+"""
 
 import pytest
 import torch
@@ -52,18 +53,6 @@ def test_maximizing_keeps_the_pull_downwards(momentum):
     p.grad = torch.ones(1)
     optimizer.step()
     assert p.item() == pytest.approx(0.75)
-
-
-def test_state_restores_the_uninterrupted_ones():
-    options = dict(lr=0.3, momentum=0.9, weight_decay=0.02)
-    whole = parameters()
-    optimizer = SGDConstantDecay(whole, **options)
-    steps(optimizer, whole, 3)
-    other = [nn.Parameter(p.detach().clone()) for p in whole]
-    resumed = SGDConstantDecay(other, **options)
-    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    a, b = steps(optimizer, whole), steps(resumed, other)
-    assert all(x.equal(y) for x, y in zip(a, b))
 
 
 def test_closure_is_evaluated_with_gradients():

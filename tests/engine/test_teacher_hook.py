@@ -2,23 +2,19 @@
 """Teachers in real runs: when they learn, and what they leave alone."""
 
 import copy
-import json
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPERS
-from mmengine.runner import Runner
 
 from mask_plugins.engine.hooks import TeacherHook
 from mask_plugins.registry import HOOKS
 
-from .processes import launch
-from .resume_runs import config
-from .teacher_runs import plain, reference
+from ..common.methods import build, method_config, with_teacher
+from ..common.runs import load, log_lines
+from .resume_runs import ITERATIONS
 from .toys import build_runner
 
 SNAPSHOT = dict(type='SnapshotTeacher', begin=1)
@@ -59,30 +55,26 @@ class SkippingOptimWrapper(OptimWrapper):
             super().step(**kwargs)
 
 
-def train(work_dir, override, **options):
-    options.setdefault('hook', dict(type='WatchTeacher'))
-    cfg = config(work_dir, override=copy.deepcopy(override), **options)
-    if cfg['custom_hooks'][-1]['type'] == 'WatchTeacher':
-        cfg['custom_hooks'][-1]['type'] = 'mask_plugins.WatchTeacher'
-    torch.set_num_threads(1)
-    runner = Runner.from_cfg(Config(cfg))
+def train(work_dir, options, hook='mask_plugins.WatchTeacher'):
+    """Four iterations in each of three epochs."""
+    hooks = [
+        dict(type='EMAHook', momentum=0.1),
+        *([dict(type=hook)] * bool(hook)),
+    ]
+    options = {'optim_wrapper.optimizer.weight_decay': 0.01, **options}
+    runner = build(work_dir, 'ce', hooks=hooks, counts=(32, 45), **options)
     runner.train()
     watch = [h for h in runner.hooks if isinstance(h, WatchTeacher)]
     return runner, watch[0] if watch else None
 
 
-def lines(work_dir):
-    text = (Path(work_dir) / 'train_log.json').read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def test_before_the_teacher_it_is_the_baseline(tmp_path):
     """The same bits until it begins, and the same learning rate after."""
-    train(tmp_path / 'ce', plain(), hook=None)
+    train(tmp_path / 'ce', {}, hook=None)
     masked = dict(mask_mode='a', inv_mode='v1')
-    runner, watch = train(tmp_path / 'kd', reference(SNAPSHOT, masked))
+    runner, watch = train(tmp_path / 'kd', with_teacher(SNAPSHOT, masked))
     assert watch.active == [False] * 4 + [True] * 8
-    ce, kd = lines(tmp_path / 'ce'), lines(tmp_path / 'kd')
+    ce, kd = log_lines(tmp_path / 'ce'), log_lines(tmp_path / 'kd')
     assert [line['lr'] for line in ce] == [line['lr'] for line in kd]
     first = [line for line in kd if line['epoch'] == 0]
     assert first
@@ -108,13 +100,12 @@ def test_before_the_teacher_it_is_the_baseline(tmp_path):
 
 @pytest.mark.parametrize('kind', ['accumulate', 'skip'])
 def test_one_update_per_optimizer_step(tmp_path, kind):
-    override = reference(EMA)
-    wrapper = override['optim_wrapper']
+    options = with_teacher(EMA)
     if kind == 'accumulate':
-        wrapper['accumulative_counts'] = 2
+        options['optim_wrapper.accumulative_counts'] = 2
     else:
-        wrapper['type'] = 'mmengine.SkippingOptimWrapper'
-    runner, watch = train(tmp_path, override)
+        options['optim_wrapper.type'] = 'mmengine.SkippingOptimWrapper'
+    runner, watch = train(tmp_path, options)
     # One when it begins, and then 6 steps in 12 iterations.
     assert int(runner.model.teacher.steps) == 7
     expected = watch.teacher[1].clone()
@@ -130,26 +121,26 @@ def test_one_update_per_optimizer_step(tmp_path, kind):
 
 def test_iteration_loop(tmp_path):
     """Epochs are counted by the length of the loader."""
-    override = reference(dict(EMA, begin=1))
-    _, watch = train(tmp_path, override, loop='iter')
+    options = with_teacher(dict(EMA, begin=1))
+    _, watch = train(tmp_path, {**options, **ITERATIONS})
     assert watch.active == [False] * 4 + [True] * 6
 
 
 def test_schedules(tmp_path):
     """Momentum and ratio are set as any other scheduled value."""
-    override = reference(EMA, dict(mask_mode='a'))
+    options = with_teacher(EMA, dict(mask_mode='a'))
     for name, target, end in (
         ('momentum', 'teacher.momentum', 0.0),
         ('ratio', 'head.mask_ratio', 0.9),
     ):
-        override['default_hooks'][name] = dict(
+        options[f'default_hooks.{name}'] = dict(
             type='mask_plugins.ScheduleHook',
             target=target,
             schedule=dict(
                 type='mask_plugins.LinearSchedule', start=0.5, end=end
             ),
         )
-    runner, _ = train(tmp_path, override)
+    runner, _ = train(tmp_path, options)
     assert runner.model.teacher.momentum < 0.1
     assert runner.model.head.mask_ratio > 0.8
 
@@ -162,7 +153,7 @@ def numel(module):
 
 @pytest.mark.parametrize('teacher', [SNAPSHOT, EMA])
 def test_ema_hook_copies_no_teacher(tmp_path, teacher):
-    runner, _ = train(tmp_path, reference(teacher))
+    runner, _ = train(tmp_path, with_teacher(teacher))
     hook = next(h for h in runner.hooks if isinstance(h, EMAHook))
     shadow = hook.ema_model.module
     model = runner.model
@@ -174,14 +165,14 @@ def test_ema_hook_copies_no_teacher(tmp_path, teacher):
     assert copy.deepcopy(model).teacher.active
     with pytest.raises(RuntimeError, match='has no teacher'):
         shadow.loss(torch.zeros(2, 3, 16, 16), [])
-    checkpoint = torch.load(tmp_path / 'epoch_3.pth', weights_only=True)
+    checkpoint = load(tmp_path / 'epoch_3.pth')
     student = checkpoint['ema_state_dict']  # exchanged with the average
     for key, value in model.student_network().state_dict().items():
         if key.endswith(('weight', 'bias')):
             assert value.equal(student[f'module.{key}'])
     assert not any('teacher' in key for key in student)
     # The validated weights are those that a stock classifier loads.
-    stock = MODELS.build(Config(config(tmp_path, override=plain()))['model'])
+    stock = MODELS.build(method_config('ce').model)
     found = stock.load_state_dict(checkpoint['state_dict'], strict=False)
     assert not found.missing_keys
     assert all(k.startswith('teacher.') for k in found.unexpected_keys)
@@ -191,13 +182,3 @@ def test_the_model_has_no_teacher(tmp_path):
     runner = build_runner(tmp_path, hooks=[TeacherHook()])
     with pytest.raises(TypeError, match='the model is ToyModel'):
         runner.train()
-
-
-@pytest.mark.ddp
-@pytest.mark.parametrize(
-    'kind', ['snapshot', pytest.param('ema', marks=pytest.mark.slow)]
-)
-def test_two_processes_have_one_teacher(tmp_path, kind):
-    codes, output = launch('ddp_teacher.py', tmp_path, kind)
-    assert codes == [0, 0], output
-    assert output.count('teachers equal True, batch statistics True') == 2

@@ -11,8 +11,10 @@ from mmengine.hooks import Hook
 from mask_plugins.engine.checkpoint.json_lines import JsonLines
 from mask_plugins.engine.hooks import TrainLogHook
 
+from ..common.disk import full_disk
+from ..common.processes import run_ranks
 from ..common.runs import Stop, StopHook
-from .toys import Scores, ToyMetric, ToyModel, build_runner
+from .toys import Scores, ToyDataset, ToyMetric, ToyModel, build_runner
 
 
 def lines(path):
@@ -38,8 +40,12 @@ class Scalars(Hook):
 
 
 def test_schema(tmp_path):
-    train(tmp_path, hooks=[Scalars()])
+    build_runner(tmp_path, hooks=[TrainLogHook()]).val()
+    assert not list(tmp_path.glob('*_log.json'))
+    runner = train(tmp_path, hooks=[Scalars()])
     train_lines = lines(tmp_path / 'train_log.json')
+    history = runner.message_hub.get_scalar('train/loss').data[0]
+    assert [line['loss'] for line in train_lines] == history.tolist()
     assert [line['iteration'] for line in train_lines] == list(range(6))
     assert [line['epoch'] for line in train_lines] == [0, 0, 0, 1, 1, 1]
     for line in train_lines:
@@ -57,13 +63,6 @@ def test_schema(tmp_path):
     assert [line['iteration'] for line in val_lines] == [3, 6]
     assert 'loss' not in val_lines[0]
     assert val_lines[0]['time'] > 0
-
-
-def test_losses_are_the_message_hubs(tmp_path):
-    runner = train(tmp_path)
-    history = runner.message_hub.get_scalar('train/loss').data[0]
-    found = [line['loss'] for line in lines(tmp_path / 'train_log.json')]
-    assert found == history.tolist()
 
 
 class Metrics(ToyMetric):
@@ -87,6 +86,20 @@ def test_validation_line(tmp_path):
     assert line['toy/matrix'] == [[1, 0], [0, 1]]
     assert line['toy/nan'] is None
     assert 'toy/huge' not in line
+
+
+def rank_of_two(folder):
+    data = dict(type=ToyDataset, indices=11)
+    train(folder, model=Scores, val_dataset=data, epochs=1)
+
+
+@pytest.mark.ddp
+def test_padding_is_not_counted(tmp_path):
+    """6 even labels and 5 odd ones, on two processes."""
+    run_ranks(rank_of_two, tmp_path)
+    (line,) = lines(tmp_path / 'val_log.json')
+    loss = -(6 * math.log(0.2) + 5 * math.log(0.8)) / 11
+    assert line['loss'] == pytest.approx(loss, rel=1e-6)
 
 
 def test_nan_loss_is_null(tmp_path):
@@ -137,11 +150,6 @@ def test_fresh_start_keeps_the_old_logs(tmp_path):
     assert len(list(tmp_path.glob('val_log.*.json'))) == 1
 
 
-def test_validation_alone_writes_nothing(tmp_path):
-    build_runner(tmp_path, hooks=[TrainLogHook()]).val()
-    assert not list(tmp_path.glob('*_log.json'))
-
-
 @pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])
 def test_bad_interval(interval):
     with pytest.raises((TypeError, ValueError), match='interval must be'):
@@ -166,3 +174,14 @@ class TestJsonLines:
         assert not log.path.exists()
         found = [json.loads(p.read_text()) for p in tmp_path.iterdir()]
         assert sorted(line['value'] for line in found) == ['a', 'b', 'c']
+
+    def test_lines_wait_until_there_is_room(self, tmp_path):
+        log = JsonLines(tmp_path / 'log.json', 1)
+        log.append(a=1)
+        with full_disk(12):  # the second line would be cut in half
+            log.append(a=2)
+            with pytest.raises(OSError, match='too large'):
+                log.flush(sync=True)
+        assert log.path.read_text() == '{"a": 1}\n'
+        log.append(a=3)
+        assert log.path.read_text() == '{"a": 1}\n{"a": 2}\n{"a": 3}\n'

@@ -1,15 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""The rate of WarmupCosineLR against timm's formula."""
+"""The rate of WarmupCosineLR against timm's formula.
 
-import copy
+Runs with it are resumed in test_methods.py and test_resumed_length.py.
+"""
+
 import math
 
 import pytest
 import torch
-from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
-from mmengine.runner import Runner
 from torch import nn
 
 from mask_plugins.engine.optimizers import WarmupCosineLR
@@ -57,9 +56,7 @@ def test_follows_the_formula_in_every_group():
     # The cosine does not restart after the warm-up: no return to the peak.
     assert max(rate[0] for rate in rates) < 0.96 * RATES[0]
     assert rates[20][0] / RATES[0] == pytest.approx(0.905, abs=1e-3)
-
-
-def test_warmup_of_zero_starts_at_the_base_rate():
+    # Without a warm-up it starts there.
     scheduler = WarmupCosineLR(make_optimizer(), T_max=10)
     assert rates_of(scheduler, 1) == [list(RATES)]
 
@@ -81,20 +78,6 @@ def test_epochs_are_converted_to_iterations():
     for t, pair in enumerate(rates_of(built, 70)):
         expected = [timm_rate(t, lr, 14, 70, 1e-7, 1e-8) for lr in RATES]
         assert pair == pytest.approx(expected, rel=1e-12)
-
-
-def test_state_restores_the_uninterrupted_ones():
-    kwargs = dict(warmup=4, T_max=20, warmup_lr=1e-7, eta_min=1e-8)
-    whole = rates_of(WarmupCosineLR(make_optimizer(), **kwargs), 20)
-
-    first = WarmupCosineLR(make_optimizer(), **kwargs)
-    rates = rates_of(first, 9)
-    state = copy.deepcopy(first.state_dict())
-    optimizer_state = first.optimizer.state_dict()
-    second = WarmupCosineLR(make_optimizer(), **kwargs)
-    second.optimizer.load_state_dict(optimizer_state)
-    second.load_state_dict(state)
-    assert rates + rates_of(second, 11) == whole
 
 
 @pytest.mark.parametrize(
@@ -136,85 +119,10 @@ def test_conversion_needs_epochs():
         WarmupCosineLR.build_iter_from_epoch(make_optimizer(), **kwargs)
 
 
-class ToyModel(BaseModel):
-    """Notes the rate of each step, and can be stopped before one."""
-
-    def __init__(self, stop_before=None):
-        super().__init__()
-        self.fc = nn.Linear(2, 1)
-        self.rates = []
-        self.stop_before = stop_before
-
-    def forward(self, inputs, mode='tensor'):
-        return dict(loss=self.fc(torch.stack(inputs)).square().mean())
-
-    def train_step(self, data, optim_wrapper):
-        if len(self.rates) == self.stop_before:
-            raise InterruptedError
-        self.rates.append(optim_wrapper.param_groups[0]['lr'])
-        return super().train_step(data, optim_wrapper)
-
-
-class ToyDataset(torch.utils.data.Dataset):
-    def __len__(self):
-        return 6
-
-    def __getitem__(self, index):
-        return dict(inputs=torch.ones(2) * index)
-
-
-def toy_runner(work_dir, resume=False, stop_before=None):
-    model = ToyModel(stop_before)
-    return Runner(
-        model,
-        str(work_dir),
-        train_dataloader=dict(
-            batch_size=2,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=ToyDataset(),
-        ),
-        train_cfg=dict(by_epoch=True, max_epochs=5),
-        optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), 1.0)),
-        param_scheduler=dict(
-            type='mask_plugins.WarmupCosineLR',
-            warmup=1,
-            warmup_lr=0.01,
-            eta_min=0.02,
-            convert_to_iter_based=True,
-        ),
-        default_hooks=dict(
-            checkpoint=dict(type='mask_plugins.SafeCheckpointHook', interval=1)
-        ),
-        resume=resume,
-        experiment_name=f'{work_dir.name}-{resume}',
-    )
-
-
-def test_a_resumed_run_has_the_rates_of_the_uninterrupted_one(tmp_path):
-    whole = toy_runner(tmp_path / 'whole')
-    whole.train()
-    # 3 iterations per epoch; T is the length of the training
-    expected = [timm_rate(t, 1.0, 3, 15, 0.01, 0.02) for t in range(15)]
-    assert whole.model.rates == pytest.approx(expected, rel=1e-12)
-
-    killed = toy_runner(tmp_path / 'killed', stop_before=8)
-    with pytest.raises(InterruptedError):
-        killed.train()
-    resumed = toy_runner(tmp_path / 'killed', resume=True)
-    resumed.train()
-    # of the third epoch, two iterations were lost and done again
-    assert killed.model.rates[:6] + resumed.model.rates == whole.model.rates
-
-
 def test_the_cosine_may_begin_after_the_warmup():
     scheduler = WarmupCosineLR(
         make_optimizer(), warmup=4, T_max=10, cosine_after_warmup=True
     )
-    rates = [rate for rate, _ in rates_of(scheduler, 11)]
-    peak = RATES[0]
-    for t, rate in enumerate(rates):
-        angle = math.pi * (t - 4) / 6
-        cosine = 0.5 * peak * (1 + math.cos(angle))
-        expected = peak * t / 4 if t < 4 else cosine
-        assert rate == pytest.approx(expected, abs=1e-15)
-    assert (rates[0], rates[4]) == (0, peak)
+    rates = [rate / RATES[0] for rate, _ in rates_of(scheduler, 11)]
+    cosine = [(1 + math.cos(math.pi * t / 6)) / 2 for t in range(7)]
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75, *cosine], abs=1e-12)

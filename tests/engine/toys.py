@@ -1,11 +1,14 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A toy runner: everything is mmengine's, only model and data are small."""
 
+import copy
 import functools
 import itertools
 
 import mmengine.runner.runner as runner_module
 import torch
+import torch.distributed as dist
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
@@ -90,40 +93,55 @@ def build_runner(
     val_dataset=None,
     interval=1,
     accumulate=1,
+    optimizer=None,
+    default_hooks=None,
     **kwargs,
 ):
-    """A Runner with 3 iterations per epoch and SafeCheckpointHook."""
-    dataset = dataset or dict(type=ToyDataset)
-    train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=interval)
+    """A Runner with 3 iterations per epoch and SafeCheckpointHook.
+
+    In a process group it is one of its ranks. It has a test loop that is its
+    validation loop.
+    """
+    length = dict(by_epoch=True, max_epochs=epochs)
     if loop == 'iter':
-        train_cfg = dict(
-            by_epoch=False, max_iters=3 * epochs, val_interval=interval
+        length = dict(by_epoch=False, max_iters=3 * epochs)
+    validation = dict(
+        batch_size=4,
+        num_workers=0,
+        dataset=val_dataset or dict(type=ToyDataset),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+    train = dict(
+        validation,
+        dataset=dataset or dict(type=ToyDataset),
+        sampler=sampler or dict(type='DefaultSampler', shuffle=True),
+    )
+    evaluator = {'type': ToyMetric, **(metric or {})}
+    options = dict(
+        test_dataloader=copy.deepcopy(validation),
+        test_evaluator=copy.deepcopy(evaluator),
+        test_cfg=dict(),
+        randomness=dict(seed=3),
+    )
+    if dist.is_initialized():
+        wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
+        options.update(
+            launcher='pytorch',
+            cfg=Config(dict(model_wrapper_cfg=wrapper)),
+            env_cfg=dict(dist_cfg=dict(backend='gloo')),
         )
-    sampler = sampler or dict(type='DefaultSampler', shuffle=True)
-    kwargs.setdefault('randomness', dict(seed=3))
     torch.set_num_threads(1)
     torch.manual_seed(0)  # models that are built are not seeded by mmengine
     return Runner(
         model=model(),
         work_dir=str(work_dir),
-        train_dataloader={
-            'batch_size': 4,
-            'num_workers': 0,
-            'dataset': dataset,
-            'sampler': sampler,
-            **(loader or {}),
-        },
-        val_dataloader=dict(
-            batch_size=4,
-            num_workers=0,
-            dataset=val_dataset or dict(type=ToyDataset),
-            sampler=dict(type='DefaultSampler', shuffle=False),
-        ),
-        val_evaluator={'type': ToyMetric, **(metric or {})},
-        train_cfg=train_cfg,
+        train_dataloader={**train, **(loader or {})},
+        val_dataloader=validation,
+        val_evaluator=evaluator,
+        train_cfg=dict(length, val_interval=interval),
         val_cfg=dict(),
         optim_wrapper=dict(
-            optimizer=dict(type='Adam', lr=0.1),
+            optimizer=optimizer or dict(type='Adam', lr=0.1),
             accumulative_counts=accumulate,
         ),
         default_hooks=dict(
@@ -131,11 +149,12 @@ def build_runner(
                 'type': 'mask_plugins.SafeCheckpointHook',
                 'interval': 1,
                 **(checkpoint or {}),
-            }
+            },
+            **(default_hooks or {}),
         ),
         custom_hooks=list(hooks),
         experiment_name=_name(),
-        **kwargs,
+        **{**options, **kwargs},
     )
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from ..engine.test_resume import assert_same_run, log_lines
+from ..common.runs import assert_same_run, log_lines
 from ..small_run import QUICKSTART
 from .conftest import ITERATIONS, TINY, plain
 

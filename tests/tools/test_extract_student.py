@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmpretrain.apis import get_model
 
 from mask_plugins.apis.model import build_model
+from tests.common.methods import method_config, with_teacher
 from tests.common.runs import load
 from tests.common.tools import call_tool
-from tests.engine.resume_runs import config
-from tests.engine.teacher_runs import plain, reference
 
 EMA = dict(type='EMATeacher', momentum=0.5)
 MASKED = dict(mask_mode='a', inv_mode='v1')
@@ -25,7 +23,7 @@ call = partial(call_tool, 'weights/extract_student')
 
 def write(folder, override, begin=True):
     """Config and checkpoint of a run that never took place, and its model."""
-    cfg = Config(config(folder, override=override))
+    cfg = method_config('ce', **override)
     cfg.dump(folder / 'run.py')
     model = build_model(cfg)
     if begin:
@@ -41,7 +39,7 @@ def write(folder, override, begin=True):
 @pytest.mark.parametrize('scope', ['whole', 'head'])
 @pytest.mark.parametrize('which', ['student', 'teacher'])
 def test_extract(tmp_path, capsys, scope, which):
-    files = write(tmp_path, reference(EMA, MASKED, scope=scope))
+    files = write(tmp_path, with_teacher(EMA, MASKED, scope=scope))
     call(*files[:2], '--which', which)
     stem = tmp_path / f'epoch_1_{which}'
     stock = get_model(f'{stem}.py', pretrained=f'{stem}.pth')
@@ -65,7 +63,7 @@ def test_extract(tmp_path, capsys, scope, which):
 
 def test_trained_weights_of_an_average(tmp_path):
     """With evaluate_on_ema=False the run evaluated what the hook swapped."""
-    override = reference(EMA)
+    override = with_teacher(EMA)
     path, checkpoint, model = write(tmp_path, override)
     own = model.student_network().state_dict()
     loaded = load(checkpoint)
@@ -88,7 +86,7 @@ def test_trained_weights_of_an_average(tmp_path):
 
 
 def test_bad_input(tmp_path):
-    path, checkpoint, _ = write(tmp_path, reference(EMA), begin=False)
+    path, checkpoint, _ = write(tmp_path, with_teacher(EMA), begin=False)
     with pytest.raises(SystemExit, match='has not begun'):
         call(path, checkpoint, '--which', 'teacher')
     with pytest.raises(SystemExit, match='would be overwritten'):
@@ -96,7 +94,7 @@ def test_bad_input(tmp_path):
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pth')
     with pytest.raises(SystemExit, match='do not fit'):
         call(path, tmp_path / 'a.pth')
-    Config(config(tmp_path, override=plain())).dump(tmp_path / 'plain.py')
+    method_config('ce').dump(tmp_path / 'plain.py')
     with pytest.raises(SystemExit, match='ImageClassifier, which has no'):
         call(tmp_path / 'plain.py', checkpoint)
     assert not list(tmp_path.glob('*_student*'))

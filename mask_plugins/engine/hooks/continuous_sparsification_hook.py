@@ -138,10 +138,18 @@ class ContinuousSparsificationHook(Hook):
         given = (plan.rounds, plan.epochs_per_round, plan.ticket_epochs)
         length = '{} * {} + {} = {}'.format(*given, plan.max_epochs)
         found = runner.max_epochs
-        if hasattr(runner.train_loop, 'dataloader_iterator'):
+        loop = runner.train_loop
+        if hasattr(loop, 'dataloader_iterator'):
             raise ValueError('train_cfg must have by_epoch=True')
         if found != plan.max_epochs:
             raise ValueError(f'max_epochs must be {length}, got {found}')
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if len(loop.dataloader) % counts:
+            raise ValueError(
+                'accumulative_counts must divide the '
+                f'{len(loop.dataloader)} iterations of an epoch, or gradients '
+                f'of one stage get into the next, got {counts}'
+            )
         wrapper_finds = getattr(runner.model, 'find_unused_parameters', True)
         # The logits of a ticket get no gradient.
         if plan.ticket_epochs and not wrapper_finds:

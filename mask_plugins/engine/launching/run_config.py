@@ -10,6 +10,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mask_plugins.apis.config import check_file, load_config  # noqa: F401
+from mask_plugins.apis.model import build_model
+from mask_plugins.core.weights import named_masks
 from mask_plugins.utils.checks import check_choice
 
 from ..checkpoint.keep_policy import KeepPolicy
@@ -124,7 +126,17 @@ def set_keep(cfg: Config, policy: str) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that a config asks for."""
+    """Build the runner that a config asks for.
+
+    Raises:
+        ValueError: If FSDP is to shard a model with weight masks.
+    """
+    wrapper = (cfg.get('model_wrapper_cfg') or {}).get('type')
+    if 'FullySharded' in str(wrapper) and any(named_masks(build_model(cfg))):
+        raise ValueError(
+            f'model_wrapper_cfg.type={wrapper!r} flattens the parameters that '
+            'weight masks belong to; use MMDistributedDataParallel'
+        )
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)

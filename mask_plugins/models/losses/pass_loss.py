@@ -4,6 +4,7 @@
 import math
 from typing import Dict
 
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
@@ -26,6 +27,7 @@ class PASSLoss(nn.Module):
     multiply-adds. The triplet alone is best at skipping nothing, so the
     budget is not optional: it decides patches that do not change, for which
     the triplet has no gradient, while the triplet protects those that do.
+    On several processes S is that of the joint batch.
 
     Args:
         margin (float): m. With the authors' 200 the hinge is always active
@@ -104,6 +106,11 @@ class PASSLoss(nn.Module):
             distance_positive=d_ap.detach().mean(),
             distance_negative=d_an.detach().mean(),
         )
+        if get_world_size() > 1:
+            mean = skip_ratio.detach().clone()
+            all_reduce(mean, 'mean')
+            # The gradient stays the local one, of which DDP takes the mean.
+            skip_ratio = skip_ratio + (mean - skip_ratio).detach()
         if self.budget_weight:
             short = (self.budget - skip_ratio).clamp_min(0)
             losses['loss_budget'] = self.budget_weight * short.square()
