@@ -15,13 +15,6 @@ VARIABLE = 'MASK_PLUGINS_GOLDEN'
 BUNDLED = Path(__file__).parent / 'data'
 # These say where the values come from.
 NOTES = ('meta', '_meta', '_env', '_fill', 'prune_note')
-NOT_BUILT = dict(
-    sinkhorn='self-supervised masking',
-    swav_loss='self-supervised masking',
-    bug_val_step_writes_queue='self-supervised masking',
-    expert_epochs='the cascade of masked models',
-    ensemble='the cascade of masked models',
-)
 
 
 def directory() -> Path:
