@@ -6,12 +6,15 @@ import json
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mask_plugins.models.heads import SwAVHead
+from mask_plugins.models.necks import ProjectionNeck
 
+from ..common.processes import run_ranks
 from ..common.runs import Stop, StopHook, load
 
 CROP = [
@@ -265,3 +268,47 @@ def test_validation_changes_nothing(tmp_path):
 def test_wrong_arguments_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         SwAVHead(8, **{'num_prototypes': 4, **changes})
+
+
+def joint_steps(rank=0, ranks=1):
+    """Losses, gradients and the queue over some steps, on a share."""
+    torch.manual_seed(0)
+    neck = ProjectionNeck(6, 4).double()
+    head = SwAVHead(4, 5, num_crops=[2, 1], queue_length=16).double()
+    head.queue_on = True
+    found = []
+    for step in range(4):
+        generator = torch.Generator().manual_seed(step)
+        crops = torch.randn(3, 8, 6, generator=generator).double()
+        mine = crops[:, rank * 8 // ranks : (rank + 1) * 8 // ranks]
+        loss = head.loss(neck(mine.flatten(0, 1)))
+        head.zero_grad()
+        neck.zero_grad()
+        loss.backward()
+        found.append(
+            (loss.detach(), neck.fc.weight.grad, head.prototypes.weight.grad)
+        )
+    return found, head.queue
+
+
+def share_of_rank(folder):
+    rank = dist.get_rank()
+    steps, queue = joint_steps(rank, dist.get_world_size())
+    for values in steps:
+        for value in values:  # what DistributedDataParallel does
+            dist.all_reduce(value)
+            value /= dist.get_world_size()
+    torch.save((steps, queue), f'{folder}/{rank}.pth')
+
+
+def test_two_processes_are_one_on_the_joint_batch(tmp_path):
+    run_ranks(share_of_rank, str(tmp_path))
+    steps, queue = joint_steps()
+    assert queue.any(dim=2).all()
+    for rank in range(2):
+        found, own = load(tmp_path / f'{rank}.pth')
+        for values, wanted in zip(found, steps):
+            for value, expected in zip(values, wanted):
+                torch.testing.assert_close(value, expected)
+        # Whole batches come in the order of the ranks.
+        torch.testing.assert_close(own, queue)
