@@ -36,11 +36,11 @@ def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     present = np.unique(labels)
     for number, label in enumerate(present):
-        axes.scatter(
-            *points[labels == label].T, s=12, alpha=0.7, linewidths=0,
-            color=color_of(number), marker=marker_of(number // 8),
-            label=str(record['classes'][label]),
-        )  # fmt: skip
+        look = dict(color=color_of(number), marker=marker_of(number // 8))
+        name = str(record['classes'][label])
+        places = points[labels == label].T
+        dots = dict(s=12, alpha=0.7, linewidths=0, label=name)
+        axes.scatter(*places, **dots, **look)
     axes.set(**dict(zip(('xlabel', 'ylabel'), record['axes'])))
     axes.set(title=record['title'])
     if len(present) <= LISTED:

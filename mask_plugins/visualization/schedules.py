@@ -1,10 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Schedules of the keep ratio over training."""
 
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figure import (
@@ -53,7 +52,14 @@ def draw_schedules(
         value = np.asarray(schedule['value'], dtype=float)
         value = 1 - value if ratio else value
         cycle, style = schedule['cycle'], dict(color=color_of(number))
-        _draw_run(panels[0], epoch, value, cycle, schedule['name'], style)
+        name = schedule['name']
+        if cycle is None or (epoch[-1] - epoch[0]) / cycle <= DRAWN_CYCLES:
+            panels[0].step(epoch, value, where='post', label=name, **style)
+        else:
+            band = dict(step='post', alpha=0.25, linewidth=0, **style)
+            cycles_of = _ranges(epoch, value, cycle)
+            label = f'{name} (cycles: range)'
+            panels[0].fill_between(*cycles_of, label=label, **band)
         if cycles:
             inside = epoch <= max(cycles)
             style['linewidth'] = 2.2 if cycle is not None else 1.2
@@ -71,23 +77,10 @@ def draw_schedules(
     return figure
 
 
-def _draw_run(
-    axes: Axes, epoch: np.ndarray, value: np.ndarray,
-    cycle: Optional[float], name: str, style: Mapping[str, Any],
-) -> None:  # fmt: skip
-    if cycle is None or (epoch[-1] - epoch[0]) / cycle <= DRAWN_CYCLES:
-        axes.step(epoch, value, where='post', label=name, **style)
-        return
-    # The lowest and the highest value of each cycle.
+def _ranges(epoch: np.ndarray, value: np.ndarray, cycle: float) -> List:
+    """Where each cycle begins, its lowest and its highest value."""
     start = np.unique((epoch / cycle).astype(int), return_index=True)[1]
-    edges = np.append(epoch[start], epoch[-1])
-    low, high = (
-        np.append(found, found[-1])
-        for found in (
-            np.minimum.reduceat(value, start),
-            np.maximum.reduceat(value, start),
-        )
-    )
-    label = f'{name} (cycles: range)'
-    band = dict(step='post', alpha=0.25, linewidth=0, label=label)
-    axes.fill_between(edges, low, high, **band, **style)
+    low = np.minimum.reduceat(value, start)
+    high = np.maximum.reduceat(value, start)
+    ends = ((epoch[start], epoch[-1]), (low, low[-1]), (high, high[-1]))
+    return [np.append(*pair) for pair in ends]
