@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Where in the stages of Continuous Sparsification an epoch lies."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from mask_plugins.utils.checks import check_int, check_number
@@ -20,6 +21,7 @@ class Position(NamedTuple):
     ticket: bool
 
 
+@dataclass(frozen=True)
 class SparsificationPlan:
     r"""Rounds of search, then a ticket phase; the temperature of each epoch.
 
@@ -47,21 +49,16 @@ class SparsificationPlan:
         [1.0, 14.1, 200.0]
     """
 
-    def __init__(
-        self,
-        rounds: int = 3,
-        epochs_per_round: int = 85,
-        ticket_epochs: int = 85,
-        final_temperature: float = 200.0,
-    ) -> None:
-        self.rounds = check_int('rounds', rounds, low=1)
-        self.epochs_per_round = check_int(
-            'epochs_per_round', epochs_per_round, low=1
-        )
-        self.ticket_epochs = check_int('ticket_epochs', ticket_epochs, low=0)
-        self.final_temperature = check_number(
-            'final_temperature', final_temperature, low=1
-        )
+    rounds: int = 3
+    epochs_per_round: int = 85
+    ticket_epochs: int = 85
+    final_temperature: float = 200.0
+
+    def __post_init__(self) -> None:
+        check_int('rounds', self.rounds, low=1)
+        check_int('epochs_per_round', self.epochs_per_round, low=1)
+        check_int('ticket_epochs', self.ticket_epochs, low=0)
+        check_number('final_temperature', self.final_temperature, low=1)
 
     @property
     def max_epochs(self) -> int:

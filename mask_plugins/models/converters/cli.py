@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections import Counter
-from typing import Callable, Dict, Sequence
+from typing import Callable, Dict
 
 from .files import read_weights, write_checkpoint
 from .vit import Conversion
@@ -102,19 +102,14 @@ def _print_conversion(result: Conversion) -> None:
     from rich.table import Table
 
     table = Table('original', 'becomes', 'keys')
-    for pairs, form in (
-        (result.mapped, '{}'),
-        (result.dropped, '(dropped: {})'),
-    ):
-        for (original, becomes), count in _merge_blocks(pairs).items():
-            table.add_row(original, form.format(becomes), str(count))
+    dropped = [(key, f'(dropped: {why})') for key, why in result.dropped]
+    number = re.compile(r'\b(blocks|layers|resblocks)\.\d+\.')
+    for pairs in (result.mapped, dropped):
+        rows = Counter(
+            tuple(number.sub(r'\1.*.', text, count=1) for text in pair)
+            for pair in pairs
+        )
+        for row, count in rows.items():
+            table.add_row(*row, str(count))
         table.add_section()
     Console(width=max(100, Console().width)).print(table)
-
-
-def _merge_blocks(pairs: Sequence) -> Counter:
-    number = re.compile(r'\b(blocks|layers|resblocks)\.\d+\.')
-    return Counter(
-        tuple(number.sub(r'\1.*.', text, count=1) for text in pair)
-        for pair in pairs
-    )

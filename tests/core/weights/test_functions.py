@@ -68,13 +68,8 @@ def test_score_product(args):
 def test_gradcheck_of_the_weight(scale, chunks):
     """Of the scores there is none: straight-through is no derivative."""
     weight, scores = pair()
-
-    def product(weight):
-        return score_masked_weight(
-            weight, scores.detach(), 'threshold', 0.0, scale, chunks
-        )
-
-    assert gradcheck(product, weight)
+    args = (scores.detach(), 'threshold', 0.0, scale, chunks)
+    assert gradcheck(lambda w: score_masked_weight(w, *args), weight)
 
 
 def test_gradcheck_of_soft_product():
