@@ -20,7 +20,7 @@ from mask_plugins.utils.checks import (
     check_path,
     check_type,
 )
-from mask_plugins.utils.files import read_json, write_text
+from mask_plugins.utils.files import read_json, write_atomically
 
 from .grid import CONFIG, Spec, folder_names
 from .options import (
@@ -195,7 +195,7 @@ def make_manifest(
             )
     for path, cfg in configs.items():
         copy = osp.join(folder, 'configs', osp.basename(path))
-        write_text(copy, cfg.pretty_text)
+        write_atomically(copy, cfg.pretty_text)
     write_manifest(manifest)
     return manifest
 
@@ -207,7 +207,7 @@ def write_manifest(manifest: Manifest) -> str:
     content['runs'] = [run._asdict() for run in manifest.runs]
     folder = content.pop('folder')
     path = osp.join(folder, MANIFEST)
-    return write_text(path, json.dumps(content, indent=1) + '\n')
+    return write_atomically(path, json.dumps(content, indent=1) + '\n')
 
 
 def read_manifest(folder: PathLike) -> Manifest:

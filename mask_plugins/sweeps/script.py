@@ -11,7 +11,7 @@ from typing import Iterator, List, Optional, Sequence
 from mmengine.config import Config
 
 from mask_plugins.apis.config_keys import walk
-from mask_plugins.utils.files import write_text
+from mask_plugins.utils.files import write_atomically
 
 from .manifest import LOGS, SCRIPT, Manifest, SweepRun
 from .options import format_options
@@ -77,7 +77,7 @@ def write_script(
         text = render(manifest, file.read(), indices)
     # SLURM ends a task without a word if it cannot write its output there.
     os.makedirs(osp.join(manifest.folder, LOGS), exist_ok=True)
-    return write_text(osp.join(manifest.folder, SCRIPT), text)
+    return write_atomically(osp.join(manifest.folder, SCRIPT), text)
 
 
 def array_text(indices: Sequence[int]) -> str:

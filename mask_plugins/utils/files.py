@@ -178,11 +178,6 @@ def write_json_lines(path: str, records: Iterable[dict]) -> str:
     return write_atomically(path, ''.join(to_json(r) + '\n' for r in records))
 
 
-def write_text(path: str, text: str) -> str:
-    """Write a text file; see :func:`write_atomically`."""
-    return write_atomically(path, text)
-
-
 def to_json(value: Any) -> str:
     """JSON in one line; NaN and infinities, which it lacks, become null.
 

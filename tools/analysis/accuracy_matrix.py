@@ -31,7 +31,11 @@ def main(argv=None):
 def run(args):
     """Read, average, then write."""
     from mask_plugins.functional import continual as reports
-    from mask_plugins.utils.files import read_json, write_json, write_text
+    from mask_plugins.utils.files import (
+        read_json,
+        write_atomically,
+        write_json,
+    )
     from mask_plugins.visualization import draw_accuracy_matrix, save_figure
 
     found = [
@@ -46,7 +50,7 @@ def run(args):
     figure = draw_accuracy_matrix(report, args.title)
     cli.print_written(
         [
-            write_text(f'{path}.md', table),
+            write_atomically(f'{path}.md', table),
             write_json(f'{path}.json', report),
             save_figure(figure, f'{path}.{args.format}'),
         ]

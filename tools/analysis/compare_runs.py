@@ -52,7 +52,7 @@ def run(args):
     from mask_plugins.analysis.runs import run_columns, run_tables
     from mask_plugins.analysis.runs import run_comparison as comparison
     from mask_plugins.analysis.runs.mean_curves import mean_curves
-    from mask_plugins.utils.files import write_json, write_text
+    from mask_plugins.utils.files import write_atomically, write_json
     from mask_plugins.visualization import (
         draw_accuracy_rank,
         draw_curves,
@@ -93,8 +93,8 @@ def run(args):
         print(f'note: {note}')
     table = osp.join(out, 'compare_runs')
     written = [
-        write_text(f'{table}.md', run_tables.to_markdown(rows, notes)),
-        write_text(f'{table}.csv', run_tables.to_csv(rows)),
+        write_atomically(f'{table}.md', run_tables.to_markdown(rows, notes)),
+        write_atomically(f'{table}.csv', run_tables.to_csv(rows)),
         write_json(f'{table}.json', dict(groups=rows, notes=notes)),
     ]
     for name, figure in figures.items():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mask_plugins.core.weights import MaskReport
 from mask_plugins.models.converters import write_checkpoint
-from mask_plugins.utils.files import write_json, write_text
+from mask_plugins.utils.files import write_atomically, write_json
 from mask_plugins.version import __version__
 
 from .stock_heads import MASKED_HEADS, stock_head_config
@@ -99,7 +99,7 @@ class StockCheckpoint(NamedTuple):
         report = dict(source, needs_mask_plugins=self.stock.needs)
         return [
             path,
-            write_text(f'{stem}.py', self.stock.text),
+            write_atomically(f'{stem}.py', self.stock.text),
             write_json(f'{stem}.json', {**report, **self.report}),
         ]
 
