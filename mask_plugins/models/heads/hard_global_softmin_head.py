@@ -115,6 +115,7 @@ class HardGlobalSoftminHead(ClsHead):
         cal_acc: bool = False,
         init_cfg: Optional[dict] = None,
     ) -> None:
+        topk = (topk,) if isinstance(topk, int) else tuple(topk)
         super().__init__(topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
         del self.loss_module  # the loss is not one of logits alone
         self.num_classes = check_int('num_classes', num_classes, 1)

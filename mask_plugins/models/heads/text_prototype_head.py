@@ -101,9 +101,9 @@ class TextPrototypeClsHead(ClsHead):
             own, value = getattr(self, name), found.get(name)
             if value is None or value.squeeze().shape != own.squeeze().shape:
                 raise ValueError(
-                    f'{path!r} must have {name} of shape {tuple(own.shape)} '
-                    '(num_classes, embed_dims of the head), got '
-                    f'{value if value is None else tuple(value.shape)}'
+                    f'{path!r} has {name} of shape '
+                    f'{value if value is None else tuple(value.shape)}, the '
+                    f'head needs {tuple(own.shape)} (num_classes, embed_dims)'
                 )
             own.copy_(value.view_as(own))
 
