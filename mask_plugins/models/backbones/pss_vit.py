@@ -45,6 +45,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         out_indices (Sequence[int] | int): Blocks to output. Defaults to -1.
         drop_rate (float): Dropout after the position embedding, attention
             projection and FFN. Defaults to 0.
+        attn_drop_rate (float): Dropout of attention weights. Defaults to 0.
         drop_path_rate (float): Stochastic depth of the last block, growing
             linearly from 0. Defaults to 0.
         norm_cfg (dict): Defaults to ``dict(type='LN', eps=1e-6)``.
@@ -68,7 +69,11 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         pos_embed_std (float): The same for the position embedding. A short
             training from scratch gains by more: positions are then told
             apart from the start. Defaults to 0.02.
+        frozen_stages (int): Blocks that are not trained, with all before
+            them. Defaults to -1.
         init_cfg (dict, optional): Defaults to None.
+        **kwargs: Others of ``BEiTViT``, such as ``patch_cfg`` and
+            ``interpolate_mode``.
 
     Examples:
         >>> import torch
@@ -95,6 +100,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         in_channels: int = 3,
         out_indices: Union[int, Sequence[int]] = -1,
         drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='LN', eps=1e-6),  # noqa: B006
         out_type: str = 'avg_featmap',
@@ -112,7 +118,9 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         fused_attn: bool = True,
         init_std: float = 0.02,
         pos_embed_std: float = 0.02,
+        frozen_stages: int = -1,
         init_cfg: Optional[Union[dict, List[dict]]] = None,
+        **kwargs,
     ) -> None:
         if isinstance(arch, str):
             check_choice('arch', arch, self.arch_zoo)
@@ -136,6 +144,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             use_shared_rel_pos_bias=use_shared_rel_pos_bias,
             layer_scale_init_value=layer_scale_init_value,
             init_cfg=init_cfg,
+            **kwargs,
         )
         rates = np.linspace(0, drop_path_rate, self.num_layers)
         sizes = ('embed_dims', 'num_heads', 'feedforward_channels')
@@ -145,6 +154,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
                 layer_scale_init_value=layer_scale_init_value,
                 window_size=self.patch_resolution,
                 use_rel_pos_bias=use_rel_pos_bias,
+                attn_drop_rate=attn_drop_rate,
                 drop_rate=drop_rate,
                 drop_path_rate=rate,
                 norm_cfg=norm_cfg,
@@ -164,6 +174,10 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         self.init_std = check_number('init_std', init_std, 0, ends='(]')
         check_number('pos_embed_std', pos_embed_std, 0, ends='(]')
         self.pos_embed_std = pos_embed_std
+        # The parent would have frozen its own blocks, which are gone.
+        self.frozen_stages = frozen_stages
+        if frozen_stages > 0:
+            self._freeze_stages()
 
     # -------------------------------------------------------------- weights
     def init_weights(self) -> None:

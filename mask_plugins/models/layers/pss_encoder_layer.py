@@ -20,6 +20,7 @@ class PSSEncoderLayer(BEiTTransformerEncoderLayer):
 
     Args:
         fused_attn (bool): See :class:`PSSAttention`. Defaults to True.
+        attn_drop_rate (float): Dropout of attention weights. Defaults to 0.
         drop_rate (float): Dropout after the projections. Defaults to 0.
         **kwargs: See ``BEiTTransformerEncoderLayer``.
 
@@ -33,13 +34,18 @@ class PSSEncoderLayer(BEiTTransformerEncoderLayer):
     """
 
     def __init__(
-        self, fused_attn: bool = True, drop_rate: float = 0.0, **kwargs
+        self,
+        fused_attn: bool = True,
+        attn_drop_rate: float = 0.0,
+        drop_rate: float = 0.0,
+        **kwargs,
     ) -> None:
         super().__init__(drop_rate=drop_rate, **kwargs)
         same = ('embed_dims', 'num_heads', 'window_size', 'use_rel_pos_bias')
         self.attn = PSSAttention(
             **{key: kwargs[key] for key in same},
             bias='qv_bias',
+            attn_drop_rate=attn_drop_rate,
             proj_drop_rate=drop_rate,
             fused=fused_attn,
         )
