@@ -257,13 +257,13 @@ class AtomicCheckpointHook(CheckpointHook):
     @master_only
     def _remove(self, runner: Runner, names: List[str]) -> None:
         """Remove checkpoints of this run; folders and links stay."""
-        local = isinstance(self.file_backend, LocalBackend)
         for name in names:
             path = self._path(name)
             allowed = own_checkpoint(name, self.filename_tmpl) is not None
-            allowed = allowed and not (local and osp.islink(path))
+            allowed = allowed and not osp.islink(path)
             if allowed and self.file_backend.isfile(path):
-                freed = readable_size(osp.getsize(path)) if local else 'some'
+                size = osp.getsize(path) if osp.isfile(path) else 0
+                freed = readable_size(size)
                 self.file_backend.remove(path)
                 runner.logger.info(f'removed {path}: {freed} freed')
 
