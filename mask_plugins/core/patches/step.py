@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One operation of a chain: a convolution with its neighbors, or a pool."""
 
-import itertools
 from typing import List, NamedTuple, Optional, Tuple, Union
 
 import torch
@@ -83,9 +82,11 @@ class Step:
 
     def tensors(self) -> List[Tensor]:
         """Weights and statistics that the output depends on."""
-        names = ('weight', 'bias', 'running_mean', 'running_var')
-        pairs = itertools.product((self.op, self.norm), names)
-        found = (getattr(part, name, None) for part, name in pairs)
+        found = [] if self.pools else [self.op.weight, self.op.bias]
+        if self.norm is not None:
+            norm = self.norm
+            found += [norm.weight, norm.bias]
+            found += [norm.running_mean, norm.running_var]
         return [tensor for tensor in found if tensor is not None]
 
     @torch.no_grad()

@@ -87,7 +87,8 @@ def zero_outside(tiles: Tensor, table: PixelTable, index: TileIndex) -> None:
     outside = index.outside(table)
     if outside is not None:
         rows = outside.nonzero().view(-1)
-        as_rows(tiles).index_fill_(0, rows, 0)
+        if len(rows):
+            as_rows(tiles).index_fill_(0, rows, 0)
 
 
 def gather_tiles(x: Tensor, plan: TilePlan, index: TileIndex) -> Tensor:
