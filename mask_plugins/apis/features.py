@@ -17,7 +17,8 @@ from mask_plugins.utils.progress import track
 
 from .config_keys import walk
 from .data import build_set, labels_of, test_pipeline
-from .model import load_trained_model, preprocess
+from .model import load_trained_model
+from .preprocess import preprocess
 
 LAYERS = ('backbone', 'neck', 'pre_logits')
 

@@ -162,30 +162,6 @@ def set_drop_ratio(model: nn.Module, drop_ratio: float) -> None:
         backbone.drop_ratio = drop_ratio
 
 
-def preprocess(model: nn.Module, batch: Dict[str, Any]) -> Tensor:
-    """The images of a batch as the backbone takes them, on its device.
-
-    Raises:
-        ValueError: If images have several views.
-
-    Examples:
-        >>> model = build_model(cfg)  # doctest: +SKIP
-        >>> images = preprocess(model, next(iter(loader)))  # doctest: +SKIP
-    """
-    batch = dict(batch)
-    if hasattr(model, 'target_generator') and not isinstance(
-        batch['inputs'], Tensor
-    ):  # self-supervised algorithms take a list for views of an image
-        views = batch['inputs']
-        if views[0].ndim != 3:
-            raise ValueError(
-                f'images must have one view each, got {len(views)}: give the '
-                'data set a pipeline without MultiView'
-            )
-        batch['inputs'] = torch.stack(tuple(views))
-    return model.data_preprocessor(batch, False)['inputs']
-
-
 def averages_unused(cfg: Config) -> bool:
     """Whether the run averaged its weights but evaluated the trained ones.
 

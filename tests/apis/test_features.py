@@ -11,7 +11,7 @@ from mask_plugins.apis.features import (
     extract_features,
     load_feature_model,
 )
-from mask_plugins.apis.model import preprocess
+from mask_plugins.apis.preprocess import preprocess
 from mask_plugins.functional.feature_vectors import features_of
 from mask_plugins.registry import DATASETS
 from tests.evaluation.models import BEIT, RESNET, write_model

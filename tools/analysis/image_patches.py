@@ -97,7 +97,8 @@ def collect(args):
     """Run the model."""
     from mask_plugins.analysis.tokens import patch_images
     from mask_plugins.apis import data as data_loading
-    from mask_plugins.apis.model import load_trained_model, preprocess
+    from mask_plugins.apis.model import load_trained_model
+    from mask_plugins.apis.preprocess import preprocess
     from mask_plugins.engine.launching import run_config
 
     cfg = run_config.load_config(

@@ -19,7 +19,7 @@ from mask_plugins.apis.data import (
     reads_files,
 )
 from mask_plugins.apis.features import extract_features, features_of
-from mask_plugins.apis.model import preprocess
+from mask_plugins.apis.preprocess import preprocess
 from mask_plugins.utils.progress import track
 
 from .image_search import ImageIndex, class_of

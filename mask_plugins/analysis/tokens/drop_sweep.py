@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mask_plugins.apis.data import labels_of
-from mask_plugins.apis.model import preprocess, set_drop_ratio
+from mask_plugins.apis.model import set_drop_ratio
+from mask_plugins.apis.preprocess import preprocess
 from mask_plugins.utils.timing import synchronize
 
 from .flops import count_gflops

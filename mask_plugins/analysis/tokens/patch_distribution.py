@@ -6,7 +6,8 @@ from typing import Any, Dict, Iterable, Sequence
 import torch
 from torch import nn
 
-from mask_plugins.apis.model import preprocess, set_drop_ratio
+from mask_plugins.apis.model import set_drop_ratio
+from mask_plugins.apis.preprocess import preprocess
 
 
 @torch.no_grad()
