@@ -17,7 +17,8 @@ from mask_plugins.analysis.tokens.drop_sweep import sweep_drop_ratios
 from mask_plugins.analysis.tokens.flops import count_gflops
 from mask_plugins.analysis.tokens.patch_distribution import count_kept_patches
 from mask_plugins.apis import data as data_loading
-from mask_plugins.apis.model import load_trained_model, preprocess
+from mask_plugins.apis.model import load_trained_model
+from mask_plugins.apis.preprocess import preprocess
 from mask_plugins.core.tokens import keep_count
 from mask_plugins.models.backbones import PSSVisionTransformer
 from tests.evaluation.models import BEIT, PSS, RESNET, VIT, build, write_model
