@@ -24,7 +24,7 @@ from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
 
 from ..common.processes import run_ranks
-from ..common.runs import assert_same_run, log_lines, log_of
+from ..common.runs import log_lines, log_of
 from .masked_toys import Hidden, Soft
 from .toys import ToyModel, build_runner
 
@@ -85,7 +85,8 @@ def test_resume_changes_nothing(tmp_path):
     train(whole, **options)
     train(killed, epochs=1, **options)
     runner = train(killed, resume=True, **options)
-    assert_same_run(killed, whole)
+    for name in ('train_log.json', 'val_log.json'):
+        assert log_lines(whole, name) == log_lines(killed, name)
     report = (killed / 'mask_report.json').read_text()
     assert report == (whole / 'mask_report.json').read_text()
     assert runner.message_hub.get_info('evaluated_masks') is None
