@@ -90,21 +90,22 @@ def run_ranks(function, *args, ranks=2, code=0, timeout=240):
     Returns:
         str: Output of all ranks, one after the other.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        args = (f'file://{folder}/store', function, args)
-        codes, output = _fork(_join, args, Path(folder), ranks, timeout)
+    codes, output = _fork(_join, (function, args), ranks, timeout)
     expected = code if isinstance(code, list) else [code] * ranks
     assert codes == expected, (codes, *output)
     return ''.join(output)
 
 
 def run_tool(folder, name, *args, ranks=1, timeout=240):
-    """Run a file of ``tools``; exit codes and output of each rank."""
+    """Run a file of ``tools``; exit codes and output of each rank.
+
+    The folder, to which it writes, is made if it is missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     args = [str(arg) for arg in args]
     if ranks > 1:
         args += ['--launcher', 'pytorch']
-    return _fork(_tool, (name, args), folder, ranks, timeout)
+    return _fork(_tool, (name, args), ranks, timeout)
 
 
 def metrics_of(checkpoint, config, folder):
@@ -130,24 +131,26 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def _fork(function, args, folder, ranks, timeout):
+def _fork(function, args, ranks, timeout):
     port = free_port()
-    files = [folder / f'output_{rank}.txt' for rank in range(ranks)]
-    processes = [
-        PROCESSES.Process(
-            target=_enter, args=(function, args, file, rank, ranks, port)
-        )
-        for rank, file in enumerate(files)
-    ]
-    for process in processes:
-        process.start()
     end = time.monotonic() + timeout
-    for process in processes:
-        process.join(max(0.1, end - time.monotonic()))
-        process.kill()
-        process.join()
-    codes = [process.exitcode for process in processes]
-    return codes, [file.read_text() for file in files]
+    # Not in the folder of the run, whose disk a test may fill.
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f'{rank}.txt') for rank in range(ranks)]
+        processes = [
+            PROCESSES.Process(
+                target=_enter, args=(function, args, file, rank, ranks, port)
+            )
+            for rank, file in enumerate(files)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(max(0.1, end - time.monotonic()))
+            process.kill()
+            process.join()
+        codes = [process.exitcode for process in processes]
+        return codes, [file.read_text() for file in files]
 
 
 def _enter(function, args, file, rank, ranks, port):
@@ -181,10 +184,8 @@ def _enter(function, args, file, rank, ranks, port):
     os._exit(code)
 
 
-def _join(store, function, args):
-    rank, ranks = (int(os.environ[name]) for name in ('RANK', 'WORLD_SIZE'))
-    timeout = timedelta(seconds=60)
-    dist.init_process_group('gloo', store, timeout, ranks, rank)
+def _join(function, args):
+    dist.init_process_group('gloo', timeout=timedelta(seconds=60))
     try:
         function(*args)
     finally:

@@ -10,7 +10,6 @@ import cv2
 import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
-from mmengine.logging import MessageHub
 from torch import nn
 from torch.nn import functional
 
@@ -25,7 +24,7 @@ from mask_plugins.core.weights.unused_masks import MaskWatch
 from mask_plugins.engine.hooks import MaskReportHook, TrainLogHook
 
 from ..common.processes import run_ranks
-from ..common.runs import Stop, StopHook, log_lines, log_of
+from ..common.runs import log_lines, log_of
 from .masked_toys import Hidden, Soft
 from .toys import ToyModel, build_runner
 
@@ -34,13 +33,9 @@ METRIC = dict(type='mask_plugins.MaskDensity')
 
 def train(work_dir, hooks=(), model=Hidden, report=None, **kwargs):
     hooks = [TrainLogHook(), MaskReportHook(**(report or {})), *hooks]
-    # A new dict: the Runner writes its name into it.
-    local = dict(type='LocalVisBackend')
-    visualizer = dict(type='Visualizer', vis_backends=[local])
     runner = build_runner(
-        work_dir, hooks=hooks, model=model, metric=METRIC,
-        visualizer=visualizer, **kwargs,
-    )  # fmt: skip
+        work_dir, hooks, model=model, metric=METRIC, **kwargs
+    )
     runner.train()
     return runner
 
@@ -52,9 +47,8 @@ def test_scalars_table_and_files(tmp_path):
     assert [i for i, x in enumerate(log) if 'mask/density' in x] == [2, 5, 8]
     report = mask_report(runner.model)
     last = log[-1]
-    assert last['mask/density'] == report.density
-    assert last['mask/soft_density'] == report.soft_density
-    assert last['mask/density_of_model'] == report.density_of_model
+    for key in ('density', 'soft_density', 'density_of_model'):
+        assert last[f'mask/{key}'] == getattr(report, key)
     assert last['mask/empty'] == 0
     for row in report.rows:
         assert last[f'mask/density/{row.name}'] == row.density
@@ -73,10 +67,10 @@ def test_scalars_table_and_files(tmp_path):
 
 
 def test_intervals_and_no_layers(tmp_path):
+    options = dict(epochs=3, loop='iter', interval=3)
+    options['sampler'] = dict(type='InfiniteSampler')
     report = dict(interval=2, picture_interval=1)
-    sampler = dict(type='InfiniteSampler')
-    train(tmp_path, report=report, epochs=3, loop='iter', interval=3,
-          sampler=sampler)  # fmt: skip
+    train(tmp_path, report=report, **options)
     log = log_lines(tmp_path)
     assert [i for i, x in enumerate(log) if 'mask/density' in x] == [5]
     assert not any('mask/density/' in key for line in log for key in line)
@@ -86,31 +80,24 @@ def test_intervals_and_no_layers(tmp_path):
 
 
 def test_resume_changes_nothing(tmp_path):
-    report = dict(per_layer=True, picture_interval=0)
+    options = dict(report=dict(per_layer=True, picture_interval=0))
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    train(whole, epochs=3, report=report)
-    with pytest.raises(Stop):
-        train(killed, [StopHook('after_train_iter', 7)], epochs=3,
-              report=report)  # fmt: skip
-    runner = train(killed, epochs=3, report=report, resume=True)
+    train(whole, **options)
+    train(killed, epochs=1, **options)
+    runner = train(killed, resume=True, **options)
     for name in ('train_log.json', 'val_log.json'):
         assert log_lines(whole, name) == log_lines(killed, name)
     report = (killed / 'mask_report.json').read_text()
     assert report == (whole / 'mask_report.json').read_text()
-    assert MessageHub.get_instance(runner.experiment_name).get_info(
-        'evaluated_masks'
-    ) is None  # fmt: skip
-    assert 'evaluated_masks is not defined' not in ''.join(
-        path.read_text() for path in killed.glob('*/*.log')
-    )
+    assert runner.message_hub.get_info('evaluated_masks') is None
+    for path in killed.glob('*/*.log'):
+        assert 'evaluated_masks is not defined' not in path.read_text()
 
 
 # ------------------------------------------------------------------- metric
 def test_the_metric_is_of_the_averaged_masks(tmp_path):
     """With an EMAHook the masks that are evaluated are not the trained."""
-    runner = train(
-        tmp_path, [EMAHook(momentum=0.3)], epochs=2, model=Soft,
-    )  # fmt: skip
+    runner = train(tmp_path, [EMAHook(momentum=0.3)], model=Soft)
     (ema,) = (h for h in runner.hooks if isinstance(h, EMAHook))
     averaged = mask_report(ema.ema_model.module)
     trained = mask_report(runner.model)
@@ -233,11 +220,9 @@ def test_a_mask_that_nothing_reads(tmp_path):
     for model, where in ((Past, 'training'), (PastInEvaluation, 'evaluation')):
         with pytest.raises(RuntimeError, match=f'{message} of the {where}'):
             train(tmp_path / where, model=model, epochs=1)
-        train(
-            tmp_path / f'{where} warned', model=model, epochs=1,
-            report=dict(unused='warning'),
-        )  # fmt: skip
-        assert message in log_of(tmp_path / f'{where} warned')
+        warned = tmp_path / f'{where} warned'
+        train(warned, model=model, epochs=1, report=dict(unused='warning'))
+        assert message in log_of(warned)
 
 
 class Auxiliary(Hidden):
@@ -282,14 +267,9 @@ def test_masks_that_cannot_do_anything(tmp_path, init, kind, message):
     class Model(Hidden):
         mask = partial(kind, init=init)
 
-    train(
-        tmp_path,
-        model=Model,
-        epochs=67,
-        interval=67,
-        checkpoint=dict(interval=67),
-        report=dict(picture_interval=0),
-    )
+    once = dict(interval=67, checkpoint=dict(interval=67))
+    report = dict(picture_interval=0)
+    train(tmp_path, model=Model, epochs=67, report=report, **once)
     said = 'masks of linear.0.weight, linear.1.weight will not change'
     text = log_of(tmp_path)
     assert text.count(said) == (1 if message else 0)
