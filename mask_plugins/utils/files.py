@@ -144,11 +144,12 @@ def read_json_lines(
             message names file and line.
     """
     records = []
-    with _open(path) as file:
+    with _open(path, errors='surrogateescape') as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
+                line.encode()  # raises if it was not UTF-8
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 hint = ''
@@ -162,7 +163,7 @@ def read_json_lines(
                     hint = ' (a run that was killed while writing?)'
                 raise ValueError(
                     f'{path}, line {number} is not JSON{hint}: '
-                    f'{line.strip()[:60]!r}: {error}'
+                    f'{line.strip()[:60]!a}: {error}'
                 ) from error
             if not isinstance(record, dict):
                 raise ValueError(
@@ -210,10 +211,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _open(path: str):
+def _open(path: str, errors: str = 'strict'):
     if not os.path.isfile(path):
         raise FileNotFoundError(f'file not found: {path}')
-    return open(path, encoding='utf-8')
+    return open(path, encoding='utf-8', errors=errors)
 
 
 def _sync(path: str) -> None:

@@ -11,9 +11,9 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-import torch
-
 from mask_plugins.utils.checks import PathLike
+
+from .checkpoint_guard import load_tensors
 
 # In a checkpoint's meta: the run's number, and whether the checkpoint was
 # saved out of turn.
@@ -90,7 +90,7 @@ def own_checkpoints(
         run (str): Number of the run.
 
     Examples:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     meta = {MARK: dict(run='a1')}
         ...     torch.save(dict(meta=meta), f'{folder}/epoch_1.pth')
@@ -129,9 +129,7 @@ def read_mark(checkpoint: Any) -> Dict[str, Any]:
 def _load(path: str) -> Any:
     try:
         # Tensors are mapped, not read.
-        return torch.load(
-            path, map_location='cpu', mmap=True, weights_only=True
-        )
+        return load_tensors(path, mmap=True)
     except Exception:  # whatever it is, it is not a checkpoint of this run
         return None
 

@@ -12,7 +12,9 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.runner import Runner
 
+from .checkpoint_guard import check_parts, load_tensors
 from .own_checkpoints import own_checkpoint
+from .plain_checkpoint import from_plain
 
 # Key in the message hub: iterations trained when the last validation ended.
 LAST_VALIDATED = 'last_validated_iter'
@@ -71,9 +73,7 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
         is_zip = zipfile.is_zipfile(path)  # torch.save's format since 1.6
         if is_zip:
             _check_records(path)
-        checkpoint: Any = torch.load(
-            path, map_location='cpu', mmap=is_zip or None, weights_only=True
-        )
+        checkpoint: Any = load_tensors(path, mmap=is_zip or None)
     except pickle.UnpicklingError as error:
         if not is_zip:
             raise ValueError(f'{path} is not a checkpoint') from error
@@ -93,6 +93,11 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
             f'{", ".join(missing)}. Load it with load_from and resume=False, '
             'or resume from the newest checkpoint of its run'
         )
+    try:
+        check_parts(checkpoint, keys)
+        from_plain(checkpoint)
+    except Exception as error:  # whatever it is, the file is at fault
+        raise ValueError(f'{path} cannot be used: {error!r:.300}') from error
 
 
 def _check_records(path: str) -> None:

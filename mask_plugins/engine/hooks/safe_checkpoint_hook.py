@@ -14,6 +14,7 @@ from mask_plugins.registry import HOOKS
 from mask_plugins.utils.files import remove_leftovers
 
 from ..checkpoint import run_state
+from ..checkpoint.checkpoint_guard import drop_config, guard_loading
 from ..checkpoint.histories import bound_histories
 from ..checkpoint.own_checkpoints import (
     MARK,
@@ -98,6 +99,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         self, *args, start_from: Optional[str] = None, **kwargs
     ) -> None:
         super().__init__(*args, **kwargs)
+        guard_loading()
         self.start_from = start_from
         self._configured_out_dir = self.out_dir
         self._run = ''
@@ -307,8 +309,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
-        # mmengine would run it as Python.
-        checkpoint.get('meta', {}).pop('config', None)
+        drop_config(checkpoint)
         from_plain(checkpoint)
         self._loaded_buffers = checkpoint.pop(_RANK_BUFFERS, None)
         if not runner._resume:

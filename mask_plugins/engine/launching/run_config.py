@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.apis.config import check_file, load_config  # noqa: F401
 
+from ..checkpoint.checkpoint_guard import CheckpointGuardHook, guard_loading
 from ..checkpoint.keep_policy import KeepPolicy
 from ..checkpoint.resume import checkpoint_folders, choose_checkpoint
 
@@ -131,7 +132,9 @@ def set_keep(cfg: Config, policy: str) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that a config asks for."""
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    """Build the runner that a config asks for; no checkpoint runs code."""
+    guard_loading()
+    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    runner = build(cfg)
+    runner.register_hook(CheckpointGuardHook())
+    return runner
