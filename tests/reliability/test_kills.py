@@ -9,7 +9,7 @@ from tests.common.methods import METHODS, run_tool, write_config
 from tests.engine.test_resume import assert_same_run
 
 # The greatest count, which each method reaches after a resume too.
-MOMENTS = dict(iteration=6, save=14, validation=4, worker=2, time=600)
+MOMENTS = dict(iteration=6, save=14, validation=4, worker=1, time=600)
 WORKERS = ['--cfg-options', 'train_dataloader.num_workers=1']
 
 
@@ -62,12 +62,11 @@ def test_a_few(tmp_path, figures):
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize('seed', range(2))
+@pytest.mark.parametrize('seed', range(3))
 @pytest.mark.parametrize('method', METHODS)
 def test_all_methods(tmp_path, method, seed, figures):
-    moments = ['worker', 'save', 'time', 'iteration', 'stop', 'validation']
-    random.Random(seed).shuffle(moments)
-    hits = survive(tmp_path, method, moments[: len(moments) // 2 * 2], seed)
+    moments = random.Random(f'{seed} {method}').sample([*MOMENTS, 'stop'], 4)
+    hits = survive(tmp_path, method, moments, seed)
     assert hits >= 2
     figures['kills'] += hits
     figures['runs'] += 1
