@@ -7,8 +7,12 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
 """
 
+from inspect import isclass
+
 from mmengine import registry as root
 from mmengine.registry import DefaultScope, Registry
+
+from mask_plugins.utils.checked import checked
 
 SCOPE = 'mask_plugins'
 
@@ -27,6 +31,15 @@ class ScopedRegistry(Registry):
         >>> MODELS.get('ImageClassifier').__module__
         'mmpretrain.models.classifiers.image'
     """
+
+    def _register_module(self, module, *args, **kwargs) -> None:
+        # Classes of core/ serve without mmengine and check for themselves.
+        start = module.__module__.partition('.core.')[0]
+        init = vars(module).get('__init__') if isclass(module) else None
+        if init and start.startswith(SCOPE) and start == module.__module__:
+            if not hasattr(init, '__wrapped__'):
+                module.__init__ = checked(init)
+        super()._register_module(module, *args, **kwargs)
 
     def get(self, key: str):
         """The class registered as ``key``, None if there is none."""

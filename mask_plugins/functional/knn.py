@@ -6,12 +6,14 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_int, check_number
 
 from .neighbors import top_k_neighbors
 
 
 @torch.no_grad()
+@checked
 def knn_predict(
     query: Tensor,
     bank: Tensor,

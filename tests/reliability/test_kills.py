@@ -9,7 +9,7 @@ from tests.common.methods import METHODS, run_tool, write_config
 from tests.engine.test_resume import assert_same_run
 
 # The greatest count, which each method reaches after a resume too.
-MOMENTS = dict(iteration=6, save=14, validation=4, worker=1, time=600)
+MOMENTS = dict(iteration=4, save=14, validation=1, worker=1, time=600)
 WORKERS = ['--cfg-options', 'train_dataloader.num_workers=1']
 
 
@@ -24,7 +24,7 @@ def train(folder, method, *args, **death):
                 'custom_imports = dict(imports=["tests.reliability.deaths"])\n'
             )
     args = (config, '--work-dir', folder, '--resume', *args)
-    codes, output = run_tool(folder, 'train.py', *args)
+    codes, output = run_tool(folder, 'train.py', *args, timeout=1500)
     return codes[0], output[0]
 
 

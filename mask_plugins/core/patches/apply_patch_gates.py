@@ -7,6 +7,7 @@ from typing import Callable, List, Sequence, Tuple, Union
 
 from torch import nn
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_choice
 
 from ..composed import Composed, compose
@@ -83,6 +84,7 @@ def gate_module(
     return module
 
 
+@checked
 def apply_patch_gates(
     model: nn.Module,
     gate='threshold',

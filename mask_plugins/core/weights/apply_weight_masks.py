@@ -8,6 +8,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from mask_plugins.utils.checked import checked
+
 from ..composed import stock_class
 from ..rules import Rule, RuleLike, match_rules, parse_rules
 from .lifecycle import TRAINED
@@ -37,6 +39,7 @@ class PlanRow(NamedTuple):
     tied_to: str
 
 
+@checked
 def apply_weight_masks(
     model: nn.Module,
     rules: Sequence[RuleLike],

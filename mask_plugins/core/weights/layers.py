@@ -3,6 +3,8 @@
 
 from torch import nn
 
+from mask_plugins.utils.checked import checked
+
 from ..composed import composed_class
 from .masked_module import MaskedModule
 from .soft_mask import SoftMask
@@ -33,6 +35,7 @@ class SoftMaskConv2d(composed_class(nn.Conv2d, _MASKED_WEIGHT), nn.Conv2d):
         torch.Size([1, 3, 4, 4])
     """
 
+    @checked
     def __init__(
         self,
         *args,
@@ -62,6 +65,7 @@ class SoftMaskLinear(composed_class(nn.Linear, _MASKED_WEIGHT), nn.Linear):
         SoftMask(3x4, init=0.0, ticket=False)
     """
 
+    @checked
     def __init__(
         self,
         *args,

@@ -51,7 +51,7 @@ def guard_loading() -> None:
 
 
 def load_from_local(filename: str, map_location: Any) -> Any:
-    """mmengine's loader of that name; tensors stay on the CPU."""
+    """Mmengine's loader of that name; tensors stay on the CPU."""
     return load_tensors(filename)
 
 
