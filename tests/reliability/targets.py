@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What is called with odd arguments: the arguments that it needs otherwise."""
 
+import copy
 import functools
 import inspect
 
@@ -39,98 +40,79 @@ def sgd():
     return torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1)
 
 
-def dataset():
-    return dict(dataset=digits())
-
-
 def x(*shape):
     return torch.ones(shape) + torch.arange(shape[-1])
 
 
-def sized(**more):
-    return lambda: dict(num_classes=4, in_channels=8, **more)
-
-
-# What a class or function needs; without an entry, nothing.
+SIZED = dict(num_classes=4, in_channels=8)
+MOVING = dict(start=0.9, end=0.1)
+LABELS = torch.arange(6) % 2
+ARCH = dict(
+    embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8
+)  # fmt: skip
+# What a class or function needs; functions are made anew for each call.
 NEEDS = dict(
-    GatedResNet=lambda: dict(depth=18, base_channels=2, stem_channels=2),
-    GatedConv2d=lambda: dict(in_channels=3, out_channels=4, kernel_size=3),
-    PSSVisionTransformer=lambda: dict(
-        arch=dict(embed_dims=8, num_layers=1, num_heads=2,
-                  feedforward_channels=8),
-        img_size=16, patch_size=8,
-    ),
-    StemResNetCIFAR=lambda: dict(depth=18, base_channels=4),
-    ClassIncrementalHead=lambda: dict(head=LINEAR),
-    HardGlobalSoftminHead=sized(),
-    SoftMask=lambda: dict(weight=x(4, 4)),
-    ScoreMask=lambda: dict(weight=x(4, 4)),
-    MaskedConstantClsHead=sized(),
-    MaskedLinearClsHead=sized(),
-    DropoutLinearClsHead=sized(),
-    TextPrototypeClsHead=sized(),
-    MaskedFeatureHead=lambda: dict(head=LINEAR),
-    PMLLossHead=sized(loss=dict(type='ProxyAnchorLoss')),
-    EnsembleTeacher=lambda: dict(checkpoints='a.pth'),
-    ReferenceClassifier=lambda: dict(backbone=RESNET, head=LINEAR),
-    StreamClassifier=lambda: dict(backbone=GATED, head=LINEAR),
-    StreamFeatureExtractor=lambda: dict(backbone=GATED),
-    PASSPretrainer=lambda: dict(backbone=GATED),
-    ScheduleHook=lambda: dict(
-        target='a.b', schedule=dict(type='mask_plugins.LinearSchedule',
-                                    start=0.0, end=1.0),
-    ),
-    RunningModeHook=lambda: dict(mode='Test'),
-    SGDConstantDecay=lambda: dict(params=[nn.Parameter(torch.ones(2))]),
-    StagewiseMultiStepLR=lambda: dict(
-        optimizer=sgd(), stage_epochs=2, milestones=[1]
-    ),
-    TaskwiseMultiStepLR=lambda: dict(optimizer=sgd()),
-    WarmupCosineLR=lambda: dict(optimizer=sgd(), T_max=9),
-    **{
-        f'{name}Schedule': lambda: dict(start=0.9, end=0.1)
-        for name in ('Cosine', 'Cyclic', 'Exponential', 'Linear')
-    },
-    ConstantSchedule=lambda: dict(start=0.9),
-    StepSchedule=lambda: dict(start=0.9, end=0.1, milestones=[0.5]),
-    ClassSubset=lambda: dict(dataset=digits(), classes=[0, 1]),
-    ClassSplit=dataset,
-    StratifiedSplit=lambda: dict(
-        dataset=digits(), part='train', val_per_class=1
-    ),
-    SubsetByRandperm=lambda: dict(dataset=digits(), size=20),
-    TaskSplit=lambda: dict(dataset=digits(), tasks=2),
-    SyntheticClips=lambda: dict(num_clips=4),
-    MPerClassSampler=lambda: dict(dataset=digits()),
-    EachFrame=lambda: dict(transforms=[]),
-    SoftMaskConv2d=lambda: dict(in_channels=3, out_channels=4, kernel_size=3),
-    SoftMaskLinear=lambda: dict(in_features=3, out_features=4),
+    GatedResNet=dict(depth=18, base_channels=2, stem_channels=2),
+    GatedConv2d=dict(in_channels=3, out_channels=4, kernel_size=3),
+    SoftMaskConv2d=dict(in_channels=3, out_channels=4, kernel_size=3),
+    SoftMaskLinear=dict(in_features=3, out_features=4),
+    PSSVisionTransformer=dict(arch=ARCH, img_size=16, patch_size=8),
+    StemResNetCIFAR=dict(depth=18, base_channels=4),
+    ClassIncrementalHead=dict(head=LINEAR),
+    HardGlobalSoftminHead=SIZED, MaskedConstantClsHead=SIZED,
+    MaskedLinearClsHead=SIZED, DropoutLinearClsHead=SIZED,
+    TextPrototypeClsHead=SIZED,
+    PMLLossHead=dict(loss=dict(type='ProxyAnchorLoss'), **SIZED),
+    MaskedFeatureHead=dict(head=LINEAR),
+    SoftMask=dict(weight=x(4, 4)),
+    ScoreMask=dict(weight=x(4, 4)),
+    EnsembleTeacher=dict(checkpoints='a.pth'),
+    ReferenceClassifier=dict(backbone=RESNET, head=LINEAR),
+    StreamClassifier=dict(backbone=GATED, head=LINEAR),
+    StreamFeatureExtractor=dict(backbone=GATED),
+    PASSPretrainer=dict(backbone=GATED),
+    ScheduleHook=dict(target='a.b', schedule=dict(
+        type='mask_plugins.LinearSchedule', start=0.0, end=1.0)),
+    RunningModeHook=dict(mode='Test'),
+    SGDConstantDecay=dict(params=[nn.Parameter(torch.ones(2))]),
+    StagewiseMultiStepLR=dict(optimizer=sgd, stage_epochs=2, milestones=[1]),
+    TaskwiseMultiStepLR=dict(optimizer=sgd),
+    WarmupCosineLR=dict(optimizer=sgd, T_max=9),
+    ConstantSchedule=dict(start=0.9),
+    CosineSchedule=MOVING, CyclicSchedule=MOVING, LinearSchedule=MOVING,
+    ExponentialSchedule=MOVING,
+    StepSchedule=dict(milestones=[0.5], **MOVING),
+    ClassSubset=dict(dataset=digits, classes=[0, 1]),
+    ClassSplit=dict(dataset=digits),
+    StratifiedSplit=dict(dataset=digits, part='train', val_per_class=1),
+    SubsetByRandperm=dict(dataset=digits, size=20),
+    TaskSplit=dict(dataset=digits, tasks=2),
+    SyntheticClips=dict(num_clips=4),
+    MPerClassSampler=dict(dataset=digits),
+    EachFrame=dict(transforms=[]),
     # Functions.
-    class_order=lambda: dict(num_classes=4),
-    task_bounds=lambda: dict(num_classes=4, tasks=2),
-    knn_predict=lambda: dict(
-        query=x(3, 4), bank=x(6, 4), labels=torch.arange(6) % 2, k=2
+    class_order=dict(num_classes=4),
+    task_bounds=dict(num_classes=4, tasks=2),
+    knn_predict=dict(query=x(3, 4), bank=x(6, 4), labels=LABELS, k=2),
+    top_k_neighbors=dict(query=x(3, 4), gallery=x(6, 4), k=2),
+    rankme=dict(features=torch.eye(4)),
+    evaluate_retrieval=dict(query=x(6, 4), query_labels=LABELS, ks=(1,)),
+    random_channel_mask=dict(x=x(2, 4), ratio=0.5),
+    gate_module=dict(module=lambda: nn.Conv2d(3, 4, 3)),
+    apply_patch_gates=dict(
+        model=lambda: nn.Sequential(nn.Conv2d(3, 4, 3)), place='conv'
     ),
-    top_k_neighbors=lambda: dict(query=x(3, 4), gallery=x(6, 4), k=2),
-    rankme=lambda: dict(features=torch.eye(4)),
-    evaluate_retrieval=lambda: dict(
-        query=x(6, 4), query_labels=torch.arange(6) % 2, ks=(1,)
-    ),
-    random_channel_mask=lambda: dict(x=x(2, 4), ratio=0.5),
-    gate_module=lambda: dict(module=nn.Conv2d(3, 4, 3)),
-    apply_patch_gates=lambda: dict(
-        model=nn.Sequential(nn.Conv2d(3, 4, 3)), place='conv'
-    ),
-    build_gate=lambda: dict(gate='pooled', channels=3),
-    block_macs=lambda: dict(num_tokens=4, embed_dims=8),
-    relative_position_index=lambda: dict(size=(2, 3)),
-    keep_highest=lambda: dict(values=[x(4)], sparsity=0.5),
-    make_ticket=lambda: dict(model=weights.SoftMaskLinear(4, 2)),
-    constant_scores=lambda: dict(weight=x(4, 4)),
-    normal_scores=lambda: dict(weight=x(4, 4)),
-    magnitude_scores=lambda: dict(weight=x(4, 4)),
-    apply_weight_masks=lambda: dict(
-        model=nn.Linear(2, 2), rules=[('*', 'mask')], mask=weights.ScoreMask
+    build_gate=dict(gate='pooled', channels=3),
+    block_macs=dict(num_tokens=4, embed_dims=8),
+    relative_position_index=dict(size=(2, 3)),
+    keep_highest=dict(values=[x(4)], sparsity=0.5),
+    make_ticket=dict(model=lambda: weights.SoftMaskLinear(4, 2)),
+    constant_scores=dict(weight=x(4, 4)),
+    normal_scores=dict(weight=x(4, 4)),
+    magnitude_scores=dict(weight=x(4, 4)),
+    apply_weight_masks=dict(
+        model=lambda: nn.Linear(2, 2), rules=[('*', 'mask')],
+        mask=weights.ScoreMask,
     ),
 )  # fmt: skip
 # Those that a forward calls are left out: they check nothing, to be fast.
@@ -141,6 +123,7 @@ FUNCTIONS = [
     tokens.block_macs, tokens.relative_position_index, weights.keep_highest,
     weights.make_ticket, weights.apply_weight_masks, *SCORE_INITS.values(),
 ]  # fmt: skip
+FRESH = {'dataset', 'optimizer', 'model', 'module'}
 # They need a runner, files of a data set, or have no argument of their own.
 NOT_BUILT = {
     'ContinualTrainLoop', 'MultiSetTestLoop', 'MultiSetValLoop', 'CIFAR10_1',
@@ -175,5 +158,13 @@ def targets():
             if key not in NOT_OURS
         }
         if given:
-            found[name] = item, NEEDS.get(name) or dict, given
+            found[name] = item, NEEDS.get(name, {}), given
     return found
+
+
+def made(needs):
+    """The arguments of one call."""
+    return {
+        key: value() if key in FRESH and callable(value) else value
+        for key, value in copy.deepcopy(needs).items()
+    }

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.reliability.mutations import ODD
-from tests.reliability.targets import targets
+from tests.reliability.targets import made, targets
 
 NUMBERS = {int, float, Optional[int], Optional[float]}
 TARGETS = targets()
@@ -48,7 +48,7 @@ def check(call, figures):
     function, needs, kinds = TARGETS[name]
     error = None
     try:
-        function(**{**needs(), parameter: value})
+        function(**{**made(needs), parameter: value})
     except (KeyError, OSError, TypeError, ValueError) as caught:
         error = caught
     if error is None:
@@ -68,7 +68,7 @@ def tried(count):
 @pytest.mark.parametrize('name', TARGETS)
 def test_as_it_should_be_called(name):
     function, needs, _ = TARGETS[name]
-    function(**needs())
+    function(**made(needs))
 
 
 def test_a_sample(figures):
