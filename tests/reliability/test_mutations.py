@@ -41,6 +41,7 @@ from mask_plugins.utils.safe_load import read_checkpoint
 from tests.evaluation.runs import write_run
 from tests.reliability.mutations import mutate_bytes, mutate_value
 
+# Seconds of the processor, whatever else runs.
 SECONDS, MEMORY = 10, 2 << 30
 HUB = dict(
     log_scalars={'train/loss': HistoryBuffer([1.0, 2.0], [1, 1])},
@@ -306,7 +307,7 @@ def try_all(kind, folder, numbers, figures):
     kind.read()
     sound = kind.path.read_bytes()
     read = 0
-    signal.signal(signal.SIGALRM, stop)
+    signal.signal(signal.SIGPROF, stop)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in numbers:
         rng = random.Random(f'{type(kind).__name__} {number}')
@@ -315,8 +316,8 @@ def try_all(kind, folder, numbers, figures):
         except (AttributeError, RecursionError, TypeError, ValueError):
             continue  # the writer itself cannot write that
         before = listing(folder)
-        begin = time.perf_counter()
-        signal.alarm(SECONDS)
+        begin = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             kind.read()
         except (OSError, TypeError, ValueError, RuntimeError) as error:
@@ -327,9 +328,9 @@ def try_all(kind, folder, numbers, figures):
             read += 1
             message = kind.path.name
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         assert kind.path.name in message, number
-        assert time.perf_counter() - begin < SECONDS, number
+        assert time.process_time() - begin < SECONDS, number
         assert listing(folder) == before, number
         figures[f'mutated {type(kind).__name__.lower()}'] += 1
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak

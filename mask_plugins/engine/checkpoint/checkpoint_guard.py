@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import CheckpointLoader, Runner
 from torch.torch_version import TorchVersion
 
-from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.checks import check_bool, check_int
 from mask_plugins.utils.safe_load import read_checkpoint
 
 # Of these, even weights_only=True can run code (CVE-2025-32434).
@@ -84,6 +84,8 @@ def check_parts(checkpoint: Any, keys: Sequence[str] = ()) -> None:
     hub = checkpoint.get('message_hub', {})
     for key in _HUB:
         _check(hub.get(key), dict, f'message_hub.{key}')
+    for key, value in hub['resumed_keys'].items():
+        check_bool(f'message_hub.resumed_keys[{key!r:.40}]', value)
     states = checkpoint.get('param_schedulers', [])
     lists = states.values() if isinstance(states, dict) else [states]
     for listed in lists:
