@@ -1,13 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Child registries of mmengine's, all in the scope ``mask_plugins``.
 
-Every floor of the package may import this module; it imports nothing of ours.
+Every floor of the package may import this module; of ours it imports the one
+file that checks arguments, which imports nothing.
 ``locations`` are imported by mmengine at the first look-up of a type with our
 prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
 """
-
-from inspect import isclass
 
 from mmengine import registry as root
 from mmengine.registry import DefaultScope, Registry
@@ -35,7 +34,7 @@ class ScopedRegistry(Registry):
     def _register_module(self, module, *args, **kwargs) -> None:
         # Classes of core/ serve without mmengine and check for themselves.
         start = module.__module__.partition('.core.')[0]
-        init = vars(module).get('__init__') if isclass(module) else None
+        init = vars(module).get('__init__')  # of a class
         if init and start.startswith(SCOPE) and start == module.__module__:
             if not hasattr(init, '__wrapped__'):
                 module.__init__ = checked(init)

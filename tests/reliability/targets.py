@@ -50,7 +50,7 @@ LABELS = torch.arange(6) % 2
 ARCH = dict(
     embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8
 )  # fmt: skip
-# What a class or function needs; functions are made anew for each call.
+# What a class or function needs; what has a name of FRESH is called each time.
 NEEDS = dict(
     GatedResNet=dict(depth=18, base_channels=2, stem_channels=2),
     GatedConv2d=dict(in_channels=3, out_channels=4, kernel_size=3),
