@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # The plain word is shorter: next to, continues, because there is no.
 WORDS := beside|goes on|for want of|hands out
-SLOW := slow or gpu or slurm or mmdet
+SLOW := slow or gpu or slurm or mmdet or reliability
 export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-slurm test-all lint doctor \
-	clean
+.PHONY: help setup quickstart test test-slow test-slurm test-reliability \
+	test-all lint doctor clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
@@ -29,11 +29,15 @@ test: setup  ## set up, then the test suite with the examples of docstrings
 		-m 'not ($(SLOW))' $(PYTEST_ARGS)
 
 test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
-	$(BIN)/python -m pytest -m '($(SLOW)) and not slurm' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m '($(SLOW)) and not (slurm or reliability)' \
+		$(PYTEST_ARGS)
 
 test-slurm: setup  ## install SLURM if absent, start one, test sweeps on it
 	@tests/slurm/install.sh
 	$(BIN)/python -m pytest -m slurm $(PYTEST_ARGS)
+
+test-reliability: setup  ## kills, foreign and mutated files, odd arguments, long runs
+	$(BIN)/python -m pytest tests/reliability $(PYTEST_ARGS)
 
 test-all: setup  ## every test that can run here
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Child registries of mmengine's, all in the scope ``mask_plugins``.
 
-Every floor of the package may import this module; it imports nothing of ours.
+Every floor of the package may import this module; of ours it imports the one
+file that checks arguments, which imports nothing.
 ``locations`` are imported by mmengine at the first look-up of a type with our
 prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
@@ -9,6 +10,8 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 
 from mmengine import registry as root
 from mmengine.registry import DefaultScope, Registry
+
+from mask_plugins.utils.checked import checked
 
 SCOPE = 'mask_plugins'
 
@@ -27,6 +30,15 @@ class ScopedRegistry(Registry):
         >>> MODELS.get('ImageClassifier').__module__
         'mmpretrain.models.classifiers.image'
     """
+
+    def _register_module(self, module, *args, **kwargs) -> None:
+        # Classes of core/ serve without mmengine and check for themselves.
+        start = module.__module__.partition('.core.')[0]
+        init = vars(module).get('__init__')  # of a class
+        if init and start.startswith(SCOPE) and start == module.__module__:
+            if not hasattr(init, '__wrapped__'):
+                module.__init__ = checked(init)
+        super()._register_module(module, *args, **kwargs)
 
     def get(self, key: str):
         """The class registered as ``key``, None if there is none."""

@@ -54,7 +54,7 @@ def mask_count(channels: int, ratio: float) -> int:
     Raises:
         TypeError, ValueError: If the ratio is not a number in (0, 1).
     """
-    return int(channels * check_ratio('mask_ratio', ratio, '()'))
+    return int(channels * check_ratio('ratio', ratio, '()'))
 
 
 def random_channel_mask(
@@ -202,7 +202,7 @@ def drop_features(
     Raises:
         ValueError: If the ratio is not in (0, 1), or a shape is wrong.
     """
-    check_ratio('mask_ratio', ratio, '()')
+    check_ratio('ratio', ratio, '()')
     dropped = channel_noise(x, noise, generator) < ratio
     return x.masked_fill(dropped, 0) / (1 - ratio)
 

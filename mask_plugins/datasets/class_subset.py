@@ -73,7 +73,8 @@ class ClassSubset(Subset):
         if isinstance(item, str):
             if names is None or item not in names:
                 raise ValueError(
-                    f'classes: there is no {item!r}; the dataset has {names}'
+                    f'classes (or their order): there is no {item!r}; the '
+                    f'dataset has {names}'
                 )
             return list(names).index(item)
         return check_int('classes', item, 0)

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_choice, check_int
 from mask_plugins.utils.markdown import markdown_table
 
@@ -49,6 +50,7 @@ def class_order(num_classes: int, seed: int = -1) -> List[int]:
     return torch.randperm(num_classes, generator=generator).tolist()
 
 
+@checked
 def task_bounds(
     num_classes: int, tasks: Union[int, Sequence[int]]
 ) -> Tuple[int, ...]:
@@ -74,6 +76,7 @@ def task_bounds(
         >>> task_bounds(10, [5, 2, 3])
         (0, 5, 7, 10)
     """
+    check_int('num_classes', num_classes, 1)
     if isinstance(tasks, (list, tuple)):
         sizes = [check_int('tasks', size, 1) for size in tasks]
         if sum(sizes) != num_classes:

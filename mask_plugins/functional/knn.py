@@ -6,6 +6,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_int, check_number
 
 from .feature_vectors import check_rows
@@ -13,6 +14,7 @@ from .neighbors import top_k_neighbors
 
 
 @torch.no_grad()
+@checked
 def knn_predict(
     query: Tensor,
     bank: Tensor,

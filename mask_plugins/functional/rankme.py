@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_choice
 
 from .feature_vectors import check_rows
@@ -13,6 +14,7 @@ NORMALIZE = ('none', 'row')
 
 
 @torch.no_grad()
+@checked
 def rankme(
     features: Tensor, normalize: str = 'none', eps: float = 1e-7
 ) -> float:

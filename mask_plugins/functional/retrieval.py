@@ -11,6 +11,7 @@ from typing import Dict, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_choice, check_int
 
 from .feature_vectors import check_rows
@@ -107,6 +108,7 @@ OF_RANKING = dict(
 MEASURES = (*AT_K, *OF_RANKING)
 
 
+@checked
 def evaluate_retrieval(
     query: Tensor,
     query_labels: Tensor,

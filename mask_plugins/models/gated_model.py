@@ -52,7 +52,13 @@ def build_gated_model(
         if data_preprocessor is not None:
             module.setdefault('data_preprocessor', data_preprocessor)
         module = MODELS.build(module)
-    return apply_patch_gates(module, rules=read_rules(rules), **options)
+    try:
+        return apply_patch_gates(module, rules=read_rules(rules), **options)
+    except (TypeError, ValueError) as error:
+        if not isinstance(rules, (str, os.PathLike)):
+            raise
+        message = f'{error} (with the rules of {os.fspath(rules)})'
+        raise type(error)(message) from error
 
 
 def read_rules(rules: Union[PathLike, Sequence]) -> Sequence:

@@ -2,6 +2,7 @@
 """From a grid or a list of settings to the runs of a sweep."""
 
 import itertools
+import math
 import os.path as osp
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
@@ -21,6 +22,7 @@ from .sweep_yaml import read_yaml
 
 SEED = 'randomness.seed'
 CONFIG = 'config'
+MOST_RUNS = 10_000
 
 
 class Point(NamedTuple):
@@ -92,15 +94,17 @@ def read_spec(
             ends='(]',
             optional=not measured,
         )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{path}: {error}') from error
-    for point in points:
-        name_or_path = point.overrides[CONFIG]
-        config = osp.join(osp.dirname(path), name_or_path)
-        is_name = '::' in name_or_path or not osp.dirname(name_or_path)
-        if is_name and not osp.isfile(config):
-            config = find_config(name_or_path)
-        point.overrides[CONFIG] = osp.abspath(config)
+        for point in points:
+            name_or_path = point.overrides[CONFIG]
+            config = osp.join(osp.dirname(path), name_or_path)
+            is_name = '::' in name_or_path or not osp.dirname(name_or_path)
+            if is_name and not osp.isfile(config):
+                config = find_config(name_or_path)
+            point.overrides[CONFIG] = osp.abspath(config)
+    except (FileNotFoundError, TypeError, ValueError) as error:
+        lost = isinstance(error, FileNotFoundError)
+        kind = FileNotFoundError if lost else ValueError
+        raise kind(f'{path}: {error}') from error
     return Spec(name, points, seconds, str(measured.get('on', '')))
 
 
@@ -147,7 +151,10 @@ def expand(
     for seed in seeds:
         check_int('seeds', seed, 0, 2**32 - 1)
     axes.append([Point({'seed': str(s)}, {SEED: s}) for s in seeds])
-    points: List[Point] = []
+    count = math.prod(map(len, axes))
+    if count > MOST_RUNS:
+        raise ValueError(f'{count} runs are more than {MOST_RUNS}')
+    points: Dict[Any, Point] = {}
     for parts in itertools.product(*axes):
         point = Point({}, dict(base))
         for part in parts:
@@ -155,10 +162,16 @@ def expand(
             point.overrides.update(part.overrides)
         if not isinstance(point.overrides.get(CONFIG), str):
             raise ValueError("'config' must name a config file")
-        if any(point.overrides == other.overrides for other in points):
+        if points.setdefault(_frozen(point.overrides), point) is not point:
             raise ValueError(f'two runs are the same: {point.overrides}')
-        points.append(point)
-    return points
+    return list(points.values())
+
+
+def _frozen(value: Any) -> Any:
+    """The value, for a set."""
+    if isinstance(value, dict):
+        return frozenset((key, _frozen(item)) for key, item in value.items())
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _filled(name: str, value: Any, what: str) -> List[Any]:

@@ -139,12 +139,13 @@ def read_json_lines(
             message names file and line.
     """
     records = []
-    with _open(path) as file:
+    with _open(path, errors='surrogateescape') as file:
         for number, line in enumerate(file, 1):
             where, text = f'{path}, line {number}', line.strip()[:60]
             if not text:
                 continue
             try:
+                line.encode()  # raises if it was not UTF-8
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 cut = not line.endswith('\n')
@@ -156,7 +157,7 @@ def read_json_lines(
                     return records
                 hint = ' (a run that was killed while writing?)' if cut else ''
                 raise ValueError(
-                    f'{where} is not JSON{hint}: {text!r}: {error}'
+                    f'{where} is not JSON{hint}: {text!a}: {error}'
                 ) from error
             if not isinstance(record, dict):
                 raise ValueError(
@@ -198,10 +199,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _open(path: str):
+def _open(path: str, errors: str = 'strict'):
     if not os.path.isfile(path):
         raise FileNotFoundError(f'file not found: {path}')
-    return open(path, encoding='utf-8')
+    return open(path, encoding='utf-8', errors=errors)
 
 
 def _sync(path: str) -> None:

@@ -85,7 +85,7 @@ def test_dropout_keeps_the_mean():
 @pytest.mark.parametrize('ratio', [0, 1, -0.1, 1.5, True, '0.5', None])
 def test_ratio_outside(ratio):
     wrong = pytest.raises(
-        (TypeError, ValueError), match=r'mask_ratio must be .* in \(0, 1\)'
+        (TypeError, ValueError), match=r'ratio must be .* in \(0, 1\)'
     )
     for function in (random_channel_mask, drop_features):
         with wrong:

@@ -108,7 +108,9 @@ def test_masks_are_not_sharded():
 
 def test_a_stock_run_without_last_checkpoint_is_resumed(tmp_path):
     path = tmp_path / 'epoch_3.pth'
-    torch.save(dict(meta={}, state_dict={}, message_hub={}), path)
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    meta = dict(epoch=3, iter=9)
+    torch.save(dict(meta=meta, state_dict={}, message_hub=hub), path)
     cfg = Config(dict(work_dir=str(tmp_path), load_from='w.pth'))
     set_resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, str(path))

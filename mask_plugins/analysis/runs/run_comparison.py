@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mask_plugins.utils.checks import PathLike, check_choice
 
+from .dumped_config import read_dumped_config
 from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
 
@@ -123,8 +124,8 @@ def read_run(folder: PathLike) -> Run:
     newest = max(configs, key=os.path.getmtime)
     name = os.path.splitext(os.path.basename(newest))[0]
     try:
-        config = Config.fromfile(newest, import_custom_modules=False)
-    except Exception:  # a config of another machine; the logs suffice
+        config = Config(read_dumped_config(newest))
+    except (OSError, TypeError, ValueError):  # the logs suffice
         config = None
     return Run(log, config, name)
 

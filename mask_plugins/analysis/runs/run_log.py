@@ -64,11 +64,14 @@ class RunLog:
     def _require(path: str, records: List[dict], keys: Tuple) -> None:
         for number, record in enumerate(records, 1):
             for key in keys:
-                if not isinstance(record.get(key), (int, float)):
+                value = record.get(key)
+                # Greater ones, NaN and inf are not epochs nor seconds.
+                if not isinstance(value, (int, float)) or not (
+                    abs(value) < 2**53
+                ):
                     raise ValueError(
                         f'{path}, line {number}: {key!r} must be a number, '
-                        f'got {record.get(key)!r}; the line has '
-                        f'{sorted(record)}'
+                        f'got {value!r}; the line has {sorted(record)}'
                     )
 
     def column(self, key: str) -> np.ndarray:
@@ -101,7 +104,7 @@ class RunLog:
     def iters_per_epoch(self) -> int:
         """Iterations of the longest epoch in the log."""
         epochs = self.column('epoch').astype(int)
-        return int(np.bincount(epochs - epochs.min()).max())
+        return int(np.unique(epochs, return_counts=True)[1].max())
 
     @property
     def epoch(self) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Callable, List, Sequence, Tuple, Union
 
 from torch import nn
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_choice, check_pair
 
 from ..composed import Composed, compose
@@ -64,6 +65,7 @@ def gate_module(module: nn.Module, gate='threshold', **options) -> nn.Module:
     return module
 
 
+@checked
 def apply_patch_gates(
     model: nn.Module,
     gate='threshold',

@@ -5,6 +5,8 @@ from typing import Union
 
 from torch import nn
 
+from mask_plugins.utils.checked import checked
+
 from .chain import Chain
 from .gated_layer import GatedLayer
 from .step import Step
@@ -46,6 +48,7 @@ class GatedConv2d(GatedConvMixin, nn.Conv2d):
         0.5
     """
 
+    @checked
     def __init__(
         self,
         *args,

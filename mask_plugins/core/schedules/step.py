@@ -3,6 +3,7 @@
 
 from typing import Optional, Sequence, Union
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_int, check_number
 
 from .base import Schedule
@@ -31,6 +32,7 @@ class StepSchedule(Schedule):
         [1.0, 1.0, 0.5, 0.5, 0.0, 0.0]
     """
 
+    @checked
     def __init__(
         self,
         start: float,

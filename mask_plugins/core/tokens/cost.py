@@ -1,7 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What tokens cost."""
 
+from mask_plugins.utils.checked import checked
 
+
+@checked
 def block_macs(num_tokens: int, embed_dims: int) -> int:
     """Multiply-adds of one transformer block, for one image.
 

@@ -6,7 +6,10 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checked import checked
 
+
+@checked
 def relative_position_index(size: Tuple[int, int]) -> Tensor:
     """Row of the bias table for each pair of tokens, in BEiT's layout.
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_type
 
 from ..rules import Rule, RuleLike, match_rules, parse_rules
@@ -41,6 +42,7 @@ class PlanRow(NamedTuple):
     tied_to: str
 
 
+@checked
 def apply_weight_masks(
     model: nn.Module,
     rules: Sequence[RuleLike],

@@ -3,6 +3,8 @@
 
 from torch import nn
 
+from mask_plugins.utils.checked import checked
+
 from ..composed import composed_class
 from .masked_module import MaskedModule
 from .soft_mask import SoftMask
@@ -11,6 +13,7 @@ _MASKED_WEIGHT = ((MaskedModule, ('weight',)),)
 
 
 class _SoftWeight:
+    @checked
     def __init__(
         self,
         *args,

@@ -10,7 +10,10 @@ from typing import Optional
 import torch
 from torch import Generator, Tensor
 
+from mask_plugins.utils.checked import checked
 
+
+@checked
 def constant_scores(weight: Tensor, value: float = 1.0) -> Tensor:
     """Equal scores: with 1 and a threshold below it everything is on.
 
@@ -23,6 +26,7 @@ def constant_scores(weight: Tensor, value: float = 1.0) -> Tensor:
     )
 
 
+@checked
 def normal_scores(
     weight: Tensor,
     mean: float = 1.0,
@@ -58,6 +62,7 @@ def kaiming_scores(
     return scores
 
 
+@checked
 def magnitude_scores(
     weight: Tensor,
     mean: float = 0.0,

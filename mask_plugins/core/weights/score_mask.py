@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional, Union
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_bool
 
 from .score_init import SCORE_INITS
@@ -63,6 +64,7 @@ class ScoreMask(WeightMask):
         1
     """
 
+    @checked
     def __init__(
         self,
         weight: Tensor,

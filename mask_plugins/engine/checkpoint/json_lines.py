@@ -106,7 +106,7 @@ def _write(lines: List[str], path: Path, sync: bool = False) -> None:
     if not lines:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'ab', buffering=0) as file:
+    with open(path, 'ab', buffering=0, opener=_open_own) as file:
         size = file.tell()
         data = memoryview(''.join(lines).encode())
         try:
@@ -118,6 +118,13 @@ def _write(lines: List[str], path: Path, sync: bool = False) -> None:
             file.truncate(size)  # all of the lines, or none
             raise
         lines.clear()
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a file of the run: not what a link or a pipe leads to."""
+    if os.path.islink(path) or os.path.exists(path) > os.path.isfile(path):
+        raise OSError(f'{path} is a link or a device: it is not written to')
+    return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
 
 
 def _is_kept(line: str, epoch: int, iteration: int) -> bool:

@@ -11,9 +11,9 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-import torch
-
 from mask_plugins.utils.checks import PathLike
+
+from .checkpoint_guard import load_tensors
 
 # In a checkpoint's meta: the run's number, and whether the checkpoint was
 # saved out of turn.
@@ -86,7 +86,7 @@ def own_checkpoints(
         run (str): Number of the run.
 
     Examples:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     meta = {MARK: dict(run='a1')}
         ...     torch.save(dict(meta=meta), f'{folder}/epoch_1.pth')
@@ -122,10 +122,8 @@ def read_mark(checkpoint: Any) -> Dict[str, Any]:
 
 
 def _load(path: str) -> Any:
-    # Tensors are mapped, not read.
-    options = dict(map_location='cpu', mmap=True, weights_only=True)
-    try:
-        return torch.load(path, **options)
+    try:  # tensors are mapped, not read
+        return load_tensors(path, mmap=True)
     except Exception:  # whatever it is, it is not a checkpoint of this run
         return None
 

@@ -208,14 +208,25 @@ def _convert(value: Any, kind: str, detail: Optional[Any]) -> Any:
     if kind == 'history':
         return HistoryBuffer(value['log'], value['count'], value['max_length'])
     if kind == 'array':
-        if isinstance(value, torch.Tensor):
-            value = value.cpu().numpy()
-        return np.array(value, dtype=np.dtype(detail))
+        return _array_of(value, detail)
     if kind == 'scalar':
-        return np.dtype(detail).type(value)
+        return _array_of(value, detail)[()]
     if kind == 'deque':
         return deque(value, detail)
     kinds = dict(
         path=Path, config=ConfigDict, set=set, frozenset=frozenset, tuple=tuple
     )
     return kinds[kind](value) if kind in kinds else value
+
+
+def _array_of(value: Any, detail: Any) -> np.ndarray:
+    """An array of the dtype that a file names, no larger than its data."""
+    dtype = np.dtype(detail)
+    most = 1 << 26  # a dtype of text says how long each is
+    if isinstance(value, torch.Tensor):
+        most = value.untyped_storage().nbytes()
+        value = value.cpu().numpy()
+    size = dtype.itemsize * np.size(value)
+    if dtype.kind not in 'biufcSUmM' or size > most:
+        raise ValueError(f'{detail!r:.40} is not the dtype of a plain array')
+    return np.array(value, dtype=dtype)

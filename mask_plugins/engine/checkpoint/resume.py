@@ -12,7 +12,9 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.runner import Runner
 
+from .checkpoint_guard import check_parts, load_tensors
 from .own_checkpoints import own_checkpoint
+from .plain_checkpoint import from_plain
 
 # Key in the message hub: iterations trained when the last validation ended.
 LAST_VALIDATED = 'last_validated_iter'
@@ -68,9 +70,7 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
         is_zip = zipfile.is_zipfile(path)  # torch.save's format since 1.6
         if is_zip:
             _check_records(path)
-        checkpoint: Any = torch.load(
-            path, map_location='cpu', mmap=is_zip or None, weights_only=True
-        )
+        checkpoint: Any = load_tensors(path, mmap=is_zip or None)
     except pickle.UnpicklingError as error:
         if not is_zip:
             raise ValueError(f'{path} is not a checkpoint') from error
@@ -83,9 +83,15 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
         raise ValueError(f'{path} is not a checkpoint')
     missing = [key for key in keys if key not in checkpoint]
     if missing:
-        what = 'it has weights only, ' if 'meta' in missing else ''
+        only = 'state_dict' in checkpoint and 'meta' in missing
+        what = 'it has weights only, ' if only else ''
         said = f'{what}without {", ".join(missing)}'
         raise ValueError(f'{path}: {said}. Use load_from and resume=False')
+    try:
+        check_parts(checkpoint, keys)
+        from_plain(checkpoint)
+    except Exception as error:  # whatever it is, the file is at fault
+        raise ValueError(f'{path} cannot be used: {error!r:.300}') from error
 
 
 def _check_records(path: str) -> None:

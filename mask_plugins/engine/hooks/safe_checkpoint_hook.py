@@ -14,6 +14,7 @@ from mask_plugins.registry import HOOKS
 from mask_plugins.utils.files import remove_leftovers
 
 from ..checkpoint import own_checkpoints, resume, run_state
+from ..checkpoint.checkpoint_guard import drop_config, guard_loading
 from ..checkpoint.histories import bound_histories
 from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
 from ..checkpoint.resumed_length import fit_length
@@ -80,6 +81,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         self, *args, start_from: Optional[str] = None, **kwargs
     ) -> None:
         super().__init__(*args, **kwargs)
+        guard_loading()
         self.start_from = start_from
         self._configured_out_dir = self.out_dir
         self._run = ''
@@ -252,8 +254,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn it back, before the message hub reads it."""
-        # mmengine would run it as Python.
-        checkpoint.get('meta', {}).pop('config', None)
+        drop_config(checkpoint)
         from_plain(checkpoint)
         if not runner._resume:
             return

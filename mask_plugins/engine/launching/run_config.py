@@ -14,6 +14,7 @@ from mask_plugins.apis.model import build_model
 from mask_plugins.core.weights import named_masks
 from mask_plugins.utils.checks import check_choice
 
+from ..checkpoint.checkpoint_guard import CheckpointGuardHook, guard_loading
 from ..checkpoint.keep_policy import KeepPolicy
 from ..checkpoint.resume import checkpoint_folders, choose_checkpoint
 
@@ -126,7 +127,7 @@ def set_keep(cfg: Config, policy: str) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that a config asks for.
+    """Build the runner that a config asks for; no checkpoint runs code.
 
     Raises:
         ValueError: If FSDP is to shard a model with weight masks.
@@ -137,9 +138,11 @@ def build_runner(cfg: Config) -> Runner:
             f'model_wrapper_cfg.type={wrapper!r} flattens the parameters that '
             'weight masks belong to; use MMDistributedDataParallel'
         )
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    guard_loading()
+    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    runner = build(cfg)
+    runner.register_hook(CheckpointGuardHook())
+    return runner
 
 
 def _checkpoint_hook(cfg: Config) -> dict:

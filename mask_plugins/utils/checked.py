@@ -1,0 +1,158 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Whatever a constructor does not check itself is checked by its annotations.
+
+A function's own checks come first, because they say more.
+"""
+
+import functools
+import inspect
+import math
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Callable, Dict, Optional
+
+_PLAIN = (bool, int, float, str, bytes, list, tuple, dict, type(None))
+_TYPES = {
+    bool: lambda value: type(value).__name__ in ('bool', 'bool_'),
+    int: lambda value: _is_number(value, Integral),
+    float: lambda value: _is_number(value, Real) and math.isfinite(value),
+    dict: lambda value: isinstance(value, Mapping),
+    inspect.Parameter.empty: lambda value: True,
+    Any: lambda value: True,
+}
+# These say what they mean, whatever the arguments are.
+_CLEAR = (ImportError, NotImplementedError, OSError, Warning)
+
+
+def checked(function: Callable) -> Callable:
+    """Make errors of a call name the argument that does not fit.
+
+    An argument that is not of its annotation is an error even if the function
+    takes it: a bool is not a number, NaN and infinity are not floats, a text
+    is neither a number nor a flag.
+
+    Args:
+        function (Callable): A function or an ``__init__`` with annotations.
+
+    Returns:
+        Callable: The same, checked.
+
+    Examples:
+        >>> @checked
+        ... def drop(ratio: float, exact: bool = False):
+        ...     return 1 / ratio
+        >>> drop(0.5)
+        2.0
+        >>> drop(True)
+        Traceback (most recent call last):
+        ...
+        TypeError: ratio must be of the type float, got True
+        >>> drop(0)
+        Traceback (most recent call last):
+        ...
+        ValueError: drop(ratio=0): division by zero
+    """
+    hints: Dict[str, Any] = {}
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not hints:
+            hints.update(_hints(function))
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            given = _given(function, args, kwargs)
+            text = str(error.args[0] if error.args else error)
+            named = given.keys() & set(re.findall(r'\w+', text))
+            if isinstance(error, _CLEAR):
+                raise
+            unnamed = {k: v for k, v in given.items() if k not in named}
+            _raise_misfit(unnamed, hints, error)
+            if named and isinstance(error, (KeyError, TypeError, ValueError)):
+                raise
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            text = text if named else f'{_call(function, given)}: {text}'
+            raise kind(text) from error
+        _raise_misfit(_given(function, args, kwargs), hints)
+        return result
+
+    return call
+
+
+def _hints(function: Callable) -> Dict[str, Any]:
+    try:
+        return typing.get_type_hints(function) or {'': Any}
+    except (NameError, TypeError):  # names that are imported for a checker
+        return {'': Any}
+
+
+def _given(function: Callable, args: tuple, kwargs: dict) -> Dict[str, Any]:
+    """Name -> value of each argument, without ``self``."""
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs).arguments
+    except TypeError:  # the call itself is wrong, and Python says how
+        return {}
+    parameters = inspect.signature(function).parameters
+    given = {}
+    for name, value in bound.items():
+        if parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            given.update(value)
+        elif name != 'self':
+            given[name] = value
+    return given
+
+
+def _raise_misfit(
+    given: Dict[str, Any],
+    hints: Dict[str, Any],
+    cause: Optional[BaseException] = None,
+) -> None:
+    for name, value in given.items():
+        if name in hints and not _fits(value, hints[name]):
+            hint = inspect.formatannotation(hints[name]).replace('typing.', '')
+            kind = ValueError if isinstance(value, float) else TypeError
+            raise kind(
+                f'{name} must be of the type {hint}'
+                f'{" and finite" * (kind is ValueError)}, got {_short(value)}'
+            ) from cause
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint in _TYPES:
+        return _TYPES[hint](value)
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:
+        return any(_fits(value, part) for part in parts)
+    if origin in (list, tuple, Sequence):
+        if isinstance(value, (str, bytes, Mapping, *_PLAIN[:3], type(None))):
+            return False
+        whole = parts and (origin is not tuple or parts[-1] is Ellipsis)
+        return (
+            not whole
+            or not isinstance(value, (list, tuple))
+            or all(_fits(item, parts[0]) for item in value)
+        )
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping)
+    if inspect.isclass(hint):
+        return isinstance(value, hint) or not isinstance(value, _PLAIN)
+    return True
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _call(function: Callable, given: Dict[str, Any]) -> str:
+    """The call, as a reader would write it."""
+    name = function.__qualname__.replace('.__init__', '').rpartition('.')[2]
+    shown = (f'{key}={_short(value)}' for key, value in given.items())
+    return f'{name}({", ".join(shown)})'
+
+
+def _short(value: Any) -> str:
+    plain = isinstance(value, _PLAIN)
+    text = repr(value) if plain else f'a {type(value).__name__}'
+    return text if len(text) <= 60 else f'{text[:57]}...'

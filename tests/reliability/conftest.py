@@ -1,0 +1,19 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Count what was tried, and say it at the end."""
+
+from collections import Counter
+
+import pytest
+
+COUNTS = Counter()
+
+
+@pytest.fixture
+def figures():
+    """Counts of this run of pytest, by what was tried."""
+    return COUNTS
+
+
+def pytest_terminal_summary(terminalreporter):
+    for what, count in COUNTS.items():
+        terminalreporter.write_line(f'reliability: {count:,} {what}')

@@ -1,0 +1,80 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Any value of any argument: it works, or the error names the argument."""
+
+import math
+import re
+from typing import Optional
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.reliability.mutations import ODD
+from tests.reliability.targets import made, targets
+
+NUMBERS = {int, float, Optional[int], Optional[float]}
+TARGETS = targets()
+# Sizes beyond these only take memory.
+SIZES = [*range(-3, 40), -(2**63)]
+VALUES = st.one_of(
+    st.sampled_from([x for x in ODD if type(x) is not int]),
+    st.sampled_from(SIZES),
+    st.floats(-1e3, 1e3),
+    st.text(max_size=5),
+    st.lists(st.sampled_from(SIZES) | st.none(), max_size=3),
+    st.sampled_from([object(), b'x', (1, 2), dict(type='nope')]),
+)
+
+
+@st.composite
+def calls(draw):
+    name = draw(st.sampled_from(sorted(TARGETS)))
+    parameter = draw(st.sampled_from(sorted(TARGETS[name][2])))
+    return name, parameter, draw(VALUES)
+
+
+def is_senseless(kind, value):
+    """Whether a value of this annotation must be refused."""
+    if kind is bool:
+        return not isinstance(value, bool)
+    return kind in NUMBERS and (
+        isinstance(value, (bool, str))
+        or (isinstance(value, float) and not math.isfinite(value))
+    )
+
+
+def check(call, figures):
+    name, parameter, value = call
+    function, needs, kinds = TARGETS[name]
+    error = None
+    try:
+        function(**{**made(needs), parameter: value})
+    except (KeyError, OSError, TypeError, ValueError) as caught:
+        error = caught
+    if error is None:
+        assert not is_senseless(kinds[parameter], value)
+    else:
+        assert re.search(rf'\b{parameter}\b', str(error)), error
+    figures[f'arguments {"accepted" if error is None else "refused"}'] += 1
+
+
+def tried(count):
+    return settings(
+        max_examples=count, deadline=None, derandomize=True, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('name', TARGETS)
+def test_as_it_should_be_called(name):
+    function, needs, _ = TARGETS[name]
+    function(**made(needs))
+
+
+def test_a_sample(figures):
+    given(calls())(tried(200)(lambda call: check(call, figures)))()
+
+
+@pytest.mark.reliability
+def test_many(figures):
+    given(calls())(tried(10_000)(lambda call: check(call, figures)))()
