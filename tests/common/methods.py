@@ -31,6 +31,8 @@ TASKS = {
     'train_cfg.epochs': 2,
     'train_cfg.later_epochs': 1.0,
 }
+# Of these, half of the classes are trained.
+HALVED = ('smn', 'smn-swav', 'lwf', 'masked-lwf')
 # The config, and what makes three epochs of it small, and reach each of its
 # states.
 METHODS = {
@@ -69,6 +71,19 @@ METHODS = {
             'model.backbone.module.base_channels': 4,
             'model.head.in_channels': 32,
             'param_scheduler.warmup': 1,
+        },
+    ),
+    'smn-swav': (
+        'self_masking/smn-swav_resnet18-narrow_1xb64-30e_digits.py',
+        {
+            'model.backbone.module.init_cfg': None,
+            'model.backbone.module.stem_channels': 4,
+            'model.backbone.module.base_channels': 4,
+            'model.neck.in_channels': 32,
+            'model.head.queue_length': 32,
+            # After the seeds and the log: SwAVHook, in epoch and iteration.
+            'custom_hooks.2.queue_start_epoch': 1,
+            'custom_hooks.2.freeze_prototypes': 6,
         },
     ),
     'masked-feature-ema': (
@@ -152,7 +167,7 @@ def method_config(method, hooks=(), counts=(40, 45), **options):
     cfg.merge_from_dict(copy.deepcopy({**base, **small, **options}))
     for part in ('train', 'val', 'test'):
         count = counts[part != 'train']
-        if part == 'train' and method in ('smn', 'lwf', 'masked-lwf'):
+        if part == 'train' and method in HALVED:
             count *= 2  # a part of the classes at a time
         _shrink(cfg.get(f'{part}_dataloader'), count)
     cfg.custom_hooks += [dict(type='mask_plugins.EqualRanksHook'), *hooks]

@@ -3,6 +3,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.models.heads import SwAVHead
 from mask_plugins.models.necks import ProjectionNeck
+from mask_plugins.registry import MODELS
 
 from ..common.processes import run_ranks
 from ..common.runs import Stop, StopHook, load
@@ -268,6 +270,27 @@ def test_validation_changes_nothing(tmp_path):
 def test_wrong_arguments_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         SwAVHead(8, **{'num_prototypes': 4, **changes})
+
+
+def test_200_steps_in_bfloat16_at_the_rate_of_the_paper_are_finite():
+    torch.manual_seed(0)
+    model = MODELS.build(config(Path('x/y'), 'mask_plugins.SwAV').model)
+    scores = [p for n, p in model.named_parameters() if n.endswith('scores')]
+    head = [*model.neck.parameters(), *model.head.parameters()]
+    optimizer = torch.optim.SGD(
+        [dict(params=scores), dict(params=head, lr=0.15)], 50, momentum=0.9
+    )
+    model.head.queue_on = True
+    for _ in range(200):
+        crops = [torch.randn(4, 3, size, size) for size in (8, 8, 4)]
+        with torch.autocast('cpu', torch.bfloat16):
+            loss = model.loss(crops, None)['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.isfinite()
+    assert loss.dtype == torch.float32
+    assert all(p.isfinite().all() for p in model.parameters())
 
 
 def joint_steps(rank=0, ranks=1):
