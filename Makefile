@@ -4,6 +4,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Files of tests side by side; `make test PARALLEL=` runs one after the other.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 # The plain word is shorter: next to, continues, because there is no.
 WORDS := beside|goes on|for want of|hands out
 SLOW := slow or gpu or slurm or mmdet or reliability
@@ -25,8 +27,8 @@ quickstart:  ## set up, train and test on the embedded digits, draw the curves
 	@tools/quickstart.sh
 
 test: setup  ## set up, then the test suite with the examples of docstrings
-	$(BIN)/python -m pytest --doctest-modules mask_plugins tests \
-		-m 'not ($(SLOW))' $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --doctest-modules \
+		mask_plugins tests -m 'not ($(SLOW))' $(PYTEST_ARGS)
 
 test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
 	$(BIN)/python -m pytest -m '($(SLOW)) and not (slurm or reliability)' \

@@ -1,6 +1,11 @@
 # The baseline of smn-swav: what would be masked is trained without labels.
-_base_ = './smn-swav_resnet50_1xb64-150e.py'
+_base_ = [
+    '../_base_/models/smn_swav_resnet50.py',
+    '../_base_/datasets/smn_mcrop_bs64_224.py',
+    '../_base_/schedules/smn_finetune_selfsup_150e.py',
+]
 
+work_dir = 'work_dirs/{{fileBasenameNoExtension}}_{{$SMN_DATASET:cifar10}}'
 model = dict(
     backbone=dict(
         rules=[
@@ -10,9 +15,3 @@ model = dict(
         ]
     )
 )
-optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True, type='SGD', lr=0.15, momentum=0.9, weight_decay=1e-6
-    )
-)
-default_hooks = dict(mask_report=None)

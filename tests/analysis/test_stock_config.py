@@ -25,7 +25,9 @@ SHIPPED = [
 PLAIN = {
     'CIFARResNet', 'Digits', 'ImageFolder', 'ZhouSplitDataset',
     'StratifiedSplit', 'SubsetByRandperm', 'ClassSubset',
-    'TextPrototypeClsHead', 'PSSVisionTransformer',
+    'TextPrototypeClsHead', 'PSSVisionTransformer', 'SwAV', 'SwAVHead',
+    'ProjectionNeck', 'SelfSupValLoop', 'SelfSupTestLoop', 'KNNAccuracy',
+    'RankMe',
 }  # fmt: skip
 
 

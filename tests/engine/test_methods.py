@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from mask_plugins.engine.checkpoint.own_checkpoints import MARK
 from mask_plugins.engine.checkpoint.run_state import EXIT_PREEMPTED, read_state
 
 from ..common.methods import METHODS, train
@@ -165,7 +166,7 @@ def test_a_signal_to_one_of_two_processes_stops_both(tmp_path):
     train(work_dir, method, ranks=2, hooks=[end], code=EXIT_PREEMPTED)
     state = read_state(work_dir)
     assert (state['iteration'], state['reason']) == (5, 'got SIGTERM')
-    first, second = load_last(work_dir)['mask_plugins_rank_buffers']
+    first, second = load_last(work_dir)['meta'][MARK]['buffers']
     assert not any(first.values())
     assert any('running_mean' in key for key in second['model'])
     alone = tmp_path / 'alone'

@@ -68,6 +68,7 @@ def test_the_pipeline_of_a_wrapped_set(tmp_path):
 
 
 def test_cifar10_1_beside_another_set(tmp_path):
+    (tmp_path / 'data').mkdir()
     write(tmp_path / 'data')
     cifar = dict(
         type='mask_plugins.CIFAR10_1', data_root=str(tmp_path / 'data')

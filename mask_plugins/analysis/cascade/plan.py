@@ -50,8 +50,8 @@ class Plan:
     Examples:
         >>> import tempfile
         >>> def write(folders):
-        ...     with open(folders['one'] + '/x', 'w') as file:
-        ...         return [file.write('1') and 'x']
+        ...     write_json(folders['one'] + '/x.json', [1])
+        ...     return ['x.json']
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plan = Plan(folder, [Step('one', {}, write)])
         ...     [plan.run(), plan.run()]

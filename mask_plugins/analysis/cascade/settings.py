@@ -85,14 +85,12 @@ def read_settings(path: PathLike) -> CascadeSettings:
         ValueError: If it is not YAML, or has other keys or values.
 
     Examples:
-        >>> read_settings('nowhere.yaml')
+        >>> read_settings('nowhere.yaml')  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        FileNotFoundError: there is no cascade file 'nowhere.yaml'
+        FileNotFoundError: config: no file nowhere.yaml, and ...
     """
     path = find_config(check_path('path', path))
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'there is no cascade file {path!r}')
     try:
         with open(path, encoding='utf-8') as file:
             content = yaml.safe_load(file)
