@@ -18,7 +18,7 @@ _TYPES = {
     bool: lambda value: type(value).__name__ in ('bool', 'bool_'),
     int: lambda value: _is_number(value, Integral),
     float: lambda value: _is_number(value, Real) and math.isfinite(value),
-    dict: lambda value: isinstance(value, Mapping),
+    dict: lambda value: isinstance(value, Mapping) or _is_object(value),
     inspect.Parameter.empty: lambda value: True,
     Any: lambda value: True,
 }
@@ -127,7 +127,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, part) for part in parts)
     if origin in (list, tuple, Sequence):
         if isinstance(value, (str, bytes, Mapping, *_PLAIN[:3], type(None))):
-            return False
+            # One item may stand for a list of it.
+            return bool(parts) and _fits(value, parts[0])
         whole = parts and (origin is not tuple or parts[-1] is Ellipsis)
         return (
             not whole
@@ -137,8 +138,13 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (dict, Mapping):
         return isinstance(value, Mapping)
     if inspect.isclass(hint):
-        return isinstance(value, hint) or not isinstance(value, _PLAIN)
+        return isinstance(value, hint) or _is_object(value)
     return True
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it is neither plain nor empty, such as a module."""
+    return not isinstance(value, _PLAIN)
 
 
 def _is_number(value: Any, kind: type) -> bool:

@@ -61,7 +61,9 @@ def tamper(path, info):
     checkpoint = load(path)
     for key in ('runtime_info', 'resumed_keys'):
         hub = checkpoint['message_hub'][key]
-        hub.update(info if key == 'runtime_info' else dict.fromkeys(info, 1))
+        hub.update(
+            info if key == 'runtime_info' else dict.fromkeys(info, True)
+        )
     torch.save(checkpoint, path)
 
 

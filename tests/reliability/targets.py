@@ -12,7 +12,7 @@ from torch import nn
 from mask_plugins.core import patches, tokens, weights
 from mask_plugins.core.features import random_channel_mask
 from mask_plugins.core.patches.apply_patch_gates import gate_module
-from mask_plugins.core.patches.gates.build import build_gate
+from mask_plugins.core.patches.gates import build_gate
 from mask_plugins.core.weights.score_init import SCORE_INITS
 from mask_plugins.datasets import Digits
 from mask_plugins.functional import (
@@ -81,6 +81,10 @@ NEEDS = dict(
     ConstantSchedule=dict(start=0.9),
     CosineSchedule=MOVING, CyclicSchedule=MOVING, LinearSchedule=MOVING,
     ExponentialSchedule=MOVING,
+    # Here if a test has imported mask_plugins.compat.pss.
+    OriginalCosineSchedule=MOVING, OriginalCyclicSchedule=MOVING,
+    OriginalLinearSchedule=MOVING,
+    ProjectionNeck=dict(in_channels=4),
     StepSchedule=dict(milestones=[0.5], **MOVING),
     ClassSubset=dict(dataset=digits, classes=[0, 1]),
     ClassSplit=dict(dataset=digits),
@@ -129,7 +133,8 @@ NOT_BUILT = {
     'ContinualTrainLoop', 'MultiSetTestLoop', 'MultiSetValLoop', 'CIFAR10_1',
     'ImageFolder', 'VideoClips', 'ZhouSplitDataset',
     'build_gated_model', 'build_masked_model', 'TaskSampler',
-    'TokenSampler', 'ImageEmbedder', 'MaskOptimWrapperConstructor',
+    'TokenSampler', 'ImageEmbedder', 'CascadeClassifier', 'ClusterSubset',
+    'SelfSupTestLoop', 'SelfSupValLoop', 'SwAV', 'MaskOptimWrapperConstructor',
 }  # fmt: skip
 # Tensors and modules, or settings that mmengine and mmcv read.
 NOT_OURS = {

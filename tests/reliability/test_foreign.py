@@ -85,7 +85,7 @@ def take(files, route, names, figures, monkeypatch):
     assert sorted(os.listdir(files)) == before
 
 
-@pytest.mark.parametrize('route', ['teacher', 'adapter', 'stock'])
+@pytest.mark.parametrize('route', ['teacher', 'adapter', 'read_adapter'])
 def test_a_sample(files, route, figures, monkeypatch):
     take(files, route, MORE, figures, monkeypatch)
 

@@ -150,6 +150,7 @@ def test_exact_gates_equal_dense_and_thresholds_can_be_set(video, dense):
         stream.set_thresholds({'layer9': 0.1})
 
 
+@pytest.mark.slow
 def test_benchmark(video, tmp_path, run, capsys):
     out = tmp_path / 'sub' / 'pass.json'
     run('tools/benchmarks/pass_stream', video, '--quick', '--errors', 0.25,
