@@ -37,7 +37,7 @@ class Plan:
     steps before it made; ``<name>-<key>`` is its folder, and ``done.json`` in
     it, written last, says that it is done and what the files hash to. So a
     killed run continues, and with other settings what depends on them is
-    done again, beside what was there. Nothing is deleted.
+    done again, next to what was there. Nothing is deleted.
 
     Args:
         folder (str): Where the folders of the steps are.

@@ -102,7 +102,7 @@ def read_settings(path: PathLike) -> CascadeSettings:
         settings = CascadeSettings(**content).check()
     except (TypeError, ValueError, YAMLError, RecursionError) as error:
         raise ValueError(f'{path}: {error}') from error
-    beside = osp.join(osp.dirname(osp.abspath(path)), settings.dispatcher)
-    if osp.isfile(beside):
-        settings = settings._replace(dispatcher=beside)
+    near = osp.join(osp.dirname(osp.abspath(path)), settings.dispatcher)
+    if osp.isfile(near):
+        settings = settings._replace(dispatcher=near)
     return settings
