@@ -81,6 +81,7 @@ METHODS = {
             'model.backbone.module.base_channels': 4,
             'model.neck.in_channels': 32,
             'model.head.queue_length': 32,
+            'train_dataloader.drop_last': False,
             # After the seeds and the log: SwAVHook, in epoch and iteration.
             'custom_hooks.2.queue_start_epoch': 1,
             'custom_hooks.2.freeze_prototypes': 6,

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What each step of a cascade does."""
 
+import io
 import os
 import os.path as osp
 import subprocess
@@ -21,11 +22,7 @@ from mask_plugins.core.weights import (
 from mask_plugins.functional.combine import fit_combination
 from mask_plugins.functional.knn import knn_predict
 from mask_plugins.functional.linear_probe import LinearProbe
-from mask_plugins.utils.files import (
-    replace_atomically,
-    write_atomically,
-    write_json,
-)
+from mask_plugins.utils.files import write_atomically, write_json
 from mask_plugins.utils.safe_load import read_checkpoint
 from mask_plugins.utils.tensor_files import read_tensors, write_tensors
 
@@ -337,5 +334,8 @@ def _keep_last(work_dir: str, folder: str, name: str = CHECKPOINT) -> None:
         osp.join(work_dir, osp.basename(path))
     )
     kept = dict(meta={}, state_dict=loaded['state_dict'])
-    with replace_atomically(osp.join(folder, name)) as part:
-        torch.save(kept, part)
+    # Through memory: a file of torch contains its own name, and so the name
+    # that it has while it is written.
+    content = io.BytesIO()
+    torch.save(kept, content)
+    write_atomically(osp.join(folder, name), content.getvalue())
