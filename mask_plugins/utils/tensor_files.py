@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Tensors and texts in a safetensors file of ours."""
 
+import json
 import os
 from typing import Dict, NamedTuple, Optional
 
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from .checks import PathLike
 from .files import replace_atomically
+
+_ENTRY = 'mask_plugins'
 
 
 class TensorFile(NamedTuple):
@@ -53,7 +56,9 @@ def write_tensors(
 
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with replace_atomically(path) as part:
-        save_file(tensors, part, dict(texts or {}, kind=kind))
+        # One entry: safetensors writes several in an order of its own.
+        text = json.dumps(dict(texts or {}, kind=kind), sort_keys=True)
+        save_file(tensors, part, {_ENTRY: text})
 
 
 def read_tensors(path: PathLike, kind: str) -> TensorFile:
@@ -80,12 +85,12 @@ def read_tensors(path: PathLike, kind: str) -> TensorFile:
         raise FileNotFoundError(f'no {kind} file: {path!r}')
     try:
         with safe_open(path, framework='pt') as file:
-            texts = dict(file.metadata() or {})
+            texts = json.loads((file.metadata() or {}).get(_ENTRY, '{}'))
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except Exception as error:
         raise ValueError(
             f'{path!r} is truncated or not a safetensors file: {error}'
         ) from error
-    if texts.pop('kind', None) != kind:
+    if not isinstance(texts, dict) or texts.pop('kind', None) != kind:
         raise ValueError(f'{path!r} is not a {kind} file of mask_plugins')
     return TensorFile(tensors, texts)

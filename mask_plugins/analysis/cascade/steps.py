@@ -167,7 +167,7 @@ class Cascade:
             )
             path = osp.join(folder, f'{name}.safetensors')
             write_features(self.cfg, checkpoint, path, device=self.device)
-            files += [f'{name}.safetensors', f'{name}_adapter.safetensors']
+            files.append(f'{name}.safetensors')
         return files
 
     def _combine(self, folders: Folders) -> List[str]:
