@@ -59,7 +59,8 @@ class CascadeClassifier(BaseClassifier):
         if isinstance(data_preprocessor, dict):
             data_preprocessor.setdefault('type', 'ClsDataPreprocessor')
         super().__init__(init_cfg, data_preprocessor)
-        self.backbone = cascade.load(MODELS.build(backbone)).eval()
+        self.backbone = cascade.load(MODELS.build(backbone))
+        self.backbone.eval()  # some of mmpretrain return None
         self.router = cascade.router
         self.combination = cascade.combination
         self.register_buffer('weight', cascade.weight.double())
