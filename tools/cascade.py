@@ -129,6 +129,12 @@ def show(folder: str) -> None:
         f'{len(sizes)} adapters: {sum(sizes.values()):,} bytes; '
         f'{len(sizes)} networks: {len(sizes) * found["network_bytes"]:,} bytes'
     )
+    clusters = found['clusters']
+    print(
+        f'images of each cluster: {clusters["sizes"]}; purity '
+        f'{clusters["purity"]:.1f} %, adjusted mutual information '
+        f'{clusters["ami"]:.1f} %'
+    )
     picture = osp.join(folder, 'results.png')
     save_figure(draw_cascade(found['rows']), picture, dpi=150)
     print(f'wrote {osp.join(folder, "results.json")}, {picture}')

@@ -167,10 +167,11 @@ def _extract(model: nn.Module, inputs: Tensor, layer: str) -> Any:
     # Self-supervised algorithms give what their backbone gives, retrievers
     # what their neck gives.
     given = 'backbone' if hasattr(model, 'target_generator') else 'neck'
-    known = (given,) if model.neck is None else (given, 'neck')
+    neck = getattr(model, 'neck', None)
+    known = (given,) if neck is None else (given, 'neck')
     check_choice(f'layer of {type(model).__name__}', layer, known)
     output = model.extract_feat(inputs)
-    return output if layer == given else model.neck(output)
+    return output if layer == given else neck(output)
 
 
 def _dataset_indices(dataset: Dataset) -> Tensor:

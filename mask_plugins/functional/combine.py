@@ -80,11 +80,11 @@ class Combination(NamedTuple):
         blocks = _concatenated(parts, clusters, keep)
         if self.projection is None:
             return torch.cat([*blocks])
-        rows = [
-            ((block.double() - self.mean) @ self.projection).to(first.dtype)
-            for block in blocks
-        ]
-        return torch.cat(rows)
+        mean, projection = (
+            part.to(first.device) for part in (self.mean, self.projection)
+        )
+        rows = [(block.double() - mean) @ projection for block in blocks]
+        return torch.cat(rows).to(first.dtype)
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Tensors out, as safetensors. Files appear whole or not at all."""
+"""Tensors and metadata, to and from safetensors files."""
 
-from typing import TYPE_CHECKING, Dict, Optional
+import os
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 from .checks import PathLike
 from .files import replace_atomically
@@ -36,3 +37,36 @@ def write_safetensors(
     tensors = {key: value.contiguous() for key, value in tensors.items()}
     with replace_atomically(path) as part:
         save_file(tensors, part, metadata)
+
+
+def read_safetensors(
+    path: PathLike,
+) -> Tuple[Dict[str, 'Tensor'], Dict[str, str]]:
+    """Read tensors, on the CPU, and metadata.
+
+    Args:
+        path (str | PathLike): A file that exists.
+
+    Raises:
+        ValueError: If it is truncated or of another format; it names the
+            file.
+
+    Examples:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f'{folder}/a.safetensors'
+        ...     write_safetensors(path, dict(a=torch.ones(1)), dict(b='c'))
+        ...     read_safetensors(path)
+        ({'a': tensor([1.])}, {'b': 'c'})
+    """
+    from safetensors import safe_open
+
+    path = os.fspath(path)
+    try:
+        with safe_open(path, framework='pt') as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            return tensors, dict(file.metadata() or {})
+    except Exception as error:
+        raise ValueError(
+            f'{path!r} is truncated or not a safetensors file: {error}'
+        ) from error

@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional
 from torch import Tensor
 
 from .checks import PathLike
-from .files import replace_atomically
+from .safetensors_file import read_safetensors, write_safetensors
 
 _ENTRY = 'mask_plugins'
 
@@ -52,13 +52,10 @@ def write_tensors(
         ...     read_tensors(path, 'test').tensors['x'].tolist()
         [1.0, 1.0]
     """
-    from safetensors.torch import save_file
-
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    with replace_atomically(path) as part:
-        # One entry: safetensors writes several in an order of its own.
-        text = json.dumps(dict(texts or {}, kind=kind), sort_keys=True)
-        save_file(tensors, part, {_ENTRY: text})
+    # One entry: safetensors writes several in an order of its own.
+    text = json.dumps(dict(texts or {}, kind=kind), sort_keys=True)
+    tensors = {key: value.detach().cpu() for key, value in tensors.items()}
+    write_safetensors(path, tensors, {_ENTRY: text})
 
 
 def read_tensors(path: PathLike, kind: str) -> TensorFile:
@@ -78,19 +75,14 @@ def read_tensors(path: PathLike, kind: str) -> TensorFile:
         ...
         FileNotFoundError: no test file: 'nowhere'
     """
-    from safetensors import safe_open
-
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'no {kind} file: {path!r}')
+    tensors, metadata = read_safetensors(path)
     try:
-        with safe_open(path, framework='pt') as file:
-            texts = json.loads((file.metadata() or {}).get(_ENTRY, '{}'))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except Exception as error:
-        raise ValueError(
-            f'{path!r} is truncated or not a safetensors file: {error}'
-        ) from error
+        texts = json.loads(metadata.get(_ENTRY, '{}'))
+    except (ValueError, RecursionError):
+        texts = None
     if not isinstance(texts, dict) or texts.pop('kind', None) != kind:
         raise ValueError(f'{path!r} is not a {kind} file of mask_plugins')
     return TensorFile(tensors, texts)

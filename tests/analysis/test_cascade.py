@@ -25,8 +25,10 @@ from mask_plugins.analysis.cascade.settings import (
     CascadeSettings,
     read_settings,
 )
+from mask_plugins.analysis.cascade.steps import _keep_last
 from mask_plugins.datasets import ClusterSubset, Digits
 from mask_plugins.datasets.cluster_subset import fingerprint
+from mask_plugins.engine.checkpoint.run_state import write_state
 from mask_plugins.functional.combine import METHODS, fit_combination
 
 CONFIG = 'smn-swav_resnet18-narrow_1xb64-30e_digits.py'
@@ -177,6 +179,23 @@ def test_lengths_of_experts():
         expert_length(0)
     with pytest.raises(ValueError, match=r'clusters 1 \(7 images\)'):
         check_sizes([64, 7], 8)
+
+
+def test_a_run_that_is_not_done_is_not_taken(tmp_path):
+    """As after the submission of an array, whose tasks save meanwhile."""
+    run = tmp_path / 'run'
+    run.mkdir()
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), run / 'epoch_1.pth')
+    (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
+    for state, word in ((None, 'not started'), ('running', 'running')):
+        if state:
+            write_state(run, state, resumable=False)
+        with pytest.raises(RuntimeError, match=f'is {word}: wait'):
+            _keep_last(str(run), str(tmp_path))
+        assert not (tmp_path / 'last.pth').exists()
+    write_state(run, 'done', resumable=False)
+    _keep_last(str(run), str(tmp_path))
+    assert (tmp_path / 'last.pth').exists()
 
 
 class Recorder:

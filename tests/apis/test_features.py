@@ -4,16 +4,18 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
+    batch_features,
     build_train_set,
     extract_features,
     load_feature_model,
 )
 from mask_plugins.apis.preprocess import preprocess
 from mask_plugins.functional.feature_vectors import features_of
-from mask_plugins.registry import DATASETS
+from mask_plugins.registry import DATASETS, MODELS
 from tests.evaluation.models import BEIT, RESNET, write_model
 
 PIPELINE = [dict(type='RandomFlip', prob=1.0), dict(type='PackInputs')]
@@ -65,6 +67,25 @@ def test_the_train_set_is_not_augmented(model):
     image = DATASETS.build(dict(DIGITS, pipeline=[]))[3]['img']
     expected = torch.from_numpy(image).permute(2, 0, 1)
     assert torch.equal(dataset[3]['inputs'], expected)
+
+
+def test_a_retriever_gives_its_neck():
+    """It has no attribute of that name."""
+    init_default_scope('mmpretrain')
+    encoder = [
+        dict(type='mask_plugins.CIFARResNet', depth=8),
+        dict(type='GlobalAveragePooling'),
+    ]
+    retriever = MODELS.build(
+        dict(
+            type='ImageToImageRetriever', image_encoder=encoder,
+            prototype=torch.ones(2, 64),
+        )
+    ).eval()  # fmt: skip
+    batch = dict(inputs=torch.rand(2, 3, 8, 8))
+    assert batch_features(retriever, batch, 'neck').shape == (2, 64)
+    with pytest.raises(ValueError, match="one of .*'neck'"):
+        batch_features(retriever, batch, 'backbone')
 
 
 def test_bad_input(model):

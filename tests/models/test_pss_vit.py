@@ -39,6 +39,22 @@ def close(one, other):
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_options_of_stock_vits():
+    arch = dict(
+        embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=8
+    )
+    model = PSSVisionTransformer(
+        arch, img_size=16, patch_size=8, frozen_stages=1, attn_drop_rate=0.3,
+        interpolate_mode='bilinear', patch_cfg=dict(bias=False),
+    )  # fmt: skip
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert not [name for name in trained if name.startswith('layers.0.')]
+    assert [name for name in trained if name.startswith('layers.1.')]
+    assert model.layers[1].attn.attn_drop.p == 0.3
+    assert model.interpolate_mode == 'bilinear'
+    assert model.patch_embed.projection.bias is None
+
+
 class TestForward:
     @pytest.mark.parametrize(
         ('out_type', 'shape'),

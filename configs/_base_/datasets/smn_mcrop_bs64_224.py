@@ -10,6 +10,7 @@ data_preprocessor = dict(
     std=[58.14, 57.12, 57.375],
     to_rgb=not _base_.in_memory,
 )
+to_bgr = not _base_.in_memory
 distort = [
     dict(type='torchvision/RandomHorizontalFlip', p=0.5),
     dict(
@@ -27,38 +28,26 @@ distort = [
     ),
     dict(type='torchvision/RandomGrayscale', p=0.2),
 ]
-large = [
-    dict(type='torchvision/RandomResizedCrop', size=224, scale=(0.14, 1.0)),
-    *distort,
-    dict(
-        type='RandomApply',
-        transforms=[
-            dict(
-                type='torchvision/GaussianBlur',
-                kernel_size=23,
-                sigma=(0.1, 2.0),
-            )
-        ],
-        prob=0.5,
-    ),
-    dict(type='PILToNumpy', to_bgr=not _base_.in_memory),
-]
-small = [
-    dict(type='torchvision/RandomResizedCrop', size=96, scale=(0.05, 0.14)),
-    *distort,
-    dict(
-        type='RandomApply',
-        transforms=[
-            dict(
-                type='torchvision/GaussianBlur',
-                kernel_size=9,
-                sigma=(0.1, 2.0),
-            )
-        ],
-        prob=0.5,
-    ),
-    dict(type='PILToNumpy', to_bgr=not _base_.in_memory),
-]
+# Of each size: share of the image, width of the blur.
+large, small = (
+    [
+        dict(type='torchvision/RandomResizedCrop', size=size, scale=scale),
+        *distort,
+        dict(
+            type='RandomApply',
+            transforms=[
+                dict(
+                    type='torchvision/GaussianBlur',
+                    kernel_size=kernel,
+                    sigma=(0.1, 2.0),
+                )
+            ],
+            prob=0.5,
+        ),
+        dict(type='PILToNumpy', to_bgr=to_bgr),
+    ]
+    for size, scale, kernel in ((224, (0.14, 1.0), 23), (96, (0.05, 0.14), 9))
+)
 train_pipeline = [
     _base_.seed,
     *_base_.load_image,

@@ -1,21 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Features of the training and test set of a config, in a file."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from torch import Tensor
+from torch import Tensor, nn
 
 from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
     Features,
     build_train_set,
     extract_features,
-    load_feature_model,
 )
-from mask_plugins.core.weights import load_masks
 from mask_plugins.datasets.cluster_subset import fingerprint
 from mask_plugins.utils.checks import PathLike
 from mask_plugins.utils.tensor_files import read_tensors, write_tensors
@@ -24,7 +22,7 @@ KIND = 'features'
 
 
 class FeatureFile(NamedTuple):
-    """Features of a training and a test set, not normalized.
+    """Features of a training and a test set.
 
     Args:
         train (Tensor): fp32 :math:`(N, F)`, in the order of the data set.
@@ -48,12 +46,10 @@ class FeatureFile(NamedTuple):
 
 def write_features(
     cfg: Config,
-    checkpoint: PathLike,
+    model: nn.Module,
     path: PathLike,
     layer: str = 'backbone',
-    adapter: Optional[PathLike] = None,
     normalize: bool = False,
-    device: Optional[str] = None,
 ) -> None:
     """Run a model over both sets of its config, without augmentation.
 
@@ -61,18 +57,12 @@ def write_features(
 
     Args:
         cfg (Config): The config.
-        checkpoint (str | os.PathLike): The weights.
+        model (nn.Module): Its model, with trained weights.
         path (str | os.PathLike): The file to write.
         layer (str): See :func:`mask_plugins.apis.features.extract_features`.
             Defaults to ``'backbone'``.
-        adapter (str | os.PathLike, optional): Masks that are loaded onto the
-            model. Defaults to None.
         normalize (bool): Scale rows to length 1. Defaults to False.
-        device (str, optional): Defaults to None, a GPU if there is one.
     """
-    model = load_feature_model(cfg, checkpoint, device)
-    if adapter is not None:
-        load_masks(model, adapter)
     sets = dict(train=build_train_set(cfg), test=build_test_set(cfg))
     tensors = {}
     for name, dataset in sets.items():

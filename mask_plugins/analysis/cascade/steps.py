@@ -11,18 +11,20 @@ from typing import Any, Dict, List, Sequence
 import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
+from torch import nn
 
-from mask_plugins.apis.model import load_trained_model
+from mask_plugins.apis.features import load_feature_model
 from mask_plugins.core.weights import (
     base_state,
     pack_masks,
     read_adapter,
     write_adapter,
 )
+from mask_plugins.engine.checkpoint.run_state import DONE, read_state
 from mask_plugins.functional.combine import fit_combination
 from mask_plugins.functional.knn import knn_predict
 from mask_plugins.functional.linear_probe import LinearProbe
-from mask_plugins.utils.files import write_atomically, write_json
+from mask_plugins.utils.files import read_json, write_atomically, write_json
 from mask_plugins.utils.safe_load import read_checkpoint
 from mask_plugins.utils.tensor_files import read_tensors, write_tensors
 
@@ -105,12 +107,7 @@ class Cascade:
     def _cluster(self, folders: Folders) -> List[str]:
         folder, one = folders['clusters'], self.settings
         features = osp.join(folder, 'dispatcher.safetensors')
-        write_features(
-            self.cfg,
-            osp.join(folders['dispatcher'], CHECKPOINT),
-            features,
-            device=self.device,
-        )
+        write_features(self.cfg, self._model(folders), features)
         found = read_features(features)
         clusters = fit_clusters(
             found, one.clusters, one.components, one.seed, one.reg_covar
@@ -159,14 +156,14 @@ class Cascade:
 
     def _embed(self, folders: Folders) -> List[str]:
         folder, files = folders['features'], []
-        for name, checkpoint in self._checkpoints(folders).items():
-            model = load_trained_model(self.cfg, checkpoint)
+        for name in self._checkpoints(folders):
+            model = self._model(folders, name)
             write_adapter(
                 pack_masks(model.backbone),
                 osp.join(folder, f'{name}_adapter.safetensors'),
             )
             path = osp.join(folder, f'{name}.safetensors')
-            write_features(self.cfg, checkpoint, path, device=self.device)
+            write_features(self.cfg, model, path)
             files.append(f'{name}.safetensors')
         return files
 
@@ -203,12 +200,10 @@ class Cascade:
         for method in self.settings.methods:
             path = osp.join(folders['combined'], f'{method}.safetensors')
             x = read_tensors(path, COMBINED).tensors
-            k = min(self.settings.k, len(x['train']))
-            found = knn_predict(
-                x['test'], x['train'], x['train_labels'], k, 0.1, 1
-            )[:, 0]
+            bank = x['train'], x['train_labels']
+            found = knn_predict(x['test'], *bank, self.settings.k)[:, 0]
             knn = (found == x['test_labels']).double().mean()
-            probe = LinearProbe().fit(x['train'], x['train_labels'])
+            probe = LinearProbe().fit(*bank)
             rows.append(
                 dict(
                     method=method,
@@ -224,24 +219,18 @@ class Cascade:
             )
             for name in names
         }
-        model = load_trained_model(
-            self.cfg, osp.join(folders['dispatcher'], CHECKPOINT)
-        )
         base = sum(
-            p.numel() * p.element_size()
-            for name, p in model.backbone.named_parameters()
-            if '_mask.' not in name
+            value.numel() * value.element_size()
+            for value in base_state(self._model(folders).backbone).values()
         )
-        clusters = read_clusters(
-            osp.join(folders['clusters'], 'clusters.safetensors')
-        )
+        clusters = osp.join(folders['clusters'], 'clusters.json')
         write_json(
             osp.join(folder, 'results.json'),
             dict(
                 rows=rows,
                 adapter_bytes=sizes,
                 network_bytes=base,
-                cluster_sizes=clusters.sizes,
+                clusters=read_json(clusters),
             ),
         )
         return ['results.json']
@@ -273,10 +262,7 @@ class Cascade:
         probe = LinearProbe().fit(
             combine(train, clusters.train), found[0].train_labels
         )
-        model = load_trained_model(
-            self.cfg, osp.join(folders['dispatcher'], CHECKPOINT)
-        )
-        base = base_state(model.backbone)
+        base = base_state(self._model(folders).backbone)
         write_cascade(
             CascadeFile(
                 base, adapters, clusters.router, combine, probe.weight,
@@ -293,6 +279,10 @@ class Cascade:
             name = f'expert_{index}'
             found[name] = osp.join(folders['experts'], f'{name}.pth')
         return found
+
+    def _model(self, folders: Folders, name: str = 'dispatcher') -> nn.Module:
+        checkpoint = self._checkpoints(folders)[name]
+        return load_feature_model(self.cfg, checkpoint, self.device)
 
     def _call(self, tool: str, *args: str) -> None:
         path = osp.join(self.tools, *tool.split('/'))
@@ -324,12 +314,13 @@ def _keep_last(work_dir: str, folder: str, name: str = CHECKPOINT) -> None:
     Raises:
         RuntimeError: If the run is not done.
     """
-    path = find_latest_checkpoint(work_dir)
-    if path is None:
+    state = (read_state(work_dir) or {}).get('state', 'not started')
+    if state != DONE:
         raise RuntimeError(
-            f'{work_dir} has no checkpoint yet: wait for its training (or '
-            'the SLURM array) to end; the same command continues'
+            f'the training in {work_dir} is {state}: wait for it (or the '
+            'SLURM array) to end; the same command continues'
         )
+    path = find_latest_checkpoint(work_dir)
     loaded: Dict[str, Any] = read_checkpoint(
         osp.join(work_dir, osp.basename(path))
     )

@@ -18,7 +18,10 @@ from typing import Any, Dict, Optional, Union
 
 from torch import Tensor, nn
 
-from mask_plugins.utils.safetensors_file import write_safetensors
+from mask_plugins.utils.safetensors_file import (
+    read_safetensors,
+    write_safetensors,
+)
 
 from .adapter_content import (
     base_hash,
@@ -248,19 +251,10 @@ def read_adapter(path: PathLike) -> Adapter:
         ...     read_adapter(path)
         Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
-    from safetensors import safe_open
-
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Adapter file not found: {path!r}')
-    try:
-        with safe_open(path, framework='pt') as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except Exception as error:
-        raise ValueError(
-            f'{path!r} is truncated or not a safetensors file: {error}'
-        ) from error
+    tensors, metadata = read_safetensors(path)
     kind, version, sha256 = map(metadata.get, ('format', 'version', 'sha256'))
     fault = ''
     if kind != FORMAT:

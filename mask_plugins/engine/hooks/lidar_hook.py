@@ -95,21 +95,22 @@ class LiDARHook(Hook):
         from mask_plugins.apis.features import batch_features
 
         model = unwrap(runner.model)
-        was_training = model.training
-        model.eval()
-        gram = sums = count = None
+        gram = sums = None  # the model is in eval mode
         for images, batch in self._batches(runner):
             z = batch_features(model, batch, self.layer).double()
             if gram is None:
-                count = min(self.images, len(self._train_set))
                 gram = z.new_zeros(z.shape[1], z.shape[1])
-                sums = z.new_zeros(count, z.shape[1])
+                sums = z.new_zeros(self._count(), z.shape[1])
             gram += z.T @ z
             sums.index_add_(0, images.to(z.device), z)
-        model.train(was_training)
         all_reduce(gram)
         all_reduce(sums)
         return lidar(gram, sums / self.views, self.views, self.delta)
+
+    def _count(self) -> int:
+        """Images that are measured, one or more on each rank."""
+        most = max(self.images, get_dist_info()[1])
+        return min(most, len(self._train_set))
 
     def _batches(self, runner: Runner) -> Iterator[Tuple[Tensor, dict]]:
         """This rank's views, with the number of the image of each."""
@@ -122,7 +123,12 @@ class LiDARHook(Hook):
             )
         rank, ranks = get_dist_info()
         views = _Views(
-            self._train_set, self.images, self.views, runner.seed, rank, ranks
+            self._train_set,
+            self._count(),
+            self.views,
+            runner.seed,
+            rank,
+            ranks,
         )
         loader = DataLoader(
             views,
@@ -141,8 +147,7 @@ class LiDARHook(Hook):
 class _Views(Dataset):
     """Image by image of a training set, all views of it as one batch."""
 
-    def __init__(self, dataset, images, views, seed, rank, ranks) -> None:
-        count = min(images, len(dataset))
+    def __init__(self, dataset, count, views, seed, rank, ranks) -> None:
         self.places = np.linspace(0, len(dataset) - 1, count).round()
         self.numbers = range(rank, count, ranks)
         self.dataset, self.views, self.seed = dataset, views, seed

@@ -2,13 +2,15 @@
 """Whether a scheduled value changes the loss."""
 
 import copy
-import random
 from typing import Any, List, Optional, Sequence
 
-import numpy as np
 import torch
 from mmengine.runner import Runner
 from torch import Tensor
+
+from mask_plugins.engine.randomness.random_states import (
+    preserved_random_states,
+)
 
 from .attribute_target import find_targets, unwrap
 
@@ -31,10 +33,7 @@ def changes_loss(
         bool | None: None if it cannot be told: the model or the batch cannot
         be copied, or the loss cannot be computed or is not finite.
     """
-    states = random.getstate(), np.random.get_state()
     model = unwrap(runner.model)
-    device = next(model.parameters()).device
-    devices = [device] if device.type == 'cuda' else []
     # The copy refers to the runner's parts, not to copies of them.
     memo = {id(part): part for part in (runner, *vars(runner).values())}
     memo.pop(id(runner.model), None)
@@ -44,9 +43,7 @@ def changes_loss(
         probe = copy.deepcopy(model, memo)
         targets = find_targets(probe, target)
         for value in values:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            with torch.no_grad(), torch.random.fork_rng(devices):
+            with torch.no_grad(), preserved_random_states():
                 for found in targets:
                     found.set(value)
                 data = probe.data_preprocessor(copy.deepcopy(data_batch), True)
@@ -54,9 +51,6 @@ def changes_loss(
                 losses.append(probe.parse_losses(log)[0])
     except Exception:  # a model of another kind, or too little memory
         return None
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
     if not all(loss.isfinite().all() for loss in losses):
         return None
     return any(not loss.equal(losses[0]) for loss in losses[1:])

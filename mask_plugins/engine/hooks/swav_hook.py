@@ -33,8 +33,8 @@ class SwAVHook(Hook):
             if the head of the model is another.
 
     Examples:
-        >>> SwAVHook(queue_start_epoch=30, freeze_prototypes=5005).priority
-        'NORMAL'
+        >>> SwAVHook(30, freeze_prototypes=5005).queue_start_epoch
+        30
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class SwAVHook(Hook):
         self.freeze_prototypes = check_int(
             'freeze_prototypes', freeze_prototypes, 0
         )
-        self.priority = 'NORMAL'
         self._frozen: List[Tensor] = []
         self._handles: List[Any] = []
 
