@@ -107,7 +107,7 @@ class Cascade:
     def _cluster(self, folders: Folders) -> List[str]:
         folder, one = folders['clusters'], self.settings
         features = osp.join(folder, 'dispatcher.safetensors')
-        write_features(self.cfg, self._model(folders), features)
+        write_features(self.cfg, self._dispatcher(folders), features)
         found = read_features(features)
         clusters = fit_clusters(
             found, one.clusters, one.components, one.seed, one.reg_covar
@@ -156,8 +156,8 @@ class Cascade:
 
     def _embed(self, folders: Folders) -> List[str]:
         folder, files = folders['features'], []
-        for name in self._checkpoints(folders):
-            model = self._model(folders, name)
+        for name, checkpoint in self._checkpoints(folders).items():
+            model = self._model(checkpoint)
             write_adapter(
                 pack_masks(model.backbone),
                 osp.join(folder, f'{name}_adapter.safetensors'),
@@ -221,7 +221,7 @@ class Cascade:
         }
         base = sum(
             value.numel() * value.element_size()
-            for value in base_state(self._model(folders).backbone).values()
+            for value in base_state(self._dispatcher(folders).backbone).values()
         )
         clusters = osp.join(folders['clusters'], 'clusters.json')
         write_json(
@@ -262,7 +262,7 @@ class Cascade:
         probe = LinearProbe().fit(
             combine(train, clusters.train), found[0].train_labels
         )
-        base = base_state(self._model(folders).backbone)
+        base = base_state(self._dispatcher(folders).backbone)
         write_cascade(
             CascadeFile(
                 base, adapters, clusters.router, combine, probe.weight,
@@ -274,15 +274,17 @@ class Cascade:
     # ---------------------------------------------------------------- parts
     def _checkpoints(self, folders: Folders) -> Dict[str, str]:
         """Name of each model -> its weights, the dispatcher first."""
-        found = dict(dispatcher=osp.join(folders['dispatcher'], CHECKPOINT))
-        for index in range(self.settings.clusters):
-            name = f'expert_{index}'
-            found[name] = osp.join(folders['experts'], f'{name}.pth')
-        return found
+        names = [f'expert_{i}' for i in range(self.settings.clusters)]
+        return dict(
+            dispatcher=osp.join(folders['dispatcher'], CHECKPOINT),
+            **{n: osp.join(folders['experts'], f'{n}.pth') for n in names},
+        )
 
-    def _model(self, folders: Folders, name: str = 'dispatcher') -> nn.Module:
-        checkpoint = self._checkpoints(folders)[name]
+    def _model(self, checkpoint: str) -> nn.Module:
         return load_feature_model(self.cfg, checkpoint, self.device)
+
+    def _dispatcher(self, folders: Folders) -> nn.Module:
+        return self._model(osp.join(folders['dispatcher'], CHECKPOINT))
 
     def _call(self, tool: str, *args: str) -> None:
         path = osp.join(self.tools, *tool.split('/'))
