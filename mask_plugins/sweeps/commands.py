@@ -25,6 +25,7 @@ from mask_plugins.engine.checkpoint.run_state import DONE
 from mask_plugins.utils.progress import track
 
 from . import slurm_client, tables
+from .chunks import split
 from .grid import read_spec
 from .local_runner import run_here
 from .manifest import (
@@ -55,7 +56,8 @@ def plan(args: argparse.Namespace, tools: str) -> int:
             seconds_per_epoch=seconds, measured_on=machine
         )
         write_manifest(manifest)
-    path = write_script(manifest, tools)
+    everything = split(range(len(manifest.runs)), manifest.slurm.pack)
+    path = write_script(manifest, tools, everything)
     show(tables.plan_table(manifest))
     with open(path, encoding='utf-8') as file:
         print(file.read())
@@ -72,17 +74,39 @@ def submit(args: argparse.Namespace, tools: str) -> int:
     if not runs:
         print('there is nothing to submit: see `sweep.py status`')
         return 0
+    limits = slurm_client.limits()
+    room = limits.submitted
+    if room is not None:
+        room = max(0, room - len(slurm_client.queue()))
+    options = manifest.slurm
     indices = [run.index for run in runs]
-    path = write_script(manifest, tools, indices)
-    write_manifest(manifest)
+    chunks = split(indices, options.pack, limits.array, room)
+    left = len(runs) - sum(len(chunk.indices) for chunk in chunks)
+    if chunks:
+        path = write_script(manifest, tools, chunks)
+        write_manifest(manifest)
     # A task without an environment of its own gets this one.
-    python = '' if manifest.slurm.prologue else sys.executable
-    job = slurm_client.submit(path, manifest.folder, indices, python)
-    print(
-        f'submitted array {job} with {len(runs)} of {len(manifest.runs)} '
-        f'runs ({array_text(indices)}); `sweep.py status {manifest.folder}`'
-    )
-    return 0
+    python = '' if options.prologue else sys.executable
+    # Each after the one before: with a throttle, when that has ended.
+    after = 'afterany' if options.throttle else 'after'
+    job = ''
+    for chunk in chunks:
+        extra = [f'--array={array_text(chunk.tasks, options.throttle)}']
+        extra += [f'--dependency={after}:{job}'] if job else []
+        job = slurm_client.submit(path, manifest.folder, chunk, python, extra)
+        print(
+            f'submitted array {job} with {len(chunk.indices)} of '
+            f'{len(manifest.runs)} runs ({array_text(chunk.indices)}); '
+            f'`sweep.py status {manifest.folder}`'
+        )
+    if left:
+        print(
+            f'{left} runs are not submitted: the cluster takes '
+            f'{limits.submitted} tasks of a user at a time; submit them with '
+            f'`sweep.py resubmit {manifest.folder}` when some have ended, or '
+            'take --pack'
+        )
+    return 0 if chunks else 1
 
 
 def run(args: argparse.Namespace, tools: str) -> int:

@@ -78,12 +78,12 @@ def sweep_status(
         >>> sweep_status(made)[0].state
         'not started'
     """
-    jobs = slurm_client.last_jobs(manifest.folder)
-    queue = slurm_client.queue() if jobs else {}
+    tasks = slurm_client.last_tasks(manifest.folder)
+    queue = slurm_client.queue() if tasks else {}
     statuses = []
     for run in manifest.runs:
         saved = read_state(manifest.work_dir(run)) or {}
-        queued = queue.get((jobs.get(run.index, ''), run.index))
+        queued = queue.get(tasks.get(run.index))
         state, detail = _state(manifest, run, saved, queued)
         active = queued is not None or state == RUNNING
         progress = _progress(manifest.work_dir(run), saved, metric, state)
@@ -131,7 +131,8 @@ def _state(
     if before == DONE:
         return DONE, ''
     if queued is not None:
-        if queued.runs:
+        # A task may train several runs, one after the other.
+        if queued.runs and (manifest.slurm.pack == 1 or before == RUNNING):
             return RUNNING, f'{queued.reason}, limit in {queued.time_left}'
         if before == PREEMPTED:
             return PREEMPTED, f'back in the queue {queued.reason}'

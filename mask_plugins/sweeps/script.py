@@ -6,26 +6,26 @@ import os
 import os.path as osp
 import re
 import shlex
-from typing import Iterator, List, Optional, Sequence
+from typing import Iterator, List, Sequence
 
 from mmengine.config import Config
 
 from mask_plugins.apis.config_keys import walk
 from mask_plugins.utils.files import write_atomically
 
+from .chunks import Chunk
 from .manifest import LOGS, SCRIPT, Manifest, SweepRun
 from .options import format_options
 
 
-def render(
-    manifest: Manifest, template: str, indices: Optional[Sequence[int]] = None
-) -> str:
+def render(manifest: Manifest, template: str, chunks: Sequence[Chunk]) -> str:
     """Fill the template with a sweep.
 
     Args:
         manifest (Manifest): The sweep.
         template (str): Text with ``@@name@@`` where something is filled in.
-        indices (Sequence[int], optional): The runs to start; None for all.
+        chunks (Sequence[Chunk]): The runs to start; the script is an array of
+            the first, and also takes the others.
 
     Raises:
         ValueError: If no path in a config is in the data to be staged, or
@@ -43,19 +43,18 @@ def render(
     args = manifest.train_args()
     if slurm.nodes * slurm.tasks_per_node > 1:
         args += ['--launcher', 'slurm']
-    if indices is None:
-        indices = range(len(manifest.runs))
-    throttle = f'%{slurm.throttle}' if slurm.throttle else ''
     fields = dict(
         name=manifest.name,
         count=len(manifest.runs),
-        array=array_text(indices) + throttle,
+        array=array_text(chunks[0].tasks, slurm.throttle),
         sweep=sweep,
+        pack=slurm.pack,
+        log='out' if slurm.pack == 1 else 'task',
         directives='\n'.join(slurm.directives()),
         requeue='yes' if slurm.requeue else 'no',
         max_requeues=slurm.max_requeues,
         prologue=slurm.prologue.strip('\n') or '# none',
-        cases='\n'.join(_cases(manifest)),
+        cases='\n'.join(_cases(manifest, chunks)),
         source=shlex.quote(slurm.stage),
         train_args=shlex.join(args),
     )
@@ -63,52 +62,54 @@ def render(
 
 
 def write_script(
-    manifest: Manifest, tools: str, indices: Optional[Sequence[int]] = None
+    manifest: Manifest, tools: str, chunks: Sequence[Chunk]
 ) -> str:
     """Write the script, from its template, into the sweep's folder; its path.
 
     Args:
         manifest (Manifest): The sweep.
         tools (str): The folder of the tools.
-        indices (Sequence[int], optional): The runs to start; None for all.
+        chunks (Sequence[Chunk]): The runs to start.
     """
     template = osp.join(tools, 'slurm', SCRIPT)
     with open(template, encoding='utf-8') as file:
-        text = render(manifest, file.read(), indices)
+        text = render(manifest, file.read(), chunks)
     # SLURM ends a task without a word if it cannot write its output there.
     os.makedirs(osp.join(manifest.folder, LOGS), exist_ok=True)
     return write_atomically(osp.join(manifest.folder, SCRIPT), text)
 
 
-def array_text(indices: Sequence[int]) -> str:
+def array_text(tasks: Sequence[int], throttle: int = 0) -> str:
     """``[0, 1, 2, 5]`` to ``'0-2,5'``, as ``sbatch --array`` has it.
 
     Examples:
-        >>> array_text([0, 1, 2, 5, 7, 8])
-        '0-2,5,7-8'
+        >>> array_text([0, 1, 2, 5, 7, 8], throttle=2)
+        '0-2,5,7-8%2'
     """
     parts: List[List[int]] = []
-    for index in sorted(indices):
+    for index in sorted(tasks):
         if parts and index == parts[-1][1] + 1:
             parts[-1][1] = index
         else:
             parts.append([index, index])
-    return ','.join(f'{a}-{b}' if b > a else str(a) for a, b in parts)
+    text = ','.join(f'{a}-{b}' if b > a else str(a) for a, b in parts)
+    return f'{text}%{throttle}' if throttle else text
 
 
-def _cases(manifest: Manifest) -> Iterator[str]:
+def _cases(manifest: Manifest, chunks: Sequence[Chunk]) -> Iterator[str]:
     read = functools.lru_cache(Config.fromfile)
-    for run in manifest.runs:
+    for index in (index for chunk in chunks for index in chunk.indices):
+        run = manifest.runs[index]
         options = shlex.join(format_options(run.overrides))
-        yield f'{run.index})'
-        yield f'    run={shlex.quote(run.name)}'
-        yield f'    config={shlex.quote(run.config)}'
-        yield f'    options=({options})'
+        yield f'    {run.index})'
+        yield f'        run={shlex.quote(run.name)}'
+        yield f'        config={shlex.quote(run.config)}'
+        yield f'        options=({options})'
         if manifest.slurm.stage:
             cfg = read(osp.join(manifest.folder, run.config_file))
             inside = _staged(manifest, run, cfg)
-            yield f'    inside=({shlex.join(inside)})'
-        yield '    ;;'
+            yield f'        inside=({shlex.join(inside)})'
+        yield '        ;;'
 
 
 def _staged(manifest: Manifest, run: SweepRun, cfg: Config) -> List[str]:

@@ -4,6 +4,7 @@
 import getpass
 import os
 import os.path as osp
+import re
 import shutil
 import subprocess
 import time
@@ -11,6 +12,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from mask_plugins.utils.checks import check_int
 from mask_plugins.utils.files import read_json, write_json
+
+from .chunks import Chunk
+from .manifest import LOGS
 
 SUBMISSIONS = 'submissions.json'
 ACTIVE = ('RUNNING', 'COMPLETING', 'STAGE_OUT', 'SIGNALING', 'CONFIGURING')
@@ -37,17 +41,62 @@ class Queued(NamedTuple):
         return self.state in ACTIVE
 
 
+class Limits(NamedTuple):
+    r"""What a cluster takes; None where it does not say.
+
+    Args:
+        array (int, optional): MaxArraySize: numbers of tasks are below it.
+        submitted (int, optional): Tasks of a user that wait or run.
+
+    Examples:
+        >>> config = 'MaxArraySize            = 1001\nMaxJobCount = 10000'
+        >>> Limits.parse(config, 'MaxSubmitJobs=500(3) MaxWallPJ=')
+        Limits(array=1001, submitted=500)
+    """
+
+    array: Optional[int] = None
+    submitted: Optional[int] = None
+
+    @classmethod
+    def parse(cls, config: str, associations: str) -> 'Limits':
+        """Read what ``scontrol show config`` and ``... assoc_mgr`` print."""
+        array = re.search(r'^MaxArraySize\s*=\s*(\d+)', config, re.M)
+        jobs = re.findall(r'^MaxJobCount\s*=\s*(\d+)', config, re.M)
+        jobs += re.findall(r'\bMaxSubmitJobs=(\d+)', associations)
+        return cls(array and int(array[1]), min(map(int, jobs), default=None))
+
+
+def limits() -> Limits:
+    """The limits for this user.
+
+    Raises:
+        OSError: If SLURM does not answer.
+    """
+    config = _run(['scontrol', 'show', 'config'])
+    user = f'users={getpass.getuser()}'
+    try:
+        shown = _run(['scontrol', 'show', 'assoc_mgr', user, 'flags=assoc'])
+    except OSError:  # a cluster without accounting
+        shown = ''
+    return Limits.parse(config, shown)
+
+
 def submit(
-    script: str, folder: str, indices: Sequence[int], python: str = ''
+    script: str,
+    folder: str,
+    chunk: Chunk,
+    python: str = '',
+    options: Sequence[str] = (),
 ) -> str:
     """Submit a script and note that in ``submissions.json``.
 
     Args:
         script (str): Path of the array script.
         folder (str): Folder of the sweep.
-        indices (Sequence[int]): The tasks it starts.
+        chunk (Chunk): What it starts.
         python (str): What the tasks run; by default the ``python`` of
             their environment.
+        options (Sequence[str]): More options for sbatch. Defaults to ().
 
     Returns:
         str: The job id.
@@ -56,13 +105,18 @@ def submit(
         OSError: If there is no sbatch, or it refuses.
     """
     entries = read_submissions(folder)
-    env = dict(os.environ)
+    env = dict(os.environ, MASK_PLUGINS_OFFSET=str(chunk.offset))
     if python:
         env['MASK_PLUGINS_PYTHON'] = python
-    out = _run(['sbatch', '--parsable', script], env)
+    command = ['sbatch', '--parsable', *options]
+    if chunk.offset:
+        # Named by the number of a task, it would look like that of a run.
+        log = osp.join(folder, LOGS, '%A_%a.task')
+        command += [f'--output={log}']
+    out = _run([*command, script], env)
     job = out.strip().split('\n')[-1].split(';')[0]
     now = time.strftime('%Y-%m-%dT%H:%M:%S%z')
-    entries.append(dict(job=job, indices=list(indices), time=now))
+    entries.append(dict(job=job, time=now, **chunk._asdict()))
     write_json(osp.join(folder, SUBMISSIONS), entries)
     return job
 
@@ -78,6 +132,8 @@ def read_submissions(folder: str) -> List[Dict[str, Any]]:
     try:
         for entry in entries:
             check_int('job', int(entry['job']), 0)
+            check_int('offset', entry.setdefault('offset', 0), 0)
+            check_int('pack', entry.setdefault('pack', 1), 1)
             for index in entry['indices']:
                 check_int('indices', index, 0)
     except (KeyError, TypeError, ValueError) as error:
@@ -88,13 +144,14 @@ def read_submissions(folder: str) -> List[Dict[str, Any]]:
     return entries
 
 
-def last_jobs(folder: str) -> Dict[int, str]:
-    """Of each run that was submitted, the job id of its last array."""
-    return {
-        index: entry['job']
-        for entry in read_submissions(folder)
-        for index in entry['indices']
-    }
+def last_tasks(folder: str) -> Dict[int, Task]:
+    """Of each run that was submitted, the last task."""
+    found = {}
+    for entry in read_submissions(folder):
+        job = entry['job']
+        chunk = Chunk(entry['indices'], entry['offset'], entry['pack'])
+        found.update({i: (job, chunk.task(i)) for i in chunk.indices})
+    return found
 
 
 def queue() -> Dict[Task, Queued]:

@@ -6,7 +6,7 @@ from typing import Any, List, NamedTuple
 from mask_plugins.engine.launching.wall_time import parse_time
 from mask_plugins.utils.checks import check_bool, check_int, check_type
 
-_AT_LEAST_ONE = ('nodes', 'tasks_per_node', 'cpus_per_task')
+_AT_LEAST_ONE = ('nodes', 'tasks_per_node', 'cpus_per_task', 'pack')
 
 
 class SlurmOptions(NamedTuple):
@@ -28,6 +28,7 @@ class SlurmOptions(NamedTuple):
             stop and save. SLURM may send the signal up to a minute earlier.
         requeue (bool): Whether a stopped run is put back into the queue.
         max_requeues (int): How often at most.
+        pack (int): Runs per array task, one after the other.
         prologue (str): Lines of bash: modules, environment.
         stage (str): Data to copy to the local disk of a node.
 
@@ -51,6 +52,7 @@ class SlurmOptions(NamedTuple):
     lead: int = 120
     requeue: bool = True
     max_requeues: int = 50
+    pack: int = 1
     prologue: str = ''
     stage: str = ''
 

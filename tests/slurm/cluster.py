@@ -53,6 +53,7 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=30
 MinJobAge=600
+MaxArraySize=5
 InactiveLimit=0
 OverTimeLimit=0
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2

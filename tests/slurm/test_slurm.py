@@ -63,6 +63,35 @@ def test_an_array_of_four(jobs):
     assert jobs == {f'{sweep.id}_{index}' for index in range(4)}
 
 
+def test_more_runs_than_an_array_may_have(jobs):
+    """MaxArraySize of this cluster is 5."""
+    sweep = jobs['large']
+    submitted = json.loads((sweep.folder / 'submissions.json').read_text())
+    assert [s['indices'] for s in submitted] == [
+        [0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12],
+    ]  # fmt: skip
+    sweep.wait_for_done(13)
+    assert sweep.states() == ['done'] * 13
+    logs = {path.name for path in (sweep.folder / 'logs').glob('*.out')}
+    assert logs == {f'{s["job"]}_{i}.out' for s in submitted
+                    for i in s['indices']}  # fmt: skip
+    assert 'nothing to submit' in sweep('resubmit', sweep.folder)
+
+
+def test_several_runs_in_a_task(jobs):
+    """Stopped in its second run, a task goes on with that one."""
+    sweep = jobs['packed']
+    sweep.wait_for_done(3)
+    assert [sweep.log(index).count('attempt 1') for index in range(3)] == [
+        1, 1, 0 if 'attempt 2' in sweep.log(2) else 1,
+    ]  # fmt: skip
+    assert 'attempt 2' not in sweep.log(0)
+    assert 'back into the queue' in sweep.log(1)
+    lines = log_lines(sweep.run(1), 'train_log.json')
+    assert [line['iteration'] for line in lines] == [*range(3 * ITERATIONS)]
+    assert {sweep.state(i)['job'] for i in range(2)} == {f'{sweep.id}_0'}
+
+
 def test_two_tasks_through_mim_without_a_gpu(mim_runs):
     work_dir, process = mim_runs['train']
     out, _ = process.communicate(timeout=240)

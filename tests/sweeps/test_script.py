@@ -10,8 +10,9 @@ from mask_plugins.sweeps import (
     read_manifest,
     read_spec,
 )
+from mask_plugins.sweeps.chunks import split
 from mask_plugins.sweeps.script import render
-from mask_plugins.sweeps.slurm_client import last_jobs
+from mask_plugins.sweeps.slurm_client import last_tasks
 from tests.small_run import QUICKSTART, ROOT
 
 TEMPLATE = (ROOT / 'tools' / 'slurm' / 'array.sbatch').read_text()
@@ -28,12 +29,17 @@ def plan(folder, changes=None, config=QUICKSTART, **options):
     return make_manifest(spec, folder, SlurmOptions(**options))
 
 
+def script(made, **limits):
+    chunks = split(range(len(made.runs)), made.slurm.pack, **limits)
+    return render(made, TEMPLATE, chunks)
+
+
 def test_the_script_is_bash_and_has_what_was_asked_for(tmp_path):
     made = plan(
         tmp_path, throttle=3, partition='gpu', gres='gpu:2', time='1:00:00',
         tasks_per_node=2, requeue=False, prologue='module load x\n',
     )  # fmt: skip
-    text = render(made, TEMPLATE)
+    text = script(made)
     subprocess.run(['bash', '-n'], input=text, text=True, check=True)
     for line in (
         '--array=0-1%3', '--partition=gpu', '--gres=gpu:2', '--time=1:00:00',
@@ -47,9 +53,42 @@ def test_the_script_is_bash_and_has_what_was_asked_for(tmp_path):
     assert '@@' not in text
 
 
+@pytest.mark.parametrize(
+    ('count', 'pack', 'limits', 'expected'),
+    [
+        (3, 1, {}, {0: [[0], [1], [2]]}),
+        (5, 1, dict(array_limit=2), {0: [[0], [1]], 2: [[2], [3]], 4: [[4]]}),
+        (5, 2, dict(array_limit=2), {0: [[0, 1], [2, 3]], 2: [[4]]}),
+        (5, 2, dict(room=1), {0: [[0, 1]]}),
+        (5, 9, {}, {0: [[0, 1, 2, 3, 4]]}),
+        (5, 1, dict(room=0), {}),
+    ],
+)
+def test_runs_are_split_into_arrays(count, pack, limits, expected):
+    found = {}
+    for chunk in split(range(count), pack, **limits):
+        assert max(chunk.tasks) < limits.get('array_limit', 99)
+        found[chunk.offset] = [
+            [i for i in chunk.indices if chunk.task(i) == task]
+            for task in chunk.tasks
+        ]
+    assert found == expected
+
+
+def test_runs_that_are_left_out_are_not_in_it(tmp_path):
+    changes = {'train_cfg.max_epochs': [1, 2, 3, 4]}
+    made = plan(tmp_path, changes, pack=3)
+    text = script(made, room=1)
+    subprocess.run(['bash', '-n'], input=text, text=True, check=True)
+    assert 'max_epochs-3' in text
+    assert 'max_epochs-4' not in text
+    assert '%A_%a.task' in text
+    assert '#SBATCH --array=0\n' in text
+
+
 def test_no_path_of_this_machine_is_in_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = render(plan('work_dirs/a'), TEMPLATE)
+    text = script(plan('work_dirs/a'))
     assert str(tmp_path) not in text
     assert str(ROOT) not in text
     assert 'sweep=work_dirs/a\n' in text
@@ -63,7 +102,7 @@ def test_staged_data(tmp_path):
 
     def staged(source):
         made = plan(tmp_path / 's', config=config, stage=str(source))
-        return render(made, TEMPLATE)
+        return script(made)
 
     text = staged(data)
     subprocess.run(['bash', '-n'], input=text, text=True, check=True)
@@ -155,7 +194,7 @@ def test_submissions_are_checked(tmp_path):
     text = '[{"job": "--all", "indices": [0]}]'
     (tmp_path / 'submissions.json').write_text(text)
     with pytest.raises(ValueError, match=r'submissions\.json: .*--all'):
-        last_jobs(str(tmp_path))
+        last_tasks(str(tmp_path))
 
 
 def test_no_manifest(tmp_path):

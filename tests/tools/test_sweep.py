@@ -169,6 +169,7 @@ def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
 ):
     """Runs that run must not be started a second time."""
     from mask_plugins.sweeps import slurm_client
+    from mask_plugins.sweeps.chunks import Chunk
 
     monkeypatch.setenv('PATH', str(tmp_path))
     assert slurm_client.queue() == {}
@@ -182,4 +183,4 @@ def test_a_slurm_that_does_not_answer_is_not_an_empty_one(
     assert task.runs
     assert task.time_left == '29:07'
     with pytest.raises(OSError, match=r'run --local.* works without'):
-        slurm_client.submit('x', str(tmp_path), [0])
+        slurm_client.submit('x', str(tmp_path), Chunk([0]))

@@ -123,6 +123,7 @@ def add_slurm_arguments(parser):
         ('tasks-per-node', 'processes per node, one per GPU (default: 1)'),
         ('cpus-per-task', 'cores per process (default: 1)'),
         ('lead', 'seconds before the time limit to stop at (default: 120)'),
+        ('pack', 'runs per array task, one after the other (default: 1)'),
         ('max-requeues', 'how often a run is put back (default: 50)'),
     ):
         group.add_argument(f'--{name}', type=int, metavar='N', help=what)
