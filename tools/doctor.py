@@ -96,8 +96,8 @@ def check_torch(facts):
     works, output = facts.probe('torch')
     if not works:
         return f'{found}: {output}', FAIL, f'{fix} --force-reinstall'
-    if facts.release('torch') < (2, 5):
-        return f'{found}, 2.5 or newer is needed', FAIL, fix
+    if facts.release('torch') < (2, 1):
+        return f'{found}, 2.1 or newer is needed', FAIL, fix
     return found
 
 

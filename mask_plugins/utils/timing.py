@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from .checks import check_choice, check_int
+from .compat_torch import event_start
 
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
 
@@ -170,7 +171,7 @@ def peak_memory(case: Case, device: str = 'cpu') -> float:
     events = profiler.profiler.kineto_results.events()
     events = [event for event in events if event.name() == '[memory]']
     running = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
+    for event in sorted(events, key=event_start):
         running += event.nbytes()
         peak = max(peak, running)
     return peak / 2**20

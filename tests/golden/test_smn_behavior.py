@@ -14,6 +14,7 @@ from mask_plugins.compat.subnetworks.submasking import (
     normal_scores_init,
     positive_scores_init,
 )
+from mask_plugins.utils.compat_torch import COMPILES_MASKS, TORCH
 
 from .golden import named, wave
 from .test_self_masking import Tiny, golden, submasked_tiny
@@ -131,7 +132,8 @@ def half_casts_the_base():
     model = submasked().half()
     assert model.model_shell.conv.weight.dtype == torch.float16
     assert all(s.dtype == torch.float64 for s in model.scores.values())
-    assert model.eval()(X.half()).dtype == torch.float16
+    if TORCH >= (2, 2):  # before, convolutions of the CPU lack it
+        assert model.eval()(X.half()).dtype == torch.float16
 
 
 def autocast():
@@ -146,7 +148,9 @@ def autocast():
 def compiles():
     torch._dynamo.reset()
     model = submasked().eval()
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(
+        model, fullgraph=COMPILES_MASKS, backend='aot_eager'
+    )
     torch.testing.assert_close(compiled(X), model(X), rtol=0, atol=0)
     torch._dynamo.reset()
 

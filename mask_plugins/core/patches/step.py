@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mask_plugins.utils.compat_torch import is_autocast_enabled
+
 from .geometry import geometry_of
 from .mkldnn_conv import pack_weight, packed_conv2d
 
@@ -130,7 +132,7 @@ class Step:
         plain = x.dtype is torch.float32 and not isinstance(padding, str)
         if weight is None:
             x = F.max_pool2d(x, op.kernel_size, *geometry)
-        elif packed is None or not plain or torch.is_autocast_enabled('cpu'):
+        elif packed is None or not plain or is_autocast_enabled('cpu'):
             x = F.conv2d(x, weight, bias, *geometry, op.groups)
         else:
             x = packed_conv2d(x, op, packed, bias, padding)

@@ -7,6 +7,8 @@ from typing import List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.compat_torch import is_autocast_enabled
+
 from .layer_memory import LayerMemory, Slot, join_slots
 from .stream_state import StreamState
 from .tile_plan import TilePlan
@@ -111,7 +113,7 @@ class StreamBinding:
         """Look up what is remembered of each stream."""
         key = (
             *(x.shape[1:], x.dtype, x.device),
-            torch.is_autocast_enabled(x.device.type),
+            is_autocast_enabled(x.device.type),
             layer.chain.version(),
         )
         slots = [s.slots.setdefault(layer._name, Slot()) for s in self.states]

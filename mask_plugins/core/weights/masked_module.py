@@ -38,7 +38,13 @@ class MaskedModule(ScopedModule):
 
 def _property(name: str) -> property:
     def read(self) -> Tensor:
-        return read_parameter(self, name, name + SUFFIX)
+        if name not in self._parameters:  # not yet, or deleted
+            raise AttributeError(name)
+        try:
+            return read_parameter(self, name, name + SUFFIX)
+        except AttributeError as error:
+            # nn.Module.__getattr__ would return the bare parameter for it.
+            raise RuntimeError(f'the mask of {name}: {error}') from error
 
     return property(read)
 

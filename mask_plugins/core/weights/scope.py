@@ -18,6 +18,12 @@ from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.compat_torch import (
+    COMPILES_MASKS,
+    is_compiling,
+    run_eagerly,
+)
+
 from ..composed import Composed
 from .weight_mask import WeightMask
 
@@ -110,8 +116,6 @@ def read_parameter(module: nn.Module, name: str, mask_name: str) -> Tensor:
     Returns:
         Tensor: The effective weight inside a scope, else the parameter.
     """
-    if name not in module._parameters:  # not yet, or deleted
-        raise AttributeError(name)
     parameter = module._parameters[name]
     mask = module._modules.get(mask_name)
     scope = _STATE.scope
@@ -130,7 +134,7 @@ def read_parameter(module: nn.Module, name: str, mask_name: str) -> Tensor:
 
 def _in_backward() -> bool:
     """Whether a checkpointed method runs again, outside of its scope."""
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return False
     return torch._C._current_graph_task_id() != -1
 
@@ -141,7 +145,7 @@ def _beside(mask: WeightMask, parameter: Tensor) -> Tensor:
     A checkpoint compares what its two passes save; whether a value is found
     in a scope around it must not matter.
     """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if is_compiling() or not torch.is_grad_enabled():
         return mask(parameter)
     with torch.autograd.graph.saved_tensors_hooks(_same, _same):
         return mask(parameter)
@@ -160,12 +164,15 @@ class ScopedModule(Composed):
     update see the parameters also when they are called from a forward.
     """
 
+    if not COMPILES_MASKS:  # looked into, not taken for a stock layer
+        torchdynamo_force_dynamic = True
+
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if '_layers' in cls.__dict__:
             for name, function in public_methods(cls).items():
                 open_ = name.split('_')[0] not in _ON_PARAMETERS
-                setattr(cls, name, _wrapped(function, open_))
+                setattr(cls, name, run_eagerly(_wrapped(function, open_)))
 
 
 def public_methods(cls: type) -> Dict[str, Callable]:

@@ -58,8 +58,10 @@ def kaiming_scores(
     scores = constant_scores(weight, math.sqrt(5))
     if weight.dim() < 2:
         return scores
-    torch.nn.init.kaiming_uniform_(scores, a=math.sqrt(5), generator=generator)
-    return scores
+    # As torch's, whose generator is of 2.2, to the last bit.
+    gain = torch.nn.init.calculate_gain('leaky_relu', math.sqrt(5))
+    bound = math.sqrt(3) * (gain / math.sqrt(weight[0].numel()))
+    return scores.uniform_(-bound, bound, generator=generator)
 
 
 @checked

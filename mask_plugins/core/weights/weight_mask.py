@@ -7,6 +7,8 @@ from typing import Any, Dict, Optional
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.compat_torch import is_compiling
+
 # Below this, sigmoids saturate early and scores lose their updates.
 _MASK_DTYPES = (torch.float32, torch.float64)
 
@@ -59,7 +61,7 @@ class WeightMask(nn.Module):
         if not self.enabled:
             return weight
         counts = self.training and torch.is_grad_enabled()
-        if counts and not torch.compiler.is_compiling():
+        if counts and not is_compiling():
             self._count_step()
         dtype = self.dtype or mask_dtype(weight)
         return self.masked(weight.to(dtype)).to(weight.dtype)

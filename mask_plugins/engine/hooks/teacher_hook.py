@@ -13,6 +13,7 @@ from mask_plugins.engine.optimizers.no_weight_decay import (
     optimizers_of,
 )
 from mask_plugins.registry import HOOKS
+from mask_plugins.utils.compat_torch import StepWatch
 
 from .attribute_target import unwrap
 
@@ -71,8 +72,7 @@ class TeacherHook(Hook):
         if not teacher.follows_steps:
             return
         for optimizer in optimizers_of(runner.optim_wrapper):
-            handle = optimizer.register_step_post_hook(self._note_step)
-            self._handles.append(handle)
+            self._handles.append(StepWatch(optimizer, self._note_step))
 
     def _note_step(self, optimizer: Optimizer, args, kwargs) -> None:
         self._stepped = True

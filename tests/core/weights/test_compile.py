@@ -14,6 +14,7 @@ from mask_plugins.core.weights import (
     soft_masked_weight,
 )
 from mask_plugins.core.weights.scores import binary_masked_weight
+from mask_plugins.utils.compat_torch import COMPILES_MASKS
 from tests.common.equal import assert_equal
 
 from . import nets
@@ -31,7 +32,9 @@ def _fresh_compiler():
 def compare(function, *tensors):
     """Run it eagerly and compiled, its whole graph; all results must agree."""
     results = []
-    compiled = torch.compile(function, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(
+        function, fullgraph=COMPILES_MASKS, backend='aot_eager'
+    )
     for run in (function, compiled):
         leaves = copy.deepcopy(tensors)
         value = run(*leaves)
@@ -93,7 +96,9 @@ def test_compile(kind):
     """One graph; the eager values and gradients to the bit."""
     model = nets.masked_small(kind)
     twin = copy.deepcopy(model)
-    compiled = torch.compile(twin, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(
+        twin, fullgraph=COMPILES_MASKS, backend='aot_eager'
+    )
     results = []
     for net in (model, compiled):
         out = net(X)
@@ -128,7 +133,9 @@ def test_a_schedule_does_not_recompile(quantity):
 
 def test_compile_while_held():
     model = nets.masked_small().eval()
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(
+        model, fullgraph=COMPILES_MASKS, backend='aot_eager'
+    )
     expected = model(X)
     with hold_masks(model):
         assert torch.equal(compiled(X), expected)

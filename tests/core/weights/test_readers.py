@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mask_plugins.core.weights import (
+    ScoreMask,
     apply_weight_masks,
     disable_masks,
     hold_masks,
@@ -23,6 +24,7 @@ from mask_plugins.core.weights import (
 )
 from mask_plugins.core.weights.scope import WATCHES
 from mask_plugins.core.weights.unused_masks import MaskWatch
+from mask_plugins.utils.compat_torch import COMPILES_MASKS
 
 from . import nets
 
@@ -186,7 +188,9 @@ def test_compiled(cls):
     torch._dynamo.reset()
     model, x = masked(cls, 'soft'), data()
     twin = copy.deepcopy(model)
-    compiled = torch.compile(twin, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(
+        twin, fullgraph=COMPILES_MASKS, backend='aot_eager'
+    )
     torch.testing.assert_close(run(model, x), run(compiled, x))
     torch._dynamo.reset()
 
@@ -291,3 +295,16 @@ def test_what_was_read_is_known():
     assert watch.unused == ['heads.1.weight', 'proj.weight']
     assert watch.without_gradient == ['heads.0.weight']
     assert not WATCHES
+
+
+def test_a_mask_that_fails_is_not_left_out():
+    """An AttributeError in a property looks like a missing attribute."""
+
+    class Failing(ScoreMask):
+        def masked(self, weight):
+            return weight * self.nothing
+
+    net = nn.Sequential(nn.Linear(4, 3))
+    net = apply_weight_masks(net, [('*.weight', 'mask')], Failing)
+    with pytest.raises(RuntimeError, match="mask of weight: .*'nothing'"):
+        net(torch.ones(1, 4))

@@ -18,6 +18,7 @@ from mask_plugins.core.weights import (
     load_masks,
     pack_masks,
 )
+from mask_plugins.utils.compat_torch import COMPILES_MASKS
 
 
 def base():
@@ -79,7 +80,7 @@ def test_a_switch_does_not_compile_again(loaded):
             torch.testing.assert_close(outputs[-1], loaded(x))
     assert not torch.equal(outputs[0], outputs[1])
     assert torch.equal(outputs[0], outputs[3])
-    assert counter.frame_count == 1
+    assert counter.frame_count == COMPILES_MASKS  # else it runs eagerly
 
 
 @pytest.mark.parametrize(

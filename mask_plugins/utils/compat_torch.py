@@ -1,0 +1,106 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""What older versions of torch have in another way, or not at all.
+
+Each entry names the version that makes it unnecessary. Supported are torch 2.1
+and newer.
+"""
+
+import functools
+from typing import Any, Callable
+
+import torch
+from torch.torch_version import TorchVersion
+
+TORCH = TorchVersion(torch.__version__)
+# 2.4: before, compiled code reads ``module.weight`` past the property that
+# applies its mask, and so computes the network without masks.
+COMPILES_MASKS = TORCH >= (2, 4)
+
+
+def is_compiling() -> bool:
+    """Whether ``torch.compile`` traces this; 2.3.
+
+    Examples:
+        >>> is_compiling()
+        False
+    """
+    # Before 2.4 nothing that asks is ever traced.
+    return COMPILES_MASKS and torch.compiler.is_compiling()
+
+
+def run_eagerly(function: Callable) -> Callable:
+    """A function that ``torch.compile`` leaves alone where it is wrong; 2.4.
+
+    Examples:
+        >>> run_eagerly(abs)(-1)
+        1
+    """
+    if COMPILES_MASKS:
+        return function
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # Not `disable(function)`: what is disabled as a method of a module
+        # becomes a node of the graph, and is run to be traced.
+        return _disabled()(function, args, kwargs)
+
+    return call
+
+
+@functools.lru_cache(None)
+def _disabled() -> Callable:
+    # Here: it imports the compiler.
+    return torch.compiler.disable(lambda call, a, k: call(*a, **k))
+
+
+def is_autocast_enabled(device_type: str) -> bool:
+    """``torch.is_autocast_enabled(device_type)``; 2.4.
+
+    Examples:
+        >>> is_autocast_enabled('cpu')
+        False
+    """
+    if TORCH >= (2, 4):
+        return torch.is_autocast_enabled(device_type)
+    if device_type == 'cpu':
+        return torch.is_autocast_cpu_enabled()
+    return torch.is_autocast_enabled()
+
+
+def event_start(event: Any) -> int:
+    """When an event of the profiler began, in units of the version; 2.4."""
+    return event.start_ns() if TORCH >= (2, 4) else event.start_us()
+
+
+class StepWatch:
+    """Calls back after each step of an optimizer; 2.3.
+
+    Before, a process that has compiled anything loses the hooks of
+    ``register_step_post_hook``, and so this wraps the method of the instance.
+
+    Args:
+        optimizer (Optimizer): Is watched until :meth:`remove`.
+        callback (Callable): Is called with the optimizer, and the arguments
+            of the step as a tuple and a dict.
+
+    Examples:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+        >>> watch = StepWatch(optimizer, lambda *args: print('stepped'))
+        >>> optimizer.step()
+        stepped
+        >>> watch.remove()
+    """
+
+    def __init__(self, optimizer: Any, callback: Callable) -> None:
+        if TORCH >= (2, 3):
+            self.remove = optimizer.register_step_post_hook(callback).remove
+            return
+        step = optimizer.step
+
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            result = step(*args, **kwargs)
+            callback(optimizer, args, kwargs)
+            return result
+
+        optimizer.step = stepped
+        self.remove = lambda: setattr(optimizer, 'step', step)
