@@ -38,7 +38,7 @@ from .manifest import (
 from .measure import measure_epoch
 from .options import parse_assignment, parse_values
 from .prune import prune as prune_run
-from .run_status import last_error, newest_log, sweep_status
+from .run_status import last_error, newest_logs, sweep_status
 from .script import array_text, write_script
 from .slurm_options import SlurmOptions
 
@@ -96,8 +96,9 @@ def run(args: argparse.Namespace, tools: str) -> int:
         print('interrupted: the runs have saved; the same command continues')
         return 128 + signal.SIGINT
     bad = [(run, code) for run, code in finished if code]
+    logs = newest_logs(manifest) if bad else {}
     for run, code in bad:
-        log = newest_log(manifest, run)
+        log = logs.get(run.index)
         print(f'{run.name} ended with code {code}: {last_error(log)} ({log})')
     print(f'{len(runs) - len(bad)} of {len(runs)} runs done')
     return 1 if bad else 0
