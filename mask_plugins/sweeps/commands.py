@@ -11,6 +11,7 @@ import os.path as osp
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import List
 
@@ -135,10 +136,14 @@ def collect(args: argparse.Namespace, tools: str) -> int:
         left = len(found) - len(done)
         print(f'note: {left} of {len(found)} runs are not done', flush=True)
     command = [sys.executable, osp.join(tools, 'analysis', 'compare_runs.py')]
-    command += [manifest.work_dir(run) for run in done]
     command += ['--metrics', *args.metrics, '--out', args.out or args.folder]
     command += ['--group', args.group] if args.group else []
-    return subprocess.run(command).returncode
+    # A command line has no room for the folders of thousands of runs.
+    with tempfile.NamedTemporaryFile('w', suffix='.txt') as file:
+        file.writelines(f'{manifest.work_dir(run)}\n' for run in done)
+        file.flush()
+        command += ['--', f'@{file.name}']
+        return subprocess.run(command).returncode
 
 
 def prune(args: argparse.Namespace, tools: str) -> int:

@@ -86,9 +86,7 @@ def make_ticket(
         item.mask.logits.grad = None
 
 
-def check_pattern(
-    pattern: str, sparsity: Optional[float]
-) -> Optional[float]:
+def check_pattern(pattern: str, sparsity: Optional[float]) -> Optional[float]:
     """The sparsity that a pattern of :func:`make_ticket` has.
 
     Args:
