@@ -45,6 +45,7 @@ _EXPORTS = {
             'named_masks',
             'pack_masks',
             'remove_weight_masks',
+            'to_semi_structured',
             'unload_masks',
             'unmerge_masks',
         ),

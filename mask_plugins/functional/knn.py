@@ -10,7 +10,7 @@ from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_int, check_number
 
 from .feature_vectors import check_rows
-from .neighbors import top_k_neighbors
+from .neighbors import best_of_rows, top_k_neighbors
 
 
 @torch.no_grad()
@@ -79,7 +79,6 @@ def knn_predict(
         weights.nan_to_num_(0)
         votes = weights.new_zeros(len(weights), classes)  # BxC
         votes.scatter_add_(1, labels[where[rows]], weights)
-        votes, order = votes.sort(dim=1, descending=True, stable=True)
-        order.masked_fill_(votes <= 0, -1)
-        found[rows, : order.shape[1]] = order[:, :top]
+        votes, order = best_of_rows(votes, min(top, classes))
+        found[rows, : order.shape[1]] = order.masked_fill(votes <= 0, -1)
     return found

@@ -83,50 +83,71 @@ def top_k_neighbors(
             f'in [-1, {len(gallery) - 1}], got {exclude}'
         )
     check_int('k', k, 1, len(gallery) - (exclude is not None))
+    parts = list(range(0, len(query), chunk))
     # An enclosing autocast would take the products in bf16.
     with torch.autocast(query.device.type, enabled=False):
-        query, query_finite = _prepare(query, metric)
-        gallery, gallery_finite = _prepare(gallery, metric)
-        dtype = torch.promote_types(query.dtype, gallery.dtype)
+        dtype = torch.promote_types(
+            torch.promote_types(query.dtype, gallery.dtype), torch.float32
+        )
         # The lowest finite number stands for 'not finite', so that -inf is
         # left for what must not be found at all.
         lowest = torch.finfo(dtype).min
-        values = query.new_empty((len(query), k), dtype=dtype)
-        indices = query.new_empty((len(query), k), dtype=torch.int64)
-        for start in range(0, len(query), chunk):
-            rows = slice(start, start + chunk)
-            best = None
-            for offset in range(0, len(gallery), gallery_chunk):
-                columns = slice(offset, offset + gallery_chunk)
+        values = query.new_full((len(query), k), -torch.inf, dtype=dtype)
+        indices = query.new_zeros((len(query), k), dtype=torch.int64)
+        sound = [_sound(query[i : i + chunk]) for i in parts]
+        for offset in range(0, len(gallery), gallery_chunk):
+            columns = gallery[offset : offset + gallery_chunk]
+            columns_sound = _sound(columns)
+            columns = _prepare(columns, columns_sound, metric).to(dtype)
+            for start, rows_sound in zip(parts, sound):
+                rows = slice(start, start + chunk)
                 near = _similarity(
-                    query[rows].to(dtype), gallery[columns].to(dtype), metric
+                    _prepare(query[rows], rows_sound, metric).to(dtype),
+                    columns,
+                    metric,
                 )  # bxc
-                near.nan_to_num_(lowest, posinf=torch.inf, neginf=lowest)
-                near.masked_fill_(~query_finite[rows, None], lowest)
-                near.masked_fill_(~gallery_finite[None, columns], lowest)
+                if rows_sound is not None or columns_sound is not None:
+                    near.nan_to_num_(lowest, posinf=torch.inf, neginf=lowest)
+                if rows_sound is not None:
+                    near.masked_fill_(~rows_sound[:, None], lowest)
+                if columns_sound is not None:
+                    near.masked_fill_(~columns_sound, lowest)
                 if exclude is not None:
-                    places = torch.arange(near.shape[1], device=near.device)
-                    own = exclude[rows, None] == places + offset  # bxc
-                    near.masked_fill_(own, -torch.inf)
-                found, where = _best(near, min(k, near.shape[1]))
+                    _exclude(near, exclude[rows] - offset)
+                found, where = best_of_rows(near, min(k, near.shape[1]))
                 where += offset
-                if best is not None:
-                    found = torch.cat((best[0], found), dim=1)
-                    where = torch.cat((best[1], where), dim=1)
-                    found, where = _sorted(found, where, k)
-                best = found, where
-            values[rows], indices[rows] = best
+                if offset:  # before it are lower indices, which go first
+                    found = torch.cat((values[rows], found), dim=1)
+                    where = torch.cat((indices[rows], where), dim=1)
+                    found, order = best_of_rows(found, k)
+                    where = where.gather(1, order)
+                values[rows, : found.shape[1]] = found
+                indices[rows, : found.shape[1]] = where
     values[values == lowest] = -torch.inf
     return (values.neg().abs() if metric == 'euclidean' else values), indices
 
 
-def _prepare(rows: Tensor, metric: str) -> Tuple[Tensor, Tensor]:
-    """Rows as the metric takes them, and which of them are finite."""
-    if rows.dtype != torch.float64:
-        rows = rows.float()
-    finite = rows.isfinite().all(dim=1)
-    rows = rows.masked_fill(~finite[:, None], 0)
-    return (F.normalize(rows) if metric == 'cosine' else rows), finite
+def _sound(rows: Tensor) -> Optional[Tensor]:
+    """Which rows are finite; None if all are, and far from an overflow."""
+    rows = _at_least_float(rows)
+    # The square of the sum of two such lengths is finite, and so is any
+    # product or squared distance.
+    limit = torch.finfo(rows.dtype).max ** 0.5 / 2
+    if bool((rows.norm(dim=1) < limit).all()):
+        return None
+    return rows.isfinite().all(dim=1)
+
+
+def _prepare(rows: Tensor, finite: Optional[Tensor], metric: str) -> Tensor:
+    """Rows as the metric takes them, those that are not finite as zeros."""
+    rows = _at_least_float(rows)
+    if finite is not None:
+        rows = rows.masked_fill(~finite[:, None], 0)
+    return F.normalize(rows) if metric == 'cosine' else rows
+
+
+def _at_least_float(rows: Tensor) -> Tensor:
+    return rows if rows.dtype == torch.float64 else rows.float()
 
 
 def _similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
@@ -136,29 +157,45 @@ def _similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
     return query @ gallery.T
 
 
-def _best(near: Tensor, k: int) -> Tuple[Tensor, Tensor]:
+def _exclude(near: Tensor, own: Tensor) -> None:
+    """Have column ``own`` of each row, if it is there, not be found."""
+    inside = ((own >= 0) & (own < near.shape[1]))[:, None]
+    own = own.clamp(0, near.shape[1] - 1)[:, None]
+    near.scatter_(1, own, near.gather(1, own).masked_fill(inside, -torch.inf))
+
+
+def best_of_rows(near: Tensor, k: int) -> Tuple[Tensor, Tensor]:
     """The k highest of each row, sorted; of equals the lower index first.
 
-    ``topk`` takes any of equals. Only a row whose k-th and next values are
-    equal needs care, and then only among the equals of the k-th.
+    ``topk`` takes any of equals, in any order: rows with equals among their
+    highest are done again.
+
+    Args:
+        near (Tensor): Without NaN, :math:`(B, N)`.
+        k (int): In [1, N].
+
+    Returns:
+        tuple[Tensor, Tensor]: Values and int64 indices, :math:`(B, k)`.
+
+    Examples:
+        >>> best_of_rows(torch.tensor([[1.0, 2.0, 2.0]]), 2)
+        (tensor([[2., 2.]]), tensor([[1, 2]]))
     """
     if k == near.shape[1]:
         values, where = near.sort(dim=1, descending=True, stable=True)
         return values, where
     values, where = near.topk(k + 1, dim=1)
-    tied = (values[:, k - 1] == values[:, k]).nonzero()[:, 0]
-    where = where[:, :k]
+    tied = (values[:, 1:] == values[:, :-1]).any(dim=1).nonzero()[:, 0]
+    last = values[tied, k - 1, None]
+    values, where = values[:, :k], where[:, :k]
     if len(tied):
-        rows, last = near[tied], values[tied, k - 1, None]
+        rows = near[tied]
         above, equal = rows > last, rows == last
         room = k - above.sum(dim=1, keepdim=True)
         taken = above | (equal & (equal.cumsum(dim=1) <= room))
-        where[tied] = taken.nonzero()[:, 1].view(len(tied), k)
-    where = where.sort(dim=1).values
-    return _sorted(near.gather(1, where), where, k)
-
-
-def _sorted(values: Tensor, where: Tensor, k: int) -> Tuple[Tensor, Tensor]:
-    """The k highest; equals stay in the order that they are in."""
-    values, order = values.sort(dim=1, descending=True, stable=True)
-    return values[:, :k], where.gather(1, order[:, :k])
+        found = taken.nonzero()[:, 1].view(len(tied), k)
+        rows, order = rows.gather(1, found).sort(
+            dim=1, descending=True, stable=True
+        )
+        values[tied], where[tied] = rows, found.gather(1, order)
+    return values, where

@@ -11,6 +11,7 @@ import os.path as osp
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import List
 
@@ -39,7 +40,7 @@ from .manifest import (
 from .measure import measure_epoch
 from .options import parse_assignment, parse_values
 from .prune import prune as prune_run
-from .run_status import last_error, newest_log, sweep_status
+from .run_status import last_error, newest_logs, sweep_status
 from .script import array_text, write_script
 from .slurm_options import SlurmOptions
 
@@ -120,8 +121,9 @@ def run(args: argparse.Namespace, tools: str) -> int:
         print('interrupted: the runs have saved; the same command continues')
         return 128 + signal.SIGINT
     bad = [(run, code) for run, code in finished if code]
+    logs = newest_logs(manifest) if bad else {}
     for run, code in bad:
-        log = newest_log(manifest, run)
+        log = logs.get(run.index)
         print(f'{run.name} ended with code {code}: {last_error(log)} ({log})')
     print(f'{len(runs) - len(bad)} of {len(runs)} runs done')
     return 1 if bad else 0
@@ -158,10 +160,14 @@ def collect(args: argparse.Namespace, tools: str) -> int:
         left = len(found) - len(done)
         print(f'note: {left} of {len(found)} runs are not done', flush=True)
     command = [sys.executable, osp.join(tools, 'analysis', 'compare_runs.py')]
-    command += [manifest.work_dir(run) for run in done]
     command += ['--metrics', *args.metrics, '--out', args.out or args.folder]
     command += ['--group', args.group] if args.group else []
-    return subprocess.run(command).returncode
+    # A command line has no room for the folders of thousands of runs.
+    with tempfile.NamedTemporaryFile('w', suffix='.txt') as file:
+        file.writelines(f'{manifest.work_dir(run)}\n' for run in done)
+        file.flush()
+        command += ['--', f'@{file.name}']
+        return subprocess.run(command).returncode
 
 
 def prune(args: argparse.Namespace, tools: str) -> int:

@@ -2,8 +2,8 @@
 """How far is each run of a sweep?"""
 
 import contextlib
-import glob
 import json
+import os
 import os.path as osp
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -25,6 +25,7 @@ PENDING, FAILED, MISSING = 'pending', 'failed', 'not started'
 STATES = (DONE, RUNNING, PENDING, PREEMPTED, FAILED, MISSING)
 _TAIL = 65536
 _ERROR = re.compile(r'^(?:\w+: )?(?:[\w.]+\.)?\w*(?:Error|Exception)\b')
+_LOG = re.compile(r'[^.].*_(\d+)\.out')
 _SLURM = re.compile(r'error: |Killed|CANCELLED|oom')
 
 
@@ -80,11 +81,16 @@ def sweep_status(
     """
     tasks = slurm_client.last_tasks(manifest.folder)
     queue = slurm_client.queue() if tasks else {}
+    logs = newest_logs(manifest)
+    packed = manifest.slurm.pack > 1
     statuses = []
     for run in manifest.runs:
         saved = read_state(manifest.work_dir(run)) or {}
         queued = queue.get(tasks.get(run.index))
-        state, detail = _state(manifest, run, saved, queued)
+        if queued and packed and saved.get('state') != RUNNING:
+            # Its task may be at another run.
+            queued = queued._replace(state='PENDING')
+        state, detail = _state(saved, queued, logs.get(run.index))
         active = queued is not None or state == RUNNING
         progress = _progress(manifest.work_dir(run), saved, metric, state)
         statuses.append(RunStatus(run, state, *progress, detail, active))
@@ -121,18 +127,16 @@ def _progress(
 
 
 def _state(
-    manifest: Manifest,
-    run: SweepRun,
     saved: Dict[str, Any],
     queued: Optional[slurm_client.Queued],
+    log: Optional[str],
 ) -> Tuple[str, str]:
-    """State and detail of a run."""
+    """State and detail of a run, of what it saved, SLURM and its log."""
     before = saved.get('state')
     if before == DONE:
         return DONE, ''
     if queued is not None:
-        # A task may train several runs, one after the other.
-        if queued.runs and (manifest.slurm.pack == 1 or before == RUNNING):
+        if queued.runs:
             return RUNNING, f'{queued.reason}, limit in {queued.time_left}'
         if before == PREEMPTED:
             return PREEMPTED, f'back in the queue {queued.reason}'
@@ -143,17 +147,35 @@ def _state(
         if saved.get('problem'):
             return FAILED, str(saved['problem'])
         return PREEMPTED, f'{saved.get("reason")}; `resubmit` continues it'
-    log = newest_log(manifest, run)
     if log is None and not saved:
         return MISSING, ''
     return FAILED, last_error(log)
 
 
-def newest_log(manifest: Manifest, run: SweepRun) -> Optional[str]:
-    """The log file of a run's last attempt, None if it never started."""
-    folder = glob.escape(osp.join(manifest.folder, LOGS))
-    found = glob.glob(osp.join(folder, f'*_{run.index}.out'))
-    return max(found, key=osp.getmtime) if found else None
+def newest_logs(manifest: Manifest) -> Dict[int, str]:
+    """The log file of each run's last attempt, of those that started.
+
+    The folder is read once, however many runs there are.
+
+    Args:
+        manifest (Manifest): The sweep.
+
+    Returns:
+        dict[int, str]: Index of the run -> path.
+    """
+    newest: Dict[int, Tuple[float, str]] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(
+        osp.join(manifest.folder, LOGS)
+    ) as entries:
+        for entry in entries:
+            index = _LOG.fullmatch(entry.name)
+            # One may be moved away meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if index:
+                    found = entry.stat().st_mtime, entry.path
+                    number = int(index[1])
+                    newest[number] = max(found, newest.get(number, found))
+    return {number: path for number, (_, path) in newest.items()}
 
 
 def last_error(path: Optional[str]) -> str:

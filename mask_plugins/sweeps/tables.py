@@ -7,14 +7,18 @@ from typing import List, Optional, Sequence
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mask_plugins.analysis.cli import make_table
+from mask_plugins.core.weights.report import text_table
 from mask_plugins.engine.launching.wall_time import format_time
 
 from .manifest import Manifest
 from .options import format_options
 from .run_status import STATES, RunStatus
 
+# Longer tables are text without colors: drawing takes a millisecond a row.
+MOST_DRAWN = 1000
 _COLORS = dict(done='green', running='cyan', preempted='yellow', failed='red')
 
 
@@ -41,13 +45,23 @@ def size_line(manifest: Manifest) -> str:
 def status_page(statuses: Sequence[RunStatus], metric: str) -> Group:
     """One line per run, and how many runs are in which state."""
     columns = ['index', 'run', 'state', 'trained', f'best {metric}', 'left']
+    columns.append('detail')
     rows = [_cells(status) for status in statuses]
+    if len(rows) > MOST_DRAWN:
+        plain = [[_plain(cell) for cell in row] for row in rows]
+        table = Text(text_table([columns, *plain]))
+    else:
+        table = make_table(columns, rows, right=(4, 5))
     count = Counter(status.state for status in statuses)
     parts = [f'{count[state]} {state}' for state in STATES if count[state]]
     return Group(
-        make_table([*columns, 'detail'], rows, right=(4, 5)),
+        table,
         f'{len(statuses)} runs: ' + ', '.join(parts),
     )
+
+
+def _plain(cell: Optional[str]) -> str:
+    return '-' if cell is None else Text.from_markup(cell).plain
 
 
 def _cells(status: RunStatus) -> List[Optional[str]]:

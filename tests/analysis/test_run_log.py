@@ -61,6 +61,34 @@ def test_corrupt_logs_are_named(folder, line, message):
         RunLog(folder)
 
 
+@pytest.mark.parametrize(
+    ('lines', 'quick'),
+    [
+        (['{"epoch": 0, "loss": 1e-05, "time": 0.5, "rank": 3}'] * 3, True),
+        (['{"epoch": 0, "loss": null, "time": 2}'], True),
+        (['{"epoch": 0, "time": 2}', '{"epoch": 1, "loss": 1, "time": 2}'],
+         True),
+        (['{"epoch": 0, "loss": "\\"loss\\": 3", "time": 2}'], True),
+        (['{"epoch": 0, "loss": true, "time": 2}'], True),
+        (['{"epoch": 0, "loss": {"loss": 2}, "time": 2}'], True),
+        (['{"time": 2, "epoch": 0, "loss": 2}'], False),
+        (['{"epoch": 0, "loss": 2, "time": 2}', ''], False),
+        (['{"epoch": 0, "loss": 2, "x": {"time": 2}, "time": 3}'], False),
+    ],
+)  # fmt: skip
+def test_columns_without_parsing_are_the_parsed_ones(tmp_path, lines, quick):
+    path = tmp_path / 'train_log.json'
+    path.write_text('\n'.join(lines) + '\n')
+    log, parsed = RunLog(tmp_path), RunLog(tmp_path)
+    assert (log._quick is not None) == quick
+    parsed._quick = None
+    for key in ('epoch', 'time', 'loss', 'rank', 'none'):
+        np.testing.assert_array_equal(log.column(key), parsed.column(key))
+    assert set(log.keys) == set(parsed.keys) or '{"loss": 2}' in lines[0]
+    np.testing.assert_array_equal(log.epoch, parsed.epoch)
+    np.testing.assert_array_equal(log.hours, parsed.hours)
+
+
 def test_missing_and_empty_logs_are_named(folder):
     with pytest.raises(FileNotFoundError, match=r'train_log\.json'):
         RunLog(folder.parent)

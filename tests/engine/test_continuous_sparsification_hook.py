@@ -8,7 +8,12 @@ import torch
 from mmengine.hooks import EMAHook, Hook
 from torch import nn
 
-from mask_plugins.core.weights import SoftMaskLinear, mask_report, named_masks
+from mask_plugins.core.weights import (
+    SoftMaskLinear,
+    is_two_of_four,
+    mask_report,
+    named_masks,
+)
 from mask_plugins.core.weights.rewind_point import RewindPoint
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
 from mask_plugins.engine.hooks import (
@@ -59,7 +64,9 @@ SMALL = dict(
 )
 
 
-def train(work_dir, hooks=(), epochs=6, model=SparseToy, **options):
+def train(
+    work_dir, hooks=(), epochs=6, model=SparseToy, resume=False, **options
+):
     watch = Watch()
     hook = ContinuousSparsificationHook(**{**SMALL, **options})
     rates = dict(
@@ -73,6 +80,7 @@ def train(work_dir, hooks=(), epochs=6, model=SparseToy, **options):
         epochs=epochs,
         model=model,
         param_scheduler=rates,
+        resume=resume,
     )
     runner.train()
     return runner, watch
@@ -145,6 +153,23 @@ def test_exact_sparsity(tmp_path, by, scope):
     assert report.kept == 8
     if scope == 'layer':
         assert [row.kept for row in report.rows] == [4, 4]
+
+
+def test_two_of_four_is_kept_on_resume(tmp_path):
+    """From the rewind on, and in a ticket phase that goes on elsewhere."""
+    options = dict(ticket_pattern='2:4', ticket_by='magnitude')
+    runner, watch = train(tmp_path, **options)
+    key = 'linear.2.weight_mask.logits'
+    for state in (watch.before[4], watch.after[5]):
+        assert is_two_of_four(state[key] > 0)
+    report = mask_report(runner.model)
+    assert [row.kept for row in report.rows] == [4, 4]  # one input: half
+    (tmp_path / 'epoch_6.pth').unlink()
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_5.pth'))
+    again, _ = train(tmp_path, resume=True, **options)
+    masks = again.model.state_dict()
+    assert torch.equal(masks[key], watch.after[5][key])
+    assert masks['linear.2.weight_mask.ticket_flag']
 
 
 def test_an_empty_layer_is_said(tmp_path, caplog):
@@ -247,6 +272,11 @@ def test_a_wrapper_that_would_hang_is_refused(tmp_path):
         (dict(prune_temperature='start'), 'prune_temperature must be'),
         (dict(target_sparsity=1.0), 'target_sparsity must be .* below 1'),
         (dict(ticket_by='random'), 'needs a target_sparsity'),
+        (dict(ticket_pattern='4:8'), "pattern must be .* got '4:8'"),
+        (
+            dict(ticket_pattern='2:4', target_sparsity=0.9),
+            'must be 0.5 or None, got 0.9',
+        ),
         (dict(ticket_by='luck', target_sparsity=0.5), "got 'luck'"),
         (dict(test_masks='hard'), "got 'hard'"),
         (dict(reset_momentum=True), 'reset_momentum must be one of'),

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import time
+import tracemalloc
 
 import pytest
 import torch
@@ -136,6 +137,29 @@ def test_resume_cuts_what_comes_after(tmp_path, interval_log):
     assert [line['iteration'] for line in lines(path)] == list(range(6))
     found = lines(tmp_path / 'val_log.json')
     assert [line['iteration'] for line in found] == [3, 6]
+
+
+def test_the_cut_of_a_long_log_takes_no_memory(tmp_path):
+    """Lines that are none go too, wherever they are."""
+    path = tmp_path / 'train_log.json'
+    kept = ''.join(
+        f'{{"epoch": 0, "iteration": {i}, "text": "{"x" * 100}"}}\n'
+        for i in range(10_000)
+    )
+    half = kept.index('\n', len(kept) // 2) + 1
+    late = '{"epoch": 9, "iteration": 10000}\n{"epoch": 0, "iter'
+    path.write_text(f'{kept[:half]}[]\n\0\n{kept[half:]}{late}')
+    log = JsonLines(path, interval=1)
+    tracemalloc.start()
+    dropped = log.cut(0, 10_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.read_text() == kept
+    assert dropped == 4
+    assert peak < len(kept) / 4
+    before = path.stat()
+    assert log.cut(0, 10_000) == 0  # nothing is written where nothing goes
+    assert path.stat().st_ino == before.st_ino
 
 
 def test_fresh_start_keeps_the_old_logs(tmp_path):

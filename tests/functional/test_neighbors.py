@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mask_plugins.functional.neighbors import top_k_neighbors
+from mask_plugins.functional import neighbors
+from mask_plugins.functional.neighbors import METRICS, top_k_neighbors
+from mask_plugins.utils.timing import Case, peak_memory
 
 
 def full_sort(query, gallery, k, metric):
@@ -91,6 +93,30 @@ def test_zero_rows_and_low_precision():
         values, _ = top_k_neighbors(query, gallery, 3)
     expected, _ = top_k_neighbors(query, gallery, 3)
     assert torch.equal(values, expected)
+
+
+@pytest.mark.parametrize('metric', METRICS)
+@pytest.mark.parametrize('length', [1.0, 1e18, 1e19, 1e30])
+def test_what_is_skipped_changes_nothing(metric, length, monkeypatch):
+    """Also of finite rows whose products or distances are not."""
+    query, gallery = rows(5).float(), rows(40, seed=1).float()
+    gallery[::7] *= length
+    query[2] *= length
+    found = top_k_neighbors(query, gallery, 40, metric, 2, 9)
+    sound = lambda rows: rows.isfinite().all(dim=1)  # noqa: E731
+    monkeypatch.setattr(neighbors, '_sound', sound)
+    checked = top_k_neighbors(query, gallery, 40, metric, 2, 9)
+    for one, other in zip(found, checked):
+        assert not one.isnan().any()
+        torch.testing.assert_close(one, other)
+
+
+def test_memory_does_not_grow_with_the_gallery():
+    """Beyond the result it is a block and the rows of a block."""
+    query, gallery = rows(64), rows(20_000, dims=6)
+    call = lambda: top_k_neighbors(query, gallery, 5, 'cosine', 16, 256)  # noqa: E731
+    gallery_mib = gallery.numel() * 4 / 2**20
+    assert peak_memory(Case(call)) < gallery_mib / 3
 
 
 def test_no_query():

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from mask_plugins.apis.model import build_model, load_trained_model
 from mask_plugins.core.weights import (
+    is_two_of_four,
     load_masks,
     named_masks,
     read_adapter,
@@ -88,6 +89,26 @@ def test_export_and_apply(kind, tmp_path, capsys):
         'test_dataloader.dataset: mask_plugins.Digits'
     ]
     assert report['size'] == sum(row['size'] for row in report['masks'])
+
+
+def test_tickets_of_a_pattern(tmp_path, capsys):
+    """Both tools; of masks that can follow it."""
+    files = write_masked(tmp_path, 'soft')
+    given = (files.config, files.checkpoint, '--pattern', '2:4', '--out')
+    adapter, out = tmp_path / 'a.safetensors', tmp_path / 'merged.pth'
+    call('export_masks', *given, adapter)
+    call('merge_masks', *given, out)
+    assert '2:4 turns' in capsys.readouterr().out
+    merged = load(out)['state_dict']
+    masks = read_adapter(str(adapter)).masks
+    for name in masks:
+        stem = merged[name].shape[1] % 4
+        assert is_two_of_four(merged[name]) == (not stem)
+        half = merged[name].numel() // 2
+        assert int(merged[name].count_nonzero()) == half
+    with pytest.raises(SystemExit):
+        call('merge_masks', *given, out, '--soft')
+    assert 'soft=True has no pattern' in capsys.readouterr().err
 
 
 def test_the_adapter(tmp_path):

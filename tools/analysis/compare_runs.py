@@ -16,7 +16,12 @@ def parse_args(argv=None):
         'work_dirs/baseline-seed{0,1,2} work_dirs/cyclic-seed{0,1,2} '
         '--metrics acc1 loss:min',
     )
-    parser.add_argument('work_dirs', nargs='+', help='folders of the runs')
+    parser.fromfile_prefix_chars = '@'
+    parser.add_argument(
+        'work_dirs',
+        nargs='+',
+        help='folders of the runs, or @FILE with one a line',
+    )
     parser.add_argument(
         '--group',
         metavar='REGEX',

@@ -17,6 +17,7 @@ def parse_args(argv=None):
     )
     parser.add_argument('config', help='config file of the masked training')
     parser.add_argument('checkpoint', help='its checkpoint')
+    weights_cli.add_pattern_argument(parser)
     cli.add_config_options(parser)
     weights_cli.add_file_argument(
         parser,
@@ -49,7 +50,9 @@ def run(args):
     )
     cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
     check_file(args.checkpoint, 'checkpoint')
-    adapter, report, notes = export_checkpoint(cfg, args.checkpoint)
+    adapter, report, notes = export_checkpoint(
+        cfg, args.checkpoint, args.pattern
+    )
     weights_cli.print_report(report, 'masks')
     weights_cli.print_notes(notes)
     content = dict(

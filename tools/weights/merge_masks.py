@@ -22,6 +22,7 @@ def parse_args(argv=None):
         action='store_true',
         help='bake soft masks in as they are, not as their ticket',
     )
+    weights_cli.add_pattern_argument(parser)
     cli.add_config_options(parser)
     weights_cli.add_file_argument(
         parser,
@@ -54,9 +55,10 @@ def run(args):
     )
     cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
     check_file(args.checkpoint, 'checkpoint')
-    baked = bake_checkpoint(cfg, args.checkpoint, args.soft)
+    options = dict(soft=args.soft, pattern=args.pattern)
+    baked = bake_checkpoint(cfg, args.checkpoint, **options)
     weights_cli.print_baked(baked)
-    cli.print_written(baked.write(out, dict(inputs, soft=args.soft)))
+    cli.print_written(baked.write(out, dict(inputs, **options)))
     weights_cli.print_use(baked, out)
 
 

@@ -1,31 +1,23 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Read the config that a run has written, without running it."""
+"""The config that a run has written, without running it."""
 
 import ast
-from typing import Any, Dict
-
-from mask_plugins.utils.checks import PathLike
+from typing import Any, Dict, Union
 
 
-def read_dumped_config(path: PathLike) -> Dict[str, Any]:
+def parse_dumped_config(source: Union[str, bytes]) -> Dict[str, Any]:
     """The settings of a config as mmengine dumps it: names and literals.
 
     Args:
-        path (str | PathLike): The file.
+        source (str | bytes): Its text.
 
     Raises:
-        OSError: If it cannot be opened.
         ValueError: If it has anything else in it, such as an import.
 
     Examples:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = open(f'{folder}/a.py', 'w').write('optim = dict(lr=0.1)')
-        ...     read_dumped_config(f'{folder}/a.py')
+        >>> parse_dumped_config('optim = dict(lr=0.1)')
         {'optim': {'lr': 0.1}}
     """
-    with open(path, 'rb') as file:
-        source = file.read()
     try:
         settings = {}
         for line in ast.parse(source).body:
@@ -36,7 +28,7 @@ def read_dumped_config(path: PathLike) -> Dict[str, Any]:
     # It may be a program of another machine, or of a stranger.
     except Exception as error:
         raise ValueError(
-            f'{path} is not a config as mmengine dumps it: {error}'
+            f'not a config as mmengine dumps it: {error}'
         ) from error
 
 

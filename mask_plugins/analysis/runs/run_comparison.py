@@ -5,6 +5,8 @@ import glob
 import json
 import os
 import re
+from collections import Counter
+from functools import lru_cache
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -12,10 +14,12 @@ from mmengine.config import Config
 
 from mask_plugins.utils.checks import PathLike, check_choice
 
-from .dumped_config import read_dumped_config
+from .dumped_config import parse_dumped_config
 from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
 
+# What a dumped config has of its seed and folder.
+_OWN = re.compile(r'^work_dir = .*$|\bseed=\d+', re.MULTILINE)
 SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
 
 
@@ -75,11 +79,11 @@ class Run(NamedTuple):
         """None if it ran to its end, or the log cannot tell; else how far."""
         train = (self.config or {}).get('train_cfg') or {}
         if train.get('max_epochs') is not None:
-            ran = int(self.log.train[-1]['epoch']) + 1
+            ran = int(self.log.column('epoch')[-1]) + 1
             if ran < train['max_epochs'] or self._in_epoch(ran):
                 return f'epoch {ran} of {train["max_epochs"]}'
         elif train.get('max_iters') is not None:
-            ran = len(self.log.train)
+            ran = len(self.log.column('epoch'))
             if ran < train['max_iters']:
                 return f'iteration {ran} of {train["max_iters"]}'
         return None
@@ -101,6 +105,8 @@ class Run(NamedTuple):
 
 def read_run(folder: PathLike) -> Run:
     """Read the logs and the config of a work_dir.
+
+    Configs that differ in seed and folder only are one object.
 
     Raises:
         FileNotFoundError: If there are no logs.
@@ -124,10 +130,17 @@ def read_run(folder: PathLike) -> Run:
     newest = max(configs, key=os.path.getmtime)
     name = os.path.splitext(os.path.basename(newest))[0]
     try:
-        config = Config(read_dumped_config(newest))
+        with open(newest, encoding='utf-8') as file:
+            config = _config(_OWN.sub('', file.read()))
     except (OSError, TypeError, ValueError):  # the logs suffice
         config = None
     return Run(log, config, name)
+
+
+@lru_cache(maxsize=None)
+def _config(text: str) -> Config:
+    """One for all runs that differ in seed and folder only."""
+    return Config(parse_dumped_config(text))
 
 
 def group_runs(
@@ -161,20 +174,25 @@ def group_runs(
     """
     if pattern is not None:
         return _group(runs, [_match(pattern, run.name) for run in runs])
-    keys = []
+    keys, known = [], {}
     for run in runs:
         recipe = strip_seed(run.name)
         if run.config is not None:
-            plain = recipe_of(run.config.to_dict())
-            recipe = json.dumps(plain, sort_keys=True, default=str)
+            # Runs share configs: each is looked at once.
+            recipe = known.get(id(run.config))
+            if recipe is None:
+                plain = recipe_of(run.config.to_dict())
+                recipe = json.dumps(plain, sort_keys=True, default=str)
+                known[id(run.config)] = recipe
         keys.append((base_name(run.config_name), recipe))
     groups = list(_group(runs, keys).values())
     names = [_group_name(group) for group in groups]
     options = _search_labels(names, groups)
+    count = Counter(names)
     unique: Dict[str, List[Run]] = {}
     for name, label, group in zip(names, options, groups):
         # One config, several settings: the folders tell them apart.
-        if names.count(name) > 1:
+        if count[name] > 1:
             name = label or strip_seed(group[0].name)
         if name in unique:
             name = group[0].name

@@ -2,12 +2,15 @@
 """The logs of a training run, as arrays."""
 
 import os
+from functools import cached_property
 from typing import List, Optional, Tuple
 
 import numpy as np
 
 from mask_plugins.utils.checks import PathLike, check_number, check_path
 from mask_plugins.utils.files import read_json_lines
+
+from .quick_log import QuickLog
 
 TRAIN_LOG = 'train_log.json'
 VAL_LOG = 'val_log.json'
@@ -19,6 +22,9 @@ class RunLog:
     The logs of the original of PSS have the same keys and can be read, too. A
     run may be training, or have been killed: a last line that is cut is left
     out, and ``notes`` says so.
+
+    Of a whole log as the hook writes it, a line is parsed when more of it is
+    wanted than some columns.
 
     Args:
         folder (str | os.PathLike): The work_dir.
@@ -50,15 +56,22 @@ class RunLog:
                 f'{folder} has no {TRAIN_LOG}: was it trained with '
                 'mask_plugins.TrainLogHook?'
             )
-        self.train = read_json_lines(path, self.notes.append)
-        if not self.train:
+        self._path = path
+        self._quick = QuickLog.read(path)
+        if self._quick is None and not self.train:
             raise ValueError(f'{path} has no whole line yet')
-        self._require(path, self.train, ('epoch', 'time'))
         path = os.path.join(folder, VAL_LOG)
         self.val: List[dict] = []
         if os.path.isfile(path):
             self.val = read_json_lines(path, self.notes.append)
             self._require(path, self.val, ('epoch',))
+
+    @cached_property
+    def train(self) -> List[dict]:
+        """The lines of the train log."""
+        lines = read_json_lines(self._path, self.notes.append)
+        self._require(self._path, lines, ('epoch', 'time'))
+        return lines
 
     @staticmethod
     def _require(path: str, records: List[dict], keys: Tuple) -> None:
@@ -76,7 +89,8 @@ class RunLog:
 
     def column(self, key: str) -> np.ndarray:
         """A train scalar per iteration, NaN where it is missing."""
-        return _column(self.train, key)
+        found = None if self._quick is None else self._quick.column(key)
+        return _column(self.train, key) if found is None else found
 
     def val_column(self, key: str) -> np.ndarray:
         """A metric per validation, NaN where it is missing."""
@@ -85,8 +99,10 @@ class RunLog:
     @property
     def keys(self) -> List[str]:
         """What is in the logs; not every line has all."""
-        lines = self.val + self.train
-        return list(dict.fromkeys(key for line in lines for key in line))
+        lines = self.val + ([] if self._quick else self.train)
+        known = [key for line in lines for key in line]
+        known += self._quick.keys if self._quick else []
+        return list(dict.fromkeys(known))
 
     def series(self, key: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Epochs, hours and values of a metric, where it was logged.
@@ -109,8 +125,9 @@ class RunLog:
     @property
     def epoch(self) -> np.ndarray:
         """Epochs trained after each iteration, with fractions."""
-        first = int(self.train[0]['epoch']) * self.iters_per_epoch
-        done = first + np.arange(1, len(self.train) + 1)
+        epochs = self.column('epoch')
+        first = int(epochs[0]) * self.iters_per_epoch
+        done = first + np.arange(1, len(epochs) + 1)
         return done / self.iters_per_epoch
 
     @property

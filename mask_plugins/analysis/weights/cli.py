@@ -34,6 +34,21 @@ def add_file_argument(
     )
 
 
+def add_pattern_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--pattern``, what tickets are projected to.
+
+    Args:
+        parser (argparse.ArgumentParser): Changed in place.
+    """
+    parser.add_argument(
+        '--pattern',
+        choices=('unstructured', '2:4'),
+        default='unstructured',
+        help='2:4: of soft masks keep the two highest of each four inputs '
+        '(default: what their logits keep)',
+    )
+
+
 def output_file(
     out: str,
     endings: Sequence[str],

@@ -13,6 +13,7 @@ from mask_plugins.core.weights import (
     MaskReport,
     SoftMask,
     base_state,
+    make_ticket,
     mask_report,
     named_masks,
     pack_masks,
@@ -21,13 +22,15 @@ from mask_plugins.version import __version__
 
 
 def export_checkpoint(
-    cfg: Config, checkpoint: str
+    cfg: Config, checkpoint: str, pattern: str = 'unstructured'
 ) -> Tuple[Adapter, MaskReport, List[str]]:
     """Make the adapter of a trained checkpoint; soft masks as their ticket.
 
     Args:
         cfg (Config): Of the masked training.
         checkpoint (str): Its checkpoint.
+        pattern (str): See :func:`make_tickets`. Defaults to
+            ``'unstructured'``.
 
     Returns:
         tuple: The adapter; what its masks keep; notes for the user. ``info``
@@ -40,7 +43,7 @@ def export_checkpoint(
         ValueError: If it does not fit, or the model has no masks.
     """
     model = load_masked_model(cfg, checkpoint)
-    notes = make_tickets(model)
+    notes = make_tickets(model, pattern)
     # Backbones freeze their first stages when they are told to train.
     model.train()
     model.eval()
@@ -79,29 +82,43 @@ def load_masked_model(cfg: Config, checkpoint: str) -> nn.Module:
     return model
 
 
-def make_tickets(model: nn.Module) -> List[str]:
+def make_tickets(model: nn.Module, pattern: str = 'unstructured') -> List[str]:
     """Turn soft masks hard, in place, and say so where it makes a difference.
 
     Args:
         model (nn.Module): With masks.
+        pattern (str): ``'2:4'`` projects tickets to it, which leaves one that
+            was trained under it as it is; see
+            :func:`mask_plugins.core.weights.make_ticket`. Defaults to
+            ``'unstructured'``.
 
     Returns:
         list[str]: Notes for the user.
+
+    Raises:
+        ValueError: If the pattern is unknown, or there is no soft mask that
+            could follow it.
     """
     masks = [item.mask for item in named_masks(model)]
     soft = [m for m in masks if isinstance(m, SoftMask) and not m.ticket]
+    before = mask_report(model)
+    hard = [mask.hard() for mask in masks]
     notes = []
+    if pattern != 'unstructured':
+        make_ticket(model, pattern=pattern)
+        now = [mask.hard() for mask in masks]
+        moved = sum(int((a != b).sum()) for a, b in zip(hard, now))
+        notes.append(f'{pattern} turns {moved:,} weights on or off')
+    for mask in soft:
+        mask.ticket = True
     if soft:
-        before = mask_report(model)
         notes.append(
             f'{len(soft)} soft masks (temperature {temperatures(soft)}) are '
-            f'taken as their ticket: {100 * before.density:.4g} % of the '
-            'weights are kept, where the mean of the masks is '
+            f'taken as their ticket: {100 * mask_report(model).density:.4g} % '
+            'of the weights are kept, where the mean of the masks is '
             f'{100 * before.soft_density:.4g} %. Results differ from those '
             'with soft masks'
         )
-    for mask in soft:
-        mask.ticket = True
     return notes + empty_notes(mask_report(model))
 
 

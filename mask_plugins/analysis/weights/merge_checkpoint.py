@@ -35,7 +35,10 @@ from .stock_heads import masked_heads, stock_state
 
 
 def bake_checkpoint(
-    cfg: Config, checkpoint: str, soft: bool = False
+    cfg: Config,
+    checkpoint: str,
+    soft: bool = False,
+    pattern: str = 'unstructured',
 ) -> StockCheckpoint:
     """Bake the masks of a trained checkpoint into its weights.
 
@@ -44,6 +47,8 @@ def bake_checkpoint(
         checkpoint (str): Its checkpoint.
         soft (bool): Soft masks as they are, at their temperature, not as
             their ticket. Defaults to False.
+        pattern (str): Of the tickets, see :func:`make_tickets`. Defaults to
+            ``'unstructured'``.
 
     Returns:
         StockCheckpoint: What the stock model is to load.
@@ -51,10 +56,12 @@ def bake_checkpoint(
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it does not fit, or has no (soft) masks, or masks that
-            are NaN.
+            are NaN, or there is a pattern for soft ones.
     """
+    if soft and pattern != 'unstructured':
+        raise ValueError(f'soft=True has no pattern, got {pattern!r}')
     model = load_masked_model(cfg, checkpoint)
-    notes = _make_soft(model) if soft else make_tickets(model)
+    notes = _make_soft(model) if soft else make_tickets(model, pattern)
     return _bake(model, stock_config(cfg), model._dataset_meta, notes)
 
 

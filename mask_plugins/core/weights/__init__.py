@@ -48,6 +48,11 @@ from .soft import (
 )
 from .soft_mask import SoftMask
 from .ticket import keep_highest, make_ticket
+from .two_of_four import (
+    is_two_of_four,
+    keep_two_of_four,
+    to_semi_structured,
+)
 from .weight_mask import WeightMask
 
 __all__ = [
@@ -71,7 +76,9 @@ __all__ = [
     'disable_masks',
     'format_plan',
     'hold_masks',
+    'is_two_of_four',
     'keep_highest',
+    'keep_two_of_four',
     'load_masks',
     'loaded_masks',
     'make_ticket',
@@ -89,6 +96,7 @@ __all__ = [
     'soft_masked_weight',
     'soft_scale',
     'ticket_mask',
+    'to_semi_structured',
     'unload_masks',
     'unmerge_masks',
     'unwrap',

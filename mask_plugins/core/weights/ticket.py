@@ -10,9 +10,11 @@ from mask_plugins.utils.checks import check_choice, check_number
 
 from .named_masks import named_masks
 from .soft_mask import SoftMask
+from .two_of_four import fits_two_of_four, keep_two_of_four
 
 SCOPES = ('global', 'layer')
 CRITERIA = ('logit', 'magnitude', 'random')
+PATTERNS = ('unstructured', '2:4')
 
 
 @torch.no_grad()
@@ -22,6 +24,7 @@ def make_ticket(
     scope: str = 'global',
     by: str = 'logit',
     generator: Optional[Generator] = None,
+    pattern: str = 'unstructured',
 ) -> None:
     """Turn the soft masks of a model hard and freeze their logits, in place.
 
@@ -36,10 +39,17 @@ def make_ticket(
             numbers. Defaults to ``'logit'``.
         generator (Generator, optional): Of the random numbers, on the CPU.
             Defaults to None.
+        pattern (str): ``'2:4'`` keeps the highest two of each four inputs,
+            whatever the search has found, so that half is removed; see
+            :func:`mask_plugins.core.weights.keep_two_of_four`. Weights whose
+            number of inputs is not a multiple of 4 (a stem, depthwise
+            convolutions) keep their highest half. Defaults to
+            ``'unstructured'``.
 
     Raises:
-        ValueError: If ``sparsity`` is not in [0, 1), ``scope`` or ``by`` is
-            unknown, or the model has no soft masks.
+        ValueError: If ``sparsity`` is not in [0, 1), or not 0.5 for 2:4,
+            ``scope``, ``by`` or ``pattern`` is unknown, or the model has no
+            soft masks.
 
     Examples:
         >>> from mask_plugins.core.weights import SoftMaskLinear
@@ -47,8 +57,12 @@ def make_ticket(
         >>> make_ticket(layer, sparsity=0.75)
         >>> int(layer.weight_mask.hard().sum())
         4
+        >>> make_ticket(layer, pattern='2:4')
+        >>> layer.weight_mask.hard().sum(dim=1)
+        tensor([2, 2, 2, 2])
     """
     check_choice('by', by, CRITERIA)
+    sparsity = check_pattern(pattern, sparsity)
     items = [i for i in named_masks(model) if isinstance(i.mask, SoftMask)]
     if not items:
         raise ValueError('make_ticket: the model has no soft masks')
@@ -61,11 +75,43 @@ def make_ticket(
             else torch.rand(item.parameter.shape, generator=generator)
             for item in items
         ]
-        for item, on in zip(items, keep_highest(values, sparsity, scope)):
+        if pattern == '2:4':
+            kept = [_keep_half(value) for value in values]
+        else:
+            kept = keep_highest(values, sparsity, scope)
+        for item, on in zip(items, kept):
             item.mask.set_hard(on.to(item.mask.logits.device))
     for item in items:
         item.mask.ticket = True
         item.mask.logits.grad = None
+
+
+def check_pattern(pattern: str, sparsity: Optional[float]) -> Optional[float]:
+    """The sparsity that a pattern of :func:`make_ticket` has.
+
+    Args:
+        pattern (str): One of ``PATTERNS``.
+        sparsity (float, optional): What was asked for.
+
+    Returns:
+        float | None: 0.5 for 2:4, otherwise what was asked for.
+
+    Raises:
+        ValueError: If the pattern is unknown, or another share was asked for.
+
+    Examples:
+        >>> check_pattern('2:4', None)
+        0.5
+    """
+    check_choice('pattern', pattern, PATTERNS)
+    if pattern == 'unstructured':
+        return sparsity
+    if sparsity not in (None, 0.5):
+        raise ValueError(
+            f"pattern='2:4' removes half: sparsity must be 0.5 or None, got "
+            f'{sparsity}'
+        )
+    return 0.5
 
 
 def keep_highest(
@@ -96,6 +142,12 @@ def keep_highest(
     on = _keep(torch.cat([v.flatten() for v in values]), sparsity)
     parts = on.split([v.numel() for v in values])
     return [part.view(v.shape) for part, v in zip(parts, values)]
+
+
+def _keep_half(values: Tensor) -> Tensor:
+    if fits_two_of_four(values.shape):
+        return keep_two_of_four(values)
+    return keep_highest([values], 0.5)[0]
 
 
 def _keep(flat: Tensor, sparsity: float) -> Tensor:

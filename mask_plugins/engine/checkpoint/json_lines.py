@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, List
 
 from mask_plugins.utils.checks import PathLike
-from mask_plugins.utils.files import to_json, write_atomically
+from mask_plugins.utils.files import replace_atomically, to_json
 
 from .disk_space import is_full
 
@@ -66,6 +66,7 @@ class JsonLines:
     def cut(self, epoch: int, iteration: int) -> int:
         """Drop lines, and whatever is not a line, in one atomic step.
 
+        The file is read line by line: a long one takes no more memory.
         An epoch may have had another length: what it logged is kept.
 
         Args:
@@ -77,12 +78,22 @@ class JsonLines:
         """
         if not self.path.exists():
             return 0
-        text = self.path.read_text(encoding='utf-8', errors='replace')
-        lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if _is_kept(line, epoch, iteration)]
-        if len(kept) < len(lines):
-            write_atomically(self.path, ''.join(kept))
-        return len(lines) - len(kept)
+        with open(self.path, 'rb') as file:
+            lines = enumerate(file)
+            ends = (i for i, x in lines if not _is_kept(x, epoch, iteration))
+            first = next(ends, None)
+        if first is None:
+            return 0
+        dropped = 0
+        with replace_atomically(self.path) as part, open(
+            part, 'wb'
+        ) as kept, open(self.path, 'rb') as file:
+            for number, line in enumerate(file):
+                if number < first or _is_kept(line, epoch, iteration):
+                    kept.write(line)
+                else:
+                    dropped += 1
+        return dropped
 
     def put_aside(self) -> str:
         """Rename a file of an earlier run to ``<stem>.<when it ended>.json``.
@@ -127,11 +138,11 @@ def _open_own(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
 
 
-def _is_kept(line: str, epoch: int, iteration: int) -> bool:
+def _is_kept(line: bytes, epoch: int, iteration: int) -> bool:
     """Whether a line was written to its end and is to be kept."""
     try:
         value = json.loads(line)
         before = value['epoch'] < epoch or value['iteration'] < iteration
-        return line.endswith('\n') and before
+        return line.endswith(b'\n') and before
     except (ValueError, KeyError, TypeError, RecursionError):
         return False

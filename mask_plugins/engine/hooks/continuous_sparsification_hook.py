@@ -10,7 +10,12 @@ from mmengine.runner import Runner
 from mask_plugins.core import weights
 from mask_plugins.core.weights.rewind_point import RewindPoint
 from mask_plugins.core.weights.sparsification_plan import SparsificationPlan
-from mask_plugins.core.weights.ticket import CRITERIA, SCOPES, make_ticket
+from mask_plugins.core.weights.ticket import (
+    CRITERIA,
+    SCOPES,
+    check_pattern,
+    make_ticket,
+)
 from mask_plugins.engine.optimizers.no_weight_decay import optimizers_of
 from mask_plugins.models.penalized_model import add_mask_penalty
 from mask_plugins.registry import HOOKS
@@ -68,14 +73,18 @@ class ContinuousSparsificationHook(Hook):
         ticket_by (str): What ranks the weights for a target: their
             ``'logit'``, or for baselines ``'magnitude'`` or ``'random'``.
             Defaults to ``'logit'``.
+        ticket_pattern (str): ``'2:4'``: the ticket keeps two of each four
+            inputs, see :func:`mask_plugins.core.weights.make_ticket`.
+            Defaults to ``'unstructured'``.
         test_masks (str): What ``mim test`` uses: ``'as_saved'``, ``'soft'`` or
             ``'ticket'``. Defaults to ``'as_saved'``.
 
     Raises:
         TypeError: If a number or a flag is not one.
         ValueError: If a number is out of range, ``reset_momentum``,
-            ``target_scope``, ``ticket_by`` or ``test_masks`` is unknown, or
-            ``ticket_by`` is given without a ``target_sparsity``.
+            ``target_scope``, ``ticket_by``, ``ticket_pattern`` or
+            ``test_masks`` is unknown, ``ticket_by`` is given without a
+            ``target_sparsity``, or that is not 0.5 for 2:4.
 
     Examples:
         >>> hook = ContinuousSparsificationHook(
@@ -102,6 +111,7 @@ class ContinuousSparsificationHook(Hook):
         target_sparsity: float = -1.0,
         target_scope: str = 'global',
         ticket_by: str = 'logit',
+        ticket_pattern: str = 'unstructured',
         test_masks: str = 'as_saved',
     ) -> None:
         self.plan = SparsificationPlan(
@@ -111,7 +121,9 @@ class ContinuousSparsificationHook(Hook):
         if prune_temperature != 'end':
             check_number('prune_temperature', prune_temperature, low=1)
         check_number('target_sparsity', target_sparsity, None, 1, '[)')
-        if ticket_by != 'logit' and target_sparsity < 0:
+        sparsity = target_sparsity if target_sparsity >= 0 else None
+        self._sparsity = check_pattern(ticket_pattern, sparsity)
+        if ticket_by != 'logit' and self._sparsity is None:
             raise ValueError(f'ticket_by={ticket_by} needs a target_sparsity')
         self.reset_momentum = check_choice(
             'reset_momentum', reset_momentum, ('ticket', 'stage', 'never')
@@ -128,6 +140,7 @@ class ContinuousSparsificationHook(Hook):
         check_bool('rewind_each_round', rewind_each_round)
         self.rewind_each_round = rewind_each_round
         self.target_sparsity = target_sparsity
+        self.ticket_pattern = ticket_pattern
         self._point = RewindPoint()
         # Stages whose beginning is done: what is done there is done once.
         self._begun = 0
@@ -215,10 +228,11 @@ class ContinuousSparsificationHook(Hook):
     def _make_ticket(self, runner: Runner) -> str:
         make_ticket(
             runner.model,
-            self.target_sparsity if self.target_sparsity >= 0 else None,
+            self._sparsity,
             self.target_scope,
             self.ticket_by,
             torch.Generator().manual_seed(runner.seed or 0),
+            self.ticket_pattern,
         )
         report = weights.mask_report(runner.model)
         if report.empty:
