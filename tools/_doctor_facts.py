@@ -6,6 +6,8 @@ Whatever may be broken is imported in another process.
 
 import functools
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -64,6 +66,14 @@ print(json.dumps(answers))
 """
 
 
+# As in mask_plugins/sweeps/local_runner.py.
+ALLOCATOR = dict(
+    MALLOC_MMAP_MAX_='0',
+    MALLOC_TRIM_THRESHOLD_='-1',
+    MALLOC_TOP_PAD_='268435456',
+)
+
+
 class Facts(NamedTuple):
     """What the checks look at, so that a test can state it.
 
@@ -74,12 +84,15 @@ class Facts(NamedTuple):
         driver (tuple): NVIDIA driver version and the newest CUDA it serves,
             ``('', '')`` without one.
         python (tuple): Version of Python.
+        environ (Mapping[str, str]): The variables. Defaults to this
+            process's.
     """
 
     versions: Mapping[str, str]
     probe: Callable[[str], Tuple[bool, str]]
     driver: Tuple[str, str]
     python: Tuple[int, ...]
+    environ: Mapping[str, str] = os.environ
 
     def pick(self, *names: str) -> Dict[str, str]:
         """Those of the named distributions that are installed."""
@@ -151,3 +164,17 @@ def numbers(version: str) -> Tuple[int, ...]:
 def listed(packages: Mapping[str, str]) -> str:
     """Write packages as 'name version, name version'."""
     return ', '.join(f'{n} {v}' for n, v in packages.items()) or 'none'
+
+
+def check_allocator(facts: Facts) -> str:
+    """Say whether glibc keeps the memory that a training step frees."""
+    if platform.libc_ver()[0] != 'glibc':
+        return 'not glibc, nothing to set'
+    found = {n: facts.environ[n] for n in ALLOCATOR if n in facts.environ}
+    text = ' '.join(f'{name}={value}' for name, value in found.items())
+    missing = [f'{n}={v}' for n, v in ALLOCATOR.items() if n not in found]
+    if missing:
+        gives = 'keeps memory between steps (docs/troubleshooting.md)'
+        text += f'{"; " * bool(text)}not set: `export {" ".join(missing)}` '
+        text += gives
+    return text

@@ -15,6 +15,7 @@ from typing import Callable, List, NamedTuple
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _doctor_facts import (
     Facts,
+    check_allocator,
     find_driver,
     installed,
     listed,
@@ -296,6 +297,9 @@ def check_data(facts):
     return f'UCI digits of {found}'
 
 
+check('allocator')(check_allocator)
+
+
 def examine(facts: Facts) -> List[Row]:
     """Run every check; one that breaks becomes a row that says so."""
     rows = []
@@ -332,8 +336,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     versions, python = installed(), sys.version_info[:3]
-    facts = Facts(versions, try_probe, find_driver(), python)
-    rows = examine(facts)
+    rows = examine(Facts(versions, try_probe, find_driver(), python))
     if args.json:
         print(json.dumps([row._asdict() for row in rows], indent=2))
     else:

@@ -17,6 +17,11 @@ tools/setup_env.sh
 # mim starts `python`, the tools are our own: both from the environment.
 PATH=$(cd "$venv/bin" && pwd):$PATH
 export PATH
+# Memory that a step frees is kept for the next one, which saves page faults on
+# a CPU. What is set already stays; docs/troubleshooting.md has the cost.
+export MALLOC_MMAP_MAX_=${MALLOC_MMAP_MAX_-0}
+export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_--1}
+export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_-268435456}
 
 if [ -e "$out" ]; then
     number=2

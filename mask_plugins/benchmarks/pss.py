@@ -15,6 +15,7 @@ from mask_plugins.utils.timing import peak_memory
 
 from .benchmark import Benchmark
 from .bias_gather import GATHER_DROP, measure_bias_gather
+from .pss_others import OTHERS
 from .pss_steps import PATCH_SIZE, PSSStepBuilder
 from .statistics import spread, spread_ms, target
 
@@ -45,6 +46,9 @@ class PSSBenchmark(Benchmark):
         dtype (str): ``'fp32'``, or ``'bf16'`` or ``'fp16'`` by autocast.
             Defaults to 'fp32'.
         compiled (bool): Use ``torch.compile``. Defaults to False.
+        others (Sequence[str]): More models, of ``'original'`` (the original's
+            form of attention), ``'patch_dropout'`` (timm's) and ``'tome'``
+            (token merging). Defaults to ().
         **timing: See :class:`Benchmark`.
     """
 
@@ -60,6 +64,7 @@ class PSSBenchmark(Benchmark):
     gather_layers: Optional[int] = None
     dtype: str = 'fp32'
     compiled: bool = False
+    others: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +72,8 @@ class PSSBenchmark(Benchmark):
             check_choice('arch', arch, tuple(PSSVisionTransformer.arch_zoo))
         for mode in self.modes:
             check_choice('modes', mode, self.MODES)
+        for other in self.others:
+            check_choice('others', other, OTHERS)
         check_int('batch_size', self.batch_size, low=1)
         check_int('gather_batch_size', self.gather_batch_size, low=0)
         for name in ('layers', 'gather_layers'):
@@ -106,6 +113,8 @@ class PSSBenchmark(Benchmark):
             pss=builder.finish(builder.pss(settings)),
             random=builder.finish(builder.random_drop(settings)),
         )
+        for other in self.others:
+            models[other] = builder.finish(builder.other(other, settings))
         cases = {}
         for ratio in self.drop_ratios:
             for name, model in models.items():

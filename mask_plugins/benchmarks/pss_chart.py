@@ -15,6 +15,9 @@ from .statistics import machine_title, medians
 MODELS = dict(
     pss=('PSS, magnitude', 'o-', COLORS[0]),
     random=('plain ViT, random tokens', 's--', COLORS[1]),
+    original=("the original's form", '^--', COLORS[2]),
+    patch_dropout=("timm's PatchDropout", 'v--', COLORS[3]),
+    tome=('token merging', 'd--', COLORS[4]),
 )
 MODES = dict(train='training step', infer='inference')
 
@@ -43,10 +46,12 @@ def plot_pss_benchmark(result: dict) -> Figure:
                     for row in steps
                     if (row['arch'], row['model'], row['mode']) == key
                 ]
+                if not rows:
+                    continue
+                ideal = [row['mac_ideal'] for row in rows]
                 ratios = [row['drop_ratio'] for row in rows]
                 look = dict(fmt=style, color=color, label=label, capsize=3)
                 ax.errorbar(ratios, *medians(rows, 'to_drop_0'), **look)
-            ideal = [row['mac_ideal'] for row in rows]
             ax.plot(ratios, ideal, ':', color='black', label='MAC-ideal')
             ax.set(
                 title=f'ViT {arch}, {MODES[mode]}',

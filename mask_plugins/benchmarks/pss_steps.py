@@ -13,6 +13,7 @@ from mask_plugins.models.backbones import PSSVisionTransformer
 from mask_plugins.models.backbones.token_sampler import apply_token_sampling
 from mask_plugins.utils.timing import Case
 
+from .pss_others import PatchDropoutViT, TokenMergingViT, original_form
 from .step_builder import StepBuilder
 
 PATCH_SIZE = 16
@@ -96,6 +97,15 @@ class PSSStepBuilder(StepBuilder):
         size = dict(img_size=self.image_size, patch_size=PATCH_SIZE)
         backbone = VisionTransformer(arch, out_type='avg_featmap', **size)
         return apply_token_sampling(backbone, scorer='random')
+
+    def other(self, name: str, arch: dict) -> nn.Module:
+        """A backbone that is compared with, one of ``OTHERS``."""
+        size = dict(img_size=self.image_size, patch_size=PATCH_SIZE)
+        if name == 'original':
+            return original_form(self.pss(arch))
+        if name == 'patch_dropout':
+            return PatchDropoutViT(arch, self.image_size, PATCH_SIZE)
+        return TokenMergingViT(arch, out_type='avg_featmap', **size)
 
     def finish(self, backbone: nn.Module) -> Tuple[nn.Module, Callable]:
         """The backbone on its device, and what is called to run it."""

@@ -13,6 +13,14 @@ from mask_plugins.utils.checks import check_int
 
 from .manifest import LOGS, Manifest, SweepRun
 
+# Memory that a step frees is kept for the next one. glibc reads them when a
+# process starts; the sbatch templates and tools/quickstart.sh set the same.
+ALLOCATOR = dict(
+    MALLOC_MMAP_MAX_='0',
+    MALLOC_TRIM_THRESHOLD_='-1',
+    MALLOC_TOP_PAD_='268435456',
+)
+
 
 def run_here(
     manifest: Manifest, trainer: str, runs: Sequence[SweepRun], jobs: int
@@ -92,7 +100,7 @@ def _command(manifest: Manifest, run: SweepRun, trainer: str) -> List[str]:
 
 
 def _environment(slot: int, jobs: int, processes: int) -> Dict[str, str]:
-    env = dict(os.environ)
+    env = {**ALLOCATOR, **os.environ}
     cores = (os.cpu_count() or 1) // (jobs * processes)
     env.setdefault('OMP_NUM_THREADS', str(max(1, cores)))
     gpus = _gpus()

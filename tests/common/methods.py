@@ -31,25 +31,24 @@ TASKS = {
     'train_cfg.epochs': 2,
     'train_cfg.later_epochs': 1.0,
 }
+PSS = {
+    'model.backbone.arch': dict(
+        embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48
+    ),
+    'model.backbone.drop_rate': 0.1,
+    'model.head.in_channels': 24,
+    'param_scheduler.warmup': 1,
+}
 # Of these, half of the classes are trained.
 HALVED = ('smn', 'smn-swav', 'lwf', 'masked-lwf')
 # The config, and what makes three epochs of it small, and reach each of its
 # states.
 METHODS = {
     'ce': (FEATURE.format('ce'), {**RESNET, 'model.head.in_channels': 32}),
-    'pss': (
-        'pss/pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits.py',
-        {
-            'model.backbone.arch': dict(
-                embed_dims=24,
-                num_layers=2,
-                num_heads=3,
-                feedforward_channels=48,
-            ),
-            'model.backbone.drop_rate': 0.1,
-            'model.head.in_channels': 24,
-            'param_scheduler.warmup': 1,
-        },
+    'pss': ('pss/pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits.py', PSS),
+    'pss-budget': (
+        'pss/pss_vit-tiny_1xb16-magnitude-cyclic-80-0-budget-30e_digits.py',
+        {**PSS, 'train_dataloader.batch_sampler.max_batch_size': 12},
     ),
     'cs': (
         'continuous_sparsification/cs_resnet20_1xb64-3x10e_digits.py',

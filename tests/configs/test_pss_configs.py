@@ -41,12 +41,20 @@ def test_variant_differs_from_its_baseline_in_the_schedule_only(path):
         names = [hook.type for hook in cfg.custom_hooks]
         assert 'mask_plugins.PSSHook' not in names
         return
-    variant = re.search(r'(magnitude|random)-(cyclic|linear|fixed)-\d+(-0)?',
-                        path.stem)  # fmt: skip
+    variant = re.search(
+        r'(magnitude|random)-(cyclic|linear|fixed)-\d+(-0)?(-budget)?',
+        path.stem,
+    )
     baseline = load(path.stem.replace(variant[0], 'baseline'))
     hook = cfg.custom_hooks.pop()
     assert hook.type == cfg.pop('pss_hook').type == 'mask_plugins.PSSHook'
     assert cfg.model.backbone.pop('scorer', 'magnitude') == variant[1]
+    loader = cfg.train_dataloader
+    if variant[4]:  # and in the batches, of which none is dropped
+        assert loader.pop('batch_sampler').type.endswith('TokenBudgetSampler')
+        assert loader.drop_last is False
+        loader.drop_last = baseline.train_dataloader.drop_last
+    assert hook.get('batch', 'fixed') == ('budget' if variant[4] else 'fixed')
     assert cfg.to_dict() == baseline.to_dict()
     # and the schedule is that of the name
     built = HOOKS.build(hook).schedule.resolve(300 * 900, 900)

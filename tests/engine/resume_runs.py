@@ -32,13 +32,13 @@ PERSISTENT = {
 }
 
 
-def run(work_dir, *args, workers=0, hooks=(), **options):
+def run(work_dir, *args, method='pss', workers=0, hooks=(), **options):
     """Train in a fresh process; the output."""
     for part in ('train', 'val'):
         options[f'{part}_dataloader.num_workers'] = workers
     return methods.train(
         work_dir,
-        'pss',
+        method,
         *args,
         counts=(32, 48),
         hooks=[dict(type='EMAHook', momentum=0.1), *hooks],

@@ -110,3 +110,17 @@ def test_unset_seed_is_restored_in_an_iteration_loop(tmp_path):
     run(tmp_path / 'reference', **{**options, 'randomness.seed': seed})
     assert_same_run(work_dir, tmp_path / 'reference')
     assert log_lines(work_dir)[: len(before)] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('loop', ['epoch', 'iter'])
+def test_token_budget_resumes_exactly(tmp_path, loop):
+    """Killed inside an epoch, with other workers: the same batches."""
+    more = dict(method='pss-budget', **(ITERATIONS if loop == 'iter' else {}))
+    whole, work_dir = tmp_path / 'whole', tmp_path / 'run'
+    run(whole, **more)
+    death = at('after_train_iter', 5)
+    kill_and_resume(work_dir, death, dict(workers=2), workers=1, **more)
+    assert_same_run(work_dir, whole)
+    sizes = [line['batch_size'] for line in log_lines(whole, 'train_log.json')]
+    assert len(set(sizes)) > 1

@@ -5,8 +5,10 @@ import copy
 
 import pytest
 import torch
+import torch._dynamo
 from mmpretrain.models.backbones import BEiTViT, VisionTransformer
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from mask_plugins.models.backbones import PSSVisionTransformer
 
@@ -268,13 +270,24 @@ class TestContracts:
         assert model.patch_embed.projection.weight.grad.isfinite().all()
 
     @pytest.mark.slow
-    def test_compile(self):
-        """One graph per ratio; the same numbers."""
+    @pytest.mark.parametrize('grows', [False, True])
+    def test_compile(self, grows):
+        """One graph per length, of the first cycle; the same numbers."""
         torch._dynamo.reset()
         model = build(use_abs_pos_emb=True)
-        compiled = torch.compile(model, backend='aot_eager')
-        for ratio in (0.0, 0.2, 0.4, 0.6, 0.8, 0.4, 0.0):
-            model.drop_ratio = ratio
-            torch.testing.assert_close(
-                compiled(images())[0], model(images())[0]
-            )
+        count = CompileCounterWithBackend('aot_eager')
+        compiled = torch.compile(model, backend=count)
+        down = (0.8, 0.6, 0.4, 0.2, 0.0)
+        graphs = []
+        for _ in range(3):
+            for ratio in (*down, *down[::-1]):
+                model.drop_ratio = ratio
+                batch = int(4 / (1 - ratio)) if grows else 2
+                x = torch.rand(batch, *images().shape[1:])
+                out = compiled(x)[0]
+                torch.testing.assert_close(out, model(x)[0])
+                out.sum().backward()
+            graphs.append(count.frame_count)
+        assert graphs[0] == graphs[1] == graphs[2]
+        assert graphs[0] == len(down)
+        assert not torch._dynamo.utils.counters['graph_break']

@@ -1,21 +1,31 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The benchmark measures what it says; none of this depends on a time."""
 
+import copy
 import json
+import re
 
 import pytest
 import torch
+from mmpretrain.models.backbones import VisionTransformer
 
 from mask_plugins.benchmarks.bias_gather import GivenBias, dense_gather
 from mask_plugins.benchmarks.pss import PSSBenchmark, cyclic_shares
 from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
+from mask_plugins.benchmarks.pss_others import (
+    PatchDropoutViT,
+    TokenMergingViT,
+    merge_tokens,
+    original_form,
+)
+from mask_plugins.benchmarks.pss_steps import PSSStepBuilder
 from mask_plugins.core.tokens import (
     gather_position_bias,
     relative_position_index,
     select_index_pairs,
 )
 from mask_plugins.models.backbones import PSSVisionTransformer
-from tests.common.tools import run_benchmark
+from tests.common.tools import run_benchmark, run_tool
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 
@@ -109,3 +119,71 @@ def test_given_bias_is_the_same_attention():
         assert other.attn.bias.stride() == bias.stride()
         other.attn.bias.data.copy_(bias)
     torch.testing.assert_close(given(images)[0], gathered(images)[0])
+
+
+def test_other_models():
+    """Without timm: the original's form and token merging."""
+    small = dict(image_size=32, batch_size=1, layers=2, rounds=1, warmup=0)
+    others = dict(modes=['train'], others=['original', 'tome'])
+    result = PSSBenchmark(
+        archs=['tiny'], gather_batch_size=0, log=str, **small, **others
+    ).run()
+    models = [row['model'] for row in result['steps']]
+    assert set(models) == {'pss', 'random', 'original', 'tome'}
+    assert len(plot_pss_benchmark(result).axes) == 1
+
+
+def test_the_originals_form_computes_the_same():
+    builder = PSSStepBuilder(image_size=64)
+    torch.manual_seed(0)
+    ours = builder.pss(TINY).eval()
+    for layer in ours.layers:
+        torch.nn.init.normal_(layer.attn.relative_position_bias_table)
+    theirs = original_form(copy.deepcopy(ours))
+    images = torch.rand(2, 3, 64, 64)
+    for ratio in (0.0, 0.6):
+        ours.drop_ratio = theirs.drop_ratio = ratio
+        torch.testing.assert_close(ours(images), theirs(images))
+
+
+def test_token_merging():
+    """Off it is the stock ViT; on, each patch is in one token."""
+    torch.manual_seed(0)
+    make = dict(arch=TINY, img_size=64, patch_size=16, out_type='avg_featmap')
+    stock, merging = VisionTransformer(**make), TokenMergingViT(**make)
+    stock.eval()
+    merging.eval()
+    state = {
+        re.sub(r'^(layers\.\d+)', r'\1.layer', key): value
+        for key, value in stock.state_dict().items()
+    }
+    merging.load_state_dict(state)
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(merging(images), _mean_of(stock, images))
+    merging.drop_ratio = 0.6
+    assert merging(images)[0].isfinite().all()
+    x, size = torch.rand(2, 17, 4), torch.ones(2, 17, 1)
+    merged, sizes = merge_tokens(x, size, x, 8)
+    assert merged.shape == (2, 9, 4)
+    assert sizes.sum(1).flatten().tolist() == [17, 17]
+    torch.testing.assert_close((merged * sizes).sum(1), x.sum(1))
+    assert torch.equal(merged[:, 0], x[:, 0])
+
+
+def _mean_of(stock, images):
+    """The mean of the normed tokens; mmpretrain norms the mean again."""
+    stock.out_type = 'raw'
+    return (stock(images)[0][:, 1:].mean(dim=1),)
+
+
+def test_patch_dropout():
+    pytest.importorskip('timm')
+    model = PatchDropoutViT(TINY, image_size=32, patch_size=16)
+    model.drop_ratio = 0.5
+    assert model(torch.rand(2, 3, 32, 32))[0].shape == (2, 32)
+
+
+def test_gpu_part_says_that_there_is_none(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    run_tool(monkeypatch, 'benchmarks/pss', '--gpu')
+    assert 'skipped: --gpu needs a GPU' in capsys.readouterr().out

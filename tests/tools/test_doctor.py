@@ -140,6 +140,19 @@ def test_check(check, case, status, fix):
     assert bool(row.fix) == (status != 'ok')
 
 
+def test_allocator(monkeypatch):
+    """Set, set in part, or not glibc's business."""
+    check = facts_module.check_allocator
+    keep = dict(MALLOC_MMAP_MAX_='7')
+    given = facts()._replace(environ=keep)
+    assert check(given).startswith('MALLOC_MMAP_MAX_=7; not set: `export M')
+    whole = facts()._replace(environ={**facts_module.ALLOCATOR, **keep})
+    assert 'not set' not in check(whole)
+    assert 'MALLOC_TRIM_THRESHOLD_=-1' in check(whole)
+    monkeypatch.setattr('platform.libc_ver', lambda: ('', ''))
+    assert check(given) == 'not glibc, nothing to set'
+
+
 def test_a_check_that_breaks_is_a_row():
     """Torch answering nonsense must not end the table."""
     rows = doctor.examine(facts(answer='no JSON'))

@@ -2,6 +2,7 @@
 """Time patch sampling: steps, memory, and the share of the bias look-up."""
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
 from mask_plugins.benchmarks.pss import PSSBenchmark
 from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
+from mask_plugins.benchmarks.pss_others import OTHERS
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.benchmarks.step_builder import DTYPES
@@ -17,6 +19,11 @@ from mask_plugins.benchmarks.step_builder import DTYPES
 # Four blocks of each size say what twelve do, but for the patch embedding,
 # which no ratio shortens and which weighs three times as much.
 QUICK = dict(layers=4, batch_size=2, gather_layers=1, rounds=4, warmup=1)
+# As the paper trains, on one card.
+GPU = dict(
+    device='cuda', image_size=224, batch_size=128, dtype='bf16',
+    modes=('train',), others=OTHERS, gather_batch_size=0,
+)  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -46,6 +53,11 @@ def make_parser() -> argparse.ArgumentParser:
     add('--dtype', choices=tuple(DTYPES), default='fp32')
     add('--compile', action='store_true', dest='compiled',
         help='use torch.compile')  # fmt: skip
+    add('--others', nargs='+', choices=OTHERS, help='more models: the '
+        "original's form, timm's PatchDropout (needs timm), token merging"
+        )  # fmt: skip
+    add('--gpu', action='store_true', help='training steps of all models on '
+        'one GPU: 224 px, batch 128, bf16')  # fmt: skip
     add_common_arguments(
         parser, 'work_dirs/benchmarks/pss.json',
         'networks of four blocks, batch 2: under 90 s on 2 cores',
@@ -134,8 +146,14 @@ def print_result(result: dict) -> None:
 
 def main() -> None:
     """Run the tool."""
+    parser = make_parser()
+    if '--gpu' in sys.argv[1:]:
+        if not torch.cuda.is_available():
+            print('skipped: --gpu needs a GPU, and torch sees none here')
+            return
+        parser.set_defaults(**GPU)
     run_benchmark(
-        make_parser(), PSSBenchmark, print_result, plot_pss_benchmark, QUICK
+        parser, PSSBenchmark, print_result, plot_pss_benchmark, QUICK
     )
 
 

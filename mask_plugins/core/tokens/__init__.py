@@ -10,6 +10,7 @@ with the prefix, H heads, L relative positions.
 """
 
 from .bias import gather_position_bias
+from .budget import budget_batch_size
 from .cost import block_macs
 from .gate import TokenGate
 from .gather import gather_tokens, scatter_tokens
@@ -21,6 +22,7 @@ __all__ = [
     'SCORES',
     'TokenGate',
     'block_macs',
+    'budget_batch_size',
     'gather_position_bias',
     'gather_tokens',
     'keep_count',

@@ -12,6 +12,8 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.runner import Runner
 
+from mask_plugins.datasets.samplers import first_step
+
 from .checkpoint_guard import check_parts, load_tensors
 from .own_checkpoints import own_checkpoint
 from .plain_checkpoint import from_plain
@@ -263,7 +265,7 @@ def inside_epoch(runner: Runner) -> bool:
     loop = runner.train_loop
     if hasattr(loop, 'dataloader_iterator') or hasattr(loop, 'batches_done'):
         return False
-    return runner.iter != loop.epoch * len(loop.dataloader)
+    return runner.iter != first_step(loop.dataloader, loop.epoch)
 
 
 def owes_validation(runner: Runner) -> bool:

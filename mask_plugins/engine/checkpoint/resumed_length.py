@@ -2,10 +2,15 @@
 """Resume a run whose length has changed: positions count in epochs."""
 
 import warnings
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import BaseLoop, Runner
+
+from mask_plugins.datasets.samplers import (
+    TokenBudgetSampler,
+    budget_sampler_of,
+)
 
 
 class RunLength(NamedTuple):
@@ -51,19 +56,29 @@ def fit_length(runner: Runner, checkpoint: dict) -> str:
     info = hub.get('runtime_info') or {}
     then = RunLength(info.get('max_epochs', 0), info.get('max_iters', 0))
     meta = checkpoint.get('meta') or {}
-    if then == now or not _plausible(then) or 'iter' not in meta:
+    budget = budget_sampler_of(loop.dataloader)
+    known = _plausible(then) or (budget is not None and min(then) > 0)
+    if then == now or not known or 'iter' not in meta:
         return ''
     moved = [f'the checkpoint is of {then}, the run is now {now}']
     iteration, by_iter = meta['iter'], hasattr(loop, 'dataloader_iterator')
-    if not by_iter and then.per_epoch != now.per_epoch:
+    if budget is not None and not by_iter:
+        moved += _move_in_budget(meta, budget)
+    elif not by_iter and then.per_epoch != now.per_epoch:
         moved += _move_iteration(meta, then.per_epoch, now.per_epoch)
     states = _by_name(checkpoint.get('param_schedulers'))
     saved = _by_name(checkpoint.get('optimizer'))
-    shift = meta['iter'] - iteration
+    shift, position = meta['iter'] - iteration, None
+    if budget is not None:  # its schedulers count full batches
+        position = budget.position(meta['iter'])
+        full = max(now.epochs * budget.full_batches, position)
+        now = RunLength(now.epochs, full)
     for name, parts in _by_name(runner.param_schedulers).items():
         if len(parts) == len(states.get(name) or ()):
             old = saved.get(name) or {}
-            moved += _step_schedulers(parts, states[name], old, shift, now)
+            moved += _step_schedulers(
+                parts, states[name], old, shift, position, now
+            )
     # So that a second call, of another hook, finds nothing to do.
     info.update(max_epochs=now.epochs, max_iters=now.iters)
     text = '; '.join(moved)
@@ -99,6 +114,19 @@ def _move_iteration(meta: dict, then: int, now: int) -> List[str]:
     return [moved]
 
 
+def _move_in_budget(meta: dict, budget: TokenBudgetSampler) -> List[str]:
+    """The same where epochs have unlike numbers of batches."""
+    epoch, old = meta['epoch'], meta['iter']
+    done, length = meta.get('epoch_position') or (0, 1)
+    first, following = map(budget.first_step, (epoch, epoch + 1))
+    skipped = done * (following - first) // length
+    meta['iter'] = first + skipped
+    if 'epoch_position' in meta:
+        meta['epoch_position'] = [skipped, following - first]
+    moved = f'iteration {old} is now iteration {meta["iter"]}'
+    return [moved] if meta['iter'] != old else []
+
+
 def _by_name(parts: Any) -> Dict[str, Any]:
     """Of one optimizer (a list, a state) or of several by name."""
     if isinstance(parts, dict) and 'param_groups' not in parts:
@@ -107,7 +135,12 @@ def _by_name(parts: Any) -> Dict[str, Any]:
 
 
 def _step_schedulers(
-    schedulers: list, states: list, saved: dict, shift: int, now: RunLength
+    schedulers: list,
+    states: list,
+    saved: dict,
+    shift: int,
+    position: Optional[int],
+    now: RunLength,
 ) -> List[str]:
     """Step fresh schedulers, and put their state into the checkpoint."""
     if any(
@@ -121,6 +154,11 @@ def _step_schedulers(
         min(state['_global_step'] + shift * (unit == 1), now.iters // unit)
         for state, unit in zip(states, units)
     ]
+    if position is not None:
+        counts = [
+            position if unit == 1 else count
+            for count, unit in zip(counts, units)
+        ]
     _step(schedulers, units, counts)
     groups = schedulers[0].optimizer.param_groups
     old = list(saved.get('param_groups', ()))

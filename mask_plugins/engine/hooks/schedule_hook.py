@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.core.schedules import Schedule
 from mask_plugins.core.weights import write_settings
+from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.registry import HOOKS, SCHEDULES
 from mask_plugins.utils.checks import (
     check_bool,
@@ -141,17 +142,19 @@ class ScheduleHook(Hook):
 
     def lengths(self, runner: Runner) -> Tuple[int, int]:
         """What t runs to, in all and per epoch."""
-        epoch = len(runner.train_dataloader)
-        total = runner.max_iters
+        loader, total = runner.train_dataloader, runner.max_iters
+        epoch = len(loader)
         if epoch < 1 or total < 1:
             raise ValueError('schedules need at least one training iteration')
-        return (-(-total // epoch), 1) if self.by_epoch else (total, epoch)
+        if self.by_epoch:
+            return locate_step(loader, total - 1)[0] + 1, 1
+        return total, epoch
 
     def value(self, runner: Runner) -> float:
         """The scheduled value at ``runner.iter``."""
         t = runner.iter
         if self.by_epoch:
-            t //= len(runner.train_dataloader)
+            t = locate_step(runner.train_dataloader, t)[0]
         elif self.unit == 'update':
             # The iteration that began this update: t stays in iterations, so
             # that an epoch is as long for the schedule as for the loop.

@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int
 
@@ -159,7 +160,7 @@ class TrainLogHook(Hook):
     def _epoch(runner: Runner, iteration: int) -> int:
         """The epoch of an iteration; iteration loops do not count them."""
         if hasattr(runner.train_loop, 'dataloader_iterator'):
-            return iteration // max(1, len(runner.train_dataloader))
+            return locate_step(runner.train_dataloader, iteration)[0]
         return runner.epoch
 
     # ----------------------------------------------------------- validation

@@ -6,7 +6,7 @@ from typing import Any, Iterable, Optional, Sequence
 
 from mmengine.runner import EpochBasedTrainLoop
 
-from mask_plugins.datasets.samplers import skip_batches
+from mask_plugins.datasets.samplers import first_step, skip_batches
 from mask_plugins.registry import LOOPS
 
 
@@ -52,7 +52,9 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         parts = loop.runner, loop.dataloader, loop.max_epochs, loop.val_begin
         intervals = zip(loop.dynamic_milestones, loop.dynamic_intervals)
         (_, first), *later = intervals
-        return cls(*parts, first, later)
+        made = cls(*parts, first, later)
+        made._max_iters = loop.max_iters  # PSSHook may have set it
+        return made
 
     def position(self, epoch: int, iteration: int) -> int:
         """How many batches of an epoch a checkpoint has behind it.
@@ -82,7 +84,7 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         if self._saved_at is not None:
             done, then = self._saved_at
             return done if then == length else done * length // then
-        done = self._iter - self._epoch * length
+        done = self._iter - first_step(self.dataloader, self._epoch)
         # Of an epoch that had another length nothing is known but its end.
         return done if 0 < done <= length else 0
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
-from mask_plugins.datasets.samplers import skip_batches
+from mask_plugins.datasets.samplers import locate_step, skip_batches
 
 
 class PassIterator:
@@ -42,9 +42,10 @@ class PassIterator:
     ) -> None:
         self._dataloader = dataloader
         self._start_pass = start_pass
-        self._pass = done // len(dataloader) if finite else 0
+        self._pass, self._done = 0, done
+        if finite:
+            self._pass, self._done = locate_step(dataloader, done)
         self._skip = done
-        self._done = done - self._pass * len(dataloader)
         self._iterator: Optional[Iterator] = None
 
     def __iter__(self) -> 'PassIterator':

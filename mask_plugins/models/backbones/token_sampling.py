@@ -124,6 +124,9 @@ class TokenSamplingMixin:
     @drop_ratio.setter
     def drop_ratio(self, value: float) -> None:
         self._drop_ratio = check_ratio('drop_ratio', value, ends='[)')
+        # Forward reads this int: torch.compile makes one graph per int, but
+        # takes a float that changes for a variable.
+        self._num_keep = self._count(self._own_tokens) if value else None
 
     @property
     def scorer(self) -> str:
@@ -161,7 +164,7 @@ class TokenSamplingMixin:
             and where they were :math:`(B, n)`, or ``x`` and None when off.
         """
         learns = self.scorer == 'gate' and self.training
-        if self.drop_ratio == 0 and not learns:
+        if self._num_keep is None and not learns:
             return x, None
         scores, factor = self._score(x, patch_embed)
         if learns:
@@ -170,7 +173,7 @@ class TokenSamplingMixin:
             prefix = self.num_extra_tokens
             factor = factor.unsqueeze(-1).to(x.dtype)
             x = torch.cat((x[:, :prefix], x[:, prefix:] * factor), dim=1)
-            if self.drop_ratio == 0:
+            if self._num_keep is None:
                 return x, None
         kept = self._select(scores)
         return gather_tokens(x, kept), kept
@@ -201,9 +204,19 @@ class TokenSamplingMixin:
 
     def _select(self, scores: Tensor) -> Tensor:
         prefix = self.num_extra_tokens
-        total = prefix + scores.size(1)
-        count = keep_count(total, self.drop_ratio, prefix, self.count_on)
+        count, total = self._num_keep, prefix + scores.size(1)
+        if count is None or total != self._own_tokens:
+            count = self._count(total)
         return select_tokens(scores, count, prefix, self.token_order)
+
+    @property
+    def _own_tokens(self) -> int:
+        rows, columns = self.patch_resolution
+        return rows * columns + self.num_extra_tokens
+
+    def _count(self, total: int) -> int:
+        prefix = self.num_extra_tokens
+        return keep_count(total, self.drop_ratio, prefix, self.count_on)
 
     # -------------------------------------------------------------- outputs
     def _format_output(self, x: Tensor, hw: Tuple[int, int]) -> Tensor:

@@ -1,0 +1,11 @@
+# The batch grows as tokens drop: a step has the tokens of 128 whole images.
+_base_ = ['./pss_vit-tiny_1xb128-magnitude-cyclic-80-0-100e_cifar10.py']
+
+train_dataloader = dict(
+    drop_last=False,
+    batch_sampler=dict(type='mask_plugins.TokenBudgetSampler'),
+)
+pss_hook = dict(batch='budget')
+custom_hooks = _base_.custom_hooks[:-1] + [
+    {**_base_.custom_hooks[-1], **pss_hook}
+]
