@@ -255,9 +255,8 @@ class MaskStepBuilder(StepBuilder):
 
         def step() -> None:
             clear()
-            # as an optimizer does: what was counted may have changed
-            for tensor in own:
-                tensor.detach().view(-1)[:1].mul_(1)
+            for mask, _ in pairs:  # as after a step of the optimizer
+                getattr(mask, '_known', {}).clear()
             products = [mask(weight) for mask, weight in pairs]
             torch.autograd.backward(products, grads, inputs=inputs)
             if soft:

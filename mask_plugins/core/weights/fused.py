@@ -132,7 +132,7 @@ def score_products(
         if counts.equal(likely[0]):
             return product, *likely
     _call('score_counts', scores, on, size, chunks, level, counts)
-    factors = (size / counts.clamp_(min=1)).sqrt()
+    factors = (size / counts).sqrt()
     # what was counted last is still in a cache
     multiply(factors, None, True)
     found = None if version in known else (counts, factors)

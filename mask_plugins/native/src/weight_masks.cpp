@@ -326,13 +326,15 @@ void score_gradients(const Element* grad, const Element* weight,
   }
 
 extern "C" {
-// How many are on in each chunk: scores above a level or, if given, bytes.
+// How many are on in each chunk, at least 1: scores above a level or, if given,
+// bytes.
 EXPORT void mask_plugins_score_counts_float(const float* scores,
                                             const uint8_t* on, long n,
                                             long chunks, float level,
                                             float* counts, int threads) {
   for_each_chunk(scores, on, level, n, chunks, [=](long chunk, auto mask) {
-    counts[chunk] = static_cast<float>(count_on(mask, n, threads));
+    const double count = count_on(mask, n, threads);
+    counts[chunk] = static_cast<float>(count < 1 ? 1 : count);
   });
 }
 
