@@ -13,38 +13,11 @@
 namespace {
 using namespace mask_plugins;
 
-struct Bfloat16 {
-  uint16_t bits;
-};
-typedef uint32_t Words __attribute__((vector_size(LANES * 4)));
-typedef uint16_t Halves __attribute__((vector_size(LANES * 2)));
 typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 
 constexpr long BLOCK = 8192;
 // Sums of a block are kept in several vectors, as an addition takes a while.
 constexpr int SUMS = 4;
-
-// ------------------------------------------------------------------- vectors
-inline Floats read(const float* from) { return load<Floats>(from); }
-inline Floats read(const Bfloat16* from) {
-  return (Floats)(__builtin_convertvector(load<Halves>(from), Words) << 16);
-}
-inline void write(float* to, Floats all) { store(to, all); }
-inline void write(Bfloat16* to, Floats all) {
-  const Words bits = (Words)all;
-  const Words even = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const Words nan = (Words)(all != all);
-  store(to, __builtin_convertvector((even & ~nan) | (nan & 0x7fc0), Halves));
-}
-
-// Up to LANES elements, zero where there is none.
-template <class Element>
-struct Part {
-  Element all[LANES] = {};
-  Part(const Element* from, long count) {
-    std::memcpy(all, from, count * sizeof(Element));
-  }
-};
 
 inline Floats choose(Ints condition, Floats yes, Floats no) {
   return (Floats)((condition & (Ints)yes) | (~condition & (Ints)no));
@@ -71,19 +44,6 @@ inline void for_each_vector(long begin, long end, const Body& body) {
   }
   for (; i + LANES <= end; i += LANES) body(i, 0, LANES);
   if (i < end) body(i, 0, static_cast<int>(end - i));
-}
-
-template <class Element>
-inline Floats read(const Element* from, int count) {
-  return read(count == LANES ? from : Part<Element>(from, count).all);
-}
-
-template <class Element>
-inline void write(Element* to, Floats all, int count) {
-  if (count == LANES) return write(to, all);
-  Element part[LANES];
-  write(part, all);
-  std::memcpy(to, part, count * sizeof(Element));
 }
 
 // The sum of work(begin, end) over all blocks; backwards after a pass over the
@@ -133,7 +93,7 @@ struct Above {
   const float* scores;
   float level;
   Ints operator()(long i, int count) const {
-    Ints on = read(scores + i, count) > level;
+    Ints on = load_floats(scores + i, count) > level;
     for (int lane = count; lane < LANES; ++lane) on[lane] = 0;
     return on;
   }
@@ -141,8 +101,8 @@ struct Above {
 struct Given {
   const uint8_t* on;
   Ints operator()(long i, int count) const {
-    const Bytes all = count == LANES ? load<Bytes>(on + i)
-                                     : load<Bytes>(Part(on + i, count).all);
+    Bytes all = {};
+    std::memcpy(&all, on + i, count);
     return __builtin_convertvector(all, Ints) != 0;
   }
 };
@@ -157,7 +117,8 @@ double multiply(const Element* weight, Mask mask, Element* product, long n,
       const Ints lanes = mask(i, count);
       on[k] -= lanes;
       const Floats ones = (Floats)(lanes & (Ints)(Floats{} + 1.f));
-      write(product + i, ones * read(weight + i, count) * factor, count);
+      const Floats kept = ones * load_floats(weight + i, count);
+      store_floats(product + i, kept * factor, count);
     });
     return total(on);
   });
@@ -181,7 +142,7 @@ double inner(const float* grad, const float*, const float* product, float,
   return sum_blocks(n, threads, false, [=](long begin, long end) {
     Floats sums[SUMS] = {};
     for_each_vector(begin, end, [&](long i, int k, int count) {
-      sums[k] += read(grad + i, count) * read(product + i, count);
+      sums[k] += load_floats(grad + i, count) * load_floats(product + i, count);
     });
     return total(sums);
   });
@@ -191,8 +152,9 @@ double inner(const Bfloat16* grad, const Bfloat16* weight,
   return factor * sum_blocks(n, threads, false, [=](long begin, long end) {
     Floats sums[SUMS] = {};
     for_each_vector(begin, end, [&](long i, int k, int count) {
-      const Ints on = read(product + i, count) != 0.f;
-      const Floats all = read(grad + i, count) * read(weight + i, count);
+      const Ints on = load_floats(product + i, count) != 0.f;
+      const Floats all =
+          load_floats(grad + i, count) * load_floats(weight + i, count);
       sums[k] += choose(on, all, Floats{});
     });
     return total(sums);
@@ -212,8 +174,9 @@ void score_gradient(const Element* grad, const Element* weight,
   const float times = factor ? factor : 1;
   sum_blocks(n, threads, factor != 0, [=](long begin, long end) {
     for_each_vector(begin, end, [&](long i, int, int count) {
-      const Floats first = read(grad + i, count) * read(weight + i, count);
-      write(grad_scores + i, (first + second) * times, count);
+      const Floats first =
+          load_floats(grad + i, count) * load_floats(weight + i, count);
+      store_floats(grad_scores + i, (first + second) * times, count);
     });
     return 0.0;
   });
@@ -227,8 +190,9 @@ double soft_product(const Element* weight, const float* logits,
   return sum_blocks(n, threads, false, [=](long begin, long end) {
     Floats sums[SUMS] = {};
     for_each_vector(begin, end, [&](long i, int k, int count) {
-      Floats mask = sigmoid(read(logits + i, count) * temperature);
-      write(product + i, read(weight + i, count) * scale * mask + 0.f, count);
+      Floats mask = sigmoid(load_floats(logits + i, count) * temperature);
+      const Floats scaled = load_floats(weight + i, count) * scale;
+      store_floats(product + i, scaled * mask + 0.f, count);
       for (int lane = count; lane < LANES; ++lane) mask[lane] = 0;
       sums[k] += mask;
     });
@@ -244,13 +208,14 @@ void soft_gradients(const Element* grad, const Element* weight,
   const float shared = grad_sum * scale;
   sum_blocks(n, threads, false, [=](long begin, long end) {
     for_each_vector(begin, end, [&](long i, int, int count) {
-      const Floats mask = sigmoid(read(logits + i, count) * temperature);
-      const Floats scaled = read(grad + i, count) * scale;
-      if (grad_weight) write(grad_weight + i, scaled * mask + 0.f, count);
+      const Floats mask = sigmoid(load_floats(logits + i, count) * temperature);
+      const Floats scaled = load_floats(grad + i, count) * scale;
+      if (grad_weight)
+        store_floats(grad_weight + i, scaled * mask + 0.f, count);
       if (!grad_logits) return;
-      const Floats of_mask = scaled * read(weight + i, count) + shared;
+      const Floats of_mask = scaled * load_floats(weight + i, count) + shared;
       const Floats slope = of_mask * (1.f - mask) * mask;
-      write(grad_logits + i, slope * temperature, count);
+      store_floats(grad_logits + i, slope * temperature, count);
     });
     return 0.0;
   });
