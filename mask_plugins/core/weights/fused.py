@@ -62,6 +62,10 @@ def runs(*tensors: Tensor) -> bool:
 
     Args:
         *tensors (Tensor): What would be computed with.
+
+    Examples:
+        >>> runs(torch.ones(2)) == (library() is not None)
+        True
     """
     return (
         not torch.compiler.is_compiling()
@@ -154,6 +158,11 @@ def score_gradient(
 
     Returns:
         Tensor: float32.
+
+    Examples:
+        >>> grad, weight = torch.ones(2), torch.tensor([1.0, 2.0])
+        >>> if runs(weight):
+        ...     assert score_gradient(grad, weight, 1).equal(grad * weight)
     """
     out = torch.empty_like(weight, dtype=torch.float32)
     product, counts, factors = kept or (None, None, None)
@@ -177,6 +186,12 @@ def soft_product(
 
     Returns:
         tuple[Tensor, float]: The product; the sum of all sigmoids.
+
+    Examples:
+        >>> w, s = torch.ones(3), torch.zeros(3)
+        >>> if runs(w):
+        ...     product, total = soft_product(w, s, 1.0, 2.0)
+        ...     assert product.equal(w) and total == 1.5
     """
     product = torch.empty_like(weight)
     total = _call(
@@ -211,6 +226,13 @@ def soft_gradients(
 
     Returns:
         tuple[Tensor | None, Tensor | None]: Those that are needed.
+
+    Examples:
+        >>> g, w, s = torch.ones(3), torch.ones(3), torch.zeros(3)
+        >>> if runs(w):
+        ...     of_weight, of_logits = soft_gradients(
+        ...         g, w, s, 1.0, 2.0, 0.0, (True, False))
+        ...     assert of_weight.equal(g) and of_logits is None
     """
     of_weight = torch.empty_like(weight) if needed[0] else None
     of_logits = torch.empty_like(logits) if needed[1] else None
