@@ -16,7 +16,7 @@ from typing import Optional, Tuple
 import torch
 
 #: Raised together with mask_plugins_interface() of src/library.cpp.
-INTERFACE = 2
+INTERFACE = 1
 SWITCH = 'MASK_PLUGINS_NATIVE'
 FOLDER = Path(__file__).parent
 
