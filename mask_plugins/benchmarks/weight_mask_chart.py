@@ -13,7 +13,7 @@ from mask_plugins.visualization.figure import (
 
 from .statistics import machine_title, medians
 
-# What is plain is hatched.
+# What is plain or without compiled kernels is hatched.
 KINDS = dict(
     soft=('soft', COLORS[5], ''),
     soft_penalty=('soft, penalty', COLORS[0], ''),
@@ -21,9 +21,14 @@ KINDS = dict(
     score=('score', COLORS[4], ''),
     score_held=('score, held', COLORS[1], ''),
     plain_score=('score, plain autograd', COLORS[1], '///'),
+    torch_soft=('soft, torch only', COLORS[5], '...'),
+    torch_score=('score, torch only', COLORS[4], '...'),
 )
 # Each once: without a step, a penalty or holding makes no difference.
-ALONE = ('soft_penalty', 'plain_soft_penalty', 'score_held', 'plain_score')
+ALONE = (
+    'soft_penalty', 'plain_soft_penalty', 'score_held', 'plain_score',
+    'torch_soft', 'torch_score',
+)  # fmt: skip
 
 
 @styled
@@ -45,7 +50,10 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
         fill = 'white' if hatch else color
         style = dict(color=fill, edgecolor=color, hatch=hatch)
         rows = [row for row in result['steps'] if row['kind'] == kind]
-        at = [archs.index(r['arch']) + width * (index - 2.5) for r in rows]
+        at = [
+            archs.index(r['arch']) + width * (index - len(KINDS) / 2 + 0.5)
+            for r in rows
+        ]
         median, errors = medians(rows, 'to_dense')
         marks = dict(yerr=errors, label=label, capsize=2)
         time.bar(at, median - 1, width, bottom=1, **marks, **style)
@@ -69,7 +77,7 @@ def plot_weight_mask_benchmark(result: dict) -> Figure:
     for ax in (time, alone, memory):
         ax.set_xticks(range(len(archs)), archs)
         ax.grid(axis='x', visible=False)
-    shared_legend(figure, time, columns=6)
+    shared_legend(figure, time, columns=4)
     settings = result['settings']
     sizes = ', '.join(
         f'{arch} {settings["batch_sizes"][arch]} x '

@@ -3,6 +3,7 @@
 
 import copy
 import functools
+import os
 from dataclasses import dataclass
 from typing import Callable, ClassVar, Dict, List, NamedTuple, Tuple
 
@@ -21,6 +22,7 @@ from mask_plugins.core.weights import (
     named_masks,
 )
 from mask_plugins.models.backbones import CIFARResNet
+from mask_plugins.native import SWITCH
 from mask_plugins.utils.timing import Case
 
 from .plain_masks import plain_masks_of, put_plain_masks
@@ -65,6 +67,27 @@ class Trained(NamedTuple):
     case: Case
 
 
+def torch_only(case: Case) -> Case:
+    """A case without the compiled kernels.
+
+    Examples:
+        >>> torch_only(Case(lambda: os.environ[SWITCH])).step()
+        '0'
+    """
+
+    def step():
+        before = os.environ.get(SWITCH)
+        os.environ[SWITCH] = '0'
+        try:
+            return case.step()
+        finally:
+            os.environ.pop(SWITCH)
+            if before is not None:
+                os.environ[SWITCH] = before
+
+    return Case(step, case.prepare)
+
+
 def masks_of(model: nn.Module) -> List[Tuple[nn.Module, Tensor]]:
     """Masks and their weights, of either implementation."""
     ours = [(item.mask, item.parameter) for item in named_masks(model)]
@@ -96,6 +119,8 @@ class MaskStepBuilder(StepBuilder):
         'soft_penalty',
         'score',
         'score_held',
+        'torch_soft',
+        'torch_score',
         'plain_soft_penalty',
         'plain_score',
     )
@@ -105,8 +130,10 @@ class MaskStepBuilder(StepBuilder):
 
         Args:
             arch (str): Of :attr:`ARCHS`.
-            kind (str): Of :attr:`KINDS`, or ``'merged'``: with score masks
-                baked in. Defaults to ``'dense'``.
+            kind (str): Of :attr:`KINDS`: ``'torch'`` is without compiled
+                kernels, ``'plain'`` the obvious implementation. Or
+                ``'merged'``: with score masks baked in. Defaults to
+                ``'dense'``.
         """
         if kind == 'merged':
             return merge_masks(self.network(arch, 'score'))
@@ -156,7 +183,10 @@ class MaskStepBuilder(StepBuilder):
             loss.backward()
             optimizer.step()
 
-        return Trained(model, optimizer, Case(step, prepare))
+        case = Case(step, prepare)
+        if kind.startswith('torch'):
+            case = torch_only(case)
+        return Trained(model, optimizer, case)
 
     @staticmethod
     def _forward(model: nn.Module, kind: str) -> Callable:
@@ -225,6 +255,8 @@ class MaskStepBuilder(StepBuilder):
 
         def step() -> None:
             clear()
+            for mask, _ in pairs:  # as after a step of the optimizer
+                getattr(mask, '_known', {}).clear()
             products = [mask(weight) for mask, weight in pairs]
             torch.autograd.backward(products, grads, inputs=inputs)
             if soft:

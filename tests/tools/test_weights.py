@@ -53,6 +53,22 @@ def stock_scores(config, checkpoint):
     return scores_of(get_model(str(config), pretrained=str(checkpoint)))
 
 
+def test_a_smaller_state(tmp_path):
+    """The file says its dtype; it is applied as any other."""
+    (files, adapter), out = export(tmp_path), tmp_path / 'stock.pth'
+    half = tmp_path / 'half.safetensors'
+    call('export_masks', files.config, files.checkpoint, '--out', half,
+         '--state-dtype', 'float16')  # fmt: skip
+    assert half.stat().st_size < adapter.stat().st_size
+    report = json.loads(half.with_suffix('.json').read_text())
+    assert report['state_dtypes'] == ['float16', 'int64']
+    call('apply_masks', files.config, files.base, half, '--out', out)
+    found = stock_scores(out.with_suffix('.py'), out)
+    torch.testing.assert_close(
+        found, masked_scores(files), rtol=0.02, atol=0.02
+    )
+
+
 # ------------------------------------------------------------ export, apply
 @pytest.mark.parametrize('kind', CONFIGS)
 def test_export_and_apply(kind, tmp_path, capsys):

@@ -18,6 +18,12 @@ def parse_args(argv=None):
     parser.add_argument('config', help='config file of the masked training')
     parser.add_argument('checkpoint', help='its checkpoint')
     weights_cli.add_pattern_argument(parser)
+    parser.add_argument(
+        '--state-dtype',
+        choices=('float32', 'float16', 'bfloat16'),
+        help='of norm statistics and head: half of their bytes, rounded '
+        '(default: as they are)',
+    )
     cli.add_config_options(parser)
     weights_cli.add_file_argument(
         parser,
@@ -39,6 +45,7 @@ def run(args):
     from mask_plugins.analysis.weights.mask_export import export_checkpoint
     from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.core.weights import write_adapter
+    from mask_plugins.core.weights.adapter_content import dtype_name
     from mask_plugins.utils.files import write_json
 
     stem = weights_cli.stem_of(args.checkpoint)
@@ -51,7 +58,7 @@ def run(args):
     cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
     check_file(args.checkpoint, 'checkpoint')
     adapter, report, notes = export_checkpoint(
-        cfg, args.checkpoint, args.pattern
+        cfg, args.checkpoint, args.pattern, args.state_dtype
     )
     weights_cli.print_report(report, 'masks')
     weights_cli.print_notes(notes)
@@ -61,6 +68,7 @@ def run(args):
         mask_bytes=adapter.mask_bytes,
         state_bytes=adapter.state_bytes,
         state=list(adapter.state),
+        state_dtypes=sorted({dtype_name(v) for v in adapter.state.values()}),
         base_sha256=adapter.base_sha256,
         notes=notes,
         **report.to_dict(),

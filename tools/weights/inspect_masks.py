@@ -41,6 +41,7 @@ def main(argv=None):
 def run(args):
     """Count, compress, then write."""
     from mask_plugins.analysis.weights.mask_sizes import measure_sizes
+    from mask_plugins.core.weights.adapter_content import dtype_name
     from mask_plugins.utils.files import write_json
     from mask_plugins.visualization import draw_mask_density, save_figure
 
@@ -63,6 +64,7 @@ def run(args):
         base_sha256=adapter.base_sha256,
         info=adapter.info,
         state=list(adapter.state),
+        state_dtypes=sorted({dtype_name(v) for v in adapter.state.values()}),
         sizes=sizes,
         notes=notes,
         **report.to_dict(),

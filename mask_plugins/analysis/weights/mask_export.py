@@ -2,7 +2,7 @@
 """From a checkpoint of a masked training to an adapter."""
 
 import os.path as osp
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from mmengine.config import Config
 from torch import nn
@@ -22,7 +22,10 @@ from mask_plugins.version import __version__
 
 
 def export_checkpoint(
-    cfg: Config, checkpoint: str, pattern: str = 'unstructured'
+    cfg: Config,
+    checkpoint: str,
+    pattern: str = 'unstructured',
+    state_dtype: Optional[str] = None,
 ) -> Tuple[Adapter, MaskReport, List[str]]:
     """Make the adapter of a trained checkpoint; soft masks as their ticket.
 
@@ -31,6 +34,8 @@ def export_checkpoint(
         checkpoint (str): Its checkpoint.
         pattern (str): See :func:`make_tickets`. Defaults to
             ``'unstructured'``.
+        state_dtype (str, optional): See :func:`pack_masks`.
+            Defaults to None.
 
     Returns:
         tuple: The adapter; what its masks keep; notes for the user. ``info``
@@ -55,7 +60,8 @@ def export_checkpoint(
         model_bytes=model_bytes(model),
         **model._dataset_meta,
     )
-    return pack_masks(model, info=info), report, notes
+    adapter = pack_masks(model, info=info, state_dtype=state_dtype)
+    return adapter, report, notes
 
 
 def load_masked_model(cfg: Config, checkpoint: str) -> nn.Module:

@@ -38,7 +38,8 @@ from .named_masks import (
 from .report import MaskReport, mask_report
 from .score_init import SCORE_INITS
 from .score_mask import ScoreMask
-from .scores import score_mask, score_masked_weight
+from .score_product import score_masked_weight
+from .scores import score_mask
 from .soft import (
     prune_logits,
     soft_mask,

@@ -4,11 +4,15 @@
 import hashlib
 import json
 import math
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from mask_plugins.utils.checks import check_choice
+
+STATE_DTYPES = ('float32', 'float16', 'bfloat16')
 
 
 def pack_bits(on: Tensor) -> Tensor:
@@ -93,6 +97,41 @@ def tensor_hash(tensor: Tensor) -> str:
         tensor (Tensor): Dtype, shape and values count.
     """
     return _hash({'': tensor})[:16]
+
+
+def copy_state(
+    state: Dict[str, Tensor], dtype: Optional[str] = None
+) -> Dict[str, Tensor]:
+    """Copies on the CPU, floating ones in another dtype if one is given.
+
+    Args:
+        state (dict[str, Tensor]): Key of the state dict -> value.
+        dtype (str, optional): One of :data:`STATE_DTYPES`. Defaults to None:
+            as they are.
+
+    Raises:
+        ValueError: If the dtype is unknown, or has no such large numbers.
+
+    Examples:
+        >>> copy_state(dict(mean=torch.ones(1)), 'float16')['mean'].dtype
+        torch.float16
+    """
+    if dtype is not None:
+        check_choice('state_dtype', dtype, STATE_DTYPES)
+    copies = {}
+    for key, value in state.items():
+        copies[key] = value.detach().cpu().clone()
+        if dtype is None or not value.is_floating_point():
+            continue
+        copies[key] = copies[key].to(getattr(torch, dtype))
+        if bool((copies[key].isinf() & value.cpu().isfinite()).any()):
+            largest = float(value.detach().abs().max())
+            raise ValueError(
+                f'state_dtype={dtype!r} ends at '
+                f'{torch.finfo(copies[key].dtype).max:g}, but {key} has '
+                f"{largest:g}: take 'bfloat16' or 'float32'"
+            )
+    return copies
 
 
 def dtype_name(tensor: Tensor) -> str:

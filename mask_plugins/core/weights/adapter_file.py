@@ -4,11 +4,12 @@
 Layout (safetensors): for each masked parameter a tensor ``masks/<name>``,
 uint8, one bit per weight as ``numpy.packbits`` orders them in C order; for
 each buffer (norm statistics) and each trained parameter that has no mask (the
-head) a tensor ``state/<key>``. Metadata, all text: ``format``, ``version``,
-``masks`` (JSON: name -> shape, dtype of the weight, kind, factor, scale,
-chunks), ``base_sha256`` of all that the file does not hold, ``bases`` (JSON:
-name -> begin of the SHA-256 of the masked weight), ``info`` (JSON: what the
-writer added), and ``sha256`` of all of these and of the tensors.
+head) a tensor ``state/<key>``, in its own dtype or a smaller float, which
+loading converts to that of the model. Metadata, all text: ``format``,
+``version``, ``masks`` (JSON: name -> shape, dtype of the weight, kind, factor,
+scale, chunks), ``base_sha256`` of all that the file does not hold, ``bases``
+(JSON: name -> begin of the SHA-256 of the masked weight), ``info`` (JSON: what
+the writer added), and ``sha256`` of all of these and of the tensors.
 """
 
 import json
@@ -27,6 +28,7 @@ from .adapter_content import (
     base_hash,
     check_packed,
     content_hash,
+    copy_state,
     dtype_name,
     pack_bits,
     tensor_hash,
@@ -113,6 +115,7 @@ def pack_masks(
     model: nn.Module,
     path: Optional[PathLike] = None,
     info: Optional[Dict[str, Any]] = None,
+    state_dtype: Optional[str] = None,
 ) -> Adapter:
     """Make the adapter of a masked model, and write it to a file.
 
@@ -124,13 +127,16 @@ def pack_masks(
         path (str | PathLike, optional): Where to write, ``*.safetensors``.
             Defaults to None: nowhere.
         info (dict, optional): Plain values to keep. Defaults to None.
+        state_dtype (str, optional): ``'float16'`` or ``'bfloat16'`` halves
+            what is kept next to the masks (statistics of norms, the head)
+            and rounds it. Defaults to None: as it is.
 
     Returns:
         Adapter: What was written.
 
     Raises:
-        ValueError: If the model has no masks, or some logits or scores are
-            NaN.
+        ValueError: If the model has no masks, some logits or scores are
+            NaN, or ``state_dtype`` is unknown or has no such large numbers.
 
     Examples:
         >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
@@ -159,7 +165,7 @@ def pack_masks(
             )
             for item in items
         },
-        {key: value.detach().cpu().clone() for key, value in state.items()},
+        copy_state(state, state_dtype),
         base_hash(base_state(model), state),
         {item.name: tensor_hash(item.parameter) for item in items},
         dict(info or {}),

@@ -14,7 +14,7 @@ from mask_plugins.utils.checks import (
     check_type,
 )
 
-from .scores import binary_masked_weight
+from .score_product import binary_masked_weight
 from .weight_mask import WeightMask
 
 KINDS = ('score', 'soft', 'flip')

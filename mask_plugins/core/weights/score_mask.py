@@ -9,14 +9,10 @@ from torch import Tensor, nn
 from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_bool
 
+from .fused import Known, fusable
 from .score_init import SCORE_INITS
-from .scores import (
-    ScoreMaskedWeight,
-    check_chunks,
-    check_level,
-    check_scaling,
-    score_is_on,
-)
+from .score_product import ScoreMaskedWeight, check_scaling
+from .scores import check_chunks, check_level, score_is_on
 from .weight_mask import WeightMask, mask_dtype, named_setting
 
 
@@ -93,6 +89,8 @@ class ScoreMask(WeightMask):
         scores = _initial(init, weight.detach().to(dtype))
         self.scores = nn.Parameter(scores)
         self._start: Optional[Tensor] = None
+        # How many are on, until the scores change.
+        self._known: Known = {}
         self.register_setting(check_level(criterion, level), weight.device)
 
     threshold = named_setting('threshold', 'Scores above it are on.')
@@ -112,8 +110,13 @@ class ScoreMask(WeightMask):
         # Checked when it was set: checks would break a compiled graph.
         return ScoreMaskedWeight.apply(
             weight, self.scores, self.criterion, self.setting, self.scale,
-            self.chunks,
+            self.chunks, self._known,
         )  # fmt: skip
+
+    def casts(self, weight: Tensor) -> bool:
+        """See :class:`WeightMask`."""
+        frozen = self.criterion != 'flip' and not weight.requires_grad
+        return frozen and fusable(weight, self.scores)
 
     def hard(self) -> Tensor:
         """See :class:`WeightMask`; with ``'flip'``, what is not flipped."""

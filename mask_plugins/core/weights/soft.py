@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from . import fused
+
 Number = Union[float, Tensor]
 
 
@@ -110,8 +112,8 @@ def soft_masked_weight(
     """The product of a weight and its soft mask, and the sum of the mask.
 
     One node of the graph with two outputs: the sum is what a penalty on the
-    number of weights needs, and here it costs next to nothing. Only the
-    sigmoid is kept for the backward pass.
+    number of weights needs, and here it costs next to nothing. For the
+    backward pass one tensor is kept at most: the sigmoid, if at all.
 
     Args:
         weight (Tensor): Of any shape.
@@ -136,25 +138,42 @@ class _SoftMaskedWeight(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, weight, logits, temperature, scale):
+        ctx.scale = scale
+        ctx.fused = fused.fusable(weight, logits)
+        if ctx.fused:
+            ctx.save_for_backward(weight, logits, temperature)
+            product, total = fused.soft_product(
+                weight, logits, float(temperature), scale
+            )
+            return product, logits.new_tensor(total * scale)
         sigmoid = (logits * temperature).sigmoid_()
         zero = weight.new_zeros(())
         # addcmul folds the constant into the product.
         product = torch.addcmul(zero, weight, sigmoid, value=scale)
         ctx.save_for_backward(weight, sigmoid, temperature)
-        ctx.scale = scale
         return product, sigmoid.sum() * scale
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_product, grad_sum):
         weight, sigmoid, temperature = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:2]
+        if ctx.fused:
+            logits = sigmoid
+            if fused.runs(grad_product):
+                gradients = fused.soft_gradients(
+                    grad_product, weight, logits, float(temperature),
+                    ctx.scale, float(grad_sum), needed,
+                )  # fmt: skip
+                return *gradients, None, None
+            sigmoid = (logits * temperature).sigmoid_()
         grad_weight = grad_logits = None
         zero = weight.new_zeros(())
-        if ctx.needs_input_grad[0]:
+        if needed[0]:
             grad_weight = torch.addcmul(
                 zero, grad_product, sigmoid, value=ctx.scale
             )
-        if ctx.needs_input_grad[1]:
+        if needed[1]:
             # d loss / d mask, the penalty's share included, which then becomes
             # the gradient of the logits in its own memory
             grad = torch.addcmul(

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from mask_plugins.utils.checks import check_choice, check_number
 
-from .scores import binary_masked_weight
+from .fused import fusable
+from .score_product import binary_masked_weight
 from .soft import prune_logits, soft_mask, soft_masked_weight, soft_scale
 from .weight_mask import (
     WeightMask,
@@ -123,6 +124,10 @@ class SoftMask(WeightMask):
         if self._sums is not None:
             self._sums.append(total)
         return product
+
+    def casts(self, weight: Tensor) -> bool:
+        """See :class:`WeightMask`."""
+        return not self._ticket and fusable(weight, self.logits)
 
     def sum(self) -> Tensor:
         """The sum of the mask, with its graph: what the penalty counts."""

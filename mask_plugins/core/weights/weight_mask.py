@@ -64,11 +64,21 @@ class WeightMask(nn.Module):
         if counts and not is_compiling():
             self._count_step()
         dtype = self.dtype or mask_dtype(weight)
+        if weight.dtype != dtype and self.casts(weight):
+            return self.masked(weight)
         return self.masked(weight.to(dtype)).to(weight.dtype)
 
     def masked(self, weight: Tensor) -> Tensor:
         """The effective weight, of a weight in the dtype of the mask."""
         raise NotImplementedError
+
+    def casts(self, weight: Tensor) -> bool:
+        """Whether :meth:`masked` computes with this weight as it is.
+
+        Args:
+            weight (Tensor): In another dtype than the mask's.
+        """
+        return False
 
     def hard(self) -> Tensor:
         """Which weights the finished mask keeps: bool, without a graph."""

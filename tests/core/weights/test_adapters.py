@@ -113,6 +113,38 @@ def test_what_is_in_the_file(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+def test_state_of_half_the_bytes(dtype, tmp_path):
+    """Rounded, and in the model of the dtype that it had."""
+    model, path = trained('score'), str(tmp_path / 'task.safetensors')
+    whole = pack_masks(model)
+    half = pack_masks(model, path, state_dtype=dtype)
+    counters = 8  # num_batches_tracked
+    assert half.state_bytes - counters == (whole.state_bytes - counters) / 2
+    assert_equal(half.masks, whole.masks)
+    base = base_of(model)
+    plain = base(X)
+    load_masks(base, path)
+    assert_equal(read_adapter(path).state, half.state)
+    assert base.bn.running_var.dtype == torch.float32
+    rounded = whole.state['bn.running_var'].to(getattr(torch, dtype))
+    assert torch.equal(base.bn.running_var, rounded.float())
+    found, expected = base(X), model(X)
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+    assert (found - expected).norm() < 0.1 * (plain - expected).norm()
+
+
+def test_state_that_a_dtype_has_no_room_for():
+    model = trained('score')
+    model.bn.running_var[0] = 1e6
+    with pytest.raises(ValueError, match=r'ends at 65504, but bn.running_var'):
+        pack_masks(model, state_dtype='float16')
+    assert pack_masks(model, state_dtype='bfloat16')
+    with pytest.raises(ValueError, match='state_dtype must be one of'):
+        pack_masks(model, state_dtype='int8')
+
+
 def test_several_adapters_are_swapped(tmp_path):
     tasks = {f'task{seed}': trained('score', seed) for seed in (1, 2, 3)}
     base = base_of(tasks['task1'])

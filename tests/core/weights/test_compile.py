@@ -13,7 +13,8 @@ from mask_plugins.core.weights import (
     score_masked_weight,
     soft_masked_weight,
 )
-from mask_plugins.core.weights.scores import binary_masked_weight
+from mask_plugins.core.weights.score_product import binary_masked_weight
+from mask_plugins.native import SWITCH
 from mask_plugins.utils.compat_torch import COMPILES_MASKS
 from tests.common.equal import assert_equal
 
@@ -92,8 +93,9 @@ def test_finished_masks(scale):
 
 
 @pytest.mark.parametrize('kind', list(nets.KINDS))
-def test_compile(kind):
-    """One graph; the eager values and gradients to the bit."""
+def test_compile(kind, monkeypatch):
+    """One graph; the eager values and gradients of torch to the bit."""
+    monkeypatch.setenv(SWITCH, '0')
     model = nets.masked_small(kind)
     twin = copy.deepcopy(model)
     compiled = torch.compile(

@@ -26,6 +26,7 @@ from tests.common.equal import assert_equal
 
 from . import nets
 
+pytestmark = pytest.mark.usefixtures('kernels')
 KINDS = list(nets.KINDS)
 X = nets.small_input()
 

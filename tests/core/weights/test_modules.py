@@ -19,6 +19,8 @@ from mask_plugins.core.weights import (
 
 from . import nets
 
+pytestmark = pytest.mark.usefixtures('kernels')
+
 
 def same_bits(model, other, x):
     """Whether two models give the same output.

@@ -24,6 +24,7 @@ from tests.common.runs import load
 
 from . import nets
 
+pytestmark = pytest.mark.usefixtures('kernels')
 X = nets.small_input()
 KINDS = list(nets.KINDS)
 
