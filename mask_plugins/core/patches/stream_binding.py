@@ -10,7 +10,7 @@ from torch import Tensor
 from .layer_memory import LayerMemory, Slot, join_slots
 from .stream_state import StreamState
 from .tile_plan import TilePlan
-from .tiles import CHANNELS_LAST, TileIndex, copy_patches, scatter_tiles
+from .tiles import CHANNELS_LAST, TileIndex, copy_patches
 
 
 @dataclass
@@ -183,8 +183,7 @@ class StreamBinding:
                 computed[dense] = False
             index = TileIndex.of(computed)
             if len(index):
-                tiles = layer.chain.run(source, plan, index, memory.cached[1:])
-                scatter_tiles(memory.out, tiles, plan, index)
+                layer.chain.update(source, plan, index, memory.cached)
                 if not held:
                     copy_patches(memory.ref, x, plan, index)
         return memory.share()

@@ -83,11 +83,14 @@ struct Chunk {
         std::memset(out + to * op.outputs, 0, sizeof(Element) * op.outputs);
         continue;
       }
-      const int top = tiles.from_tiles ? row : y;
-      const int left = tiles.from_tiles ? column : x;
-      pixels.push_back({in + (tiles.from_tiles ? tile : sample) * in_size * op.inputs,
-                        top * op.stride[0] - op.before[0],
-                        left * op.stride[1] - op.before[1], to});
+      // A tile begins where its first pixel reads: there is no padding.
+      const bool local = tiles.from_tiles;
+      const long map = local ? tile : sample;
+      pixels.push_back(
+          {in + map * in_size * op.inputs,
+           local ? row * op.stride[0] : y * op.stride[0] - op.before[0],
+           local ? column * op.stride[1] : x * op.stride[1] - op.before[1],
+           to});
     }
   }
 
