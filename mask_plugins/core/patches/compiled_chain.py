@@ -60,9 +60,10 @@ class CompiledChain:
         chain, numbers, size = self._chain, index.numbers(plan), plan.maps[-1]
         residual = None if chain.shortcut is None else x
         added = residual is None or chain.shortcut or x.shape == out.shape
-        if not (
-            self._convs and added and self._dtypes == {x.dtype}
-        ) or not all(
+        dtypes = self._dtypes
+        if torch.is_autocast_enabled('cpu'):  # weights need not be rounded
+            dtypes = {torch.get_autocast_dtype('cpu')}
+        if not (self._convs and added and dtypes == {x.dtype}) or not all(
             t.is_contiguous(memory_format=CHANNELS_LAST) for t in (x, *cached)
         ):
             return False

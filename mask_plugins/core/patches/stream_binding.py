@@ -80,6 +80,9 @@ class StreamBinding:
         # cache from outside is detected. Leaving it switches gradients on.
         with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
+            kind = x.device.type
+            if torch.is_autocast_enabled(kind):  # and so are the caches
+                x = x.to(torch.get_autocast_dtype(kind))
             if len(self.states) != len(x):
                 sizes = f'{len(x)}, got {len(self.states)}'
                 raise ValueError(f'states: one state per sample, {sizes}')
