@@ -133,8 +133,10 @@ class Chain:
         """
         lib = library_for(x, *cached)
         if lib is not None:
-            if self._compiled is None:
-                self._compiled = CompiledChain(self, self._folded, lib)
+            compiled = self._compiled
+            if compiled is None or compiled.dtype is not x.dtype:
+                weights = self._folded, lib, x.dtype
+                self._compiled = CompiledChain(self, *weights)
             if self._compiled.run(x, plan, index, cached):
                 return
         tiles = self.run(x, plan, index, cached[1:])

@@ -22,10 +22,14 @@ class CompiledChain:
         chain (Chain): The chain.
         folded (Sequence[Folded]): Weights of its steps and its shortcut.
         lib (CDLL): Of :func:`mask_plugins.native.library`.
+        dtype (torch.dtype): Of the maps. Weights of another one are rounded
+            to it, as autocast does.
     """
 
-    def __init__(self, chain, folded: Sequence[Folded], lib: CDLL) -> None:
-        self._chain = chain
+    def __init__(
+        self, chain, folded: Sequence[Folded], lib: CDLL, dtype: torch.dtype
+    ) -> None:
+        self._chain, self.dtype = chain, dtype
         self._tiles: Dict[Tuple[TilePlan, bool], List[Tiles]] = {}
         weights = [f.weight for f in folded if f.weight is not None]
         self._dtypes = {weight.dtype for weight in weights}
@@ -40,7 +44,7 @@ class CompiledChain:
             step.act for step in [*ends, *(chain.shortcut or ())]
         ):
             self._convs = [
-                _pack(lib, *parts)
+                _pack(lib, dtype, *parts)
                 for parts in zip(chain.all_steps, folded, names)
             ]
 
@@ -61,7 +65,7 @@ class CompiledChain:
         residual = None if chain.shortcut is None else x
         added = residual is None or chain.shortcut or x.shape == out.shape
         dtypes = self._dtypes
-        if torch.is_autocast_enabled('cpu'):  # weights need not be rounded
+        if torch.is_autocast_enabled('cpu'):
             dtypes = {torch.get_autocast_dtype('cpu')}
         if not (self._convs and added and dtypes == {x.dtype}) or not all(
             t.is_contiguous(memory_format=CHANNELS_LAST) for t in (x, *cached)
@@ -112,8 +116,13 @@ def _activation(act: Optional[nn.Module]) -> Optional[str]:
     return 'relu6' if isinstance(act, nn.ReLU6) else None
 
 
-def _pack(lib: CDLL, step: Step, folded: Folded, activation: str) -> PatchConv:
+def _pack(
+    lib: CDLL, dtype: torch.dtype, step: Step, folded: Folded, activation: str
+) -> PatchConv:
     """The operation of a step for the kernels."""
+    weights = (
+        None if tensor is None else tensor.to(dtype)
+        for tensor in (folded.weight, folded.bias)
+    )
     groups = 1 if step.pools else step.op.groups
-    options = (folded.weight, folded.bias, groups, activation)
-    return PatchConv(lib, *step.geometry[:4], *options)
+    return PatchConv(lib, *step.geometry[:4], *weights, groups, activation)
