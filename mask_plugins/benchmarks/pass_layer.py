@@ -3,6 +3,7 @@
 
 import copy
 import itertools
+import os
 from typing import Callable, Dict, List, Sequence
 
 import torch
@@ -10,12 +11,21 @@ from torch import nn
 
 from mask_plugins.analysis.streams.gated_stream import GatedStream
 from mask_plugins.core.patches import RandomGate, gate_module
+from mask_plugins.core.patches.mkldnn_conv import pack_weight, packed_conv2d
+from mask_plugins.native import SWITCH, library
 from mask_plugins.utils.timing import Case, time_interleaved
 
 from .statistics import spread, spread_ms
 
-#: Speed-ups to be reached at skip ratios.
-LAYER_LIMITS = {0.0: 0.95, 0.5: 1.2, 0.7: 1.8, 0.9: 3.0}
+#: Channels, side of the map and of a patch -> speed-ups to be reached at
+#: skip ratios.
+LAYER_LIMITS = {
+    (64, 56, 8): {0.0: 0.98, 0.5: 1.4, 0.7: 2.0, 0.9: 4.0},
+    (256, 32, 2): {0.5: 1.5, 0.9: 4.0},
+    (512, 16, 2): {0.5: 1.5, 0.9: 4.0},
+}
+#: What computes patches -> the switch of the compiled kernels.
+PATHS = {'kernels': '1', 'torch': '0'}
 #: Of the frontier: comparing 16 channels is as exact as comparing all.
 GATE = dict(type='threshold', sample_channels=16)
 
@@ -23,10 +33,11 @@ GATE = dict(type='threshold', sample_channels=16)
 def measure_layer(
     rounds: int, seed: int, clock: str, log: Callable[[str], None]
 ) -> List[dict]:
-    """A 3x3 convolution, 64 channels, 56x56, through its gated layer.
+    """3x3 convolutions through their gated layers, by both paths.
 
     The gate draws at random, so that the share is set; the share at
-    which nothing is skipped is the threshold gate's on a new frame.
+    which nothing is skipped is the threshold gate's on a new frame. All are
+    compared with the dense convolution whose weight is packed for its map.
 
     Args:
         rounds (int): Measurements of each case.
@@ -35,37 +46,76 @@ def measure_layer(
         log (Callable): Where progress goes.
 
     Returns:
-        list[dict]: By skip ratio: ``skip``, ``ms``, ``dense_ms`` and
-        ``speed_up`` with their spreads.
+        list[dict]: By layer, path and skip ratio: ``channels``, ``side``,
+        ``patch``, ``path``, ``skip``, ``ms``, ``dense_ms`` and ``speed_up``
+        with their spreads.
     """
-    torch.manual_seed(seed)
-    x = torch.randn(1, 64, 56, 56)
-    last = dict(memory_format=torch.channels_last)
-    frames = [(x + i * torch.randn_like(x)).contiguous(**last) for i in (0, 1)]
-    conv = nn.Conv2d(64, 64, 3, padding=1).eval().to(**last)
-    cases: Dict = dict(dense=Case(_loop(conv, frames)))
-    for skip in LAYER_LIMITS:
-        gated = nn.Sequential(copy.deepcopy(conv)).eval()
-        gate = 'threshold'
-        if skip:
-            gate = RandomGate(skip, seed=seed, patch_size=8)
-            # What the gate of the frontier keeps, and has to update.
-            gate.sample_channels = GATE['sample_channels']
-        gate_module(gated[0], gate)
-        stream = GatedStream(gated, scene_cut=0.0)
-        stream(frames[0])
-        cases[skip] = Case(_loop(stream, frames))
-    log(f'layer: {len(cases)} cases, interleaved')
-    times = time_interleaved(cases, rounds, iters=20, warmup=3, clock=clock)
-    return [
-        dict(
-            skip=skip,
-            ms=spread_ms(times[skip]),
-            dense_ms=spread_ms(times['dense']),
-            speed_up=spread(times['dense'] / times[skip]),
+    paths = [path for path in PATHS if path == 'torch' or library()]
+    found = []
+    for (channels, side, patch), limits in LAYER_LIMITS.items():
+        torch.manual_seed(seed)
+        x = torch.randn(1, channels, side, side)
+        last = dict(memory_format=torch.channels_last)
+        frames = [
+            (x + i * torch.randn_like(x)).contiguous(**last) for i in (0, 1)
+        ]
+        conv = nn.Conv2d(channels, channels, 3, padding=1).eval().to(**last)
+        cases: Dict = dict(dense=Case(_loop(_packed(conv, x), frames)))
+        for skip, path in itertools.product(limits, paths):
+            step = _gated(copy.deepcopy(conv), skip, patch, seed, path)
+            step(frames[0])
+            cases[skip, path] = Case(_loop(step, frames))
+        name = f'{channels} channels, {side}x{side}, patch {patch}'
+        log(f'layer of {name}: {len(cases)} cases, interleaved')
+        times = time_interleaved(
+            cases, rounds, iters=20, warmup=3, clock=clock
         )
-        for skip in LAYER_LIMITS
-    ]
+        found += [
+            dict(
+                **dict(channels=channels, side=side, patch=patch),
+                **dict(path=path, skip=skip),
+                ms=spread_ms(times[skip, path]),
+                dense_ms=spread_ms(times['dense']),
+                speed_up=spread(times['dense'] / times[skip, path]),
+            )
+            for path, skip in itertools.product(paths, limits)
+        ]
+    return found
+
+
+def _gated(
+    conv: nn.Module, skip: float, patch: int, seed: int, path: str
+) -> Callable:
+    """A step of a stream through one gated layer."""
+    gated = nn.Sequential(conv).eval()
+    gate = dict(type='threshold', patch_size=patch)
+    if skip:
+        gate = RandomGate(skip, seed=seed, patch_size=patch)
+        # What the gate of the frontier keeps, and has to update.
+        gate.sample_channels = GATE['sample_channels']
+    gate_module(gated[0], gate)
+    stream = GatedStream(gated, scene_cut=0.0)
+
+    def step(frame: torch.Tensor) -> torch.Tensor:
+        before = os.environ.get(SWITCH)
+        os.environ[SWITCH] = PATHS[path]
+        try:
+            return stream(frame)
+        finally:
+            os.environ.pop(SWITCH)
+            if before is not None:
+                os.environ[SWITCH] = before
+
+    return step
+
+
+def _packed(conv: nn.Conv2d, x: torch.Tensor) -> Callable:
+    """The dense convolution, its weight packed for this map."""
+    packed = pack_weight(conv, conv.weight.detach(), tuple(x.shape))
+    if packed is None:
+        return conv
+    bias = conv.bias.detach()
+    return lambda frame: packed_conv2d(frame, conv, packed, bias, conv.padding)
 
 
 def _loop(step: Callable, frames: Sequence[torch.Tensor]) -> Callable:

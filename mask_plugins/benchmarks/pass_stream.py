@@ -252,9 +252,12 @@ class PassStreamBenchmark:
 
     def _targets(self, result: dict) -> Iterator[dict]:
         for row in result.get('layer', ()):
-            name, skip = f'layer, skip {row["skip"]:g}: speed-up', row['skip']
-            reached = row['speed_up']['median']
-            yield target(name, reached, LAYER_LIMITS[skip], at_least=True)
+            size = tuple(row[key] for key in ('channels', 'side', 'patch'))
+            skip, reached = row['skip'], row['speed_up']['median']
+            least = LAYER_LIMITS[size][skip]
+            name = 'layer of {} channels, {}x{}'.format(*size[:2], size[1])
+            name = f'{name}, {row["path"]}, skip {skip:g}: speed-up'
+            yield target(name, reached, least, at_least=True)
         for row in result.get('frontier', ()):
             limit, reached = row['target'], row['speed_up']
             name = f'video, aimed at error {limit:g}'

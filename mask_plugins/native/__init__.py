@@ -17,6 +17,8 @@ import torch
 
 #: Raised together with mask_plugins_interface() of src/library.cpp.
 INTERFACE = 1
+#: What maps may hold; arithmetic is float32 whatever they do.
+DTYPES = (torch.float32, torch.bfloat16)
 SWITCH = 'MASK_PLUGINS_NATIVE'
 FOLDER = Path(__file__).parent
 
@@ -30,6 +32,27 @@ def library() -> Optional[ctypes.CDLL]:
         True
     """
     return None if os.environ.get(SWITCH) == '0' else _load()[0]
+
+
+def library_for(*tensors: torch.Tensor) -> Optional[ctypes.CDLL]:
+    """The compiled kernels, if they can compute with these maps.
+
+    Args:
+        *tensors (Tensor): Of one of ``DTYPES`` on the CPU, none of which
+            needs a gradient.
+
+    Examples:
+        >>> library_for(torch.ones(1, dtype=torch.int64)) is None
+        True
+    """
+    fit = all(
+        t.dtype in DTYPES
+        and t.dtype is tensors[0].dtype
+        and t.device.type == 'cpu'
+        and not (t.requires_grad and torch.is_grad_enabled())
+        for t in tensors
+    )
+    return library() if fit and not torch.compiler.is_compiling() else None
 
 
 def status() -> str:

@@ -165,15 +165,21 @@ def plot_pass_stream(result: Mapping) -> Figure:
     """
     figure = new_figure(8.4, 3.6)
     left, right = figure.subplots(1, 2)
+    # The first layer, by each path.
     rows = result.get('layer', ())
-    if rows:
+    rows = [row for row in rows if row['channels'] == rows[0]['channels']]
+    for number, path in enumerate(dict.fromkeys(r['path'] for r in rows)):
+        ours = [row for row in rows if row['path'] == path]
         median, low, high = (
-            np.array([row['speed_up'][key] for row in rows])
+            np.array([row['speed_up'][key] for row in ours])
             for key in ('median', 'low', 'high')
         )
-        bars, style = [median - low, high - median], dict(marker=marker_of(0))
-        style.update(capsize=2, color=color_of(0))
-        left.errorbar([row['skip'] for row in rows], median, bars, **style)
+        bars = [median - low, high - median]
+        style = dict(marker=marker_of(number), color=color_of(number))
+        style.update(capsize=2, label=path)
+        left.errorbar([row['skip'] for row in ours], median, bars, **style)
+    if rows:
+        left.legend(fontsize='small')
     left.axhline(1, color='black', linewidth=0.8)
     left.set(xlabel='skip ratio', ylabel='speed-up over dense',
              title='3x3 convolution, 64 channels, 56x56')  # fmt: skip

@@ -54,9 +54,11 @@ def print_result(result: dict) -> None:
     """Print the tables and the targets."""
     if 'layer' in result:
         cli.print_table(
-            ['skip ratio', 'gated ms', 'dense ms', 'speed-up'],
+            ['layer', 'path', 'skip', 'gated ms', 'dense ms', 'speed-up'],
             [
                 [
+                    '{channels} ch, {side} px, patch {patch}'.format(**row),
+                    row['path'],
                     f'{row["skip"]:g}',
                     f'{row["ms"]["median"]:.3f}',
                     f'{row["dense_ms"]["median"]:.3f}',
@@ -64,7 +66,7 @@ def print_result(result: dict) -> None:
                 ]
                 for row in result['layer']
             ],
-            '3x3 convolution, 64 channels, 56x56, patches of 8',
+            '3x3 convolutions, dense with a packed weight',
         )
     if 'frontier' in result:
         cli.print_table(

@@ -13,20 +13,33 @@ import torch
 from torch import Tensor, nn
 
 
-def pack_weight(conv: nn.Conv2d, weight: Tensor) -> Optional[Tensor]:
+def pack_weight(
+    conv: nn.Conv2d, weight: Tensor, size: Sequence[int] = ()
+) -> Optional[Tensor]:
     """The weight in the order of oneDNN, or None where it is not of use.
 
     Args:
         conv (nn.Conv2d): Says stride, dilation and groups.
         weight (Tensor): :math:`(C_{out}, C_{in} / groups, h, w)`.
+        size (Sequence[int]): Shape of the one map that is convolved, with the
+            padding of ``conv``. Defaults to (): tiles of any number.
     """
     kind = (weight.device.type, weight.dtype, conv.groups)
     if kind != ('cpu', torch.float32, 1):
         return None
-    size = [8, conv.in_channels, *(8 + side for side in weight.shape[2:])]
+    # Without AVX-512 the order depends on the size of the map, and another
+    # one than was packed for takes up to ten times as long.
+    if not size and torch.backends.cpu.get_cpu_capability() != 'AVX512':
+        return None
+    padding = conv.padding if size else [0, 0]
+    size = size or [
+        8,
+        conv.in_channels,
+        *(8 + side for side in weight.shape[2:]),
+    ]
     try:
         return torch.ops.mkldnn._reorder_convolution_weight(
-            weight, [0, 0], conv.stride, conv.dilation, conv.groups, size
+            weight, padding, conv.stride, conv.dilation, conv.groups, size
         )
     except (AttributeError, RuntimeError):
         return None
