@@ -76,8 +76,7 @@ class StreamFeatureExtractor(BaseModel):
             RuntimeError: In training mode.
             ValueError: If there is not one name per frame.
         """
-        with self.session.bound(streams):
-            feats = self.backbone(frames)
+        feats = self.session.run(self.backbone, frames, streams)
         return feats if self.neck is None else self.neck(feats)
 
     def forward(

@@ -66,7 +66,7 @@ def best_dense(network: nn.Module) -> nn.Module:
 
     Returns:
         nn.Module: A copy in eval mode, norms folded into convolutions,
-        channels_last.
+        channels_last. :func:`dense_rivals` times its forms.
 
     Examples:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
@@ -75,7 +75,16 @@ def best_dense(network: nn.Module) -> nn.Module:
     """
     network = copy.deepcopy(network)
     network.eval()  # not chained: backbones of mmpretrain return None
+    acts = [  # of timm's norms, which mmcv takes off with them
+        (parent, name, child.act)
+        for parent in network.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.BatchNorm2d) and hasattr(child, 'act')
+    ]
     network = fuse_conv_bn(network)
+    for parent, name, act in acts:
+        if isinstance(parent._modules[name], nn.Identity):
+            parent._modules[name] = act
     return network.to(memory_format=torch.channels_last)
 
 

@@ -71,10 +71,14 @@ class Chain:
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
-        plan = tile_plan(tuple(size), self.geometries, patch, device)
+        geometries, at = [], tuple(size)
+        for geometry in self.geometries:
+            geometries.append(geometry.at(at))
+            at = geometry.out_size(at)
+        plan = tile_plan(tuple(size), tuple(geometries), patch, device)
         if plan not in self._levels:
             last = self.shortcut[0].geometry if self.shortcut else Geometry()
-            levels = [*enumerate(self.geometries), (0, last)]
+            levels = [*enumerate(geometries), (0, last.at(size))]
             self._levels[plan] = plans = [
                 tile_plan(
                     *(plan.maps[level], (geometry,), plan.steps[level]),
@@ -161,12 +165,12 @@ class Chain:
         """
         maps = [x]
         for step, folded in zip(self.steps, self._folded):
-            out = step.on_tiles(maps[-1], folded, step.op.padding)
+            out = step.on_map(maps[-1], folded)
             maps.append(out.contiguous(memory_format=torch.channels_last))
         out = maps.pop()
         if self.shortcut is not None:
             for step in self.shortcut:
-                x = step.on_tiles(x, self._folded[-1], step.op.padding)
+                x = step.on_map(x, self._folded[-1])
             out += x
         return activate_(out, self.act), maps[1:]
 

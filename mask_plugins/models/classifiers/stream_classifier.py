@@ -204,8 +204,7 @@ class StreamClassifier(ImageClassifier):
         return data_samples
 
     def _gated(self, x: Tensor, streams: List[str]) -> Tuple[Tensor, Tensor]:
-        with self._session.bound(streams):
-            feats = self.extract_feat(x)
+        feats = self._session.run(self.extract_feat, x, streams)
         # The cache of the last layer changes with the next frame.
         return feats[-1].clone(), self.head(feats)
 
