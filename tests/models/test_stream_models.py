@@ -230,10 +230,11 @@ def test_streams_keep_their_slots_in_batches_of_any_order():
         slots = [slot for state in states for slot in state.slots.values()]
         return [(id(slot.memory), slot.row) for slot in slots]
 
+    before = []
     for t, order in enumerate(([0, 1, 2], [2, 0, 1], [1, 2, 0])):
         batch = [names[i] for i in order]
         feats = extractor.step(x[t][order], batch)
-        before = before if t else places()
+        before = before or places()
         assert places() == before
         dense = extractor.backbone(x[t][order])
         for found, wanted in zip(feats, dense):

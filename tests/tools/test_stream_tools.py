@@ -168,8 +168,10 @@ def test_benchmark(video, tmp_path, run, capsys):
     assert row['frames'] == 2
     assert result['settings']['check_frames'] == 3
     memory = result['memory']
-    assert 1 < memory['sampled_to_outputs'] < memory['full_to_outputs'] < 3
-    assert memory['sampled_to_outputs'] <= 2
+    assert memory['bf16_to_outputs'] < 1 < memory['fp32_to_outputs'] < 2
+    assert 0 < row['share_of_limit']
+    assert row['speed_up_fastest'] <= row['speed_up']
+    assert 0 <= row['agreement_top5'] <= 1
     assert out.with_suffix('.png').stat().st_size
 
 
@@ -177,6 +179,7 @@ def test_benchmark_refuses():
     for bad in (
         *(dict(parts=['all']), dict(judged_frames=1), dict(check_frames=1)),
         *(dict(refresh_every=-1), dict(margin=2.0), dict(errors=[0.0])),
+        *(dict(dtype='int8'), dict(checkpoint='a.pth')),
     ):
         (name,) = bad
         with pytest.raises(ValueError, match=f'{name} must'):

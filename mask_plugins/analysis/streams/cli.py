@@ -77,8 +77,9 @@ def add_stream_arguments(
     add('--sample-channels', type=cli.positive, metavar='N',
         help='compare only so many channels of a map (default: '
         'all)')  # fmt: skip
-    add('--refresh-every', type=int, default=0, metavar='N',
-        help='compute everything every N frames (default: never)')  # fmt: skip
+    add('--refresh-every', type=int, default=10, metavar='N',
+        help='compute every patch again within N frames; 0: never (default: '
+        '%(default)s)')  # fmt: skip
     add('--threads', type=cli.positive, help='CPU threads (default: all)')
     add('--seed', type=int, default=0)
 

@@ -88,6 +88,33 @@ def best_dense(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
+@torch.no_grad()
+def convolution_macs(network: nn.Module, image: Tensor) -> int:
+    """Multiply-adds of all convolutions of a network for one input.
+
+    Args:
+        network (nn.Module): Runs on the input.
+        image (Tensor): :math:`(1, C, H, W)`.
+
+    Examples:
+        >>> convolution_macs(nn.Conv2d(3, 4, 3), torch.ones(1, 3, 5, 5))
+        972
+    """
+    counts = []
+
+    def count(conv: nn.Conv2d, args, out: Tensor) -> None:
+        counts.append(out[0, 0].numel() * conv.weight.numel())
+
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    hooks = [conv.register_forward_hook(count) for conv in convs]
+    try:
+        network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counts)
+
+
 def last_feature(network: nn.Module):
     """A function from an input to the last feature map of a backbone.
 
