@@ -10,15 +10,32 @@ a wheel does not touch the links of an editable checkout.
 """
 
 import os
+import platform
 import shutil
+from glob import glob
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.develop import develop
 from setuptools.command.editable_wheel import editable_wheel
 
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools below 70.1
+    from wheel.bdist_wheel import bdist_wheel
+
 ROOT = os.path.dirname(os.path.abspath(__file__))
 PACKAGE = 'mask_plugins'
+# The compiled kernels: all sources, once per instruction set.
+SOURCES = os.path.join(PACKAGE, 'native', 'src')
+CFLAGS = ['-std=c++17', '-O3', '-g0', '-fvisibility=hidden']
+INSTRUCTION_SETS = {'baseline': []}
+if platform.machine().lower() in ('x86_64', 'amd64'):
+    avx2 = ['-mavx2', '-mfma']
+    INSTRUCTION_SETS['avx2'] = avx2
+    wide = ['-mavx512f', '-mavx512vl', '-mavx512bw']
+    INSTRUCTION_SETS['avx512'] = avx2 + wide
 MIM_ITEMS = ('configs', 'tools', 'demo', 'model-index.yml')
 
 
@@ -115,6 +132,43 @@ class EditableWheel(editable_wheel):
             file.write(f'{os.path.join(ROOT, PACKAGE)}\n{PACKAGE}\n')
 
 
+class BuildExt(build_ext):
+    """``build_ext`` for libraries that ctypes loads; none is a must."""
+
+    def get_ext_filename(self, fullname):
+        # Without the suffix that says for which Python: they serve all.
+        return os.path.join(*fullname.split('.')) + '.so'
+
+    def build_extension(self, ext):
+        # The same sources with other flags: each in a folder of its own.
+        shared, self.build_temp = (
+            self.build_temp,
+            os.path.join(self.build_temp, ext.name),
+        )
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            print(f'{PACKAGE}: no {ext.name}, torch serves ({error})')
+        finally:
+            self.build_temp = shared
+
+
+class BdistWheel(bdist_wheel):
+    """A wheel for every Python of a platform, or of all without kernels."""
+
+    def get_tag(self):
+        system = super().get_tag()[2]
+        folders = [
+            self.bdist_dir,
+            self.get_finalized_command('build').build_lib,
+        ]
+        built = any(
+            glob(os.path.join(folder or '', PACKAGE, 'native', '*.so'))
+            for folder in folders
+        )
+        return 'py3', 'none', system if built else 'any'
+
+
 class Develop(develop):
     """The old ``setup.py develop``, which does not run ``build_py``."""
 
@@ -153,7 +207,20 @@ if __name__ == '__main__':
             'tests': parse_requirements('tests'),
             'timm': parse_requirements('timm'),
         },
+        ext_modules=[
+            Extension(
+                f'{PACKAGE}.native.kernels_{name}',
+                sorted(glob(os.path.join(SOURCES, '*.cpp'))),
+                depends=sorted(glob(os.path.join(SOURCES, '*.h'))),
+                extra_compile_args=CFLAGS + flags,
+                language='c++',
+                optional=True,
+            )
+            for name, flags in INSTRUCTION_SETS.items()
+        ],
         cmdclass={
+            'bdist_wheel': BdistWheel,
+            'build_ext': BuildExt,
             'build_py': BuildPy,
             'develop': Develop,
             'editable_wheel': EditableWheel,

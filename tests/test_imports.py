@@ -28,10 +28,11 @@ FLOORS = (
     'visualization',
     'core',
     'functional',
+    'native',
     'utils',
 )
 # What these may import in addition to torch and numpy: nothing of OpenMMLab.
-TORCH_ONLY = ('core', 'functional')
+TORCH_ONLY = ('core', 'functional', 'native')
 LEAVES = ('registry', 'version')
 PREFIX = 'mask_plugins.'
 

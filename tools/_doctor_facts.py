@@ -27,6 +27,10 @@ torchvision.ops.nms(torch.tensor([[0., 0., 1., 1.]]), torch.ones(1), 0.5)
 """,
     'mmcv': 'import mmcv',
     'mmpretrain': 'import mmpretrain.models',
+    'native': """
+from mask_plugins.native import status
+print(status())
+""",
     'registries': """
 import importlib, json
 import mask_plugins.registry as ours

@@ -270,6 +270,17 @@ def check_mmpretrain(facts):
     return f'{listed(found)}: {output}', FAIL, fix
 
 
+@check('native')
+def check_native(facts):
+    """The kernels are compiled for this version; torch serves where not."""
+    works, output = facts.probe('native')
+    if not works:
+        return output, FAIL, 'fix the rows above first'
+    if 'built' not in output and 'again' not in output:
+        return output
+    return output, WARN, f'{PIP} install --no-build-isolation --no-deps -e .'
+
+
 @check('registries')
 def check_registries(facts):
     """Every type of ours resolves through mmengine by its prefix."""

@@ -38,7 +38,7 @@ fi
 state() {
     echo "$root"
     cat "$requirements" setup.py tools/setup_env.sh requirements/runtime.txt \
-        mask_plugins/version.py | cksum
+        mask_plugins/version.py mask_plugins/native/src/* | cksum
 }
 stamp=$venv/setup-done
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(state)" ] &&

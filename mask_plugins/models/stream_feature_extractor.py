@@ -29,6 +29,8 @@ class StreamFeatureExtractor(BaseModel):
             :class:`mask_plugins.core.patches.StreamState`. Defaults to None.
         execution (str): ``'auto'``, ``'sparse'`` or ``'dense'``. Defaults to
             ``'auto'``.
+        dtype (str): ``'fp32'``, or ``'bf16'`` for caches of half the size;
+            the features are then bfloat16. Defaults to ``'fp32'``.
         **kwargs: ``data_preprocessor`` and ``init_cfg`` of ``BaseModel``.
 
     Raises:
@@ -49,6 +51,7 @@ class StreamFeatureExtractor(BaseModel):
         neck: Optional[Union[dict, nn.Module]] = None,
         stream: Optional[dict] = None,
         execution: str = 'auto',
+        dtype: str = 'fp32',
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,7 +59,7 @@ class StreamFeatureExtractor(BaseModel):
             MODELS.build(part) if isinstance(part, dict) else part
             for part in (backbone, neck)
         )
-        self.session = StreamSession(self.backbone, stream, execution)
+        self.session = StreamSession(self.backbone, stream, execution, dtype)
 
     @torch.no_grad()
     def step(self, frames: Tensor, streams: Sequence[str]) -> Features:
@@ -76,8 +79,12 @@ class StreamFeatureExtractor(BaseModel):
             RuntimeError: In training mode.
             ValueError: If there is not one name per frame.
         """
-        feats = self.session.run(self.backbone, frames, streams)
-        return feats if self.neck is None else self.neck(feats)
+
+        def call(frames: Tensor) -> Features:
+            feats = self.backbone(frames)
+            return feats if self.neck is None else self.neck(feats)
+
+        return self.session.run(call, frames, streams)
 
     def forward(
         self, inputs: Tensor, data_samples=None, mode: str = 'tensor'

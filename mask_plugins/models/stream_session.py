@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from mask_plugins.core.patches import StreamBinder, StreamState
+from mask_plugins.utils.checks import check_choice
 
 Macs = Dict[str, Tuple[int, int, int]]
 
@@ -36,14 +37,16 @@ class StreamSession:
         execution (str): ``'auto'``, ``'sparse'`` or ``'dense'``; see
             :meth:`mask_plugins.core.patches.StreamBinder.bind`. Defaults to
             ``'auto'``.
+        dtype (str): ``'fp32'``, or ``'bf16'``: frames, references and caches
+            are bfloat16, which halves the state; weights stay as they are.
+            Defaults to ``'fp32'``.
 
     Raises:
         TypeError: If an option of the states is unknown.
-        ValueError: If the network has no gated layers, or an option of the
-            states is out of its range.
+        ValueError: If the network has no gated layers, an option of the
+            states is out of its range or the dtype unknown.
 
     Examples:
-        >>> import torch
         >>> from mask_plugins.core.patches import GatedConv2d
         >>> conv = GatedConv2d(3, 4, 3).eval()
         >>> session = StreamSession(conv)
@@ -59,7 +62,9 @@ class StreamSession:
         network: nn.Module,
         options: Optional[dict] = None,
         execution: str = 'auto',
+        dtype: str = 'fp32',
     ) -> None:
+        self.dtype = check_choice('dtype', dtype, ('fp32', 'bf16'))
         self.binder = StreamBinder(network)
         self.options = dict(options or {})
         self.execution = execution
@@ -123,7 +128,9 @@ class StreamSession:
             self.states.setdefault(name, StreamState(**self.options))
             for name in streams
         ]
-        with self.binder.bind(states, self.execution):
+        device = next(self.binder.model.parameters()).device.type
+        cast = torch.autocast(device, torch.bfloat16, self.dtype == 'bf16')
+        with cast, self.binder.bind(states, self.execution):
             yield
 
     def macs(self, stream: str) -> Macs:

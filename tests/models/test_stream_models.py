@@ -335,3 +335,21 @@ def test_bad_models(kind):
         classifier(distill_weight=-1)
     with pytest.raises(ValueError, match='running_mode'):
         classifier(running_mode='Tset')
+
+
+def test_bfloat16_halves_the_state():
+    clip = torch.randn(1, 1, 3, 64, 64).repeat(1, 3, 1, 1, 1)
+    found = {}
+    for dtype in ('fp32', 'bf16'):
+        torch.manual_seed(0)
+        model = classifier(dtype=dtype)
+        (sample,) = model(clip, mode='predict')
+        (state,) = model._session.states.values()
+        found[dtype] = state.memory_bytes(), sample.pred_score
+        assert sample.pred_score.dtype is torch.float32
+    assert found['fp32'][0] == 2 * found['bf16'][0]
+    torch.testing.assert_close(
+        found['fp32'][1], found['bf16'][1], atol=0.02, rtol=0
+    )
+    with pytest.raises(ValueError, match='dtype'):
+        classifier(dtype='fp16')

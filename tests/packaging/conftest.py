@@ -14,7 +14,7 @@ from ..small_run import ROOT
 # Whatever a clone does not have: environments, results, caches, builds.
 NOT_SOURCE = shutil.ignore_patterns(
     *('.*', 'build', 'dist', 'outputs', 'work_dirs', 'data'),
-    *('*.egg-info', '__pycache__'),
+    *('*.egg-info', '__pycache__', '*.so'),
 )
 WHEEL = ('--no-build-isolation', '--no-deps', '--no-index', '-w')
 

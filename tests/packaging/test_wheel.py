@@ -2,6 +2,8 @@
 """What the wheel holds, and that mim trains from it by a config's basename."""
 
 import json
+import os
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from ..common.processes import run, run_python
 from ..small_run import NAME, ROOT, SMALL, SMALL_TEST
-from .conftest import WHEEL, make_environment, pip_install
+from .conftest import NOT_SOURCE, WHEEL, make_environment, pip_install
 
 PLUGIN = 'mask_plugins'
 
@@ -49,6 +51,35 @@ def test_the_wheel_holds_configs_and_tools(wheel):
     packages = {line.split('>')[0].split('<')[0] for line in required}
     assert packages == {'torch', 'numpy', 'mmengine'}
     assert 'License-File: LICENSE' in metadata
+
+
+def test_the_wheel_holds_the_kernels_for_any_python(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        found = {Path(n).name for n in file.namelist() if n.endswith('.so')}
+        assert not any(n.endswith(('.cpp', '.h')) for n in file.namelist())
+    if shutil.which('cc') is None:
+        pytest.skip('no compiler')
+    assert 'kernels_baseline.so' in found
+    python, abi, system = wheel.stem.split('-')[-3:]
+    assert (python, abi) == ('py3', 'none')
+    assert system != 'any'
+
+
+@pytest.mark.slow
+def test_without_a_compiler(tmp_path):
+    """One line per library, and a wheel for every system."""
+    tree = shutil.copytree(ROOT, tmp_path / 'tree', ignore=NOT_SOURCE)
+    env = dict(os.environ, CC='/no/cc', CXX='/no/c++')
+    pip = ('-m', 'pip', '-v', 'wheel', *WHEEL, tmp_path, tree)
+    output = run_python(*pip, env=env)
+    assert 'no mask_plugins.native.kernels_baseline, torch serves' in output
+    (found,) = tmp_path.glob('mask_plugins-*-py3-none-any.whl')
+    with zipfile.ZipFile(found) as file:
+        names = file.namelist()
+        assert not any(name.endswith('.so') for name in names)
+    code = 'from mask_plugins import native; print(native.status())'
+    output = run_python('-c', code, cwd=tree)
+    assert output.startswith('torch: no compiled kernels')
 
 
 def test_the_source_package_builds_the_same_wheel(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mask_plugins.core.patches import TileIndex, copy_patches, scatter_tiles
+from mask_plugins.core.patches import TileIndex, copy_patches
 from mask_plugins.utils.timing import Case, time_interleaved
 
 from .gated_stream import GatedStream
@@ -98,8 +98,7 @@ def _cases(layer: nn.Module, gate: nn.Module, x: Tensor) -> Dict:
 
         def sparse(active=active) -> None:
             index = TileIndex.of(active)
-            tiles = chain.run(x, plan, index, hidden)
-            scatter_tiles(out, tiles, plan, index)
+            chain.update(x, plan, index, [out, *hidden])
             copy_patches(target, x, plan, index)
 
         cases[count / plan.patches] = Case(sparse)

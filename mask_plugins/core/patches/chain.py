@@ -7,6 +7,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.native import library_for
+
+from .compiled_chain import CompiledChain
 from .geometry import Geometry, Pair
 from .step import Folded, Step, activate_
 from .tile_plan import TilePlan, tile_plan
@@ -66,6 +69,7 @@ class Chain:
         self.geometries = tuple(step.geometry for step in self.steps)
         self._folded: List[Folded] = []
         self._seen: List[Tuple[Tensor, Tuple]] = []
+        self._compiled: Optional[CompiledChain] = None
         self._version = 0
         self._levels: Dict[TilePlan, List[TilePlan]] = {}
 
@@ -90,6 +94,10 @@ class Chain:
                 raise ValueError('the shortcut reads more than the main path')
         return plan
 
+    def levels(self, plan: TilePlan) -> List[TilePlan]:
+        """Plans of each operation alone, then of the shortcut."""
+        return self._levels[plan]
+
     def tensors(self) -> List[Tensor]:
         """Weights and statistics that the output depends on."""
         return [t for step in self.all_steps for t in step.tensors()]
@@ -106,9 +114,37 @@ class Chain:
             for (old, old_state), (tensor, state) in zip(self._seen, now)
         ):
             self._folded = [step.folded() for step in self.all_steps]
+            self._compiled = None
             self._version += 1
         self._seen = now
         return self._version
+
+    def update(
+        self,
+        x: Tensor,
+        plan: TilePlan,
+        index: TileIndex,
+        cached: Sequence[Tensor],
+    ) -> None:
+        """Compute some patches of what is cached, in place.
+
+        Args:
+            x (Tensor): Input map, :math:`(B, C, H, W)`.
+            plan (TilePlan): Of this chain and size.
+            index (TileIndex): The n patches.
+            cached (Sequence[Tensor]): The output and, if they are cached, the
+                maps between the operations, all channels-last.
+        """
+        lib = library_for(x, *cached)
+        if lib is not None:
+            compiled = self._compiled
+            if compiled is None or compiled.dtype is not x.dtype:
+                weights = self._folded, lib, x.dtype
+                self._compiled = CompiledChain(self, *weights)
+            if self._compiled.run(x, plan, index, cached):
+                return
+        tiles = self.run(x, plan, index, cached[1:])
+        scatter_tiles(cached[0], tiles, plan, index)
 
     def run(
         self,
@@ -131,7 +167,7 @@ class Chain:
         Returns:
             Tensor: :math:`(n, C_{out}, h, w)`.
         """
-        *levels, short = self._levels[plan]
+        *levels, short = self.levels(plan)
         tiles = gather_tiles(x, levels[0] if hidden else plan, index)
         last = len(self.steps) - 1
         for level, step in enumerate(self.steps):

@@ -23,6 +23,10 @@ def pack_weight(conv: nn.Conv2d, weight: Tensor) -> Optional[Tensor]:
     kind = (weight.device.type, weight.dtype, conv.groups)
     if kind != ('cpu', torch.float32, 1):
         return None
+    # Without AVX-512 the order depends on the size of the map, and another
+    # one than was packed for takes up to ten times as long.
+    if torch.backends.cpu.get_cpu_capability() != 'AVX512':
+        return None
     size = [8, conv.in_channels, *(8 + side for side in weight.shape[2:])]
     try:
         return torch.ops.mkldnn._reorder_convolution_weight(

@@ -3,6 +3,8 @@
 
 from typing import NamedTuple, Optional
 
+from mask_plugins.native.tiles import Tiles
+
 from .geometry import Pair
 
 
@@ -43,6 +45,12 @@ class PatchWindow(NamedTuple):
     def patches(self) -> int:
         """Number of patches."""
         return self.grid[0] * self.grid[1]
+
+    @property
+    def tiles(self) -> Tiles:
+        """The windows, for the kernels."""
+        start = tuple(-before for before in self.before)
+        return Tiles(self.grid, self.patch, start, self.size)
 
     def covers(self, other: 'PatchWindow') -> bool:
         """Whether the windows contain those of another one."""

@@ -1,7 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """One operation of a chain: a convolution with its neighbors, or a pool."""
 
-from typing import List, NamedTuple, Optional, Tuple, Union
+from dataclasses import dataclass
+from functools import cached_property
+from typing import List, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from .geometry import geometry_of
 from .mkldnn_conv import pack_weight, packed_conv2d
+from .product_conv import is_small, product_conv2d, weight_matrix
 
 #: Activations that work on each value alone.
 ELEMENTWISE = (
@@ -19,7 +22,8 @@ Padding = Union[str, Tuple[int, int]]
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-class Folded(NamedTuple):
+@dataclass(eq=False)
+class Folded:
     """Weights of a step with its normalization folded in.
 
     Args:
@@ -32,12 +36,17 @@ class Folded(NamedTuple):
     bias: Optional[Tensor] = None
     packed: Optional[Tensor] = None
 
+    @cached_property
+    def matrix(self) -> Tensor:
+        """See :func:`weight_matrix`; made when first needed."""
+        return weight_matrix(self.weight)
+
 
 class Step:
     """A convolution, its normalization and its activation; or a pooling.
 
-    A kernel of its own for tiles (one that gathers and multiplies at once,
-    say) belongs into :meth:`on_tiles`.
+    :meth:`on_tiles` is the way of plain torch; where compiled kernels are,
+    :class:`CompiledChain` does its work.
 
     Args:
         op (nn.Module): ``nn.Conv2d`` or ``nn.MaxPool2d``.
@@ -130,15 +139,23 @@ class Step:
         Returns:
             Tensor: A new tensor, after the activation.
         """
-        op, (weight, bias, packed) = self.op, folded
+        op, weight, bias = self.op, folded.weight, folded.bias
         geometry = (op.stride, padding, op.dilation)
-        plain = x.dtype is torch.float32 and not isinstance(padding, str)
+        plain = (
+            weight is not None
+            and x.dtype is weight.dtype is torch.float32
+            and not isinstance(padding, str)
+            and not torch.is_autocast_enabled(x.device.type)
+        )
+        one_group = plain and op.groups == 1 and x.device.type == 'cpu'
         if weight is None:
             x = F.max_pool2d(x, op.kernel_size, *geometry)
-        elif packed is None or not plain or torch.is_autocast_enabled('cpu'):
-            x = F.conv2d(x, weight, bias, *geometry, op.groups)
+        elif one_group and not any(padding) and is_small(x, op):
+            x = product_conv2d(x, op, folded.matrix, bias)
+        elif plain and folded.packed is not None:
+            x = packed_conv2d(x, op, folded.packed, bias, padding)
         else:
-            x = packed_conv2d(x, op, packed, bias, padding)
+            x = F.conv2d(x, weight, bias, *geometry, op.groups)
         return activate_(x, self.act)
 
     def on_map(self, x: Tensor, folded: Folded) -> Tensor:

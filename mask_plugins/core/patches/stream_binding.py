@@ -10,7 +10,7 @@ from torch import Tensor
 from .layer_memory import LayerMemory, Slot, join_slots
 from .stream_state import StreamState
 from .tile_plan import TilePlan
-from .tiles import CHANNELS_LAST, TileIndex, copy_patches, scatter_tiles
+from .tiles import CHANNELS_LAST, TileIndex, copy_patches
 
 
 @dataclass
@@ -80,6 +80,9 @@ class StreamBinding:
         # cache from outside is detected. Leaving it switches gradients on.
         with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
+            kind = x.device.type
+            if torch.is_autocast_enabled(kind):  # and so are the caches
+                x = x.to(torch.get_autocast_dtype(kind))
             if len(self.states) != len(x):
                 sizes = f'{len(x)}, got {len(self.states)}'
                 raise ValueError(f'states: one state per sample, {sizes}')
@@ -186,8 +189,7 @@ class StreamBinding:
                 computed[dense] = False
             index = TileIndex.of(computed)
             if len(index):
-                tiles = layer.chain.run(source, plan, index, memory.cached[1:])
-                scatter_tiles(memory.out, tiles, plan, index)
+                layer.chain.update(source, plan, index, memory.cached)
                 if not held:
                     copy_patches(memory.ref, x, plan, index)
         return memory.share()

@@ -8,6 +8,8 @@ from typing import List, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
+from mask_plugins.native.tiles import Tiles
+
 from .geometry import Geometry, Pair
 from .patch_window import PatchWindow
 
@@ -98,6 +100,7 @@ class TilePlan:
         )
         #: Pixels of the patches themselves.
         self.own = self._table(self.maps[0], patch, (0, 0), patch)
+        self.own_tiles = Tiles(self.grid, patch)
         #: What a frame that is computed in full has computed.
         self.all_active = torch.ones(self.grid, device=device).bool()
 

@@ -11,6 +11,8 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
+from mask_plugins.native.patch_change import copy_tiles
+
 from .tile_plan import PixelTable, TilePlan
 
 CHANNELS_LAST = torch.channels_last
@@ -46,6 +48,12 @@ class TileIndex(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.patch)
+
+    def numbers(self, plan: TilePlan) -> Tensor:
+        """Those of the patches, counted through all samples, (n,)."""
+        if self.sample is None:
+            return self.patch
+        return self.sample * plan.patches + self.patch
 
     def rows(self, table: PixelTable) -> Tensor:
         """Numbers of all rows (or runs) of the tiles, :math:`(n h w,)`."""
@@ -158,6 +166,8 @@ def copy_patches(
         >>> target[0, 0].tolist()
         [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
+    if copy_tiles(target, source, plan.own_tiles, index.numbers(plan)):
+        return
     table, channels = plan.own, target.shape[1]
     if channels == source.shape[1]:
         table = table.runs or table

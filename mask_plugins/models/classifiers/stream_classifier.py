@@ -59,6 +59,8 @@ class StreamClassifier(ImageClassifier):
         distill_weight (float): In ``FineTuning``, weight of the divergence
             from the scores of the same network computed densely.
             Defaults to 0.
+        dtype (str): Of the maps in gated prediction: ``'fp32'``, or
+            ``'bf16'`` for states of half the size. Defaults to ``'fp32'``.
         **kwargs: Other arguments of ``ImageClassifier``.
 
     Raises:
@@ -87,6 +89,7 @@ class StreamClassifier(ImageClassifier):
         stream: Optional[dict] = None,
         compare_dense: bool = False,
         distill_weight: float = 0.0,
+        dtype: str = 'fp32',
         **kwargs,
     ) -> None:
         distill_weight = check_number('distill_weight', distill_weight, 0)
@@ -95,7 +98,7 @@ class StreamClassifier(ImageClassifier):
         check_rgb(self.data_preprocessor)
         self.compare_dense = compare_dense
         self.distill_weight = distill_weight
-        self._session = StreamSession(self.backbone, stream)
+        self._session = StreamSession(self.backbone, stream, dtype=dtype)
         self._ends: Dict[str, int] = {}
         set_running_mode(self, running_mode)
 
@@ -204,7 +207,10 @@ class StreamClassifier(ImageClassifier):
         return data_samples
 
     def _gated(self, x: Tensor, streams: List[str]) -> Tuple[Tensor, Tensor]:
-        feats = self._session.run(self.extract_feat, x, streams)
+        def call(x: Tensor) -> Tuple[Tensor, ...]:
+            return tuple(f.float() for f in self.extract_feat(x))
+
+        feats = self._session.run(call, x, streams)
         # The cache of the last layer changes with the next frame.
         return feats[-1].clone(), self.head(feats)
 

@@ -11,7 +11,6 @@ from mask_plugins.core.patches import (
     GatedConv2d,
     StreamState,
     TileIndex,
-    scatter_tiles,
     upsample_patches,
 )
 from mask_plugins.core.patches.chain import Chain
@@ -50,8 +49,17 @@ def sparse(conv, x, draw, out, patch):
     active = draw(plan.grid)
     index = TileIndex.of(active)
     if len(index):
-        scatter_tiles(out, chain.run(x, plan, index), plan, index)
+        chain.update(x, plan, index, [out])
     return plan, active
+
+
+@pytest.fixture(autouse=True, params=['kernels', 'torch'], scope='module')
+def path(request):
+    """Both ways also in the default suite."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == 'torch':
+            patch.setenv('MASK_PLUGINS_NATIVE', '0')
+        yield
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -1,0 +1,153 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""A convolution or a maximum pooling over a list of patches, compiled."""
+
+from ctypes import (
+    CDLL,
+    POINTER,
+    Structure,
+    byref,
+    c_int,
+    c_int32,
+    c_int64,
+    c_void_p,
+)
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .tiles import CTiles, Pair, Tiles, Two
+
+ACTIVATIONS = ('none', 'relu', 'relu6')
+CONVOLUTION, DEPTHWISE, MAXIMUM = range(3)
+
+
+class _Operation(Structure):
+    _fields_ = (
+        [(n, c_int32) for n in ('kind', 'inputs', 'outputs', 'groups')]
+        + [(n, Two) for n in ('kernel', 'stride', 'dilation', 'before')]
+        + [(n, c_void_p) for n in ('weight', 'bias')]
+    )
+
+
+class PatchConv:
+    """Weights of a convolution in the order of the kernel, or a pooling.
+
+    Args:
+        lib (CDLL): Of :func:`mask_plugins.native.library`.
+        kernel (tuple[int, int]): Height and width.
+        stride (tuple[int, int]): Down and across.
+        dilation (tuple[int, int]): Down and across.
+        before (tuple[int, int]): Zero padding above and to the left; below
+            and to the right all that is outside of the map is zero.
+        weight (Tensor, optional): :math:`(C_{out}, C_{in} / groups, h, w)`,
+            a copy of which is kept in float32; None takes the maximum.
+        bias (Tensor, optional): :math:`(C_{out},)`. Defaults to None.
+        groups (int): Defaults to 1.
+        activation (str): One of ``ACTIVATIONS``, last of all. Defaults to
+            ``'none'``.
+
+    Examples:
+        >>> from mask_plugins import native
+        >>> x = torch.ones(1, 3, 8, 8).to(memory_format=torch.channels_last)
+        >>> weight, out = torch.ones(3, 3, 1, 1), torch.zeros_like(x)
+        >>> one, tiles = (1, 1), Tiles(grid=(2, 2), pitch=(4, 4))
+        >>> if native.library():
+        ...     conv = PatchConv(
+        ...         native.library(), one, one, one, (0, 0), weight)
+        ...     conv(x, out, tiles, torch.tensor([3]), (8, 8))
+        ...     print(out[0, 0, 3:6, 4:].mean(1).tolist())
+        [0.0, 3.0, 3.0]
+    """
+
+    def __init__(
+        self,
+        lib: CDLL,
+        kernel: Pair,
+        stride: Pair,
+        dilation: Pair,
+        before: Pair,
+        weight: Optional[Tensor] = None,
+        bias: Optional[Tensor] = None,
+        groups: int = 1,
+        activation: str = 'none',
+    ) -> None:
+        self._run = lib.patch_operation
+        self._run.restype = None
+        self._run.argtypes = [
+            *(POINTER(_Operation), POINTER(CTiles), c_void_p, c_int64, c_int),
+            *(c_void_p, POINTER(Two), c_void_p, POINTER(Two), c_void_p),
+            *(c_int, c_int),
+        ]
+        self._activation = ACTIVATIONS.index(activation)
+        pairs = (Two(*p) for p in (kernel, stride, dilation, before))
+        self._operation = op = _Operation(MAXIMUM, 0, 0, groups, *pairs)
+        #: Channels of the output; 0 of a pooling, which has as many as there
+        #: are.
+        self.outputs = 0
+        if weight is None:
+            return
+        self.outputs, inputs = len(weight), groups * weight.shape[1]
+        depthwise = 1 < groups == inputs == self.outputs
+        op.kind = DEPTHWISE if depthwise else CONVOLUTION
+        op.inputs, op.outputs = inputs, self.outputs
+        weight = weight.detach().float()
+        if depthwise:
+            weight = weight.flatten(1).t().contiguous()  # taps, C
+        else:
+            sizes = lib.patch_block(), lib.patch_lanes()
+            weight = _pack(weight, groups, *sizes)
+        # The last vector of biases may stick out of them.
+        padded = weight.new_zeros(self.outputs + lib.patch_block())
+        if bias is not None:
+            padded[: self.outputs] = bias.detach()
+        #: Held as long as their addresses are used.
+        self._held = weight, padded
+        op.weight, op.bias = weight.data_ptr(), padded.data_ptr()
+
+    def __call__(
+        self,
+        x: Tensor,
+        out: Tensor,
+        tiles: Tiles,
+        numbers: Tensor,
+        size: Pair,
+        residual: Optional[Tensor] = None,
+    ) -> None:
+        """Compute tiles of an output map, in place.
+
+        Args:
+            x (Tensor): float32 or bfloat16 on the CPU, contiguous in
+                channels-last order, :math:`(B, C_{in}, H, W)`.
+            out (Tensor): The same, :math:`(B, C_{out}, H_{out}, W_{out})`.
+            tiles (Tiles): Where they lie.
+            numbers (Tensor): int64, those of the n patches, counted through
+                all samples.
+            size (tuple[int, int]): Of the output map, also where ``out`` is
+                made of tiles.
+            residual (Tensor, optional): Like ``out``; added to it before the
+                activation. Defaults to None.
+        """
+        if not self.outputs:
+            self._operation.inputs = self._operation.outputs = x.shape[1]
+        self._run(
+            byref(self._operation),
+            byref(tiles.structure),
+            *(numbers.data_ptr(), len(numbers), x.element_size()),
+            *(x.data_ptr(), byref(Two(*x.shape[2:]))),
+            *(out.data_ptr(), byref(Two(*size))),
+            None if residual is None else residual.data_ptr(),
+            self._activation,
+            torch.get_num_threads(),
+        )
+
+
+def _pack(weight: Tensor, groups: int, block: int, lanes: int) -> Tensor:
+    """Blocks of output channels, each with its channels innermost."""
+    _, inputs, *kernel = weight.shape
+    weight = weight.contiguous().view(groups, -1, inputs, *kernel)
+    weight = weight.permute(0, 3, 4, 2, 1).flatten(1, 3)  # groups, K, outputs
+    weight = F.pad(weight, (0, -weight.shape[2] % lanes))
+    parts = [part for one in weight for part in one.split(block, 1)]
+    return torch.cat([part.reshape(-1) for part in parts])
