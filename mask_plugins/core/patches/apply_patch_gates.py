@@ -16,6 +16,8 @@ from .gated_inverted import GatedInvertedMixin, is_inverted_residual
 from .gated_layer import OPTIONS, GatedLayer
 from .gated_stem import add_stem, is_stem
 
+#: Convolutions of timm's EfficientNets before and after the blocks.
+OUTER_CONVS = ('conv_stem', 'conv_head')
 #: Of layers that no rule is about.
 NO_RULE = Rule('*', 'gate', {})
 
@@ -97,7 +99,8 @@ def apply_patch_gates(
             the name of a layer. Defaults to 8.
         stem (bool): With ``'block'``, whether the first convolution of a
             ResNet is fused with its norm, activation and pooling; its patch
-            is four times ``patch_size``. Defaults to True.
+            is four times ``patch_size``; and whether the first and the last
+            convolution of timm's EfficientNets get gates. Defaults to True.
         rules (Sequence): Of layers that differ: ``(pattern, 'skip')`` leaves
             a layer dense, ``(pattern, 'gate', options)`` changes any of
             ``gate``, ``patch_size``, ``reuse``, ``break_even`` and
@@ -182,6 +185,8 @@ def _targets(
             found.append((name, module))
         elif place == 'block' and stem and is_stem(module):
             found.append((f'{name}.conv1'.lstrip('.'), module))
+        elif stem and name.rpartition('.')[2] in OUTER_CONVS:
+            found.append((name, module))
     return found
 
 

@@ -72,6 +72,7 @@ class Chain:
         self._compiled: Optional[CompiledChain] = None
         self._version = 0
         self._levels: Dict[TilePlan, List[TilePlan]] = {}
+        self._macs: Dict[Tuple[TilePlan, bool], Tuple[int, int]] = {}
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
@@ -218,15 +219,18 @@ class Chain:
         Args:
             plan (TilePlan): Of this chain and size.
         """
-        sizes = plan.steps if self.cached else plan.tiles
-        levels = [*range(1, len(plan.maps)), -1]  # the shortcut gives the last
-        return tuple(
-            sum(
-                step.macs(math.prod(at[level]))
-                for step, level in zip(self.all_steps, levels)
+        key = plan, self.cached
+        if key not in self._macs:
+            sizes = plan.steps if self.cached else plan.tiles
+            levels = [*range(1, len(plan.maps)), -1]  # shortcut: the last
+            self._macs[key] = tuple(
+                sum(
+                    step.macs(math.prod(at[level]))
+                    for step, level in zip(self.all_steps, levels)
+                )
+                for at in (plan.maps, sizes)
             )
-            for at in (plan.maps, sizes)
-        )
+        return self._macs[key]
 
 
 def _state(tensor: Tensor) -> Tuple[int, int]:
