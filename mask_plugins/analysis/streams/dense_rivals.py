@@ -74,7 +74,7 @@ def dense_rivals(
         if inductor:
             forms['inductor'] = torch.compile(copy.deepcopy(own))
         for form, module in forms.items():
-            step = _in_precision(module, dtype)
+            step = in_precision(module, dtype)
             try:
                 with torch._inductor.config.patch(freezing=True):
                     step(image)
@@ -100,7 +100,17 @@ def dense_rivals(
     return rivals
 
 
-def _in_precision(network: nn.Module, dtype: torch.dtype) -> Step:
+def in_precision(network: nn.Module, dtype: torch.dtype) -> Step:
+    """From an input, float32, to the last feature, in between another one.
+
+    Args:
+        network (nn.Module): Of this precision.
+        dtype (torch.dtype): The precision.
+
+    Examples:
+        >>> in_precision(nn.ReLU(), torch.bfloat16)(torch.ones(1)).dtype
+        torch.float32
+    """
     feature = last_feature(network)
     return torch.no_grad()(lambda image: feature(image.to(dtype)).float())
 

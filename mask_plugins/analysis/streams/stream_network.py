@@ -55,7 +55,7 @@ def random_network(
             Defaults to None: PATCH_SIZES.
 
     Examples:
-        >>> frames = [np.zeros((32, 32, 3), np.uint8)]
+        >>> frames = [np.zeros((64, 64, 3), np.uint8)]
         >>> random_network(frames).title
         'ResNet-18, random weights'
     """
