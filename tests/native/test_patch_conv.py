@@ -232,6 +232,7 @@ print(os.waitpid(child, 0)[1], count() == 64**3)
 """
 
 
+@pytest.mark.slow
 def test_after_a_fork():
     done = subprocess.run(
         [sys.executable, '-c', FORK],

@@ -45,6 +45,14 @@ inline Floats load_floats(const Bfloat16* from) {
   return (Floats)(__builtin_convertvector(bits, Words) << 16);
 }
 
+inline float widen(float value) { return value; }
+inline float widen(Bfloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float found;
+  std::memcpy(&found, &bits, sizeof(found));
+  return found;
+}
+
 // Rounded to the nearest, ties to even; NaN stays one.
 inline void store_floats(float* to, Floats all) { store(to, all); }
 inline void store_floats(Bfloat16* to, Floats all) {
