@@ -18,7 +18,6 @@ model = dict(
     head=dict(num_classes=1000),
     running_mode='FineTuning',
     compare_dense=True,
-    stream=dict(refresh_every=250),
 )
 custom_hooks = _base_.custom_hooks + [
     dict(type='mask_plugins.RunningModeHook', mode='FineTuning'),

@@ -9,17 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mask_plugins.analysis.streams.gate_comparison import classify
-from mask_plugins.analysis.streams.gated_stream import GatedStream
+from mask_plugins.analysis.streams.gated_stream import GatedStream, gate_alike
 from mask_plugins.analysis.streams.stream_comparison import (
     StreamComparison,
     summarize_stream,
 )
 from mask_plugins.analysis.streams.stream_model import best_dense
-from mask_plugins.core.patches import (
-    apply_patch_gates,
-    gated_layers,
-    remove_patch_gates,
-)
+from mask_plugins.core.patches import remove_patch_gates
 
 
 def dense_and_gated(
@@ -33,27 +29,9 @@ def dense_and_gated(
         model (nn.Module): With a gated ``backbone``.
         threshold (float): Of all gates, relative to the map.
     """
-    layers = gated_layers(model.backbone)
-    convs = all(isinstance(layer, nn.Conv2d) for layer in layers.values())
-    same = ('reuse', 'break_even', 'hidden')
-    rules = [
-        dict(
-            {key: getattr(layer, key) for key in same},
-            pattern=name,
-            action='gate',
-            patch_size=layer.gate.patch_size,
-        )
-        for name, layer in layers.items()
-    ]
     dense = best_dense(remove_patch_gates(copy.deepcopy(model.backbone)))
-    gated = apply_patch_gates(
-        copy.deepcopy(dense),
-        dict(type='threshold', threshold=threshold),
-        place='conv' if convs else 'block',
-        rules=[*rules, ('*', 'skip')],
-    )
-    gated.eval()
-    return dense, gated
+    gate = dict(type='threshold', threshold=threshold)
+    return dense, gate_alike(dense, model.backbone, gate)
 
 
 @torch.no_grad()

@@ -79,9 +79,12 @@ class StreamFeatureExtractor(BaseModel):
             RuntimeError: In training mode.
             ValueError: If there is not one name per frame.
         """
-        with self.session.bound(streams):
+
+        def call(frames: Tensor) -> Features:
             feats = self.backbone(frames)
             return feats if self.neck is None else self.neck(feats)
+
+        return self.session.run(call, frames, streams)
 
     def forward(
         self, inputs: Tensor, data_samples=None, mode: str = 'tensor'

@@ -2,10 +2,21 @@
 """Streams by name, and the network that they are run through."""
 
 from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from mask_plugins.core.patches import StreamBinder, StreamState
 from mask_plugins.utils.checks import check_choice
@@ -17,7 +28,7 @@ class StreamSession:
     """Keep one state per stream and bind those of a batch.
 
     Streams may join, leave and change places in the batch; each is
-    independent of its neighbors.
+    independent of its neighbors, and keeps its slot in the caches.
 
     Args:
         network (nn.Module): With gated layers.
@@ -39,8 +50,9 @@ class StreamSession:
         >>> from mask_plugins.core.patches import GatedConv2d
         >>> conv = GatedConv2d(3, 4, 3).eval()
         >>> session = StreamSession(conv)
-        >>> with torch.no_grad(), session.bound(['left', 'right']):
-        ...     out = conv(torch.zeros(2, 3, 16, 16))
+        >>> with torch.no_grad():
+        ...     out = session.run(conv, torch.zeros(2, 3, 16, 16),
+        ...                       ['left', 'right'])
         >>> list(session.states)
         ['left', 'right']
     """
@@ -57,7 +69,47 @@ class StreamSession:
         self.options = dict(options or {})
         self.execution = execution
         self.states: Dict[str, StreamState] = {}
+        #: Streams of the last batch, in the order of their slots.
+        self._slots: List[str] = []
         StreamState(**self.options)  # an error in the options at once
+
+    def run(
+        self,
+        call: Callable[[Tensor], Any],
+        frames: Tensor,
+        streams: Sequence[str],
+    ) -> Any:
+        """Call the network on one frame of each stream.
+
+        A batch in another order than the last one is put in the order of the
+        slots, and the result back: frames and results are copied, caches are
+        not.
+
+        Args:
+            call (Callable): From frames to tensors of as many samples, in
+                tuples, lists or dicts; calls the network.
+            frames (Tensor): :math:`(B, C, H, W)`.
+            streams (Sequence[str]): B different names; new ones begin.
+
+        Returns:
+            Any: What ``call`` returns. Outputs of gated layers are caches,
+            which the next frame overwrites.
+
+        Raises:
+            ValueError: If a name comes twice, or there is not one per frame.
+        """
+        streams = list(streams)
+        kept = [name for name in self._slots if name in streams]
+        slots = kept + [name for name in streams if name not in kept]
+        with self.bound(slots if len(slots) == len(streams) else streams):
+            self._slots = slots
+            if slots == streams or len(frames) != len(streams):
+                return call(frames)
+            order = [streams.index(name) for name in slots]
+            back = [slots.index(name) for name in streams]
+            last = dict(memory_format=torch.channels_last)
+            found = call(frames[order].contiguous(**last))
+        return tree_map(lambda t: t[back], found)
 
     @contextmanager
     def bound(self, streams: Sequence[str]) -> Iterator[None]:

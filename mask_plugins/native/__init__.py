@@ -15,6 +15,8 @@ from typing import Optional, Tuple
 
 import torch
 
+__all__ = ['library', 'library_for', 'status']
+
 #: Raised together with mask_plugins_interface() of src/library.cpp.
 INTERFACE = 1
 #: What maps may hold; arithmetic is float32 whatever they do.

@@ -106,6 +106,10 @@ class PatchConv:
         self._held = weight, padded
         op.weight, op.bias = weight.data_ptr(), padded.data_ptr()
 
+    def pad(self, before: Pair) -> None:
+        """Change the zero padding above and to the left."""
+        self._operation.before = Two(*before)
+
     def __call__(
         self,
         x: Tensor,

@@ -14,6 +14,8 @@ PAPER = (24, 24, 24)
 HEADER, STRIP = 44, 66
 # Of the tint; frames that the curves are wide.
 OPACITY, SPAN = 0.45, 120
+#: Frames over which the rate is measured.
+MEAN = 20
 
 
 def overlay_active(frame: np.ndarray, active: np.ndarray) -> np.ndarray:
@@ -76,9 +78,15 @@ def compose_stream_frame(
     views[:, :width] = frame
     views[:, width + 4 :] = overlay_active(frame, active)
     scale = min(0.55, width / 620)
-    _put(canvas, f'dense  {record["dense_ms"]:.1f} ms', (8, 28), DENSE, scale)
+    rates = {
+        key: len(last) / max(sum(row[f'{key}_ms'] for row in last), 1e-9)
+        for last in [list(history)[-MEAN:] or [record]]
+        for key in ('dense', 'gated')
+    }
+    named = {k: f'{k}  {1000 * v:.1f} frames/s' for k, v in rates.items()}
+    _put(canvas, named['dense'], (8, 28), DENSE, scale)
     parts = [
-        f'gated  {record["gated_ms"]:.1f} ms',
+        named['gated'],
         f'skip {100 * record["skip_ratio"]:.0f} %',
         f'error {100 * record["error"]:.1f} %',
     ]

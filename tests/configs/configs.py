@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -69,6 +70,8 @@ def _read(path, env):
 
 @lru_cache(maxsize=None)
 def _build(path, env):
+    if 'efficientnet' in path.stem:
+        pytest.importorskip('timm')
     init_default_scope('mmpretrain')
     # mmpretrain's ResNet asks a tensor for its drop path rates; the members
     # of an ensemble are made by other runs.

@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mask_plugins.core.patches import gates_of
+from mask_plugins.core.patches import gated_layers, gates_of
 from mask_plugins.models.selfsup import PASSPretrainer
 
 from .configs import build, identify, leaves_of, load, model_of, read
@@ -56,6 +56,17 @@ def test_streaming_recipes(depth, size):
     for split in ('train', 'val', 'test'):
         assert cfg[f'{split}_dataloader'].dataset.image_size == size
     assert f'resnet{depth}' in cfg.model.backbone.init_cfg.checkpoint
+
+
+@pytest.mark.parametrize('size', [224, 512], ids=['224px', '512px'])
+def test_efficientnet_streaming(size):
+    name = f'pass-stream_efficientnet-lite0_1xb1_video-{size}px'
+    cfg = load(name)
+    assert cfg.test_dataloader.dataset.image_size == size
+    layers = gated_layers(model_of(name).backbone)
+    assert len(layers) == 18  # 16 blocks, the first and last convolution
+    last = layers['timm_model.conv_head']
+    assert (last.gate.patch_size, last.gate.sample_channels) == ((1, 1), 16)
 
 
 def small(name, work_dir, **options):

@@ -220,6 +220,33 @@ def test_feature_extractor():
         extractor.train().step(x[:, 0], ['a', 'b'])
 
 
+def test_streams_keep_their_slots_in_batches_of_any_order():
+    kind = 'mask_plugins.StreamFeatureExtractor'
+    extractor = MODELS.build(dict(type=kind, backbone=gated('exact'))).eval()
+    names, x = ['a', 'b', 'c'], torch.randn(3, 3, 3, 32, 32)  # T, B, C, H, W
+
+    def places():
+        states = extractor.session.states.values()
+        slots = [slot for state in states for slot in state.slots.values()]
+        return [(id(slot.memory), slot.row) for slot in slots]
+
+    before = []
+    for t, order in enumerate(([0, 1, 2], [2, 0, 1], [1, 2, 0])):
+        batch = [names[i] for i in order]
+        feats = extractor.step(x[t][order], batch)
+        before = before or places()
+        assert places() == before
+        dense = extractor.backbone(x[t][order])
+        for found, wanted in zip(feats, dense):
+            assert error(found, wanted) < rounding(extractor.backbone)
+    extractor.step(x[0][:2], names[:2])
+    extractor.step(x[0][order], batch)
+    with pytest.raises(ValueError, match='different names'):
+        extractor.step(x[0], ['a', 'a', 'b'])
+    with pytest.raises(ValueError, match='one state per sample'):
+        extractor.step(x[0], ['a', 'b'])
+
+
 def test_a_copy_has_its_own_network():
     model = classifier('exact')
     twin = copy.deepcopy(model)

@@ -13,6 +13,9 @@ from mask_plugins.analysis.streams.gated_stream import (
     GatedStream,
     gate_network,
 )
+from mask_plugins.analysis.streams.quick_calibration import (
+    calibrate_stream,
+)
 from mask_plugins.analysis.streams.stream_model import (
     best_dense,
     last_feature,
@@ -56,8 +59,9 @@ def run(monkeypatch, tmp_path):
 
 
 def test_demo_writes_video_picture_and_numbers(video, tmp_path, run, capsys):
-    run(DEMO, video)
+    run(DEMO, video, '--calibration-frames', 2)
     printed = capsys.readouterr().out
+    assert 'calibrated: error' in printed or 'no thresholds' in printed
     for text in ('speed-up', 'skip ratio', 'agreement of the top class'):
         assert text in printed
     found = json.loads((tmp_path / 'stream_demo.json').read_text())
@@ -68,9 +72,27 @@ def test_demo_writes_video_picture_and_numbers(video, tmp_path, run, capsys):
     assert (tmp_path / 'stream_demo.png').stat().st_size
 
 
+def test_a_network_that_does_not_gain_runs_dense(
+    video, run, capsys, monkeypatch
+):
+    kind = 'mask_plugins.analysis.streams.quick_calibration'
+    slow = dict(speed_up=0.9)
+    monkeypatch.setattr(f'{kind}.summarize_stream', lambda records: slow)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)).eval()
+    stream = GatedStream(gate_network(net, place='conv'))
+    images = [to_input(f) for f in FrameSource(video, size=32, limit=3)]
+    assert not calibrate_stream(stream, net, images, 0.3)
+    with torch.no_grad():
+        assert torch.equal(stream(images[1]), net(images[1]))
+    assert stream.shares() == {'0': 1.0}
+    monkeypatch.setattr(f'{kind}.calibrate_stream', lambda *args: False)
+    run(DEMO, video, '--frames', 3)
+    assert 'the network runs dense' in capsys.readouterr().out
+
+
 def test_demo_without_a_video(run, capsys):
-    run(DEMO, '--frames', 3)
-    assert 'synthetic scene, random weights' in capsys.readouterr().out
+    run(DEMO, '--frames', 3, '--threshold', 0.05, '--dtype', 'bf16')
+    assert 'synthetic scene, random weights, bf16' in capsys.readouterr().out
 
 
 def test_what_is_missing_is_an_error_and_nothing_is_written(tmp_path, run):
@@ -173,8 +195,10 @@ def test_benchmark(video, tmp_path, run, capsys):
     assert row['frames'] == 2
     assert result['settings']['check_frames'] == 3
     memory = result['memory']
-    assert 1 < memory['sampled_to_outputs'] < memory['full_to_outputs'] < 3
-    assert memory['sampled_to_outputs'] <= 2
+    assert memory['bf16_to_outputs'] < 1 < memory['fp32_to_outputs'] < 2
+    assert 0 < row['share_of_limit']
+    assert row['speed_up_fastest'] <= row['speed_up']
+    assert 0 <= row['agreement_top5'] <= 1
     assert out.with_suffix('.png').stat().st_size
 
 
@@ -182,6 +206,7 @@ def test_benchmark_refuses():
     for bad in (
         *(dict(parts=['all']), dict(judged_frames=1), dict(check_frames=1)),
         *(dict(refresh_every=-1), dict(margin=2.0), dict(errors=[0.0])),
+        *(dict(dtype='int8'), dict(checkpoint='a.pth')),
     ):
         (name,) = bad
         with pytest.raises(ValueError, match=f'{name} must'):

@@ -50,7 +50,6 @@ def run(args):
         gate_rules,
         measure_layer_costs,
     )
-    from mask_plugins.analysis.streams.stream_model import last_feature
     from mask_plugins.benchmarks.statistics import machine
     from mask_plugins.utils.files import write_json
 
@@ -74,11 +73,10 @@ def run(args):
             f'has {len(every)}'
         )
     costs = measure_layer_costs(setup.stream, images[0], log=print)
-    dense = last_feature(setup.dense)
-    trials = ClipTrials(setup.stream, [images], dense, costs)
+    trials = ClipTrials(setup.stream, [images], setup.dense, costs)
     check = None
     if args.check_frames:
-        check = ClipTrials(setup.stream, [every], dense, costs)
+        check = ClipTrials(setup.stream, [every], setup.dense, costs)
     trial = calibrate(
         trials, GRID, target, args.target_skip, log=print, check=check
     )

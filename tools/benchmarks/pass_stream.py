@@ -10,7 +10,12 @@ from mask_plugins.benchmarks.statistics import format_target
 from mask_plugins.visualization.stream_charts import plot_pass_stream
 
 QUICK = dict(
-    size=128, calibration_frames=3, judged_frames=12, exact_frames=12, rounds=5
+    size=128,
+    calibration_frames=3,
+    judged_frames=12,
+    exact_frames=12,
+    rounds=5,
+    inductor=False,
 )
 
 
@@ -24,9 +29,16 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('video', nargs='?', help='file or folder (default: a drawn scene)')
     add('--parts', nargs='+', choices=PARTS, help='default: all')
-    add('--depth', type=int, help='of the ResNet; default: 18')
+    add('--config', metavar='CONFIG', help='of a trained classifier with '
+        'gates; default: a ResNet of random weights')  # fmt: skip
+    add('--checkpoint', metavar='FILE', help='its weights')
+    add('--depth', type=int, help='of the random ResNet; default: 18')
+    add('--dtype', choices=('fp32', 'bf16'), help='of the gated network')
+    add('--no-inductor', dest='inductor', action='store_false', default=None,
+        help='do not compile dense rivals')  # fmt: skip
     add('--size', type=int, help='pixels; default: 512')
-    add('--patch-sizes', type=int, nargs=4, help='default: 4 4 2 2')
+    add('--patch-sizes', type=int, nargs=4, help='of the stages of a '
+        'ResNet; default: those of the config, or 4 4 2 2')  # fmt: skip
     add('--place', choices=('block', 'conv'), default='block')
     add('--errors', type=float, nargs='+', default=[0.1, 0.25],
         help='mean relative L2 errors to calibrate for')  # fmt: skip
@@ -40,7 +52,8 @@ def make_parser() -> argparse.ArgumentParser:
         help='of a longer clip on which thresholds must hold, too; '
         'default: none')  # fmt: skip
     add('--refresh-every', type=int, metavar='N',
-        help='compute every N-th frame in full; default: never')  # fmt: skip
+        help='compute every patch again within N frames; 0: never; '
+        'default: 10')  # fmt: skip
     add('--judged-frames', type=int, help='default: 150')
     add('--exact-frames', type=int, help='default: 500')
     add_common_arguments(
@@ -70,24 +83,28 @@ def print_result(result: dict) -> None:
         )
     if 'frontier' in result:
         cli.print_table(
-            ['aimed at', 'error', 'p95', 'speed-up', 'frames/s', 'dense',
-             'p95 ms', 'dense', 'skip', 'agree'],
+            ['aimed at', 'error', 'p95', 'speed-up', 'of fastest',
+             'of limit', 'p50 ms', 'dense', 'p95 ms', 'dense', 'skipped',
+             'top-1', 'top-5'],
             [
                 [
                     f'{row["target"]:g}',
                     f'{row["error_mean"]:.3f}',
                     f'{row["error_p95"]:.3f}',
                     f'{row["speed_up"]:.2f}',
-                    f'{row["fps_gated"]:.1f}',
-                    f'{row["fps_dense"]:.1f}',
+                    f'{row["speed_up_fastest"]:.2f}',
+                    f'{row["share_of_limit"]:.2f}',
+                    f'{row["gated_p50"]:.1f}',
+                    f'{row["dense_p50"]:.1f}',
                     f'{row["gated_p95"]:.1f}',
                     f'{row["dense_p95"]:.1f}',
-                    f'{row["skip_ratio"]:.2f}',
+                    f'{row["skipped"]:.2f}',
                     f'{row["agreement"]:.3f}',
+                    f'{row["agreement_top5"]:.3f}',
                 ]
                 for row in result['frontier']
             ],
-            f'{result["settings"]["video"]}, second half, random weights',
+            f'{result["settings"]["video"]}, second half',
         )  # fmt: skip
     for key in ('exact', 'memory'):
         if key in result:

@@ -7,6 +7,7 @@ of the installed package.
 """
 
 import sys
+from functools import partial
 
 from mask_plugins.models.converters import (
     convert_efficientnet_lite0,
@@ -22,11 +23,17 @@ def main() -> None:
         'efficientnet_lite0_to_timm',
         target='TIMMBackbone',
     )
+    parser.add_argument(
+        '--head',
+        action='store_true',
+        help='keep the classifier of ImageNet, for LinearClsHead',
+    )
     args = parser.parse_args()
     try:
         if args.src == 'package':
             args.src = packaged_weights()
-        convert_file(args, convert_efficientnet_lite0)
+        convert = partial(convert_efficientnet_lite0, head=args.head)
+        convert_file(args, convert)
     except (FileNotFoundError, ImportError) as error:
         sys.exit(f'error: {error}')
 

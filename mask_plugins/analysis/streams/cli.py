@@ -2,19 +2,21 @@
 """What the tools for gated streams have in common."""
 
 import argparse
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from mask_plugins.models.gated_model import read_rules
 
 from .. import cli
+from .dense_rivals import DTYPES, in_precision
 from .frame_source import FrameSource, to_input
 from .gated_stream import PATCH_SIZES, GatedStream, gate_network
 from .stream_model import best_dense, random_head, random_resnet
 
 CALIBRATION_FRAMES = 4
+THRESHOLD = 0.05
 
 
 class Setup(NamedTuple):
@@ -23,7 +25,8 @@ class Setup(NamedTuple):
     Args:
         frames (list[np.ndarray]): uint8 RGB; none for a camera.
         source (FrameSource): Where they come from.
-        dense (nn.Module): See :func:`best_dense`.
+        dense (Callable): From an input to the last feature of the network of
+            :func:`best_dense`.
         stream (GatedStream): The gated network.
         head (Callable): Scores of classes from the last feature.
         title (str): For pictures and tables.
@@ -31,7 +34,7 @@ class Setup(NamedTuple):
 
     frames: list
     source: FrameSource
-    dense: nn.Module
+    dense: Callable[[Tensor], Tensor]
     stream: GatedStream
     head: object
     title: str
@@ -65,9 +68,11 @@ def add_stream_arguments(
         'frames)')  # fmt: skip
     add('--gates', metavar='FILE.json', help='what calibrate_gate.py wrote '
         '(default: one threshold)')  # fmt: skip
-    add('--threshold', type=float, default=0.05, help='of all gates, '
-        'relative to the mean magnitude of a map (default: '
-        '%(default)s)')  # fmt: skip
+    add('--threshold', type=float, help='of all gates, relative to the mean '
+        'magnitude of a map (default: 0.05; the demonstration finds one for '
+        'each)')  # fmt: skip
+    add('--dtype', choices=tuple(DTYPES), default='fp32',
+        help='of both networks (default: %(default)s)')  # fmt: skip
     add('--place', choices=('block', 'conv'), default='block',
         help='a gate per residual block or per convolution')  # fmt: skip
     add('--patch-sizes', type=cli.positive, nargs=4, metavar='P',
@@ -77,8 +82,9 @@ def add_stream_arguments(
     add('--sample-channels', type=cli.positive, metavar='N',
         help='compare only so many channels of a map (default: '
         'all)')  # fmt: skip
-    add('--refresh-every', type=int, default=0, metavar='N',
-        help='compute everything every N frames (default: never)')  # fmt: skip
+    add('--refresh-every', type=int, default=10, metavar='N',
+        help='compute every patch again within N frames; 0: never (default: '
+        '%(default)s)')  # fmt: skip
     add('--threads', type=cli.positive, help='CPU threads (default: all)')
     add('--seed', type=int, default=0)
 
@@ -114,16 +120,22 @@ def prepare(args: argparse.Namespace) -> Setup:
         load_weights(backbone, weights, args.weights)
     else:
         title += ', random weights'
+    if args.dtype != 'fp32':
+        title += f', {args.dtype}'
     dense = best_dense(backbone)
+    given = args.threshold
     gate = dict(type='threshold', sample_channels=args.sample_channels)
     network = gate_network(
         dense,
-        dict(gate, threshold=args.threshold),
+        dict(gate, threshold=THRESHOLD if given is None else given),
         args.place,
         args.patch_sizes,
         reuse=args.reuse,
         rules=rules,
     )
+    dtype = DTYPES[args.dtype]
+    dense, network = dense.to(dtype), network.to(dtype)
     stream = GatedStream(network, refresh_every=args.refresh_every)
     head = random_head(backbone.feat_dim, seed=args.seed)
-    return Setup(frames, source, dense, stream, head, title)
+    step = in_precision(dense, dtype)
+    return Setup(frames, source, step, stream, head, title)

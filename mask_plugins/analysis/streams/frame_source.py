@@ -4,7 +4,7 @@
 import itertools
 import logging
 import os
-from typing import Iterator, Optional, Tuple, Union
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -118,21 +118,26 @@ class FrameSource:
                 yield frame
 
 
-def to_input(frame: np.ndarray) -> Tensor:
+def to_input(
+    frame: np.ndarray,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> Tensor:
     """A frame as the network takes it.
 
     Args:
         frame (np.ndarray): uint8 RGB, :math:`(H, W, 3)`.
+        mean (Sequence[float]): On 0..255. Defaults to that of ImageNet.
+        std (Sequence[float]): The same.
 
     Returns:
-        Tensor: :math:`(1, 3, H, W)`, fp32, channels_last, normalized by mean
-        and standard deviation of ImageNet.
+        Tensor: :math:`(1, 3, H, W)`, fp32, channels_last, normalized.
 
     Examples:
         >>> to_input(np.zeros((4, 6, 3), np.uint8)).shape
         torch.Size([1, 3, 4, 6])
     """
     image = torch.from_numpy(frame).float()
-    image = (image - image.new_tensor(MEAN)) / image.new_tensor(STD)
+    image = (image - image.new_tensor(mean)) / image.new_tensor(std)
     # (H, W, C) in memory is what channels_last means.
     return image.permute(2, 0, 1)[None]

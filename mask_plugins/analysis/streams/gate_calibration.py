@@ -55,7 +55,7 @@ def measure_layer_costs(
                 lambda layer, args: inputs.update({layer: args[0].clone()})
             )
             hooks.callback(hook.remove)
-        stream.network(image)
+        stream.network(image.to(stream.dtype))
     costs = {}
     for name, layer in stream.layers.items():
         cases = _cases(layer, stream.gates[name], inputs[layer])

@@ -14,6 +14,7 @@ from mask_plugins.core.patches import (
     StreamBinder,
     StreamState,
     apply_patch_gates,
+    gated_layers,
 )
 from mask_plugins.utils.checks import check_choice
 
@@ -65,6 +66,46 @@ def gate_network(
     return apply_patch_gates(network, gate, place, patch_size, **options)
 
 
+def gate_alike(dense: nn.Module, backbone: nn.Module, gate) -> nn.Module:
+    """A copy of a network with other gates where a gated one has its own.
+
+    Args:
+        dense (nn.Module): Such as of :func:`best_dense`, of the same layers.
+        backbone (nn.Module): The gated one.
+        gate (str | dict): As of ``apply_patch_gates``.
+
+    Returns:
+        nn.Module: In eval mode.
+
+    Examples:
+        >>> from mask_plugins.core.patches import gated_layers
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+        >>> own = gate_network(net, 'pooled', 'conv', rules=[('0', 'skip')])
+        >>> gated_layers(gate_alike(net, own, 'exact'))['1'].gate
+        ExactGate(patch_size=(4, 4), threshold=0.0)
+    """
+    layers = gated_layers(backbone)
+    convs = all(isinstance(layer, nn.Conv2d) for layer in layers.values())
+    same = ('reuse', 'break_even', 'hidden')
+    rules = [
+        dict(
+            {key: getattr(layer, key) for key in same},
+            pattern=name,
+            action='gate',
+            patch_size=layer.gate.patch_size,
+        )
+        for name, layer in layers.items()
+    ]
+    network = apply_patch_gates(
+        copy.deepcopy(dense),
+        gate,
+        place='conv' if convs else 'block',
+        rules=[*rules, ('*', 'skip')],
+    )
+    network.eval()
+    return network
+
+
 class GatedStream:
     """Run one stream; ask what was skipped; set thresholds by layer.
 
@@ -90,6 +131,8 @@ class GatedStream:
             name: layer.gate for name, layer in self.layers.items()
         }
         self.options = options
+        floats = (p.dtype for p in network.parameters())
+        self.dtype = next(floats, torch.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -102,13 +145,14 @@ class GatedStream:
         """The last feature of the next frame.
 
         Args:
-            image (Tensor): :math:`(1, 3, H, W)`.
+            image (Tensor): :math:`(1, 3, H, W)`, computed with in the
+                precision of the network.
 
         Returns:
-            Tensor: A cache that the next frame overwrites.
+            Tensor: float32; a cache that the next frame may overwrite.
         """
         with self.binder.bind(self.state):
-            return self.feature(image)
+            return self.feature(image.to(self.dtype)).float()
 
     def shares(self) -> Dict[str, float]:
         """Share of active patches in the last frame, by layer.

@@ -8,7 +8,6 @@ from mask_plugins.utils.progress import track
 from .cli import Setup
 from .frame_source import to_input
 from .stream_comparison import StreamComparison, summarize_stream
-from .stream_model import last_feature
 
 
 def sweep_thresholds(
@@ -31,7 +30,7 @@ def sweep_thresholds(
     """
     if not thresholds or min(thresholds) < 0:
         raise ValueError(f'thresholds must be 0 or more, got {thresholds}')
-    dense, stream, rows = last_feature(setup.dense), setup.stream, []
+    dense, stream, rows = setup.dense, setup.stream, []
     for threshold in [None] * given + sorted(set(thresholds)):
         name, names = 'per layer', ()
         if threshold is not None:

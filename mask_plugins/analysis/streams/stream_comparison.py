@@ -45,7 +45,10 @@ class StreamComparison:
             multiply-adds that was skipped in it.
         head (Callable, optional): From the feature to scores of classes
             :math:`(1, K)`; adds ``agree``, whether the top ones are the
-            same. Defaults to None.
+            same, and ``agree5``, the share of the dense network's first five
+            that are among those of the gated one. Defaults to None.
+        others (Mapping[str, Callable], optional): More networks that are
+            timed and not compared. Defaults to None.
         clock (str): ``'wall'``, or ``'cpu'``: see ``time_interleaved``.
             Defaults to ``'wall'``.
 
@@ -62,10 +65,11 @@ class StreamComparison:
         gated: Step,
         skip_ratio: Callable[[], float],
         head: Optional[Step] = None,
+        others: Optional[Mapping[str, Step]] = None,
         clock: str = 'wall',
     ) -> None:
         self.clock = clock
-        self.steps = dict(dense=dense, gated=gated)
+        self.steps = dict(dense=dense, gated=gated, **(others or {}))
         self.skip_ratio = skip_ratio
         self.head = head
         self.count = 0
@@ -79,10 +83,11 @@ class StreamComparison:
 
         Returns:
             dict: ``frame`` (its number), ``dense_ms``, ``gated_ms``,
-            ``error`` (relative L2 of the last feature), ``skip_ratio``, and
-            with a head ``agree`` (0 or 1).
+            ``error`` (relative L2 of the last feature), ``skip_ratio``,
+            with a head ``agree`` (0 or 1) and ``agree5``, and
+            ``{name}_ms`` of the others.
         """
-        order = ('dense', 'gated') if self.count % 2 else ('gated', 'dense')
+        order = list(self.steps)[:: 1 if self.count % 2 else -1]
         features, record = {}, dict(frame=self.count)
         for name in order:
             took = timed(self.steps[name], image, self.clock)
@@ -91,9 +96,14 @@ class StreamComparison:
         record['skip_ratio'] = float(self.skip_ratio())
         if self.head is not None:
             #: Classes of the frame, by network.
-            self.top = {k: self.head(v).argmax(1) for k, v in features.items()}
+            scores = {k: self.head(features[k]) for k in ('dense', 'gated')}
+            self.top = {k: v.argmax(1) for k, v in scores.items()}
             same = self.top['dense'] == self.top['gated']
             record['agree'] = float(same.all())
+            count = min(5, scores['dense'].shape[1])
+            first = [v.topk(count).indices for v in scores.values()]
+            found = first[0].unsqueeze(2) == first[1].unsqueeze(1)
+            record['agree5'] = float(found.any(2).float().mean())
         self.count += 1
         return record
 
@@ -117,8 +127,9 @@ def summarize_stream(
         dict: ``frames``; ``speed_up`` (time of all dense frames over that of
         all gated ones); ``fps_dense``, ``fps_gated``; ``dense_p50``,
         ``dense_p95``, ``gated_p50``, ``gated_p95`` in milliseconds;
-        ``error_mean``, ``error_p95``; ``skip_ratio``; ``agreement``, if
-        there was a head; ``first_ms``, the gated first frame.
+        ``error_mean``, ``error_p95``; ``skip_ratio``; ``agreement`` and
+        ``agreement_top5``, if there was a head; ``speed_up_{name}`` against
+        others; ``first_ms``, the gated first frame.
 
     Raises:
         ValueError: If there are no records.
@@ -150,4 +161,9 @@ def summarize_stream(
             summary[f'{name}_p{percent}'] = np.percentile(values, percent)
     if 'agree' in kept[0]:
         summary['agreement'] = column('agree').mean()
+        summary['agreement_top5'] = column('agree5').mean()
+    for key in kept[0]:
+        name = key[: -len('_ms')]
+        if key.endswith('_ms') and name not in ('dense', 'gated'):
+            summary[f'speed_up_{name}'] = column(key).sum() / gated.sum()
     return {key: float(value) for key, value in summary.items()}

@@ -66,7 +66,7 @@ def best_dense(network: nn.Module) -> nn.Module:
 
     Returns:
         nn.Module: A copy in eval mode, norms folded into convolutions,
-        channels_last.
+        channels_last. :func:`dense_rivals` times its forms.
 
     Examples:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
@@ -75,8 +75,44 @@ def best_dense(network: nn.Module) -> nn.Module:
     """
     network = copy.deepcopy(network)
     network.eval()  # not chained: backbones of mmpretrain return None
+    acts = [  # of timm's norms, which mmcv takes off with them
+        (parent, name, child.act)
+        for parent in network.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.BatchNorm2d) and hasattr(child, 'act')
+    ]
     network = fuse_conv_bn(network)
+    for parent, name, act in acts:
+        if isinstance(parent._modules[name], nn.Identity):
+            parent._modules[name] = act
     return network.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def convolution_macs(network: nn.Module, image: Tensor) -> int:
+    """Multiply-adds of all convolutions of a network for one input.
+
+    Args:
+        network (nn.Module): Runs on the input.
+        image (Tensor): :math:`(1, C, H, W)`.
+
+    Examples:
+        >>> convolution_macs(nn.Conv2d(3, 4, 3), torch.ones(1, 3, 5, 5))
+        972
+    """
+    counts = []
+
+    def count(conv: nn.Conv2d, args, out: Tensor) -> None:
+        counts.append(out[0, 0].numel() * conv.weight.numel())
+
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    hooks = [conv.register_forward_hook(count) for conv in convs]
+    try:
+        network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counts)
 
 
 def last_feature(network: nn.Module):

@@ -12,9 +12,12 @@ from ..composed import Composed, compose
 from ..rules import Rule, matches, parse_rules
 from .gated_block import GatedBlockMixin, is_residual_block
 from .gated_conv import GatedConv2d, GatedConvMixin
+from .gated_inverted import GatedInvertedMixin, is_inverted_residual
 from .gated_layer import OPTIONS, GatedLayer
 from .gated_stem import add_stem, is_stem
 
+#: Convolutions of timm's EfficientNets before and after the blocks.
+OUTER_CONVS = ('conv_stem', 'conv_head')
 #: Of layers that no rule is about.
 NO_RULE = Rule('*', 'gate', {})
 
@@ -24,7 +27,7 @@ def gate_module(module: nn.Module, gate='threshold', **options) -> nn.Module:
 
     Args:
         module (nn.Module): ``nn.Conv2d``, or a block with ``conv1``,
-            ``conv2`` and ``downsample``.
+            ``conv2`` and ``downsample``, or timm's inverted residual.
         gate (str | dict | Gate): See :func:`build_gate`.
             Defaults to ``'threshold'``.
         **options: ``patch_size``, ``reuse``, ``break_even`` and ``hidden``;
@@ -50,6 +53,10 @@ def gate_module(module: nn.Module, gate='threshold', **options) -> nn.Module:
         mixin, channels = GatedConvMixin, module.in_channels
     elif is_residual_block(module):
         mixin, channels = GatedBlockMixin, module.conv1.in_channels
+    elif is_inverted_residual(module):
+        mixin = GatedInvertedMixin
+        first = module.conv_pw if hasattr(module, 'conv_pwl') else None
+        channels = (first or module.conv_dw).in_channels
     else:
         raise TypeError(f'a gate takes a Conv2d or a block, got {kind}')
     names = {*OPTIONS, *vars(GatedLayer)} - {*dir(nn.Module), *dir(Composed)}
@@ -84,14 +91,16 @@ def apply_patch_gates(
         model (nn.Module): The model, before its optimizer is made.
         gate (str | dict): See :func:`build_gate`; one gate is built per
             layer. Defaults to ``'threshold'``.
-        place (str): ``'block'`` puts each residual block behind one gate;
+        place (str): ``'block'`` puts each (inverted) residual block behind
+            one gate;
             ``'conv'`` puts one on every convolution. Defaults to ``'block'``.
         patch_size (int | tuple[int, int] | Callable): Of the input of a
             layer, in pixels of that input; or a function that returns it for
             the name of a layer. Defaults to 8.
         stem (bool): With ``'block'``, whether the first convolution of a
             ResNet is fused with its norm, activation and pooling; its patch
-            is four times ``patch_size``. Defaults to True.
+            is four times ``patch_size``; and whether the first and the last
+            convolution of timm's EfficientNets get gates. Defaults to True.
         rules (Sequence): Of layers that differ: ``(pattern, 'skip')`` leaves
             a layer dense, ``(pattern, 'gate', options)`` changes any of
             ``gate``, ``patch_size``, ``reuse``, ``break_even`` and
@@ -170,11 +179,14 @@ def _targets(
         if place == 'conv':
             wanted = isinstance(module, nn.Conv2d)
         else:
-            wanted = is_residual_block(module)
+            kinds = (is_residual_block, is_inverted_residual)
+            wanted = any(kind(module) for kind in kinds)
         if wanted:
             found.append((name, module))
         elif place == 'block' and stem and is_stem(module):
             found.append((f'{name}.conv1'.lstrip('.'), module))
+        elif stem and name.rpartition('.')[2] in OUTER_CONVS:
+            found.append((name, module))
     return found
 
 

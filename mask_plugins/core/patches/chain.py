@@ -72,13 +72,18 @@ class Chain:
         self._compiled: Optional[CompiledChain] = None
         self._version = 0
         self._levels: Dict[TilePlan, List[TilePlan]] = {}
+        self._macs: Dict[Tuple[TilePlan, bool], Tuple[int, int]] = {}
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
-        plan = tile_plan(tuple(size), self.geometries, patch, device)
+        geometries, at = [], tuple(size)
+        for geometry in self.geometries:
+            geometries.append(geometry.at(at))
+            at = geometry.out_size(at)
+        plan = tile_plan(tuple(size), tuple(geometries), patch, device)
         if plan not in self._levels:
             last = self.shortcut[0].geometry if self.shortcut else Geometry()
-            levels = [*enumerate(self.geometries), (0, last)]
+            levels = [*enumerate(geometries), (0, last.at(size))]
             self._levels[plan] = plans = [
                 tile_plan(
                     *(plan.maps[level], (geometry,), plan.steps[level]),
@@ -197,12 +202,12 @@ class Chain:
         """
         maps = [x]
         for step, folded in zip(self.steps, self._folded):
-            out = step.on_tiles(maps[-1], folded, step.op.padding)
+            out = step.on_map(maps[-1], folded)
             maps.append(out.contiguous(memory_format=torch.channels_last))
         out = maps.pop()
         if self.shortcut is not None:
             for step in self.shortcut:
-                x = step.on_tiles(x, self._folded[-1], step.op.padding)
+                x = step.on_map(x, self._folded[-1])
             out += x
         return activate_(out, self.act), maps[1:]
 
@@ -214,15 +219,18 @@ class Chain:
         Args:
             plan (TilePlan): Of this chain and size.
         """
-        sizes = plan.steps if self.cached else plan.tiles
-        levels = [*range(1, len(plan.maps)), -1]  # the shortcut gives the last
-        return tuple(
-            sum(
-                step.macs(math.prod(at[level]))
-                for step, level in zip(self.all_steps, levels)
+        key = plan, self.cached
+        if key not in self._macs:
+            sizes = plan.steps if self.cached else plan.tiles
+            levels = [*range(1, len(plan.maps)), -1]  # shortcut: the last
+            self._macs[key] = tuple(
+                sum(
+                    step.macs(math.prod(at[level]))
+                    for step, level in zip(self.all_steps, levels)
+                )
+                for at in (plan.maps, sizes)
             )
-            for at in (plan.maps, sizes)
-        )
+        return self._macs[key]
 
 
 def _state(tensor: Tensor) -> Tuple[int, int]:

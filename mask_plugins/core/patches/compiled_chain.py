@@ -71,6 +71,10 @@ class CompiledChain:
             t.is_contiguous(memory_format=CHANNELS_LAST) for t in (x, *cached)
         ):
             return False
+        levels = chain.levels(plan)
+        for conv, step, level in zip(self._convs, chain.all_steps, levels):
+            if step.geometry.same:  # its padding follows from the size
+                conv.pad([-start for start in level.starts[0]])
         *tiles, short = self._tiles_of(plan, bool(hidden))
         if chain.shortcut:
             self._convs[-1](x, out, short, numbers, size)

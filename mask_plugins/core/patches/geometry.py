@@ -21,6 +21,8 @@ class Geometry(NamedTuple):
         dilation (tuple[int, int]): Down and across.
         before (tuple[int, int]): Padding above and to the left.
         after (tuple[int, int]): Padding below and to the right.
+        same (bool): Whether the padding follows from the size of the map, as
+            in TensorFlow: see :meth:`at`. Defaults to False.
 
     Examples:
         >>> conv = Geometry((3, 3), (2, 2), before=(1, 1), after=(1, 1))
@@ -33,6 +35,20 @@ class Geometry(NamedTuple):
     dilation: Pair = (1, 1)
     before: Pair = (0, 0)
     after: Pair = (0, 0)
+    same: bool = False
+
+    def at(self, size: Pair) -> 'Geometry':
+        """With the padding that it has on a map of some height and width."""
+        if not self.same:
+            return self
+        total = [
+            max(0, (-(-size[i] // self.stride[i]) - 1) * self.stride[i]
+                + self.reach(i) - size[i])
+            for i in (0, 1)
+        ]  # fmt: skip
+        before = tuple(pixels // 2 for pixels in total)
+        after = tuple(pixels - b for pixels, b in zip(total, before))
+        return self._replace(before=before, after=after, same=False)
 
     def reach(self, axis: int) -> int:
         """Input pixels that one output pixel spans on an axis."""
@@ -45,7 +61,8 @@ class Geometry(NamedTuple):
 
     def out_size(self, size: Pair) -> Pair:
         """Height and width of the output for those of the input."""
-        padded = [s + b + a for s, b, a in zip(size, self.before, self.after)]
+        pads = self.at(size)[3:5]
+        padded = [s + b + a for s, b, a in zip(size, *pads)]
         return tuple(
             (padded[axis] - self.reach(axis)) // self.stride[axis] + 1
             for axis in (0, 1)
@@ -79,4 +96,9 @@ def geometry_of(module: nn.Module) -> Geometry:
         after = tuple(t - b for t, b in zip(total, before))
     else:
         before = after = _both(padding)
-    return Geometry(kernel, _both(module.stride), dilation, before, after)
+    # timm's convolution with the padding of TensorFlow.
+    kinds = [base.__name__ for base in type(module).__mro__]
+    same = 'Conv2dSame' in kinds
+    return Geometry(
+        kernel, _both(module.stride), dilation, before, after, same
+    )

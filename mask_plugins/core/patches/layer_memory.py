@@ -86,6 +86,7 @@ class Slot:
         stats (LayerStats): Totals.
         streak (int): Frames in a row that were dense.
         wait (int): Frames until the gate is asked again.
+        waited (int): Frames since it was asked.
         copies (bool): Whether consumers change outputs, which then are
             copied.
     """
@@ -96,11 +97,13 @@ class Slot:
     stats: LayerStats = field(default_factory=LayerStats)
     streak: int = 0
     wait: int = 0
+    waited: int = 0
     copies: bool = False
 
     def asked(self, dense: bool) -> None:
         """After the gate was asked: how long not to ask again."""
         self.wait = min(self.streak, LONGEST_WAIT) if dense else 0
+        self.waited = 0
         self.streak = self.streak + 1 if dense else 0
 
     def tensors(self) -> List[Tensor]:

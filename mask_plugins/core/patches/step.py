@@ -73,10 +73,15 @@ class Step:
     ) -> None:
         self.op = op
         self.norm = None if isinstance(norm, nn.Identity) else norm
+        # timm's norm with an activation; that it is no more than both, the
+        # check of the chain shows.
+        both = isinstance(norm, nn.BatchNorm2d) and hasattr(norm, 'act')
+        act = norm.act if both and act is None else act
         self.act = None if isinstance(act, nn.Identity) else act
         self.geometry = geometry_of(op)
         if self.norm is not None and (
-            not _is_just(self.norm, NORMS) or self.norm.running_mean is None
+            not (both or _is_just(self.norm, NORMS))
+            or self.norm.running_mean is None
         ):
             allowed = 'a plain BatchNorm2d with running statistics'
             raise TypeError(f'the norm must be {allowed}, got {norm}')
@@ -154,6 +159,16 @@ class Step:
         else:
             x = F.conv2d(x, weight, bias, *geometry, op.groups)
         return activate_(x, self.act)
+
+    def on_map(self, x: Tensor, folded: Folded) -> Tensor:
+        """Apply it to whole maps, with the padding of the operation."""
+        padding = self.op.padding
+        if self.geometry.same:
+            geometry = self.geometry.at(x.shape[-2:])
+            rows, columns = zip(geometry.before, geometry.after)
+            x = F.pad(x, (*columns, *rows))
+            padding = (0, 0)
+        return self.on_tiles(x, folded, padding)
 
     def macs(self, out_pixels: int) -> int:
         """Multiply-adds for a number of output pixels."""

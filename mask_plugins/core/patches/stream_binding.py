@@ -104,6 +104,7 @@ class StreamBinding:
                 # The memory stays as it was: reference and output fit.
                 for work in works:
                     work.slot.wait -= 1
+                    work.slot.waited += 1
                     work.record(layer, plan, x.shape[1])
                 return layer.whole(x)[0]
             active, computed = self._decide(layer, x, plan, works)
@@ -148,9 +149,11 @@ class StreamBinding:
         active = layer.decide(x, works[0].slot.memory.ref, plan)  # B, Gh, Gw
         if active.dtype is not torch.bool:
             active = active > 0.5
-        for row, work in enumerate(works):
+        for row, (state, work) in enumerate(zip(self.states, works)):
             if work.refresh:
                 active[row] = False
+            elif layer.gate.ages and state.refresh_every:
+                active[row] |= state.due(plan, work.slot.waited)
         held = layer.reuse == 'input'
         computed = plan.spread(active) if held else active
         limit = plan.patches

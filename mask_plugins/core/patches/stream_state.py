@@ -10,6 +10,8 @@ from mask_plugins.utils.checks import check_int, check_number
 
 from .layer_memory import Slot
 from .layer_stats import LayerStats
+from .rolling_refresh import due_patches
+from .tile_plan import TilePlan
 
 
 class StreamState:
@@ -17,11 +19,13 @@ class StreamState:
 
     It belongs to no module and to no state dict. Every layer refreshes what
     it has here when shape, dtype, device or a weight has changed; the whole
-    state is refreshed at scene cuts and every so many frames.
+    state is refreshed at scene cuts. In addition every frame computes a share
+    of the patches of each layer again, whether they have changed or not.
 
     Args:
-        refresh_every (int): Frames after which all is computed again; 0
-            for never. Defaults to 0.
+        refresh_every (int): Frames within which every patch is computed
+            again, an equal share of them in each frame, except where a gate
+            skips only what has not changed. 0 for never. Defaults to 10.
         scene_cut (float): Mean absolute change of a frame, as a fraction of
             its mean absolute deviation, above which it counts as a new
             scene; 0 for never. Defaults to 1.0.
@@ -31,7 +35,7 @@ class StreamState:
         ValueError: If one is negative or not finite.
 
     Examples:
-        >>> state = StreamState(refresh_every=10)
+        >>> state = StreamState(refresh_every=20)
         >>> state.frame, state.skip_ratio(), state.memory_bytes()
         (0, 0.0, 0)
     """
@@ -39,7 +43,9 @@ class StreamState:
     #: One pixel in so many, each way, is looked at for scene cuts.
     STRIDE = 8
 
-    def __init__(self, refresh_every: int = 0, scene_cut: float = 1.0) -> None:
+    def __init__(
+        self, refresh_every: int = 10, scene_cut: float = 1.0
+    ) -> None:
         self.refresh_every = check_int('refresh_every', refresh_every, 0)
         self.scene_cut = check_number('scene_cut', scene_cut, 0)
         self.reset()
@@ -59,8 +65,6 @@ class StreamState:
         Args:
             image (Tensor): The frame, :math:`(C, H, W)`.
         """
-        every = self.refresh_every
-        self.refreshing = bool(every and self.frame % every == 0)
         if self.scene_cut:
             step = self.STRIDE
             seen = image.detach()[..., ::step, ::step].float()
@@ -72,6 +76,21 @@ class StreamState:
                 if not bool(change <= self.scene_cut * spread + 1e-12):
                     self.refreshing = True
                     self.scene_cuts += 1
+
+    def due(self, plan: TilePlan, waited: int = 0) -> Tensor:
+        """Patches of a layer whose turn it is in this frame.
+
+        Args:
+            plan (TilePlan): Of the layer.
+            waited (int): Frames before this one in which the layer has kept
+                nothing, whose turns are made up for. Defaults to 0.
+
+        Returns:
+            Tensor: bool, :math:`(G_h, G_w)`.
+        """
+        every = self.refresh_every
+        frames = self.frame % every, min(waited + 1, every)
+        return due_patches(plan.grid, every, *frames, plan.device)
 
     def end(self) -> None:
         """A frame has gone through the network."""

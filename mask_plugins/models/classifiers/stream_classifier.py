@@ -207,8 +207,10 @@ class StreamClassifier(ImageClassifier):
         return data_samples
 
     def _gated(self, x: Tensor, streams: List[str]) -> Tuple[Tensor, Tensor]:
-        with self._session.bound(streams):
-            feats = tuple(f.float() for f in self.extract_feat(x))
+        def call(x: Tensor) -> Tuple[Tensor, ...]:
+            return tuple(f.float() for f in self.extract_feat(x))
+
+        feats = self._session.run(call, x, streams)
         # The cache of the last layer changes with the next frame.
         return feats[-1].clone(), self.head(feats)
 

@@ -41,15 +41,19 @@ def packaged_weights() -> str:
     return os.path.join(folder, found[0])
 
 
-def convert_efficientnet_lite0(weights: Dict[str, Tensor]) -> Conversion:
+def convert_efficientnet_lite0(
+    weights: Dict[str, Tensor], head: bool = False
+) -> Conversion:
     """Give the weights timm's names, in order.
 
     Args:
         weights (dict[str, Tensor]): State dict of the package's file.
+        head (bool): Whether to keep the classifier of ImageNet, as
+            ``head.fc`` of a ``LinearClsHead``. Defaults to False.
 
     Returns:
-        Conversion: Keys with the prefix ``backbone.timm_model.``; the
-        classifier is left out.
+        Conversion: Keys with the prefix ``backbone.timm_model.``, and those
+        of the head.
 
     Raises:
         ImportError: If timm is not installed.
@@ -77,7 +81,11 @@ def convert_efficientnet_lite0(weights: Dict[str, Tensor]) -> Conversion:
                 f'{key} must have the shape {tuple(own.shape)} of {name}, '
                 f'got {tuple(value.shape)}'
             )
-        if name.startswith('classifier.'):
+        own_head = name.startswith('classifier.')
+        if own_head and head:
+            mapped.append((key, name.replace('classifier.', 'head.fc.')))
+            state_dict[mapped[-1][1]] = value
+        elif own_head:
             dropped.append((key, 'the classifier of ImageNet'))
         else:
             state_dict[f'backbone.timm_model.{name}'] = value

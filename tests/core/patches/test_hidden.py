@@ -92,7 +92,7 @@ def test_sampled_channels_are_compared_and_kept():
     conv = nn.Conv2d(6, 4, 3, padding=1).eval()
     gate = dict(type='threshold', threshold=0.1, sample_channels=2)
     gate_module(conv, dict(gate, patch_size=4))
-    net, state = nn.Sequential(conv).eval(), StreamState(scene_cut=0)
+    net, state = nn.Sequential(conv).eval(), StreamState(0, 0)
     frame = torch.randn(1, 6, 16, 16)
     run(net, state, frame)
     assert state.slots['0'].memory.ref.shape == (1, 2, 16, 16)

@@ -88,7 +88,7 @@ def test_input_hold_is_the_masked_dense_convolution(case):
     torch.manual_seed(seed)
     gate = dict(type='random', patch_size=patch, seed=seed)
     conv = GatedConv2d(8, 8, gate=gate, reuse='input', **options).eval()
-    states = [StreamState(scene_cut=0) for _ in range(batch)]
+    states = [StreamState(0, 0) for _ in range(batch)]
     held = None
     for frame in range(3):
         x = torch.randn(batch, 8, *size)

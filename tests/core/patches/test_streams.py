@@ -15,6 +15,7 @@ from mask_plugins.core.patches import (
     remove_patch_gates,
     set_running_mode,
 )
+from mask_plugins.core.patches.rolling_refresh import due_patches
 from tests.core.patches.small_net import (
     EXACT,
     SmallNet,
@@ -77,15 +78,72 @@ def test_gate_none_returns_the_first_frame_until_reset():
     assert error(run(net, state, frames[2]), dense(frames[2])) < EXACT
 
 
-def test_scene_cut_and_periodic_refresh():
-    net, dense = gated('none'), small_net()
-    for state, frames, expected in (
-        (StreamState(), [next(video(1)), next(video(1, seed=1))], [1, 1]),
-        (StreamState(3, 0), list(video(7)), [1, 0, 0, 1, 0, 0, 1]),
-    ):
-        errors = [error(run(net, state, x), dense(x)) for x in frames]
-        assert [e < EXACT for e in errors] == expected
-        assert state.scene_cuts == bool(state.scene_cut)
+def test_scene_cut():
+    net, dense, state = gated('none'), small_net(), StreamState()
+    for frame in (next(video(1)), next(video(1, seed=1))):
+        assert error(run(net, state, frame), dense(frame)) < EXACT
+    assert state.scene_cuts == 1
+
+
+def never(**options):
+    """The small network, behind gates that skip whatever changes."""
+    return gated(dict(type='threshold', threshold=1e6), **options)
+
+
+@pytest.mark.parametrize('reuse', ['output', 'input'])
+def test_every_patch_is_refreshed_in_its_turn(reuse):
+    net, dense = never(reuse=reuse), small_net()
+    state, (first, *_, frame) = StreamState(5, 0), video(8)
+    run(net, state, first, 'sparse')
+    computed = dict.fromkeys(gated_layers(net), 0)
+    for _ in range(5):
+        run(net, state, frame, 'sparse')
+        for name, stats in state.stats().items():
+            patches = stats.active.numel()
+            share = -(-patches // 5)
+            assert reuse == 'input' or stats.active.sum() in (share - 1, share)
+            computed[name] = computed[name] + stats.active.int()
+    assert all((count >= 1).all() for count in computed.values())
+    # A layer reads what the one before has refreshed; the rims of a part,
+    # which were stale then, are right after as many rounds as layers.
+    for _ in range(5 * len(computed)):
+        out = run(net, state, frame, 'sparse')
+    assert error(out, dense(frame)) < EXACT
+
+
+def test_turns_missed_by_a_dense_layer_are_made_up_for():
+    net, state, (first, *_, frame) = never(), StreamState(4, 0), video(8)
+    run(net, state, first)
+    slots = state.slots.values()
+    for slot in slots:
+        slot.wait = 3
+    for _ in range(3):
+        run(net, state, frame)
+    assert all((slot.wait, slot.waited) == (0, 3) for slot in slots)
+    run(net, state, frame, 'sparse')
+    assert all(slot.stats.active.all() for slot in slots)
+
+
+def test_turns_are_the_same_part_of_the_picture_in_all_grids():
+    device = torch.device('cpu')
+    for turn in range(10):
+        part = due_patches((8, 8), 10, turn, 1, device)
+        fine = due_patches((32, 32), 10, turn, 1, device)
+        cover = nn.functional.avg_pool2d(fine[None].float(), 4)[0]
+        assert cover[~part].sum() <= 0.5 * cover.sum()
+        assert (cover[part] >= 0.5).float().mean() >= 0.7
+        assert fine.sum() in (102, 103)
+
+
+def test_frames_are_looked_at_once(monkeypatch):
+    net, states, seen = never(), [StreamState(), StreamState()], []
+    begin = StreamState.begin
+    monkeypatch.setattr(
+        StreamState, 'begin', lambda *args: seen.append(begin(*args))
+    )
+    for frame in video(2):
+        run(net, states, frame.repeat(2, 1, 1, 1))
+    assert len(seen) == 4  # two frames of two streams, however many layers
 
 
 def test_shape_dtype_and_weights_refresh():
@@ -152,7 +210,7 @@ def test_drift_stays_bounded_in_a_slow_fade(reuse):
     torch.manual_seed(0)
     gate = dict(type='threshold', threshold=0.05, relative=False)
     conv = GatedConv2d(2, 3, 3, padding=1, gate=gate, reuse=reuse).eval()
-    binder, state = StreamBinder(conv), StreamState(scene_cut=0)
+    binder, state = StreamBinder(conv), StreamState(0, 0)
     scene = torch.rand(1, 2, 16, 16)
     # A value that is held is wrong by the threshold at most, twice for a
     # neighbor that was read when another patch was computed.

@@ -43,6 +43,9 @@ class Gate(nn.Module):
     relative = False
     #: Whether every patch is active, so that the layer need not ask.
     computes_all = False
+    #: Whether a skipped patch may differ from its reference, so that it is to
+    #: be computed again in its turn.
+    ages = True
     #: How many channels are compared, and kept as references; None for all.
     sample_channels: Optional[int] = None
     #: How many patches a map must have; None for any number.

@@ -26,6 +26,7 @@ class ConstantGate(Gate):
     """
 
     shown = ('active',)
+    ages = False
 
     def __init__(self, active: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)

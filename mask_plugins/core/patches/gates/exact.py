@@ -25,5 +25,7 @@ class ExactGate(ThresholdGate):
         (tensor([[[True, True]]]), tensor(False))
     """
 
+    ages = False
+
     def __init__(self, **kwargs) -> None:
         super().__init__(0.0, reduction='max', relative=False, **kwargs)
