@@ -4,8 +4,8 @@ _base_ = [
     '../_base_/schedules/smn_swav_150e.py',
 ]
 
-# Four epochs of 31 iterations: a thousandth of the paper's, hence a higher rate
-# of the scores.
+# Four epochs of 31 iterations, a thousandth of the paper's: a higher rate of
+# the scores.
 optim_wrapper = dict(optimizer=dict(lr=200.0))
 custom_hooks = [
     *_base_.custom_hooks[:-1],

@@ -232,7 +232,9 @@ class SelfSupBenchmark(Benchmark):
             load_masks(base, adapter, f'expert {index}', activate=False)
         images, _ = builder.batch(self.batch_size, self.image_size)
         network = builder.network(self.arch).eval()
-        cases = {'one network': builder.inference(lambda: network(images), list)}
+        cases = {
+            'one network': builder.inference(lambda: network(images), list)
+        }
         for count in (1, 2, EXPERTS):
             names = [
                 f'expert {index % count}' for index in range(self.batch_size)

@@ -77,13 +77,14 @@ def test_each_image_goes_through_its_expert(cascade):
     model = build(path)
     images = torch.randn(12, 3, 8, 8)
     with torch.no_grad():
-        first, *experts = (
-            features_of(merged[name](images)) for name in NAMES
-        )
+        first, *experts = (features_of(merged[name](images)) for name in NAMES)
     clusters = router.assign(first)
     assert len(clusters.unique()) == 2
     wanted = torch.cat(
-        [first, *(x * (clusters == i)[:, None] for i, x in enumerate(experts))],
+        [
+            first,
+            *(x * (clusters == i)[:, None] for i, x in enumerate(experts)),
+        ],
         dim=1,
     )
     torch.testing.assert_close(model.extract_feat(images), wanted)

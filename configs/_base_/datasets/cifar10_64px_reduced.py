@@ -2,9 +2,7 @@
 # the pixels of EfficientNet-Lite0.
 _base_ = './cifar10_reduced_bs64.py'
 
-data_preprocessor = dict(
-    mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0]
-)
+data_preprocessor = dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0])
 load_image = [
     dict(type='LoadImageFromFile'),
     dict(type='NumpyToPIL', to_rgb=True),

@@ -223,7 +223,9 @@ class Cascade:
         }
         base = sum(
             value.numel() * value.element_size()
-            for value in base_state(self._dispatcher(folders).backbone).values()
+            for value in base_state(
+                self._dispatcher(folders).backbone
+            ).values()
         )
         clusters = osp.join(folders['clusters'], 'clusters.json')
         write_json(
