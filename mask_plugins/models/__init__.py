@@ -10,6 +10,7 @@ from . import (  # noqa: F401
     losses,
     masked_model,
     necks,
+    peft_model,
     selfsup,
     stream_feature_extractor,
     teachers,

@@ -6,24 +6,34 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figure import color_of, new_figure, shared_legend, styled
+from .figure import as_picture, color_of, new_figure, shared_legend, styled
 
 
 @styled
-def draw_clusters(points: np.ndarray, clusters: np.ndarray) -> Figure:
+def draw_clusters(
+    points: np.ndarray,
+    clusters: np.ndarray,
+    samples: Sequence[Sequence[np.ndarray]] = (),
+) -> Figure:
     """Draw images on the first two components, colored by cluster.
 
     Args:
-        points (np.ndarray): :math:`(N, 2)`.
+        points (np.ndarray): :math:`(N, 2)`, or of one component.
         clusters (np.ndarray): Cluster of each, :math:`(N,)`.
+        samples (Sequence[Sequence[np.ndarray]]): Of each cluster images
+            :math:`(H, W, 3)`, drawn in a row. Defaults to ().
 
     Examples:
         >>> figure = draw_clusters(np.eye(2), np.array([0, 1]))
         >>> len(figure.axes[0].collections)
         2
     """
-    figure = new_figure(4.6, 4.2)
-    axes = figure.subplots()
+    rows = len(samples)
+    figure = new_figure(4.6 + 4.6 * (rows > 0), 4.2)
+    parts = figure.subfigures(1, 2) if rows else [figure]
+    axes = parts[0].subplots()
+    if points.shape[1] == 1:
+        points = np.pad(points, ((0, 0), (0, 1)))
     for index in np.unique(clusters):
         mine = points[clusters == index]
         axes.scatter(
@@ -35,6 +45,15 @@ def draw_clusters(points: np.ndarray, clusters: np.ndarray) -> Figure:
     axes.set_xlabel('component 1 (variance 1)')
     axes.set_ylabel('component 2 (variance 1)')
     shared_legend(figure, axes)
+    if rows:
+        columns = max(map(len, samples))
+        grid = parts[1].subplots(rows, columns, squeeze=False)
+        for index, (line, images) in enumerate(zip(grid, samples)):
+            for cell in line:
+                as_picture(cell)
+            for cell, image in zip(line, images):
+                cell.imshow(image)
+            line[0].set_ylabel(f'{index}', color=color_of(index))
     return figure
 
 

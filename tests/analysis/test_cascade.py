@@ -14,6 +14,9 @@ from mask_plugins.analysis.cascade.cluster import (
     read_clusters,
     write_clusters,
 )
+from mask_plugins.analysis.cascade.cluster_picture import (
+    save_cluster_picture,
+)
 from mask_plugins.analysis.cascade.experts import (
     check_sizes,
     expert_config,
@@ -26,10 +29,12 @@ from mask_plugins.analysis.cascade.settings import (
     read_settings,
 )
 from mask_plugins.analysis.cascade.steps import _keep_last
+from mask_plugins.apis.features import build_train_set
 from mask_plugins.datasets import ClusterSubset, Digits
 from mask_plugins.datasets.cluster_subset import fingerprint
 from mask_plugins.engine.checkpoint.run_state import write_state
 from mask_plugins.functional.combine import METHODS, fit_combination
+from mask_plugins.visualization.cascade import draw_clusters
 
 CONFIG = 'smn-swav_resnet18-narrow_1xb64-30e_digits.py'
 
@@ -101,6 +106,23 @@ def test_subset_of_a_cluster(tmp_path):
     for other in (Digits(), Digits(split='test', indices=200)):
         with pytest.raises(ValueError, match='another data set'):
             ClusterSubset(other, path, 0)
+
+
+def test_the_picture_has_images_of_each_cluster(tmp_path):
+    cfg = CascadeSettings(
+        CONFIG, overrides={'train_dataloader.dataset.dataset.indices': 60}
+    ).config()
+    count = len(build_train_set(cfg))
+    rows = torch.randn(count, 4)
+    labels = torch.zeros(count, dtype=torch.int64)
+    found = FeatureFile(rows, labels, rows, labels, '')
+    made = fit_clusters(found, 2)
+    save_cluster_picture(cfg, made, found, tmp_path / 'clusters.png')
+    assert (tmp_path / 'clusters.png').stat().st_size
+    images = [[np.zeros((4, 4, 3))] * 3, [np.zeros((4, 4, 3))]]
+    figure = draw_clusters(rows[:, :1].numpy(), np.arange(count) % 2, images)
+    drawn = [len(axes.images) for axes in figure.subfigs[1].axes]
+    assert drawn == [1, 1, 1, 1, 0, 0]
 
 
 def plain(parts, clusters, method):

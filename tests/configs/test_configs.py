@@ -73,6 +73,10 @@ def test_config_resolves(path):
 @pytest.mark.parametrize('path', LEAVES, ids=identify)
 def test_config_builds(path):
     cfg = read(path)
+    if 'TIMMBackbone' in str(cfg.model):
+        pytest.importorskip('timm')
+    if 'PeftModel' in str(cfg.model):
+        pytest.skip('loads its weights when it is built')
     model = build(path)
     hooks = [HOOKS.build(hook) for hook in copy.deepcopy(cfg.custom_hooks)]
     names = [type(hook).__name__ for hook in hooks]

@@ -15,8 +15,8 @@ PARTS = ('train', 'val', 'test')
 
 CHOICES = dict(
     SMN_DATASET=dict(
-        cifar10=10, cifar100=100, dtd=47, eurosat=10, flowers102=102, pets=37,
-        sun397=397, ucf101=101,
+        cifar10=10, cifar100=100, dtd=47, eurosat=10, flowers102=102,
+        inatloc=500, pets=37, sun397=397, ucf101=101,
     ),
     HGSL_DATASET=dict(cub=100, cars=98, aircraft=50, flowers=51),
     CONTINUAL_TASKS={'2': 2, '5': 5, '10': 10},
@@ -71,6 +71,7 @@ def test_every_value(path, variable):
         ('smn_bs64_224', 'dogs', 'SMN_DATASET=dogs: choose from cifar10, '),
         ('retrieval_bs84', 'dogs', 'HGSL_DATASET=dogs: choose from cub, cars'),
         ('continual_cifar10', 'two', 'CONTINUAL_TASKS=two: give a number'),
+        ('smn_swav_resnet50', 'moco', 'SMN_INIT=moco: choose from swav, dino'),
     ],
 )  # fmt: skip
 def test_an_unknown_name_says_which_there_are(base, value, message):
@@ -92,6 +93,18 @@ def test_what_is_dumped_needs_no_variable(name, variable, value, tmp_path):
     cfg.dump(tmp_path / 'dumped.py')
     again = Config.fromfile(tmp_path / 'dumped.py')
     assert again.to_dict() == cfg.to_dict()
+
+
+def test_shares_of_labels_and_weights_and_initial_weights():
+    for value, size in (('.25p', '.25p'), ('400', 400)):
+        cfg = load('smn_resnet18_1xb64-150e_10p', SMN_LABELS=value)
+        assert cfg.train_dataloader.dataset.size == size
+        assert cfg.work_dir.endswith(f'_10p_cifar10_{value}')
+    cfg = load('smn-swav-topk_resnet50_1xb64-150e', SMN_KEEP='0.921')
+    assert cfg.model.backbone.mask.keep_ratio == 0.921
+    cfg = load('finetune-swav_resnet50_1xb64-150e', SMN_INIT='dino')
+    init = cfg.model.backbone.module.init_cfg
+    assert init.checkpoint == 'checkpoints/dino_resnet50.pth'
 
 
 @pytest.mark.slow

@@ -132,7 +132,8 @@ FRESH = {'dataset', 'optimizer', 'model', 'module'}
 NOT_BUILT = {
     'ContinualTrainLoop', 'MultiSetTestLoop', 'MultiSetValLoop', 'CIFAR10_1',
     'ImageFolder', 'VideoClips', 'ZhouSplitDataset',
-    'build_gated_model', 'build_masked_model', 'TaskSampler',
+    'build_gated_model', 'build_masked_model', 'build_peft_model',
+    'TaskSampler',
     'TokenSampler', 'ImageEmbedder', 'CascadeClassifier', 'ClusterSubset',
     'SelfSupTestLoop', 'SelfSupValLoop', 'SwAV', 'MaskOptimWrapperConstructor',
 }  # fmt: skip

@@ -75,10 +75,10 @@ def tree(folder):
     }
 
 
-def run(file, out, command='run'):
+def run(file, out, command='run', jobs=1):
     tool = ROOT / 'tools' / 'cascade.py'
     return subprocess.Popen(
-        [sys.executable, tool, command, file, '--out', out],
+        [sys.executable, tool, command, file, '--out', out, '-j', str(jobs)],
         cwd=ROOT,
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
         start_new_session=True,
@@ -92,7 +92,7 @@ def test_killed_in_each_step_it_ends_as_undisturbed(file, tmp_path):
     assert run(file, whole).wait() == 0
     steps = ('dispatcher', 'clusters', 'experts', 'features', 'combined')
     for step in steps:  # killed when it has begun
-        process = run(file, killed)
+        process = run(file, killed, jobs=2)
         while process.poll() is None:
             if any(killed.glob(f'{step}-*')):
                 time.sleep(1)
@@ -100,7 +100,7 @@ def test_killed_in_each_step_it_ends_as_undisturbed(file, tmp_path):
                 break
             time.sleep(0.05)
         process.wait()
-    assert run(file, killed).wait() == 0
+    assert run(file, killed, jobs=2).wait() == 0
     assert tree(killed) == tree(whole)
 
     results = read_json(str(next(whole.glob('results-*/results.json'))))

@@ -1,7 +1,8 @@
 # The datasets of Self-Masking Networks at 224 px, one by environment variable:
 #   SMN_DATASET=pets mim train mmpretrain configs/self_masking/...
-# mmpretrain downloads CIFAR. The others have CoOp's folders and splits, whose
-# train and val parts are both trained on.
+# mmpretrain downloads CIFAR. iNatLoc has a folder per class in train/ and
+# test/. The others have CoOp's folders and splits, whose train and val parts
+# are both trained on.
 dataset_name = '{{$SMN_DATASET:cifar10}}'
 zhou = 'mask_plugins.ZhouSplitDataset'
 sources = dict(
@@ -27,6 +28,9 @@ sources = dict(
         data_root='data/oxford_flowers',
         ann_file='split_zhou_OxfordFlowers.json',
         data_prefix='jpg',
+    ),
+    inatloc=dict(
+        classes=500, type='mask_plugins.ImageFolder', data_root='data/inatloc'
     ),
     pets=dict(
         classes=37,
@@ -58,6 +62,10 @@ source = sources[dataset_name]
 data_root = source['data_root']
 # CIFAR is in memory and RGB from the start.
 in_memory = dataset_name.startswith('cifar')
+train_part = dict(split='train' if in_memory else 'trainval')
+test_part = dict(split='test')
+if source['type'].endswith('ImageFolder'):
+    train_part, test_part = dict(data_prefix='train'), dict(data_prefix='test')
 data_preprocessor = dict(
     num_classes=source.pop('classes'),
     # CLIP's, for every backbone
@@ -114,18 +122,14 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=8,
     persistent_workers=False,
-    dataset=dict(
-        **source,
-        split='train' if in_memory else 'trainval',
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(**source, **train_part, pipeline=train_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 val_dataloader = dict(
     batch_size=64,
     num_workers=8,
     persistent_workers=False,
-    dataset=dict(**source, split='test', pipeline=test_pipeline),
+    dataset=dict(**source, **test_part, pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 test_dataloader = val_dataloader
@@ -133,4 +137,4 @@ val_evaluator = dict(type='Accuracy', topk=(1, 5))
 test_evaluator = val_evaluator
 
 # Only what was chosen belongs to the config of a run.
-del sources, source, zhou
+del sources, source, zhou, train_part, test_part

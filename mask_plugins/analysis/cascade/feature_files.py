@@ -1,12 +1,16 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Features of the training and test set of a config, in a file."""
 
+import hashlib
+import os
+import shutil
 from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from mask_plugins.apis.data import build_test_loader, build_test_set
 from mask_plugins.apis.features import (
@@ -14,11 +18,13 @@ from mask_plugins.apis.features import (
     build_train_set,
     extract_features,
 )
+from mask_plugins.core.weights.adapter_content import base_hash
 from mask_plugins.datasets.cluster_subset import fingerprint
 from mask_plugins.utils.checks import PathLike
 from mask_plugins.utils.tensor_files import read_tensors, write_tensors
 
-KIND = 'features'
+KIND, PART = 'features', 'part of features'
+BLOCK = 20000  # images
 
 
 class FeatureFile(NamedTuple):
@@ -53,7 +59,10 @@ def write_features(
 ) -> None:
     """Run a model over both sets of its config, without augmentation.
 
-    In a distributed run the ranks share the work, and rank 0 writes.
+    In a distributed run the ranks share the work, and rank 0 writes. Blocks
+    of images are kept in ``<path>.<key>.parts`` until the file is written,
+    so that a killed command continues; the key is a hash of config, weights
+    and layer.
 
     Args:
         cfg (Config): The config.
@@ -64,12 +73,13 @@ def write_features(
         normalize (bool): Scale rows to length 1. Defaults to False.
     """
     sets = dict(train=build_train_set(cfg), test=build_test_set(cfg))
+    weights = base_hash(model.state_dict(), {})
+    text = '\n'.join((cfg.pretty_text, weights, layer))
+    key = hashlib.sha256(text.encode()).hexdigest()[:8]
+    parts = f'{os.fspath(path)}.{key}.parts'
     tensors = {}
     for name, dataset in sets.items():
-        loader = build_test_loader(cfg, dataset)
-        found: Features = extract_features(
-            model, loader, layer, f'{name} features'
-        )
+        found = _in_blocks(cfg, model, dataset, layer, name, parts)
         values = found.values
         if normalize:
             values = torch.nn.functional.normalize(values)
@@ -79,6 +89,27 @@ def write_features(
     if is_main_process():
         texts = dict(layer=layer, images=fingerprint(sets['train']))
         write_tensors(path, KIND, tensors, texts)
+        shutil.rmtree(parts)
+
+
+def _in_blocks(cfg, model, dataset, layer, name, parts) -> Features:
+    """The features of a set, without doing again what is in ``parts``."""
+    found = []
+    for start in range(0, len(dataset), BLOCK):
+        path = os.path.join(parts, f'{name}-{start}.safetensors')
+        there = [os.path.isfile(path)]
+        broadcast_object_list(there)  # of rank 0, which writes
+        if there[0]:
+            block = Features(**read_tensors(path, PART).tensors)
+        else:
+            rows = range(start, min(start + BLOCK, len(dataset)))
+            loader = build_test_loader(cfg, Subset(dataset, rows))
+            block = extract_features(model, loader, layer, f'{name} features')
+            if is_main_process():
+                os.makedirs(parts, exist_ok=True)
+                write_tensors(path, PART, block._asdict())
+        found.append(block)
+    return Features(*map(torch.cat, zip(*found)))
 
 
 def read_features(path: PathLike) -> FeatureFile:

@@ -34,6 +34,7 @@ from .cluster import (
     read_clusters,
     write_clusters,
 )
+from .cluster_picture import save_cluster_picture
 from .experts import check_sizes, expert_config
 from .feature_files import read_features, write_features
 from .plan import Step
@@ -119,7 +120,8 @@ class Cascade:
             sizes=clusters.sizes,
         )
         write_json(osp.join(folder, 'clusters.json'), measures)
-        self._draw_clusters(folder, clusters, found)
+        picture = osp.join(folder, 'clusters.png')
+        save_cluster_picture(self.cfg, clusters, found, picture)
         return ['dispatcher.safetensors', 'clusters.safetensors']
 
     def _train_experts(self, folders: Folders) -> List[str]:
@@ -296,14 +298,6 @@ class Cascade:
                 f'{tool} ended with exit code {done.returncode}; the same '
                 'command continues'
             )
-
-    def _draw_clusters(self, folder, clusters, features) -> None:
-        from mask_plugins.visualization.cascade import draw_clusters
-        from mask_plugins.visualization.figure import save_figure
-
-        points = clusters.router.project(features.train)[:, :2]
-        figure = draw_clusters(points.numpy(), clusters.train.numpy())
-        save_figure(figure, osp.join(folder, 'clusters.png'))
 
 
 def _dump(cfg: Config, path: str) -> str:

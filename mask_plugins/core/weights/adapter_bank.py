@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The adapters of one model, and the switch between them."""
 
-from typing import Dict, Optional
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -59,53 +59,56 @@ class AdapterBank:
             TypeError: If a parameter cannot be masked.
         """
         adapter = adapter or self.get(name)
-        masks = self._build(model, adapter)
+        bits = _unpacked(adapter)
+        masks = {item.name: item.mask for item in named_masks(model)}
+        if not masks:
+            for path in _places(model, bits):
+                check_maskable(model, path)
         state = base_state(model)
         base = {
             key: self.replaced.get(key, state[key]).detach().clone()
             for key in {**self.replaced, **adapter.state}
         }
         _exchange(state, {**base, **adapter.state})
-        self._place(model, masks)
+        if masks.keys() == bits.keys():
+            for key, mask in masks.items():
+                mask.become(*bits[key])
+        else:
+            _attach(model, bits)
         self.replaced = {key: base[key] for key in adapter.state}
         self.active = name
 
-    @staticmethod
-    def _build(model: nn.Module, adapter: Adapter) -> Dict[str, BinaryMask]:
-        parameters = named_tensors(model)
-        masks: Dict[str, BinaryMask] = {}
-        for name, settings in adapter.settings.items():
-            options = dict(settings)
-            shape, _ = options.pop('shape'), options.pop('dtype')
-            on = unpack_bits(adapter.masks[name], tuple(shape))
-            masks[name] = BinaryMask(parameters[name], on, **options)
-        if not {item.name for item in named_masks(model)}:
-            for name in _places(model, masks):
-                check_maskable(model, name)
-        return masks
 
-    @staticmethod
-    def _place(model: nn.Module, masks: Dict[str, BinaryMask]) -> None:
-        old = {item.name: item.mask for item in named_masks(model)}
-        if old.keys() == masks.keys():
-            for name, mask in old.items():
-                mask.become(masks[name])
-            return
-        detach_all(model)
-        for path, mask in _places(model, masks).items():
-            owner, _, leaf = path.rpartition('.')
-            module = model.get_submodule(owner)
-            if leaf not in masked_names(module):  # it may stand twice
-                attach_mask(module, leaf, mask)
-        update_scopes(model)
+def _unpacked(adapter: Adapter) -> Dict[str, Tuple[Tensor, Dict[str, Any]]]:
+    """Name of each masked parameter -> bits, and how they are applied."""
+    found = {}
+    for name, settings in adapter.settings.items():
+        options = dict(settings)
+        shape, _ = options.pop('shape'), options.pop('dtype')
+        found[name] = unpack_bits(adapter.masks[name], tuple(shape)), options
+    return found
 
 
-def _places(
-    model: nn.Module, masks: Dict[str, BinaryMask]
-) -> Dict[str, BinaryMask]:
-    """Full name of each parameter, tied ones included -> its mask."""
+def _attach(model: nn.Module, bits: Dict[str, tuple]) -> None:
+    """Put masks of these parameters in place of those that are there."""
     parameters = named_tensors(model)
-    of = {id(parameters[name]): mask for name, mask in masks.items()}
+    masks = {
+        name: BinaryMask(parameters[name], on, **options)
+        for name, (on, options) in bits.items()
+    }
+    detach_all(model)
+    for path, name in _places(model, bits).items():
+        owner, _, leaf = path.rpartition('.')
+        module = model.get_submodule(owner)
+        if leaf not in masked_names(module):  # it may stand twice
+            attach_mask(module, leaf, masks[name])
+    update_scopes(model)
+
+
+def _places(model: nn.Module, names: Iterable[str]) -> Dict[str, str]:
+    """Full name of each parameter, tied ones included -> its mask's name."""
+    parameters = named_tensors(model)
+    of = {id(parameters[name]): name for name in names}
     return {
         path: of[id(parameter)]
         for path, parameter in model.named_parameters(remove_duplicate=False)

@@ -52,7 +52,7 @@ def unpack_bits(packed: Tensor, shape: Tuple[int, ...]) -> Tensor:
     """
     size = check_packed(packed, shape)
     bits = np.unpackbits(packed.cpu().numpy(), count=size)
-    return torch.from_numpy(bits.astype(bool)).view(shape)
+    return torch.from_numpy(bits.view(bool)).view(shape)
 
 
 def check_packed(packed: Tensor, shape: Tuple[int, ...]) -> int:

@@ -65,10 +65,10 @@ class BinaryMask(WeightMask):
         self.register_buffer('on', on, persistent=False)
 
     @torch.no_grad()
-    def become(self, other: 'BinaryMask') -> None:
-        """Take over what another mask of the same weight says, in place."""
-        self.on.copy_(other.on)
-        self._options = other._options
+    def become(self, on: Tensor, options: Dict[str, Any]) -> None:
+        """Take over other bits and settings of the same weight, in place."""
+        self.on.copy_(on)
+        self._options = options
 
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
