@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mask_plugins.utils.checks import (
+    check_bool,
     check_choice,
     check_int,
     check_number,
@@ -43,10 +44,10 @@ def check_level(criterion: str, level: float) -> float:
     """
     check_choice('criterion', criterion, CRITERIA)
     if criterion == 'topk':
-        return check_ratio('keep_ratio', level)
+        return check_ratio('keep_ratio (level)', level)
     if isinstance(level, float) and math.isinf(level):
         return level  # nothing is on, or all is
-    return check_number('threshold', level)
+    return check_number('threshold (level)', level)
 
 
 def score_mask(
@@ -189,7 +190,7 @@ def check_scaling(criterion: str, scale: bool) -> None:
     Raises:
         ValueError: For ``'flip'``, whose mask may have a mean of 0 or less.
     """
-    if criterion == 'flip' and scale:
+    if check_bool('scale', scale) and criterion == 'flip':
         raise ValueError(
             "criterion='flip' needs scale=False: the mean of a mask of -1 "
             'and +1 may be 0 or negative, got scale=True'
