@@ -12,7 +12,7 @@ from typing import Optional, Tuple, Union
 import torch
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_int, check_number
+from mask_plugins.utils.checks import check_int, check_number, check_pair
 
 BLOCK = 2048  # centers at a time in the decorrelation
 
@@ -141,8 +141,7 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
         low (float): Lower bound.
         high (float): Upper bound.
     """
-    check_number('low', low)
-    check_number('high', high, low)
+    check_pair('low and high', (low, high), float, ascending=True)
     return _Bounded.apply(x, low, high)
 
 

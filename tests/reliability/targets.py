@@ -141,7 +141,7 @@ NEEDS = dict(
     keep_count=dict(num_tokens=9, drop_ratio=0.5),
     select_tokens=dict(scores=x(1, 8), num_keep=4),
     scatter_tokens=dict(
-        x=x(1, 2, 3), index=torch.tensor([[0, 2]]), num_tokens=4
+        x=x(1, 2, 3), index=torch.tensor([[0, 1]]), num_tokens=4
     ),
     TokenGate=dict(embed_dims=4),
     ConvMixerGate=dict(channels=3, patch_num=4, dim=4, depth=1, fc_dim=4),

@@ -38,9 +38,9 @@ HOSTILE = dict(
 @pytest.mark.parametrize('name', HOSTILE)
 def test_hostile_pickles(tmp_path, name):
     archive(tmp_path / 'foreign.pth', HOSTILE[name])
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r'foreign\.pth') as error:
         read_checkpoint(tmp_path / 'foreign.pth')
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert str(error.value).isascii()
     assert str(error.value).isprintable()

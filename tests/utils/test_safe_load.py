@@ -130,7 +130,7 @@ def test_foreign_files(tmp_path, name):
     FOREIGN[name](path, canary)
     size = path.stat().st_size if path.is_file() else 0
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         if name in READABLE:
             assert read_checkpoint(path) in ({}, 'hello')
@@ -140,7 +140,7 @@ def test_foreign_files(tmp_path, name):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     # Twice, as pickle and as values.
     assert peak < 3 * ((16 << 20) + 16 * size)
     assert not canary.exists()
