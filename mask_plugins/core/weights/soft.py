@@ -103,7 +103,9 @@ def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
         tensor([-20.,   0.])
     """
     _check_temperature(temperature)
-    return torch.clamp(temperature * logits, max=check_number('init', init, -1e30, 1e30))
+    return torch.clamp(
+        temperature * logits, max=check_number('init', init, -1e30, 1e30)
+    )
 
 
 def _check_temperature(value: Number) -> None:
