@@ -141,7 +141,8 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
         low (float): Lower bound.
         high (float): Upper bound.
     """
-    check_pair('low and high', (low, high), float, ascending=True)
+    check_pair('low and high', (low, high), float, -1e30, ascending=True)
+    check_number('high', high, high=1e30)
     return _Bounded.apply(x, low, high)
 
 

@@ -2,17 +2,9 @@
 """What the tools for gated streams have in common."""
 
 import argparse
-from typing import NamedTuple, Optional
-
-import torch
-from torch import nn
-
-from mask_plugins.models.gated_model import read_rules
+from typing import Any, NamedTuple, Optional
 
 from .. import cli
-from .frame_source import FrameSource, to_input
-from .gated_stream import PATCH_SIZES, GatedStream, gate_network
-from .stream_model import best_dense, random_head, random_resnet
 
 CALIBRATION_FRAMES = 4
 
@@ -30,9 +22,9 @@ class Setup(NamedTuple):
     """
 
     frames: list
-    source: FrameSource
-    dense: nn.Module
-    stream: GatedStream
+    source: Any
+    dense: Any
+    stream: Any
     head: object
     title: str
 
@@ -71,7 +63,7 @@ def add_stream_arguments(
     add('--place', choices=('block', 'conv'), default='block',
         help='a gate per residual block or per convolution')  # fmt: skip
     add('--patch-sizes', type=cli.positive, nargs=4, metavar='P',
-        default=list(PATCH_SIZES), help='of the four stages, in pixels of '
+        help='of the four stages, in pixels of '
         'the maps that they put out (default: 4 4 2 2)')  # fmt: skip
     add('--reuse', choices=('output', 'input'), default='output')
     add('--sample-channels', type=cli.positive, metavar='N',
@@ -92,6 +84,15 @@ def prepare(args: argparse.Namespace) -> Setup:
     Raises:
         ValueError, OSError: If an argument does not fit.
     """
+    # Slow to import, so not for --help.
+    import torch
+
+    from mask_plugins.models.gated_model import read_rules
+
+    from .frame_source import FrameSource, to_input
+    from .gated_stream import PATCH_SIZES, GatedStream, gate_network
+    from .stream_model import best_dense, random_head, random_resnet
+
     if args.threads:
         torch.set_num_threads(args.threads)
     camera = getattr(args, 'camera', None)
@@ -120,7 +121,7 @@ def prepare(args: argparse.Namespace) -> Setup:
         dense,
         dict(gate, threshold=args.threshold),
         args.place,
-        args.patch_sizes,
+        args.patch_sizes or PATCH_SIZES,
         reuse=args.reuse,
         rules=rules,
     )

@@ -54,7 +54,7 @@ def keep_count(
         raise ValueError(
             f'num_tokens={num_tokens} with num_prefix_tokens='
             f'{num_prefix_tokens} leaves {patches} patches; at least '
-            f'{min_patches} are needed'
+            f'min_patches={min_patches} are needed'
         )
     if count_on == 'tokens':
         kept = round((1 - drop_ratio) * num_tokens) - num_prefix_tokens
