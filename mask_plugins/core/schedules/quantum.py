@@ -26,8 +26,10 @@ def quantize(value: float, quantum: float) -> float:
     check_number('value', value)
     check_number('quantum', quantum, 0)
     if quantum:
+        doubled = round(
+            check_number('2 * value / quantum', 2 * value / quantum)
+        )
         steps = value / quantum
-        doubled = round(2 * steps)
         if doubled % 2 and abs(2 * steps - doubled) < TIE_TOLERANCE:
             steps = doubled / 2
         value = round(steps) * quantum
