@@ -37,7 +37,7 @@ class ScopedRegistry(Registry):
         init = vars(module).get('__init__')  # of a class
         if init and start.startswith(SCOPE) and start == module.__module__:
             if not hasattr(init, '__wrapped__'):
-                module.__init__ = checked(init)
+                module.__init__ = checked(init, module.__mro__[1:])
         super()._register_module(module, *args, **kwargs)
 
     def get(self, key: str):

@@ -23,7 +23,7 @@ from typing import NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_choice, check_ratio
+from mask_plugins.utils.checks import check_choice, check_int, check_ratio
 
 MASK_MODES = ('scalar', 'per_rank', 'zero', 'dropout')
 INVERSE_MODES = ('none', 'add', 'subtract')
@@ -54,6 +54,7 @@ def mask_count(channels: int, ratio: float) -> int:
     Raises:
         TypeError, ValueError: If the ratio is not a number in (0, 1).
     """
+    check_int('channels', channels, 1)
     return int(channels * check_ratio('ratio', ratio, '()'))
 
 

@@ -11,7 +11,10 @@ from mmengine.logging import print_log
 from mask_plugins.utils.checks import PathLike
 
 # What archives, file servers and file systems add.
-FOREIGN = ('__MACOSX', '@eaDir', 'lost+found', '$RECYCLE.BIN')
+FOREIGN = (
+    '__MACOSX', '@eaDir', 'lost+found', '$RECYCLE.BIN',
+    'System Volume Information',
+)  # fmt: skip
 
 
 def is_foreign(name: str) -> bool:

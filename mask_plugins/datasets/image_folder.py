@@ -129,6 +129,8 @@ class ImageFolder(LabeledDataset):
                 file = os.path.join(path, name)
                 if not name.lower().endswith(self.extensions):
                     others[os.path.splitext(name)[1].lower()] += 1
+                elif not os.path.exists(file):
+                    self._bad(f'{file} is a link to nothing', 'left out')
                 elif os.path.getsize(file) == 0:
                     self._bad(f'{file} is an empty file', 'left out')
                 else:

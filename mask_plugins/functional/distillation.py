@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_choice, check_number
+from mask_plugins.utils.checks import check_bool, check_choice, check_number
 
 KINDS = ('kl', 'cross_entropy')
 DISTANCES = ('l2', 'l1', 'cosine')
@@ -60,8 +60,9 @@ def distillation_loss(
         >>> round(distillation_loss(logits, -logits).item(), 3)
         1.169
     """
-    check_number('temperature', temperature, 0, ends='()')
+    check_number('temperature', temperature, 0, 1e30, '(]')
     check_choice('kind', kind, KINDS)
+    check_bool('scale', scale)
     pred, target = _logits(pred, target, detach_target)
     student = F.log_softmax(pred / temperature, dim=-1)  # NxC
     teacher = F.log_softmax(target / temperature, dim=-1)  # NxC
@@ -101,6 +102,7 @@ def logit_distance(
         1.0
     """
     check_choice('kind', kind, DISTANCES)
+    check_bool('softmax', softmax)
     pred, target = _logits(pred, target, detach_target)
     if softmax:
         pred, target = pred.softmax(dim=-1), target.softmax(dim=-1)
@@ -117,7 +119,7 @@ def _logits(pred: Tensor, target: Tensor, detach: bool) -> Tuple[Tensor, ...]:
             'pred and target must be logits of one shape (N, C), got '
             f'{tuple(pred.shape)} and {tuple(target.shape)}'
         )
-    target = target.detach() if detach else target
+    target = target.detach() if check_bool('detach_target', detach) else target
     return tuple(
         x.to(torch.promote_types(x.dtype, torch.float32))
         for x in (pred, target)

@@ -12,6 +12,8 @@ from typing import Optional, Tuple, Union
 import torch
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_int, check_number, check_pair
+
 BLOCK = 2048  # centers at a time in the decorrelation
 
 
@@ -22,6 +24,7 @@ def unit_rows(x: Tensor, eps: float = 1e-10) -> Tensor:
         x (Tensor): :math:`(B, D)`.
         eps (float): Inside the root. Defaults to 1e-10.
     """
+    check_number('eps', eps, 0)
     return x / (x.square().sum(dim=1, keepdim=True) + eps).sqrt()
 
 
@@ -39,6 +42,7 @@ def center_distances(x: Tensor, centers: Tensor, eps: float = 1e-6) -> Tensor:
     Returns:
         Tensor: :math:`(B, C)`.
     """
+    check_number('eps', eps, 0)
     norms = x.square().sum(1, keepdim=True) + centers.square().sum(1)
     squares = torch.addmm(norms, x, centers.T, alpha=-2)  # BxD, DxC -> BxC
     return (squares.clamp_min(0) + eps).sqrt()
@@ -68,8 +72,11 @@ def hard_softmin(
     Returns:
         Tensor: A scalar.
     """
+    check_int('top_k', top_k, 0)
     target = logits.gather(1, labels[:, None])
     if margin is not None:
+        if not isinstance(margin, Tensor):
+            check_number('margin', margin)
         target = target - margin
         logits = logits.scatter(1, labels[:, None], target)
     if 0 < top_k < logits.shape[1]:
@@ -91,7 +98,7 @@ def center_decorrelation(centers: Tensor, block: int = BLOCK) -> Tensor:
     Returns:
         Tensor: A scalar; 0 for a single center.
     """
-    return _Decorrelation.apply(centers, block)
+    return _Decorrelation.apply(centers, check_int('block', block, 1))
 
 
 class _Decorrelation(torch.autograd.Function):
@@ -134,6 +141,8 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
         low (float): Lower bound.
         high (float): Upper bound.
     """
+    check_pair('low and high', (low, high), float, -1e30, ascending=True)
+    check_number('high', high, high=1e30)
     return _Bounded.apply(x, low, high)
 
 

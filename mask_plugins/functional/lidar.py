@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_number
+from mask_plugins.utils.checks import check_int, check_number
 
 from .rankme import effective_rank
 
@@ -48,7 +48,8 @@ def lidar(
         >>> round(lidar(views.T @ views, means, views=5), 3)
         2.0
     """
-    check_number('delta', delta, 0, ends='()')
+    check_number('delta', delta, 0, 1e30, '(]')
+    check_int('views', views, 1)
     if gram.shape != (means.shape[1],) * 2 or len(means) < 2:
         raise ValueError(
             'means must have shape (n, D) with n of at least 2, and gram '

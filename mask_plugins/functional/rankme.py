@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mask_plugins.utils.checked import checked
-from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.checks import check_choice, check_int, check_number
 
 from .feature_vectors import check_rows
 
@@ -83,6 +83,7 @@ def gram_singular_values(gram: Tensor, count: int) -> Tensor:
         Tensor: fp64 :math:`(min(N, D),)`, the largest first; NaN if a row was
         not finite.
     """
+    check_int('count', count, 1)
     if not gram.isfinite().all():
         return gram.new_full((min(count, len(gram)),), torch.nan)
     values = torch.linalg.eigvalsh(gram).flip(0)[:count]  # K
@@ -107,6 +108,7 @@ def effective_rank(singular_values: Tensor, eps: float = 1e-7) -> float:
     Returns:
         float: NaN if one is not finite.
     """
+    check_number('eps', eps, 0)
     total = singular_values.sum()
     tiny = torch.finfo(singular_values.dtype).tiny
     share = singular_values / total.clamp_min(tiny) + eps

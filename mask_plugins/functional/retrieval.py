@@ -50,6 +50,7 @@ def average_precision(
         relevant (Tensor): R of each query, :math:`(Q,)`.
         k (int, optional): Defaults to None, all.
     """
+    check_int('k', k, 1, optional=True)
     hits = hits[:, :k]
     return (_precisions(hits) * hits).sum(dim=1) / relevant
 
@@ -60,6 +61,7 @@ def authors_average_precision(hits: Tensor, k: int) -> Tensor:
     It does not see relevant images that are missing from the first k, so it
     is higher than any standard AP: never compare the two.
     """
+    check_int('k', k, 1)
     return average_precision(hits, hits[:, :k].sum(dim=1).clamp_min(1), k)
 
 

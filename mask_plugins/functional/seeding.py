@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mask_plugins.utils.checks import check_int
+
 # What a stream of random numbers is for. The numbers are part of the result
 # of a run: append to them, never change them.
 EPOCH, ITERATION, VALIDATION, TEST, SAMPLE = range(5)
@@ -49,18 +51,16 @@ def derive_seeds(seed: int, stream: int, *position: int) -> Seeds:
         Seeds: 32 bits for :mod:`random` and numpy, 64 bits for torch.
 
     Raises:
-        ValueError: If an argument is negative or has more than 63 bits.
+        TypeError, ValueError: If an argument is not an int, is negative or
+            has more than 63 bits.
 
     Examples:
         >>> derive_seeds(0, ITERATION, 0, 5).python
         1240392530
     """
     key = (seed, stream, *position)
-    if min(key) < 0 or max(key) >= 1 << 63:
-        raise ValueError(
-            'seed, stream and position must not be negative, nor have more '
-            f'than 63 bits, got {key}'
-        )
+    for part in key:
+        check_int('seed, stream and position', part, 0, (1 << 63) - 1)
     packed = struct.pack(f'<{len(key)}q', *key)
     digest = hashlib.blake2b(packed, digest_size=16).digest()
     return Seeds(*struct.unpack('<IIQ', digest))

@@ -79,7 +79,10 @@ def read_rules(rules: Union[PathLike, Sequence]) -> Sequence:
     if not isinstance(rules, (str, os.PathLike)):
         return rules
     path = check_path('rules', rules)
-    found = read_json(path)
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise type(error)(f'rules: {error}') from error
     listed = found.get('rules') if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise ValueError(f'rules: {path} must hold a list "rules"')

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mask_plugins.analysis.cli import parse_options
 from mask_plugins.apis.config_keys import unread_keys, walk
-from mask_plugins.utils.checks import check_type
+from mask_plugins.utils.checks import check_number, check_type
 
 # Before a key that the config does not have yet.
 NEW = '+'
@@ -145,6 +145,8 @@ def _check_value(key: str, value: Any, depth: int = 0) -> None:
     else:
         allowed = 'a number, text, true, false, null or a list of these'
         check_type(f'{key}: a value', value, PLAIN, allowed)
+        if isinstance(value, float):
+            check_number(f'{key}: a value', value)
 
 
 def apply_overrides(cfg: Config, overrides: Dict[str, Any]) -> Config:

@@ -9,18 +9,34 @@ import yaml
 KEYS = ('name', 'config', 'base', 'grid', 'list', 'seeds', 'measured')
 
 
-class SweepLoader(yaml.SafeLoader):
-    """YAML's safe loader, with the floats of YAML 1.2: ``1e-3`` is a number.
-
-    PyYAML follows YAML 1.1, where it is text because it has no dot.
-    """
-
-
-SweepLoader.add_implicit_resolver(
-    'tag:yaml.org,2002:float',
-    re.compile(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$'),
-    list('-+.0123456789'),
+_TAG = 'tag:yaml.org,2002:'
+# What is a number or flag in YAML 1.2. In 1.1, which PyYAML follows, 1e-3 is
+# text, 12:30 is 750, 010 is 8 and `no` is false.
+_SCALARS = dict(
+    bool='true|True|TRUE|false|False|FALSE',
+    int='[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+',
+    float=r'[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?'
+    r'|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)',
 )
+
+
+class SweepLoader(yaml.SafeLoader):
+    """YAML's safe loader, with the numbers and flags of YAML 1.2."""
+
+    yaml_implicit_resolvers = {
+        first: [
+            (tag, rule)
+            for tag, rule in pairs
+            if tag[len(_TAG) :] not in _SCALARS
+        ]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+for _kind, _rule in _SCALARS.items():
+    SweepLoader.add_implicit_resolver(
+        _TAG + _kind, re.compile(f'({_rule})$'), list('-+.0123456789tTfF')
+    )
 
 
 def read_yaml(path: str) -> Dict[str, Any]:

@@ -26,7 +26,7 @@ _TYPES = {
 _CLEAR = (ImportError, NotImplementedError, OSError, Warning)
 
 
-def checked(function: Callable) -> Callable:
+def checked(function: Callable, bases: Sequence[type] = ()) -> Callable:
     """Make errors of a call name the argument that does not fit.
 
     An argument that is not of its annotation is an error even if the function
@@ -35,6 +35,8 @@ def checked(function: Callable) -> Callable:
 
     Args:
         function (Callable): A function or an ``__init__`` with annotations.
+        bases (Sequence[type]): Whose ``__init__`` says what numbers and flags
+            among its ``**kwargs`` are. Defaults to ().
 
     Returns:
         Callable: The same, checked.
@@ -59,7 +61,14 @@ def checked(function: Callable) -> Callable:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not hints:
-            hints.update(_hints(function))
+            for base in (*reversed(bases), None):
+                own = base is None
+                found = _hints(function if own else base.__init__)
+                hints.update(
+                    (name, hint if own else Optional[hint])
+                    for name, hint in found.items()
+                    if own or hint in _PLAIN[:3]
+                )
         try:
             result = function(*args, **kwargs)
         except Exception as error:

@@ -6,7 +6,7 @@ and newer.
 """
 
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 from torch.torch_version import TorchVersion
@@ -53,18 +53,22 @@ def _disabled() -> Callable:
     return torch.compiler.disable(lambda call, a, k: call(*a, **k))
 
 
-def is_autocast_enabled(device_type: str) -> bool:
-    """``torch.is_autocast_enabled(device_type)``; 2.4.
+def autocast_dtype(device_type: str) -> Optional[torch.dtype]:
+    """What autocast computes in, None where it is off; 2.4.
 
     Examples:
-        >>> is_autocast_enabled('cpu')
-        False
+        >>> with torch.autocast('cpu', torch.bfloat16):
+        ...     autocast_dtype('cpu')
+        torch.bfloat16
     """
     if TORCH >= (2, 4):
-        return torch.is_autocast_enabled(device_type)
+        on = torch.is_autocast_enabled(device_type)
+        return torch.get_autocast_dtype(device_type) if on else None
     if device_type == 'cpu':
-        return torch.is_autocast_cpu_enabled()
-    return torch.is_autocast_enabled()
+        on = torch.is_autocast_cpu_enabled()
+        return torch.get_autocast_cpu_dtype() if on else None
+    on = torch.is_autocast_enabled()
+    return torch.get_autocast_gpu_dtype() if on else None
 
 
 def event_start(event: Any) -> int:

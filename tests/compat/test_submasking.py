@@ -148,17 +148,16 @@ def test_inits():
 
 
 def test_an_init_of_ones_own():
-    """It is called once, with all scores and all base weights."""
+    """It is called with the scores of each parameter and its base weight."""
     calls = []
 
-    def init(scores, base_weights):
-        calls.append((list(scores), list(base_weights)))
-        for score, weight in zip(scores, base_weights):
-            score.copy_(weight.sign())
+    def init(scores, base_weight):
+        calls.append((scores, base_weight))
+        scores.data.copy_(base_weight.data.sign())
 
     model = checks.Tiny()
     masked = SubmaskedModel(model, scores_init=init)
-    ((scores, weights),) = calls
+    scores, weights = zip(*calls)
     assert [id(s) for s in scores] == [id(s) for s in masked.scores.values()]
     assert weights[0] is model.conv.weight
     assert len(weights) == 6

@@ -101,6 +101,10 @@ def test_links_are_followed_once(folders, tmp_path_factory):
     (folders / 'train/bee/3.png').rename(elsewhere / '3.png')
     (folders / 'train/bee/more').symlink_to(elsewhere)
     assert len(ImageFolder(folders)) == 4
+    (folders / 'train/ant/dead.png').symlink_to('nothing')
+    with pytest.raises(ValueError, match=r'dead\.png is a link to nothing'):
+        ImageFolder(folders)
+    assert len(ImageFolder(folders, on_bad='skip')) == 4
 
 
 def test_spellings_of_a_name_are_one_class(folders):

@@ -48,6 +48,15 @@ def of_something():
     return file.getvalue()
 
 
+def expanded(data):
+    """A tensor of 4 bytes that stands for 8 GiB."""
+    content = torch.load(io.BytesIO(bytes(data)), weights_only=True)
+    content['message_hub']['runtime_info']['x'] = torch.ones(1).expand(1 << 31)
+    file = io.BytesIO()
+    torch.save(content, file)
+    data[:] = file.getvalue()
+
+
 def replace(content):
     return lambda data: data.__setitem__(slice(None), content)
 
@@ -59,6 +68,7 @@ DAMAGES = dict(
     # Torch's reader takes the record for a folder, Python's does not.
     as_folder=lambda data: set_field(data, 38, 16),
     odd_name=odd_name,
+    expanded=expanded,
     zip_of_something=replace(of_something()),
     deep_pickle=replace(b'\x80\x02' + b']' * 100000 + b'.'),
     text=replace(b'just text\n'),

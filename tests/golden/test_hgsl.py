@@ -92,7 +92,8 @@ def test_distances_and_extremes(case):
         ours = hard_softmin(logits, torch.tensor([bug['label']]), 3)
         assert ours.isfinite(), key
         exact = torch.logsumexp(tensor(bug['z']), 0) - bug['z'][bug['label']]
-        assert abs(ours.double() - exact) < 1e-5
+        last = torch.finfo(torch.float32).eps * max(map(abs, bug['z']))
+        assert abs(ours.double() - exact) < 2 * last
 
 
 @golden(

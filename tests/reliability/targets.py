@@ -9,18 +9,23 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mask_plugins.core import patches, tokens, weights
-from mask_plugins.core.features import random_channel_mask
+from mask_plugins.core import features, patches, schedules, tokens, weights
 from mask_plugins.core.patches.apply_patch_gates import gate_module
-from mask_plugins.core.patches.gates import build_gate
+from mask_plugins.core.patches.gates import ConvMixerGate, build_gate
 from mask_plugins.core.weights.score_init import SCORE_INITS
 from mask_plugins.datasets import Digits
 from mask_plugins.functional import (
     continual,
+    distillation,
+    hgsl,
     knn,
+    lidar,
+    linear_probe,
     neighbors,
     rankme,
     retrieval,
+    seeding,
+    sinkhorn,
 )
 from tests.test_examples import registered
 
@@ -47,6 +52,9 @@ def x(*shape):
 SIZED = dict(num_classes=4, in_channels=8)
 MOVING = dict(start=0.9, end=0.1)
 LABELS = torch.arange(6) % 2
+HITS = torch.arange(18).view(3, 6) % 2 > 0
+LOGITS = dict(pred=x(2, 3), target=x(2, 3))
+MASKED = dict(weight=x(4, 4), scores=x(4, 4))
 ARCH = dict(
     embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8
 )  # fmt: skip
@@ -114,18 +122,57 @@ NEEDS = dict(
     constant_scores=dict(weight=x(4, 4)),
     normal_scores=dict(weight=x(4, 4)),
     magnitude_scores=dict(weight=x(4, 4)),
+    distillation_loss=LOGITS, logit_distance=LOGITS,
+    unit_rows=dict(x=x(2, 3)),
+    center_distances=dict(x=x(2, 3), centers=x(4, 3)),
+    hard_softmin=dict(logits=x(2, 3), labels=LABELS[:2]),
+    center_decorrelation=dict(centers=x(4, 3)),
+    bounded=dict(x=x(3), low=0.0, high=1.0),
+    lidar=dict(gram=9 * torch.eye(4), means=x(3, 4) / 99, views=2),
+    sinkhorn=dict(scores=x(4, 3)),
+    gram_singular_values=dict(gram=torch.eye(4), count=4),
+    effective_rank=dict(singular_values=x(4)),
+    average_precision=dict(hits=HITS, relevant=torch.full((3,), 3)),
+    authors_average_precision=dict(hits=HITS, k=3),
+    derive_seeds=dict(seed=0, stream=1),
+    mask_count=dict(channels=4, ratio=0.5),
+    drop_features=dict(x=x(2, 4), ratio=0.5),
+    quantize=dict(value=0.5, quantum=0.1),
+    keep_count=dict(num_tokens=9, drop_ratio=0.5),
+    select_tokens=dict(scores=x(1, 8), num_keep=4),
+    scatter_tokens=dict(
+        x=x(1, 2, 3), index=torch.tensor([[0, 1]]), num_tokens=4
+    ),
+    TokenGate=dict(embed_dims=4),
+    ConvMixerGate=dict(channels=3, patch_num=4, dim=4, depth=1, fc_dim=4),
+    BinaryMask=dict(weight=x(4, 4), on=x(4, 4) > 2),
+    score_mask=dict(scores=x(4, 4)), score_masked_weight=MASKED,
+    soft_mask=dict(logits=x(4, 4)), ticket_mask=dict(logits=x(4, 4)),
+    prune_logits=dict(logits=x(4, 4), temperature=2.0, init=0.0),
+    soft_scale=dict(init=0.0),
     apply_weight_masks=dict(
         model=lambda: nn.Linear(2, 2), rules=[('*', 'mask')],
         mask=weights.ScoreMask,
     ),
 )  # fmt: skip
-# Those that a forward calls are left out: they check nothing, to be fast.
 FUNCTIONS = [
     continual.class_order, continual.task_bounds, knn.knn_predict,
     neighbors.top_k_neighbors, rankme.rankme, retrieval.evaluate_retrieval,
-    random_channel_mask, gate_module, patches.apply_patch_gates, build_gate,
+    features.random_channel_mask, gate_module, patches.apply_patch_gates,
+    build_gate,
     tokens.block_macs, tokens.relative_position_index, weights.keep_highest,
     weights.make_ticket, weights.apply_weight_masks, *SCORE_INITS.values(),
+    distillation.distillation_loss, distillation.logit_distance,
+    hgsl.unit_rows, hgsl.center_distances, hgsl.hard_softmin,
+    hgsl.center_decorrelation, hgsl.bounded, lidar.lidar, sinkhorn.sinkhorn,
+    linear_probe.LinearProbe, rankme.gram_singular_values,
+    rankme.effective_rank, retrieval.average_precision,
+    retrieval.authors_average_precision, seeding.derive_seeds,
+    features.mask_count, features.drop_features, schedules.quantize,
+    tokens.keep_count, tokens.select_tokens, tokens.scatter_tokens,
+    tokens.TokenGate, ConvMixerGate, weights.BinaryMask, weights.score_mask,
+    weights.score_masked_weight, weights.soft_mask, weights.ticket_mask,
+    weights.prune_logits, weights.soft_scale,
 ]  # fmt: skip
 FRESH = {'dataset', 'optimizer', 'model', 'module'}
 # They need a runner, files of a data set, or have no argument of their own.
@@ -144,7 +191,9 @@ NOT_OURS = {
     'query', 'bank', 'labels', 'query_labels', 'gallery', 'gallery_labels',
     'features', 'scores', 'x', 'noise', 'generator', 'exclude', 'values',
     'model', 'module', 'data_preprocessor', 'pipeline', 'transforms',
-    'collect_device', 'collect_dir', 'prefix', 'device', 'lazy_init',
+    'centers', 'logits', 'gram', 'means', 'singular_values', 'hits',
+    'relevant', 'on', 'index', 'position', 'collect_device', 'collect_dir',
+    'prefix', 'device', 'lazy_init',
 }  # fmt: skip
 
 

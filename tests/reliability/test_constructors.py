@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mask_plugins.registry import HOOKS
 from tests.reliability.mutations import ODD
 from tests.reliability.targets import made, targets
 
@@ -69,6 +70,21 @@ def tried(count):
 def test_as_it_should_be_called(name):
     function, needs, _ = TARGETS[name]
     function(**made(needs))
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(interval='1'), dict(interval=float('nan')), dict(interval=True),
+        dict(save_optimizer='no'), dict(by_epoch=0), dict(save_last='x'),
+    ],
+)  # fmt: skip
+def test_arguments_of_mmengine(wrong):
+    """Those that a class of ours hands on to the stock one."""
+    given = dict(type='mask_plugins.SafeCheckpointHook', interval=1)
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+        HOOKS.build({**given, **wrong})
+    HOOKS.build({**given, 'save_last': None})
 
 
 def test_a_sample(figures):

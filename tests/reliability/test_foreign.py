@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import zipfile
 
 import pytest
@@ -119,6 +120,11 @@ def test_stock_hooks_run_no_config(folder, tmp_path, monkeypatch):
     assert not canary.exists()
 
 
+def copy_of(folder):
+    """In place of a download: the file of that name."""
+    return lambda url, path: shutil.copy(folder / os.path.basename(path), path)
+
+
 @pytest.mark.parametrize('name', ['zip', 'legacy', 'tar', 'rebuild_type'])
 def test_torch_that_unpickles(tmp_path, name, monkeypatch):
     """mmengine's own loader, as before torch 2.6."""
@@ -134,6 +140,14 @@ def test_torch_that_unpickles(tmp_path, name, monkeypatch):
     assert not canary.exists()
     torch.save(dict(state_dict=nn.Linear(2, 2).state_dict()), path)
     assert CheckpointLoader.load_checkpoint(str(path))['state_dict']
+    _CODE[name](tmp_path / 'b.pth', canary)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', copy_of(tmp_path))
+    with pytest.raises(ValueError, match=r'b\.pth'):
+        CheckpointLoader.load_checkpoint('https://example.org/b.pth?x=1')
+    assert not canary.exists()
+    url = 'https://example.org/a.pth'
+    assert CheckpointLoader.load_checkpoint(url)['state_dict']
 
 
 def test_a_log_is_not_written_through_a_link(tmp_path):

@@ -2,6 +2,7 @@
 """Killed at any moment and resumed, a run ends as an undisturbed one."""
 
 import random
+import shutil
 
 import pytest
 
@@ -28,45 +29,62 @@ def train(folder, method, *args, **death):
     return codes[0], output[0]
 
 
-def survive(tmp_path, method, moments, seed):
-    """Kill one run at each moment; returns how many kills hit it."""
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+    """The folder of one undisturbed run of a method."""
+    base = tmp_path_factory.mktemp('undisturbed')
+
+    def folder(method):
+        if not (base / method).exists():
+            code, output = train(base / method, method)
+            assert code == 0, output
+        return base / method
+
+    return folder
+
+
+def kill(whole, killed, method, moment, count):
+    """Kill the run there; begin a new one where it was at its end before."""
+    name = 'SIGTERM' if moment == 'stop' else 'SIGKILL'
+    moment = 'iteration' if moment == 'stop' else moment
+    options = WORKERS if moment == 'worker' else []
+    expected = 75 if name == 'SIGTERM' else -9
+    for times in (count, max(1, count // 2), 1):
+        code, output = train(
+            killed, method, *options, moment=moment, count=times, name=name
+        )
+        assert code in (expected, 0), (moment, times, output)
+        if code == expected:
+            return
+        assert_same_run(killed, whole)
+        shutil.rmtree(killed)
+    raise AssertionError(f'{moment} is never reached')
+
+
+def survive(whole, killed, method, moments, seed, figures):
+    """Kill one run at each moment, and resume it to its end."""
     rng = random.Random(f'{method} {seed}')
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    code, output = train(whole, method)
-    assert code == 0, output
-    hits = 0
     for moment in moments:
-        name = 'SIGTERM' if moment == 'stop' else 'SIGKILL'
-        moment = 'iteration' if moment == 'stop' else moment
         if moment == 'validation' and method == 'pass':
             moment = 'iteration'  # it has none
-        count = rng.randint(1, MOMENTS[moment])
-        options = WORKERS if moment == 'worker' else []
-        code, output = train(
-            killed, method, *options, moment=moment, count=count, name=name
-        )
-        # It may have been at its end before.
-        expected = 75 if name == 'SIGTERM' else -9
-        assert code in (expected, 0), (moment, count, output)
-        hits += code == expected
+        count = rng.randint(1, MOMENTS.get(moment, MOMENTS['iteration']))
+        kill(whole, killed, method, moment, count)
+        figures['kills'] += 1
     code, output = train(killed, method)
     assert code == 0, output
     assert_same_run(killed, whole)
-    return hits
+    figures['runs'] += 1
 
 
-def test_a_few(tmp_path, figures):
-    hits = survive(tmp_path, 'cs', ['save', 'stop'], 0)
-    assert hits == 2
-    figures['kills'] += hits
+def test_a_few(tmp_path, undisturbed, figures):
+    moments = ['save', 'stop']
+    survive(undisturbed('cs'), tmp_path / 'killed', 'cs', moments, 0, figures)
 
 
 @pytest.mark.reliability
 @pytest.mark.parametrize('seed', range(3))
 @pytest.mark.parametrize('method', METHODS)
-def test_all_methods(tmp_path, method, seed, figures):
+def test_all_methods(tmp_path, undisturbed, method, seed, figures):
     moments = random.Random(f'{seed} {method}').sample([*MOMENTS, 'stop'], 4)
-    hits = survive(tmp_path, method, moments, seed)
-    assert hits >= 2
-    figures['kills'] += hits
-    figures['runs'] += 1
+    whole, killed = undisturbed(method), tmp_path / 'killed'
+    survive(whole, killed, method, moments, seed, figures)

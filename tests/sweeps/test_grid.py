@@ -136,6 +136,18 @@ def test_numbers_of_yaml(tmp_path):
     assert type(points[0].overrides['k']) is int
 
 
+def test_what_yaml_takes_for_a_number_or_a_flag(tmp_path):
+    """In YAML 1.1 these are 750, False, True and 8."""
+    text = 'config: {}\ngrid:\n  lr: [12:30, no, On, 010, true, 0x1F, -3]\n'
+    path = write_sweep(tmp_path, text.format(QUICKSTART))
+    found = [p.overrides['lr'] for p in read_spec(path, {}, None).points]
+    assert found == ['12:30', 'no', 'On', '010', True, 31, -3]
+    for value in ('.inf', '.nan', '1e400'):
+        path = write_sweep(tmp_path, f'config: c.py\ngrid:\n  lr: [{value}]\n')
+        with pytest.raises(ValueError, match=r'lr: a value must .* finite'):
+            read_spec(path, {}, None)
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

@@ -66,11 +66,11 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
           '--set', '+custom_hooks.1.interval=1', '--out', out)  # fmt: skip
     process = start(sys.executable, SWEEP, 'run', out)
     log = out / 'runs' / 'seed-0' / 'train_log.json'
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=100)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert 'interrupted: the runs have saved' in said
     assert states(out) == ['preempted']

@@ -124,7 +124,7 @@ def test_two_slurm_tasks_without_a_gpu(tmp_path):
         )
         for rank in '01'
     ]  # fmt: skip
-    outputs = [task.communicate(timeout=200)[0] for task in tasks]
+    outputs = [task.communicate(timeout=600)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], '\n'.join(outputs)
     assert len(lines(tmp_path / 'train_log.json')) == 1
 
@@ -139,7 +139,7 @@ def test_a_signal_that_comes_too_early_is_not_lost(tmp_path):
     while blocked not in status.read_text():
         time.sleep(0.01)
     process.send_signal(signal.SIGUSR1)
-    out, _ = process.communicate(timeout=200)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 75, out
     state = json.loads((tmp_path / 'run_state.json').read_text())
     assert state['iteration'] == 1

@@ -2,18 +2,9 @@
 """What the tools for gated streams have in common."""
 
 import argparse
-from typing import Callable, NamedTuple, Optional
-
-import torch
-from torch import Tensor
-
-from mask_plugins.models.gated_model import read_rules
+from typing import Any, NamedTuple, Optional
 
 from .. import cli
-from .dense_rivals import DTYPES, in_precision
-from .frame_source import FrameSource, to_input
-from .gated_stream import PATCH_SIZES, GatedStream, gate_network
-from .stream_model import best_dense, random_head, random_resnet
 
 CALIBRATION_FRAMES = 4
 THRESHOLD = 0.05
@@ -33,9 +24,9 @@ class Setup(NamedTuple):
     """
 
     frames: list
-    source: FrameSource
-    dense: Callable[[Tensor], Tensor]
-    stream: GatedStream
+    source: Any
+    dense: Any
+    stream: Any
     head: object
     title: str
 
@@ -71,12 +62,12 @@ def add_stream_arguments(
     add('--threshold', type=float, help='of all gates, relative to the mean '
         'magnitude of a map (default: 0.05; the demonstration finds one for '
         'each)')  # fmt: skip
-    add('--dtype', choices=tuple(DTYPES), default='fp32',
+    add('--dtype', choices=('fp32', 'bf16'), default='fp32',
         help='of both networks (default: %(default)s)')  # fmt: skip
     add('--place', choices=('block', 'conv'), default='block',
         help='a gate per residual block or per convolution')  # fmt: skip
     add('--patch-sizes', type=cli.positive, nargs=4, metavar='P',
-        default=list(PATCH_SIZES), help='of the four stages, in pixels of '
+        help='of the four stages, in pixels of '
         'the maps that they put out (default: 4 4 2 2)')  # fmt: skip
     add('--reuse', choices=('output', 'input'), default='output')
     add('--sample-channels', type=cli.positive, metavar='N',
@@ -98,6 +89,16 @@ def prepare(args: argparse.Namespace) -> Setup:
     Raises:
         ValueError, OSError: If an argument does not fit.
     """
+    # Slow to import, so not for --help.
+    import torch
+
+    from mask_plugins.models.gated_model import read_rules
+
+    from .dense_rivals import DTYPES, in_precision
+    from .frame_source import FrameSource, to_input
+    from .gated_stream import PATCH_SIZES, GatedStream, gate_network
+    from .stream_model import best_dense, random_head, random_resnet
+
     if args.threads:
         torch.set_num_threads(args.threads)
     camera = getattr(args, 'camera', None)
@@ -129,7 +130,7 @@ def prepare(args: argparse.Namespace) -> Setup:
         dense,
         dict(gate, threshold=THRESHOLD if given is None else given),
         args.place,
-        args.patch_sizes,
+        args.patch_sizes or PATCH_SIZES,
         reuse=args.reuse,
         rules=rules,
     )

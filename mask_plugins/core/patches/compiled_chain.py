@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mask_plugins.native.patch_conv import PatchConv
 from mask_plugins.native.tiles import Tiles
+from mask_plugins.utils.compat_torch import autocast_dtype
 
 from .step import Folded, Step
 from .tile_plan import TilePlan
@@ -64,9 +65,8 @@ class CompiledChain:
         chain, numbers, size = self._chain, index.numbers(plan), plan.maps[-1]
         residual = None if chain.shortcut is None else x
         added = residual is None or chain.shortcut or x.shape == out.shape
-        dtypes = self._dtypes
-        if torch.is_autocast_enabled('cpu'):
-            dtypes = {torch.get_autocast_dtype('cpu')}
+        cast = autocast_dtype('cpu')
+        dtypes = {cast} if cast else self._dtypes
         if not (self._convs and added and dtypes == {x.dtype}) or not all(
             t.is_contiguous(memory_format=CHANNELS_LAST) for t in (x, *cached)
         ):

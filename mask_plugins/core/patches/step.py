@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mask_plugins.utils.compat_torch import is_autocast_enabled
+from mask_plugins.utils.compat_torch import autocast_dtype
 
 from .geometry import geometry_of
 from .mkldnn_conv import pack_weight, packed_conv2d
@@ -147,7 +147,7 @@ class Step:
             weight is not None
             and x.dtype is weight.dtype is torch.float32
             and not isinstance(padding, str)
-            and not is_autocast_enabled(x.device.type)
+            and autocast_dtype(x.device.type) is None
         )
         one_group = plain and op.groups == 1 and x.device.type == 'cpu'
         if weight is None:

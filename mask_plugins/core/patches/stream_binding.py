@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mask_plugins.utils.compat_torch import is_autocast_enabled
+from mask_plugins.utils.compat_torch import autocast_dtype
 
 from .layer_memory import LayerMemory, Slot, join_slots
 from .stream_state import StreamState
@@ -82,9 +82,8 @@ class StreamBinding:
         # cache from outside is detected. Leaving it switches gradients on.
         with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
-            kind = x.device.type
-            if torch.is_autocast_enabled(kind):  # and so are the caches
-                x = x.to(torch.get_autocast_dtype(kind))
+            # The caches are of this dtype, too.
+            x = x.to(autocast_dtype(x.device.type) or x.dtype)
             if len(self.states) != len(x):
                 sizes = f'{len(x)}, got {len(self.states)}'
                 raise ValueError(f'states: one state per sample, {sizes}')
@@ -117,7 +116,7 @@ class StreamBinding:
         """Look up what is remembered of each stream."""
         key = (
             *(x.shape[1:], x.dtype, x.device),
-            is_autocast_enabled(x.device.type),
+            autocast_dtype(x.device.type),
             layer.chain.version(),
         )
         slots = [s.slots.setdefault(layer._name, Slot()) for s in self.states]

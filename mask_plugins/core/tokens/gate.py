@@ -6,6 +6,8 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_int
+
 
 class TokenGate(nn.Module):
     """Score tokens by a small network that learns from the task's loss.
@@ -32,6 +34,8 @@ class TokenGate(nn.Module):
         self, embed_dims: int, hidden_dims: Optional[int] = None
     ) -> None:
         super().__init__()
+        check_int('embed_dims', embed_dims, 1)
+        check_int('hidden_dims', hidden_dims, 1, optional=True)
         hidden_dims = hidden_dims or max(embed_dims // 4, 1)
         self.norm = nn.LayerNorm(embed_dims)
         self.fc1 = nn.Linear(embed_dims, hidden_dims)

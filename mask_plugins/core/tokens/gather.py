@@ -3,6 +3,8 @@
 
 from torch import Tensor
 
+from mask_plugins.utils.checks import check_int, check_number
+
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
     """The tokens at ``index``; the gradient reaches those only.
@@ -44,6 +46,7 @@ def scatter_tokens(
         >>> scatter_tokens(kept, index, num_tokens=3).flatten().tolist()
         [5.0, 0.0, 7.0]
     """
+    check_int('num_tokens', num_tokens, index.shape[1])
     batch, _, width = x.shape
-    full = x.new_full((batch, num_tokens, width), fill)
+    full = x.new_full((batch, num_tokens, width), check_number('fill', fill))
     return full.scatter(1, index.unsqueeze(-1).expand(-1, -1, width), x)

@@ -46,12 +46,15 @@ def keep_count(
     """
     drop_ratio = check_ratio('drop_ratio', drop_ratio, ends='[)')
     check_choice('count_on', count_on, COUNT_ON)
+    check_int('num_tokens', num_tokens, 1)
+    check_int('num_prefix_tokens', num_prefix_tokens, 0)
+    check_int('min_patches', min_patches, 0)
     patches = num_tokens - num_prefix_tokens
-    if num_prefix_tokens < 0 or patches < min_patches:
+    if patches < min_patches:
         raise ValueError(
             f'num_tokens={num_tokens} with num_prefix_tokens='
             f'{num_prefix_tokens} leaves {patches} patches; at least '
-            f'{min_patches} are needed'
+            f'min_patches={min_patches} are needed'
         )
     if count_on == 'tokens':
         kept = round((1 - drop_ratio) * num_tokens) - num_prefix_tokens
@@ -92,6 +95,7 @@ def select_tokens(
         tensor([[0, 2, 4]])
     """
     check_choice('order', order, TOKEN_ORDERS)
+    check_int('num_prefix_tokens', num_prefix_tokens, 0)
     batch, patches = scores.shape
     most = num_prefix_tokens + patches
     check_int('num_keep', num_keep, num_prefix_tokens, most)

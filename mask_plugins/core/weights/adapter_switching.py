@@ -10,6 +10,7 @@ from typing import List, Optional, Union
 import torch
 from torch import nn
 
+from mask_plugins.utils.checks import check_bool, check_type
 from mask_plugins.utils.first_few import first_few
 
 from .adapter_bank import AdapterBank
@@ -63,6 +64,9 @@ def load_masks(
         >>> active_masks(base)
         'task'
     """
+    check_type('name', name, str, 'a text')
+    check_bool('activate', activate)
+    check_bool('strict', strict)
     root = unwrap(model)
     adapter, where = source, 'the adapter'
     if not isinstance(source, Adapter):

@@ -58,7 +58,10 @@ class BinaryMask(WeightMask):
                 f'{tuple(weight.shape)}'
             )
         self._options = dict(
-            kind=kind, factor=factor, scale=scale, chunks=chunks
+            kind=check_choice('kind', kind, KINDS),
+            factor=check_number('factor', factor),
+            scale=check_bool('scale', scale),
+            chunks=check_int('chunks', chunks, low=1),
         )
         on = on.to(weight.device, torch.bool)
         # Restored from its adapter, not from a checkpoint of the base.

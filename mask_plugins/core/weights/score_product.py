@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mask_plugins.utils.checks import check_bool
+
 from . import fused
 from .scores import check_chunks, check_level, score_is_on
 
@@ -74,7 +76,7 @@ def check_scaling(criterion: str, scale: bool) -> None:
     Raises:
         ValueError: For ``'flip'``, whose mask may have a mean of 0 or less.
     """
-    if criterion == 'flip' and scale:
+    if check_bool('scale', scale) and criterion == 'flip':
         raise ValueError(
             "criterion='flip' needs scale=False: the mean of a mask of -1 "
             'and +1 may be 0 or negative, got scale=True'

@@ -30,10 +30,10 @@ def check_level(criterion: str, level: float) -> float:
     """
     check_choice('criterion', criterion, CRITERIA)
     if criterion == 'topk':
-        return check_ratio('keep_ratio', level)
+        return check_ratio('keep_ratio (level)', level)
     if isinstance(level, float) and math.isinf(level):
         return level  # nothing is on, or all is
-    return check_number('threshold', level)
+    return check_number('threshold (level)', level)
 
 
 def score_mask(

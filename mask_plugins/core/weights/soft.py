@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mask_plugins.utils.checks import check_number
+
 from . import fused
 
 Number = Union[float, Tensor]
@@ -36,7 +38,7 @@ def soft_scale(init: float) -> float:
         >>> soft_scale(0.0)
         2.0
     """
-    return 1.0 + math.exp(-init)
+    return 1.0 + math.exp(-check_number('init', init, -700))
 
 
 def soft_mask(
@@ -58,6 +60,8 @@ def soft_mask(
         >>> soft_mask(torch.tensor([-1.0, 0.0, 1.0]), 200.0)
         tensor([0., 1., 2.])
     """
+    _check_temperature(temperature)
+    check_number('scale', scale)
     return scale * torch.sigmoid(temperature * logits)
 
 
@@ -77,7 +81,7 @@ def ticket_mask(logits: Tensor, scale: float = 2.0) -> Tensor:
         >>> ticket_mask(torch.tensor([-1.0, 0.0, 1.0]))
         tensor([0., 0., 2.])
     """
-    return (logits > 0).to(logits.dtype) * scale
+    return (logits > 0).to(logits.dtype) * check_number('scale', scale)
 
 
 def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
@@ -100,7 +104,17 @@ def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
         >>> prune_logits(torch.tensor([-0.1, 0.1]), 200.0, init=0.0)
         tensor([-20.,   0.])
     """
-    return torch.clamp(temperature * logits, max=init)
+    _check_temperature(temperature)
+    return torch.clamp(
+        temperature * logits, max=check_number('init', init, -1e30, 1e30)
+    )
+
+
+def _check_temperature(value: Number) -> None:
+    if not isinstance(
+        value, Tensor
+    ):  # whose value would have to be waited for
+        check_number('temperature', value, 0)
 
 
 def soft_masked_weight(

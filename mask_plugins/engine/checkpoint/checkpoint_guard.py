@@ -1,7 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """What mmengine reads of a checkpoint runs nothing and is of a known kind."""
 
+import os
+import os.path as osp
 from typing import Any, Sequence
+from urllib.parse import urlparse
 
 import torch
 from mmengine.hooks import Hook
@@ -41,18 +44,30 @@ def load_tensors(path: str, **options: Any) -> Any:
 
 
 def guard_loading() -> None:
-    """Let mmengine read local files by :func:`load_tensors` before torch 2.6.
+    """Let mmengine read files by :func:`load_tensors` before torch 2.6.
 
     Examples:
         >>> guard_loading()
     """
     if UNPICKLES:
         CheckpointLoader.register_scheme('', load_from_local, force=True)
+        web = ('http://', 'https://')
+        CheckpointLoader.register_scheme(web, load_from_web, force=True)
 
 
 def load_from_local(filename: str, map_location: Any) -> Any:
     """Mmengine's loader of that name; tensors stay on the CPU."""
     return load_tensors(filename)
+
+
+def load_from_web(filename: str, map_location: Any = None) -> Any:
+    """Download a checkpoint once, to where mmengine would, and read it."""
+    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(folder, osp.basename(urlparse(filename).path))
+    if not osp.isfile(path):
+        os.makedirs(folder, exist_ok=True)
+        torch.hub.download_url_to_file(filename, path)
+    return load_tensors(path)
 
 
 def check_parts(checkpoint: Any, keys: Sequence[str] = ()) -> None:

@@ -205,12 +205,14 @@ def _is_key(key: Any) -> bool:
 
 
 def _convert(value: Any, kind: str, detail: Optional[Any]) -> Any:
-    if kind == 'history':
-        return HistoryBuffer(value['log'], value['count'], value['max_length'])
     if kind == 'array':
         return _array_of(value, detail)
     if kind == 'scalar':
         return _array_of(value, detail)[()]
+    if not isinstance(value, (dict, list, str)):  # a tensor would be a loop
+        raise ValueError(f'a {type(value).__name__} is no {kind!r:.40}')
+    if kind == 'history':
+        return HistoryBuffer(value['log'], value['count'], value['max_length'])
     if kind == 'deque':
         return deque(value, detail)
     kinds = dict(

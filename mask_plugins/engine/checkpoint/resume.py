@@ -13,6 +13,7 @@ import torch
 from mmengine.runner import Runner
 
 from mask_plugins.datasets.samplers import first_step
+from mask_plugins.utils.inert_pickle import Budget
 
 from .checkpoint_guard import check_parts, load_tensors
 from .own_checkpoints import own_checkpoint
@@ -91,6 +92,7 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
         raise ValueError(f'{path}: {said}. Use load_from and resume=False')
     try:
         check_parts(checkpoint, keys)
+        _spend(checkpoint, Budget(osp.getsize(path)))
         from_plain(checkpoint)
     except Exception as error:  # whatever it is, the file is at fault
         raise ValueError(f'{path} cannot be used: {error!r:.300}') from error
@@ -116,6 +118,16 @@ def _check_records(path: str) -> None:
         wrong = options() and zlib.crc32(data) != info.CRC
         if wrong or len(data) != info.file_size or info.external_attr & 16:
             raise ValueError(f'{name} is damaged')
+
+
+def _spend(value: Any, budget: Budget) -> None:
+    """Refuse tensors that stand for many more elements than the file has."""
+    if isinstance(value, torch.Tensor):
+        if value.layout is torch.strided:
+            budget.spend(value.numel() * value.element_size())
+    elif isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _spend(item, budget)
 
 
 def _unsafe(path: str, error: Exception) -> str:

@@ -250,3 +250,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_adapter(wrong, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ['task.safetensors']
+
+
+@pytest.mark.parametrize(
+    'wrong', [dict(strict='no'), dict(activate=0), dict(name=3)]
+)
+def test_a_flag_is_a_flag(wrong, tmp_path):
+    with pytest.raises(TypeError, match=f'{next(iter(wrong))} must be'):
+        load_masks(nn.Linear(2, 2), tmp_path / 'a.safetensors', **wrong)

@@ -200,7 +200,7 @@ def test_nan_and_infinity():
     ('arguments', 'message'),
     [
         (dict(criterion='top'), r"criterion must be one of .*, got 'top'"),
-        (dict(level=math.nan), 'threshold must be a number.*got nan'),
+        (dict(level=math.nan), r'\blevel\b.* must be a number.*got nan'),
         (dict(criterion='topk', level=1.5), r'in \[0, 1\], got 1.5'),
         (dict(criterion='topk', level=-0.1), r'in \[0, 1\], got -0.1'),
         (dict(chunks=4), r'chunks=4 does not divide .* \(6, 4\)'),

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What scores start at: functions of all scores and all base weights.
+"""What scores start at: functions of scores and base weights.
 
-Each takes two lists of tensors of equal shapes, or two tensors, and writes
+Each takes two tensors of one shape, or two lists of such tensors, and writes
 the scores in place.
 """
 

@@ -61,8 +61,8 @@ class SubmaskedModel(nn.Module):
             trained.
         scale (bool): Multiply by sqrt(N / n) within the graph. Defaults to
             True.
-        scores_init (Callable): Of the lists of all scores and all base
-            weights; writes the scores. Defaults to
+        scores_init (Callable): Of the scores of one parameter and its base
+            weight; writes the scores. Defaults to
             :func:`default_scores_init`.
         test_input (Any): Kept, as in the original; nothing uses it.
         prune_criterion (str): ``'threshold'``, ``'topk'`` or ``'flip'``.
@@ -125,11 +125,9 @@ class SubmaskedModel(nn.Module):
         )
         self.model_shell = apply_weight_masks(model, rules, mask)
         self._slots = slots
-        items = list(named_masks(model))
-        if items:
-            _, weights, masks = zip(*items)
-            with torch.no_grad():
-                scores_init([m.scores for m in masks], list(weights))
+        with torch.no_grad():
+            for item in named_masks(model):
+                scores_init(item.mask.scores, item.parameter)
 
     @property
     def scores(self) -> Scores:

@@ -4,6 +4,7 @@
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_int
 
 from ..patch_window import PatchWindow, Window
@@ -43,6 +44,7 @@ class ConvMixerGate(LearnedGate):
         torch.Size([1, 4, 4])
     """
 
+    @checked
     def __init__(
         self,
         channels: int,
