@@ -12,8 +12,10 @@ import re
 import subprocess
 import sys
 from importlib import metadata
-from typing import Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
+OK, WARN, FAIL = 'ok', 'warn', 'fail'
+PIP = f'{sys.executable} -m pip'
 # What is tried, by name. Each prints its answer.
 PROBES = {
     'torch': """
@@ -182,3 +184,13 @@ def check_allocator(facts: Facts) -> str:
         text += f'{"; " * bool(text)}not set: `export {" ".join(missing)}` '
         text += gives
     return text
+
+
+def check_native(facts: Facts) -> Any:
+    """The kernels are compiled for this version; torch serves where not."""
+    works, output = facts.probe('native')
+    if not works:
+        return output, FAIL, 'fix the rows above first'
+    if 'built' not in output and 'again' not in output:
+        return output
+    return output, WARN, f'{PIP} install --no-build-isolation --no-deps -e .'

@@ -14,8 +14,13 @@ from typing import Callable, List, NamedTuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _doctor_facts import (
+    FAIL,
+    OK,
+    PIP,
+    WARN,
     Facts,
     check_allocator,
+    check_native,
     find_driver,
     installed,
     listed,
@@ -23,11 +28,6 @@ from _doctor_facts import (
     try_probe,
 )
 
-OK, WARN, FAIL = 'ok', 'warn', 'fail'
-PIP = f'{sys.executable} -m pip'
-MMCV_RANGE = ((2, 0), (2, 4))
-# What the tests have run on.
-PYTHONS = ((3, 9), (3, 13))
 FORKED = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmsegmentation')
 
 
@@ -63,7 +63,7 @@ def check(name: str) -> Callable:
 def check_python(facts):
     """Python is of a release that the tests have run on."""
     found = '.'.join(map(str, facts.python))
-    low, high = PYTHONS
+    low, high = (3, 9), (3, 13)
     if low <= facts.python[:2] <= high:
         return found
     found += ', the package runs on 3.9 to 3.13'
@@ -196,7 +196,7 @@ def check_mmcv(facts):
     fix = f"{PIP} install '{name}>=2.0.0,<2.4.0'"
     if not found:
         return 'none, the models need it', FAIL, fix
-    low, high = MMCV_RANGE
+    low, high = (2, 0), (2, 4)
     if not low <= numbers(version)[:2] < high:
         return f'{listed(found)}, mmpretrain takes 2.0 to 2.3', FAIL, fix
     works, output = facts.probe('mmcv')
@@ -271,17 +271,6 @@ def check_mmpretrain(facts):
     return f'{listed(found)}: {output}', FAIL, fix
 
 
-@check('native')
-def check_native(facts):
-    """The kernels are compiled for this version; torch serves where not."""
-    works, output = facts.probe('native')
-    if not works:
-        return output, FAIL, 'fix the rows above first'
-    if 'built' not in output and 'again' not in output:
-        return output
-    return output, WARN, f'{PIP} install --no-build-isolation --no-deps -e .'
-
-
 @check('registries')
 def check_registries(facts):
     """Every type of ours resolves through mmengine by its prefix."""
@@ -308,6 +297,7 @@ def check_data(facts):
     return f'UCI digits of {found}'
 
 
+check('native')(check_native)
 check('allocator')(check_allocator)
 
 
@@ -318,8 +308,8 @@ def examine(facts: Facts) -> List[Row]:
         try:
             rows.append(one(facts))
         except Exception as error:
-            found = f'the check itself failed: {error!r}'
-            rows.append(Row(one.name, found, FAIL, 'please report this line'))
+            found = f'the check failed: {error!r}'
+            rows.append(Row(one.name, found, FAIL, 'please report it'))
     return rows
 
 
@@ -330,8 +320,7 @@ def table(rows: List[Row]) -> str:
     lines = []
     for row in rows:
         lines.append(f'{row.name:<{width}}  {row.status:<6}  {row.found}')
-        if row.fix:
-            # Below and not in a column: made to be copied.
+        if row.fix:  # below and not in a column: made to be copied
             lines.append(f'{"":<{width}}  {"":<6}  -> {row.fix}')
     return '\n'.join(lines)
 
@@ -346,8 +335,8 @@ def main() -> int:
         '--json', action='store_true', help='print a list of rows as JSON'
     )
     args = parser.parse_args()
-    versions, python = installed(), sys.version_info[:3]
-    rows = examine(Facts(versions, try_probe, find_driver(), python))
+    python = sys.version_info[:3]
+    rows = examine(Facts(installed(), try_probe, find_driver(), python))
     if args.json:
         print(json.dumps([row._asdict() for row in rows], indent=2))
     else:

@@ -15,6 +15,8 @@ from typing import Optional, Tuple
 
 import torch
 
+from mask_plugins.utils.compat_torch import is_compiling
+
 __all__ = ['library', 'library_for', 'status']
 
 #: Raised together with mask_plugins_interface() of src/library.cpp.
@@ -54,7 +56,7 @@ def library_for(*tensors: torch.Tensor) -> Optional[ctypes.CDLL]:
         and not (t.requires_grad and torch.is_grad_enabled())
         for t in tensors
     )
-    return library() if fit and not torch.compiler.is_compiling() else None
+    return library() if fit and not is_compiling() else None
 
 
 def status() -> str:

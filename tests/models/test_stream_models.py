@@ -171,16 +171,6 @@ def test_a_stream_of_every_second_frame_goes_on(tmp_path):
     assert done[0] > 0 == done[1]
 
 
-def test_streams_of_a_batch_do_not_see_each_other():
-    model = classifier(dict(type='threshold', threshold=0.2))
-    x = clips(3, 4)
-    together = model(x, labels(3), mode='predict')
-    for i in range(3):
-        (alone,) = model(x[i : i + 1], labels(1), mode='predict')
-        scores = together[i].stream_record['scores']
-        assert error(alone.stream_record['scores'], scores) < rounding(model)
-
-
 def test_an_image_classifier_takes_its_weights_and_images():
     model = classifier('pooled')
     stock = ImageClassifier(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mask_plugins.native import library
+from mask_plugins.utils.compat_torch import is_compiling
 
 _PLAIN = (Tensor, nn.Parameter)
 _SUFFIX = {torch.float32: 'float', torch.bfloat16: 'bfloat16'}
@@ -68,7 +69,7 @@ def runs(*tensors: Tensor) -> bool:
         True
     """
     return (
-        not torch.compiler.is_compiling()
+        not is_compiling()
         and all(type(tensor) in _PLAIN for tensor in tensors)
         and not torch.jit.is_tracing()
         and torch._C._len_torch_dispatch_stack() == 0
