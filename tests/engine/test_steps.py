@@ -33,6 +33,7 @@ FIXED = {
     },
     'pass': {'model.head.budget': 0.9, 'model.head.max_skip_ratio': 0.1},
 }
+FIXED['pss-budget'] = FIXED['pss']
 # Crops of an image are in tests/models/test_selfsup.py.
 CASES = {name: FIXED.get(name, {}) for name in METHODS if name != 'smn-swav'}
 

@@ -101,6 +101,7 @@ NEEDS = dict(
     TaskSplit=dict(dataset=digits, tasks=2),
     SyntheticClips=dict(num_clips=4),
     MPerClassSampler=dict(dataset=digits),
+    TokenBudgetSampler=dict(sampler=range(8), batch_size=2),
     EachFrame=dict(transforms=[]),
     # Functions.
     class_order=dict(num_classes=4),

@@ -77,7 +77,7 @@ UNINSTALL = 'uninstall -y mmengine onedl-mmengine'
         ('python', dict(python=(3, 14, 0)), 'warn', 'PYTHON=python3.11'),
         ('torch', {}, 'ok', ''),
         ('torch', dict(drop=['torch']), 'fail', 'install torch=='),
-        ('torch', dict(torch='2.4.1'), 'fail', 'install torch=='),
+        ('torch', dict(torch='2.0.1'), 'fail', 'install torch=='),
         ('torch', dict(torch='2.5.0+cpu'), 'ok', ''),
         ('torch', dict(fails='OSError: libcudart'), 'fail', 'reinstall'),
         ('torchvision', {}, 'ok', ''),

@@ -115,7 +115,7 @@ class GatedStream:
 
     Examples:
         >>> net = gate_network(nn.Sequential(nn.Conv2d(3, 4, 3)), place='conv')
-        >>> stream = GatedStream(net.eval())
+        >>> stream = GatedStream(net.eval(), refresh_every=0)
         >>> for _ in range(2):
         ...     feature = stream(torch.ones(1, 3, 16, 16))
         >>> stream.shares()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mask_plugins.utils.checked import checked
 from mask_plugins.utils.checks import check_bool
+from mask_plugins.utils.compat_torch import is_compiling
 
 from .fused import Known, fusable
 from .score_init import SCORE_INITS
@@ -110,7 +111,7 @@ class ScoreMask(WeightMask):
         # Checked when it was set: checks would break a compiled graph.
         return ScoreMaskedWeight.apply(
             weight, self.scores, self.criterion, self.setting, self.scale,
-            self.chunks, self._known,
+            self.chunks, None if is_compiling() else self._known,
         )  # fmt: skip
 
     def casts(self, weight: Tensor) -> bool:
