@@ -297,8 +297,8 @@ def check_data(facts):
     return f'UCI digits of {found}'
 
 
-check('native')(check_native)
-check('allocator')(check_allocator)
+check_native = check('native')(check_native)
+check_allocator = check('allocator')(check_allocator)
 
 
 def examine(facts: Facts) -> List[Row]:

@@ -98,7 +98,8 @@ def select_tokens(
     check_int('num_prefix_tokens', num_prefix_tokens, 0)
     batch, patches = scores.shape
     most = num_prefix_tokens + patches
-    check_int('num_keep', num_keep, num_prefix_tokens, most)
+    name = 'num_keep (num_prefix_tokens included)'
+    check_int(name, num_keep, num_prefix_tokens, most)
     # Sorted in fp32 and on detached scores: the order has no gradient.
     ranked = scores.detach().float()
     ranked = torch.argsort(ranked, dim=1, descending=True, stable=True)
