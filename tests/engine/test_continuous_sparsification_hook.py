@@ -156,7 +156,7 @@ def test_exact_sparsity(tmp_path, by, scope):
 
 
 def test_two_of_four_is_kept_on_resume(tmp_path):
-    """From the rewind on, and in a ticket phase that goes on elsewhere."""
+    """From the rewind on, and in a ticket phase that continues elsewhere."""
     options = dict(ticket_pattern='2:4', ticket_by='magnitude')
     runner, watch = train(tmp_path, **options)
     key = 'linear.2.weight_mask.logits'

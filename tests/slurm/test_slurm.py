@@ -79,7 +79,7 @@ def test_more_runs_than_an_array_may_have(jobs):
 
 
 def test_several_runs_in_a_task(jobs):
-    """Stopped in its second run, a task goes on with that one."""
+    """Stopped in its second run, a task continues with that one."""
     sweep = jobs['packed']
     sweep.wait_for_done(3)
     assert [sweep.log(index).count('attempt 1') for index in range(3)] == [
