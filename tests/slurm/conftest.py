@@ -177,6 +177,14 @@ def jobs(slurm, make_sweep, tmp_path_factory):
     submit('two_stopped', LONG, *two)
     submit('two_undisturbed', LONG, *two)
     submit('array', TINY, '--throttle', 2, seeds='0,1,2,3')
+    slurm.run(*node, 'state=resume')
+    # Now, and not when a test of it begins: none of them waits for another.
+    stopped, two_stopped = sweeps['stopped'], sweeps['two_stopped']
+    stopped.wait_for_iteration(ITERATIONS + 20)
+    slurm.run('scancel', '--signal=USR1', f'{stopped.id}_0.0')
+    two_stopped.wait_for_iteration(ITERATIONS // 2 + 10)
+    slurm.run('scancel', '--batch', '--signal=USR1', f'{two_stopped.id}_0')
+    # Only now: the time limits of the first two run since they began.
     three = (*LONG[:1], 'train_cfg.max_epochs=1,3,2', *LONG[2:])
     submit('packed', three, '--pack', 2)
     # What a task starts is not the matter there: no training.
@@ -187,14 +195,7 @@ def jobs(slurm, make_sweep, tmp_path_factory):
     prologue.write_text(f'MASK_PLUGINS_PYTHON={stub}\n')
     seeds = ','.join(map(str, range(13)))
     submit('large', TINY, '--prologue', prologue, seeds=seeds)
-    slurm.run(*node, 'state=resume')
-    # Now, and not when a test of it begins: none of them waits for another.
-    stopped, two_stopped = sweeps['stopped'], sweeps['two_stopped']
     packed = sweeps['packed']
-    stopped.wait_for_iteration(ITERATIONS + 20)
-    slurm.run('scancel', '--signal=USR1', f'{stopped.id}_0.0')
-    two_stopped.wait_for_iteration(ITERATIONS // 2 + 10)
-    slurm.run('scancel', '--batch', '--signal=USR1', f'{two_stopped.id}_0')
     packed.wait_for_iteration(20, index=1)
     slurm.run('scancel', '--batch', '--signal=USR1', f'{packed.id}_0')
     yield sweeps
