@@ -11,21 +11,17 @@ from . import library_for
 from .tiles import Tiles, Two, pixel_step
 
 
-def sum_changes(
-    x: Tensor, ref: Tensor, windows: Tiles, asked: Optional[Tensor] = None
-) -> Optional[Tensor]:
+def sum_changes(x: Tensor, ref: Tensor, windows: Tiles) -> Optional[Tensor]:
     """Sums of the absolute difference over the windows of patches.
 
     Args:
         x (Tensor): Current map, :math:`(B, C, H, W)`, channels-last.
         ref (Tensor): Reference map of the same shape.
         windows (Tiles): Where they lie; what is outside counts as 0.
-        asked (Tensor, optional): Patches that are compared, bool,
-            :math:`(B, G_h, G_w)`. Defaults to None: all.
 
     Returns:
-        Tensor | None: float32, :math:`(B, G_h, G_w)`, of others 0; None
-        where torch has to compute it.
+        Tensor | None: float32, :math:`(B, G_h, G_w)`; None where torch
+        has to compute it.
 
     Examples:
         >>> x = torch.ones(1, 3, 4, 4).to(memory_format=torch.channels_last)
@@ -39,14 +35,13 @@ def sum_changes(
     run = lib.patch_changes
     if not run.argtypes:
         run.restype, map_types = None, [c_void_p, c_int64, c_void_p, c_int]
-        run.argtypes = [*map_types, c_int, *4 * [c_void_p], c_int]
+        run.argtypes = [*map_types, c_int, *3 * [c_void_p], c_int]
     sums = x.new_zeros(len(x), *windows.pairs[0], dtype=torch.float32)
     size, structure = Two(*x.shape[2:]), windows.structure
     for row in range(len(x)):
         run(
             *(x[row].data_ptr(), step, ref[row].data_ptr(), ref.shape[1]),
             *(x.element_size(), byref(size), byref(structure)),
-            None if asked is None else asked[row].data_ptr(),
             *(sums[row].data_ptr(), torch.get_num_threads()),
         )
     return sums

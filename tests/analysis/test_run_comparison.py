@@ -12,7 +12,7 @@ from tests.evaluation.runs import write_run
 
 CONFIG = """
 train_cfg = dict(max_epochs=3)
-randomness = dict(seed={seed})
+randomness = dict(seed={seed}, deterministic=False)
 lr = {lr}
 work_dir = 'w{seed}'
 """

@@ -19,7 +19,7 @@ from .run_labels import base_name, label_by_options, recipe_of
 from .run_log import RunLog
 
 # What a dumped config has of its seed and folder.
-_OWN = re.compile(r'^work_dir = .*$|\bseed=\d+', re.MULTILINE)
+_OWN = re.compile(r'(?<=^work_dir = ).*$|(?<=\bseed=)\d+', re.MULTILINE)
 SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
 
 
@@ -131,7 +131,7 @@ def read_run(folder: PathLike) -> Run:
     name = os.path.splitext(os.path.basename(newest))[0]
     try:
         with open(newest, encoding='utf-8') as file:
-            config = _config(_OWN.sub('', file.read()))
+            config = _config(_OWN.sub('0', file.read()))
     except (OSError, TypeError, ValueError):  # the logs suffice
         config = None
     return Run(log, config, name)

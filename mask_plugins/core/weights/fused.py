@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Masked weights in one pass over memory: compiled kernels for CPUs.
 
-The autograd functions of :mod:`.score_product` and :mod:`.soft_product` call
+The autograd functions of :mod:`.score_product` and :mod:`.soft` call
 these where :func:`fusable` says so, and are plain torch elsewhere. Products of
 score masks are those of torch to the bit. Sigmoids differ in the last bits of
 the exponential, sums in their order.

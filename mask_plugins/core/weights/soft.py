@@ -111,9 +111,8 @@ def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
 
 
 def _check_temperature(value: Number) -> None:
-    if not isinstance(
-        value, Tensor
-    ):  # whose value would have to be waited for
+    # The value of a tensor would have to be waited for.
+    if not isinstance(value, Tensor):
         check_number('temperature', value, 0)
 
 

@@ -30,13 +30,11 @@ float change_of(const Element* x, const Element* ref, int channels) {
 // The windows of patches: the sum of all changes in them.
 template <class Element>
 void sum_changes(const Element* x, long x_pixel, const Element* ref,
-                 int channels, Map map, const Tiles& windows,
-                 const uint8_t* asked, float* sums, int threads) {
-  static thread_local std::vector<uint8_t> wanted;
+                 int channels, Map map, const Tiles& windows, float* sums,
+                 int threads) {
   static thread_local std::vector<float> changes;
   const int columns = windows.grid[1], patches = windows.grid[0] * columns;
-  wanted.assign(static_cast<size_t>(map.height) * map.width, !asked);
-  changes.resize(wanted.size());
+  changes.resize(static_cast<size_t>(map.height) * map.width);
   auto window = [&](int patch, int axis, int& from, int& to) {
     const int at = axis ? patch % columns : patch / columns;
     const int begin = at * windows.pitch[axis] + windows.start[axis];
@@ -44,35 +42,21 @@ void sum_changes(const Element* x, long x_pixel, const Element* ref,
     from = std::max(begin, 0);
     to = std::min(begin + windows.size[axis], end);
   };
-  auto each = [&](int patch, const auto& line) {
-    int top, bottom, left, right;
-    window(patch, 0, top, bottom);
-    window(patch, 1, left, right);
-    if (left < right)
-      for (int y = top; y < bottom; ++y)
-        line(static_cast<long>(y) * map.width + left, right - left);
-  };
-  if (asked)
-    for (int patch = 0; patch < patches; ++patch)
-      if (asked[patch])
-        each(patch, [&](long at, int count) {
-          std::memset(wanted.data() + at, 1, count);
-        });
-  const uint8_t* compare = wanted.data();
   float* change = changes.data();
   const long values = static_cast<long>(map.height) * map.width * channels;
   threads = static_cast<int>(std::min<long>(threads, 1 + values / VALUES));
   for_each_block(map.height, threads, [&](long y) {
     for (long at = y * map.width; at < (y + 1) * map.width; ++at)
-      if (compare[at])
-        change[at] = change_of(x + at * x_pixel, ref + at * channels, channels);
+      change[at] = change_of(x + at * x_pixel, ref + at * channels, channels);
   });
   for (int patch = 0; patch < patches; ++patch) {
-    if (asked && !asked[patch]) continue;
+    int top, bottom, left, right;
+    window(patch, 0, top, bottom);
+    window(patch, 1, left, right);
     float sum = 0;
-    each(patch, [&](long at, int count) {
-      for (int i = 0; i < count; ++i) sum += change[at + i];
-    });
+    for (int y = top; y < bottom; ++y)
+      for (int at = left; at < right; ++at)
+        sum += change[static_cast<long>(y) * map.width + at];
     sums[patch] = sum;
   }
 }
@@ -83,20 +67,19 @@ void sum_changes(const Element* x, long x_pixel, const Element* ref,
 extern "C" {
 using namespace mask_plugins;
 
-// Sums of |x - ref| over the windows of one sample, of the patches `asked`
-// (all if null); x has x_pixel values per pixel, of which the first count.
+// Sums of |x - ref| over the windows of one sample; x has x_pixel values per
+// pixel, of which the first count.
 EXPORT void patch_changes(const void* x, long x_pixel, const void* ref,
                           int channels, int bytes, const Map* map,
-                          const Tiles* windows, const uint8_t* asked,
-                          float* sums, int threads) {
+                          const Tiles* windows, float* sums, int threads) {
   if (bytes == 4)
     sum_changes(static_cast<const float*>(x), x_pixel,
-                static_cast<const float*>(ref), channels, *map, *windows, asked,
-                sums, threads);
+                static_cast<const float*>(ref), channels, *map, *windows, sums,
+                threads);
   else
     sum_changes(static_cast<const Bfloat16*>(x), x_pixel,
                 static_cast<const Bfloat16*>(ref), channels, *map, *windows,
-                asked, sums, threads);
+                sums, threads);
 }
 
 // Copies patches `numbers`, of all samples, from a map of from_pixel bytes per
