@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Streams by name, and the network that they are run through."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import (
     Any,
     Callable,
@@ -128,8 +128,10 @@ class StreamSession:
             self.states.setdefault(name, StreamState(**self.options))
             for name in streams
         ]
-        device = next(self.binder.model.parameters()).device.type
-        cast = torch.autocast(device, torch.bfloat16, self.dtype == 'bf16')
+        cast = nullcontext()  # not `enabled=False`: a caller may have its own
+        if self.dtype == 'bf16':
+            device = next(self.binder.model.parameters()).device.type
+            cast = torch.autocast(device, torch.bfloat16)
         with cast, self.binder.bind(states, self.execution):
             yield
 
