@@ -20,7 +20,7 @@ from mask_plugins.utils.compat_torch import is_compiling
 __all__ = ['library', 'library_for', 'status']
 
 #: Raised together with mask_plugins_interface() of src/library.cpp.
-INTERFACE = 1
+INTERFACE = 2
 #: What maps may hold; arithmetic is float32 whatever they do.
 DTYPES = (torch.float32, torch.bfloat16)
 SWITCH = 'MASK_PLUGINS_NATIVE'

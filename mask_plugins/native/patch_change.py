@@ -8,16 +8,28 @@ import torch
 from torch import Tensor
 
 from . import library_for
+from .pixel_changes import NOTHING_KNOWN, PixelChanges
 from .tiles import Tiles, Two, pixel_step
 
 
-def sum_changes(x: Tensor, ref: Tensor, windows: Tiles) -> Optional[Tensor]:
-    """Sums of the absolute difference over the windows of patches.
+def score_changes(
+    x: Tensor,
+    ref: Tensor,
+    windows: Tiles,
+    relative: bool = False,
+    known: Optional[PixelChanges] = None,
+) -> Optional[Tensor]:
+    """Mean of the absolute difference over the windows of patches.
 
     Args:
         x (Tensor): Current map, :math:`(B, C, H, W)`, channels-last.
         ref (Tensor): Reference map of the same shape.
-        windows (Tiles): Where they lie; what is outside counts as 0.
+        windows (Tiles): Where they lie; what is outside counts as 0. Their
+            pitch is the size of the patches, which cover the map.
+        relative (bool): Whether it is divided by the mean magnitude of the
+            map, from one pixel in 16. Defaults to False.
+        known (PixelChanges, optional): What was found before; only the rest
+            is compared. Defaults to None: everything is.
 
     Returns:
         Tensor | None: float32, :math:`(B, G_h, G_w)`; None where torch
@@ -25,26 +37,29 @@ def sum_changes(x: Tensor, ref: Tensor, windows: Tiles) -> Optional[Tensor]:
 
     Examples:
         >>> x = torch.ones(1, 3, 4, 4).to(memory_format=torch.channels_last)
-        >>> sums = sum_changes(x, 0 * x, Tiles(grid=(2, 1), pitch=(2, 4)))
-        >>> sums is None or sums.tolist() == [[[24.0], [24.0]]]
+        >>> scores = score_changes(x, 0 * x, Tiles((2, 1), pitch=(2, 4)))
+        >>> scores is None or scores.tolist() == [[[1.0], [1.0]]]
         True
     """
     lib, step = library_for(x, ref), pixel_step(x)
     if lib is None or step is None or pixel_step(ref) != ref.shape[1]:
         return None
-    run = lib.patch_changes
+    run = lib.patch_scores
     if not run.argtypes:
         run.restype, map_types = None, [c_void_p, c_int64, c_void_p, c_int]
-        run.argtypes = [*map_types, c_int, *3 * [c_void_p], c_int]
-    sums = x.new_zeros(len(x), *windows.pairs[0], dtype=torch.float32)
-    size, structure = Two(*x.shape[2:]), windows.structure
-    for row in range(len(x)):
-        run(
-            *(x[row].data_ptr(), step, ref[row].data_ptr(), ref.shape[1]),
-            *(x.element_size(), byref(size), byref(structure)),
-            *(sums[row].data_ptr(), torch.get_num_threads()),
-        )
-    return sums
+        run.argtypes = [
+            *(*map_types, c_int, c_int, *3 * [c_void_p]),
+            *(c_int, c_void_p, c_int),
+        ]
+    samples, channels, *size = ref.shape
+    scores = torch.empty((samples, *windows.pairs[0]), dtype=torch.float32)
+    run(
+        *(x.data_ptr(), step, ref.data_ptr(), channels, x.element_size()),
+        *(samples, byref(Two(*size)), byref(windows.structure)),
+        byref(NOTHING_KNOWN if known is None else known.structure()),
+        *(relative, scores.data_ptr(), torch.get_num_threads()),
+    )
+    return scores
 
 
 def copy_tiles(

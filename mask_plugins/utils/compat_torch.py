@@ -15,6 +15,9 @@ TORCH = TorchVersion(torch.__version__)
 # 2.4: before, compiled code reads ``module.weight`` past the property that
 # applies its mask, and so computes the network without masks.
 COMPILES_MASKS = TORCH >= (2, 4)
+# Comparing versions takes longer than what these decide about.
+_NAMED_AUTOCAST = TORCH >= (2, 4)
+_NANOSECONDS = TORCH >= (2, 4)
 
 
 def is_compiling() -> bool:
@@ -61,7 +64,7 @@ def autocast_dtype(device_type: str) -> Optional[torch.dtype]:
         ...     autocast_dtype('cpu')
         torch.bfloat16
     """
-    if TORCH >= (2, 4):
+    if _NAMED_AUTOCAST:
         on = torch.is_autocast_enabled(device_type)
         return torch.get_autocast_dtype(device_type) if on else None
     if device_type == 'cpu':
@@ -73,7 +76,7 @@ def autocast_dtype(device_type: str) -> Optional[torch.dtype]:
 
 def event_start(event: Any) -> int:
     """When an event of the profiler began, in units of the version; 2.4."""
-    return event.start_ns() if TORCH >= (2, 4) else event.start_us()
+    return event.start_ns() if _NANOSECONDS else event.start_us()
 
 
 class StepWatch:

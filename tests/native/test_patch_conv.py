@@ -13,8 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mask_plugins import native
-from mask_plugins.native.patch_change import copy_tiles, sum_changes
+from mask_plugins.core.patches.patch_difference import map_scale
+from mask_plugins.native.patch_change import copy_tiles, score_changes
 from mask_plugins.native.patch_conv import ACTIVATIONS, PatchConv
+from mask_plugins.native.pixel_changes import PixelChanges
 from mask_plugins.native.tiles import Tiles, pixel_step
 
 pytestmark = pytest.mark.skipif(
@@ -172,11 +174,46 @@ def test_changes_and_copies(lib, case, kept):
     expected = F.pad(change, (0, pads[1], 0, pads[0]))
     area = math.prod(case['patch'])
     expected = area * F.avg_pool2d(expected, case['patch'])[:, 0]
-    sums = sum_changes(seen, ref, tiles)
-    torch.testing.assert_close(sums.double(), expected, rtol=1e-5, atol=1e-5)
+    sums = area * seen.shape[1] * score_changes(seen, ref, tiles).double()
+    torch.testing.assert_close(sums, expected, rtol=1e-5, atol=1e-5)
+    scaled = area * seen.shape[1] * score_changes(seen, ref, tiles, True)
+    expected /= map_scale(seen)
+    torch.testing.assert_close(scaled.double(), expected, rtol=1e-4, atol=1e-4)
     old = ref.clone()
     assert copy_tiles(ref, seen, tiles, numbers)
     assert torch.equal(ref, seen.where(pixels, old))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(convolutions(), st.integers(1, 5), st.integers(1, 5))
+def test_what_is_known_is_not_compared_again(lib, case, down, across):
+    torch.manual_seed(case['seed'])
+    x, (height, width) = maps(case, case['inputs']), case['size']
+    ref = torch.randn_like(x)
+    tiles, _, _ = random_patches(case, case['size'])
+    grid = -(-height // down), -(-width // across)
+    made = torch.rand(len(x), *grid) < 0.3
+    stale = torch.rand(len(x), *tiles.pairs[0]) < 0.3
+    known = PixelChanges(x.new_full((len(x), height, width), math.nan).float())
+    first = score_changes(x, ref, tiles, known=known)
+    assert torch.equal(first, score_changes(x, ref, tiles))
+
+    def pixels(mask, pitch):
+        for axis in (0, 1):
+            mask = mask.repeat_interleave(pitch[axis], 1 + axis)
+        return mask[:, None, :height, :width]
+
+    x = torch.where(pixels(made, (down, across)), x + 1, x)
+    ref = torch.where(pixels(stale, tiles.pairs[1]), ref - 1, ref)
+    x, ref = (t.contiguous(memory_format=LAST) for t in (x, ref))
+    known.stale, known.changed, known.pitch = stale, made, (down, across)
+    second = score_changes(x, ref, tiles, known=known)
+    assert torch.equal(second, score_changes(x, ref, tiles))
+    known.stale, known.changed = (
+        torch.zeros_like(stale),
+        torch.zeros_like(made),
+    )
+    assert torch.equal(second, score_changes(x + 1, ref, tiles, known=known))
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf])
@@ -209,23 +246,24 @@ def test_threads_give_the_same_bits(lib, two_threads):
             out = torch.zeros(shape[0], 64, *size)
             out = out.contiguous(memory_format=LAST)
             conv(x, out, tiles, numbers, size)
-            found.append((out, sum_changes(x, 0 * x, tiles)))
+            found.append((out, score_changes(x, 0 * x, tiles)))
         assert all(map(torch.equal, *found))
 
 
 FORK = """
 import os, torch
-from mask_plugins.native.patch_change import sum_changes
+from mask_plugins.native.patch_change import score_changes
+from mask_plugins.native.pixel_changes import PixelChanges
 from mask_plugins.native.tiles import Tiles
 torch.set_num_threads(2)
 x = torch.ones(1, 64, 64, 64).to(memory_format=torch.channels_last)
-count = lambda: sum_changes(x, 0 * x, Tiles((1, 1), (64, 64))).item()
-assert count() == 64**3
+count = lambda: score_changes(x, 0 * x, Tiles((1, 1), (64, 64))).item()
+assert count() == 1
 child = os.fork()
 if not child:
     torch.set_num_threads(1)  # as a DataLoader does
-    os._exit(count() != 64**3)
-print(os.waitpid(child, 0)[1], count() == 64**3)
+    os._exit(count() != 1)
+print(os.waitpid(child, 0)[1], count() == 1)
 """
 
 
@@ -242,7 +280,7 @@ def test_maps_in_another_order_are_left_to_torch():
     x = torch.ones(1, 3, 4, 4)
     tiles = Tiles((1, 1), (4, 4))
     assert pixel_step(x) is None
-    assert sum_changes(x, x, tiles) is None
+    assert score_changes(x, x, tiles) is None
     assert not copy_tiles(x, x, tiles, torch.tensor([0]))
     ours = x.double().contiguous(memory_format=LAST)
-    assert sum_changes(ours, ours, tiles) is None
+    assert score_changes(ours, ours, tiles) is None

@@ -109,7 +109,8 @@ class StreamBinder:
                 raise RuntimeError(f'{name} is bound by another call')
         try:
             for name, layer in self.layers.items():
-                layer._binding, layer._name = binding, name
+                # Past Module.__setattr__, which is slow, in every frame.
+                vars(layer).update(_binding=binding, _name=name)
             yield
             for layer in self.layers.values():
                 layer.check_done()

@@ -71,16 +71,23 @@ class Chain:
         self._seen: List[Tuple[Tensor, Tuple]] = []
         self._compiled: Optional[CompiledChain] = None
         self._version = 0
+        self._plans: Dict[Tuple[Pair, Pair, torch.device], TilePlan] = {}
         self._levels: Dict[TilePlan, List[TilePlan]] = {}
         self._macs: Dict[Tuple[TilePlan, bool], Tuple[int, int]] = {}
 
     def plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
         """Where its tiles lie on an input of this size."""
-        geometries, at = [], tuple(size)
+        key = tuple(size), patch, device
+        if key not in self._plans:
+            self._plans[key] = self._plan(*key)
+        return self._plans[key]
+
+    def _plan(self, size: Pair, patch: Pair, device: torch.device) -> TilePlan:
+        geometries, at = [], size
         for geometry in self.geometries:
             geometries.append(geometry.at(at))
             at = geometry.out_size(at)
-        plan = tile_plan(tuple(size), tuple(geometries), patch, device)
+        plan = tile_plan(size, tuple(geometries), patch, device)
         if plan not in self._levels:
             last = self.shortcut[0].geometry if self.shortcut else Geometry()
             levels = [*enumerate(geometries), (0, last.at(size))]

@@ -163,23 +163,27 @@ class GatedLayer(Composed):
         """
         return self._binding(self, x) if self.bound else self.dense(x)
 
-    def decide(self, x: Tensor, ref: Tensor, plan: TilePlan) -> Tensor:
+    def decide(
+        self, x: Tensor, ref: Tensor, plan: TilePlan, **known
+    ) -> Tensor:
         """Active patches by the gate, over the windows that this reuse has.
 
         Args:
             x (Tensor): Current input, :math:`(B, C, H, W)`.
             ref (Tensor): Reference input.
             plan (TilePlan): Of this size.
+            **known: For a gate that compares, see :meth:`Gate.scores`.
 
         Returns:
             Tensor: :math:`(B, G_h, G_w)`, see :class:`Gate`.
         """
         held = self.reuse == 'input'
-        return self.gate(x, ref, plan.plain_window if held else plan.window)
+        window = plan.plain_window if held else plan.window
+        return self.gate(x, ref, window, **known)
 
     def check_done(self) -> None:
         """Called when the network has seen a frame."""
 
     def unbind(self) -> None:
         """Forget what a call was bound to."""
-        self._binding = None
+        vars(self)['_binding'] = None

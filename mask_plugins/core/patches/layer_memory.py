@@ -7,6 +7,9 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from mask_plugins.native.pixel_changes import PixelChanges
+
+from .geometry import Pair
 from .layer_stats import LayerStats
 
 #: A dense layer asks its gate again after at most so many frames.
@@ -26,6 +29,15 @@ class LayerMemory:
         #: The output, and the maps between the operations if they are cached.
         self.cached: List[Tensor] = []
         self._version = 0
+        #: Patches that the last frame has computed, bool, (B, G_h, G_w), and
+        #: their size in the output; None: all of them.
+        self.computed: Optional[Tensor] = None
+        self.out_patch = (1, 1)
+        #: How many frames have gone through.
+        self.frames = 0
+        self._changes: Optional[PixelChanges] = None
+        #: Whose output was compared last, and after how many frames.
+        self._compared: Tuple[Optional[LayerMemory], int] = None, 0
 
     @property
     def out(self) -> Tensor:
@@ -48,6 +60,41 @@ class LayerMemory:
             for target, source in zip(self.cached, computed):
                 target[rows] = source.to(target)
 
+    def changes(
+        self, size: torch.Size, source: Optional['LayerMemory']
+    ) -> Optional[PixelChanges]:
+        """What is known of the change of the input; called when it is asked.
+
+        What a layer has not computed again is what it was one frame before,
+        and so is its change, unless the reference is another one.
+
+        Args:
+            size (torch.Size): Of the input, :math:`(B, C, H, W)`.
+            source (LayerMemory, optional): That the input is the output of.
+
+        Returns:
+            PixelChanges | None: None where nothing can be known.
+        """
+        last, frames = self._compared
+        self._compared = source, source.frames if source else 0
+        if source is None:
+            return None
+        pixels = size[0], *size[2:]
+        if self._changes is None or self._changes.values.shape != pixels:
+            values = torch.empty(pixels, dtype=torch.float32)
+            self._changes, last = PixelChanges(values), None
+        known = self._changes
+        follows = last is source and frames + 1 == source.frames
+        known.stale = self.computed if follows else None
+        known.changed, known.pitch = source.computed, source.out_patch
+        return known
+
+    def done(self, computed: Optional[Tensor], out_patch: Pair) -> None:
+        """Note which patches a frame has computed; None: all of them."""
+        self.computed = None if computed is None else computed.contiguous()
+        self.out_patch = out_patch
+        self.frames += 1
+
     def share(self) -> Tensor:
         """Return the cached output without a copy.
 
@@ -68,6 +115,10 @@ class LayerMemory:
             for t in (self.ref, ref)
         )
         return bool(self.cached) and not self.modified and ours == theirs
+
+    def change_bytes(self) -> int:
+        """Bytes of what is known of changes, of one stream."""
+        return self._changes.values[0].nbytes if self._changes else 0
 
     def rows(self, row: int) -> List[Tensor]:
         """Views of the reference and of all that is cached of one stream."""

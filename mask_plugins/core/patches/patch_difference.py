@@ -1,12 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """How much each patch has changed since its reference."""
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor
-
-from mask_plugins.native.patch_change import sum_changes
 
 from .patch_window import PatchWindow
 
@@ -29,10 +25,6 @@ def patch_change(
         Tensor: float32 whatever the precision of the maps,
         :math:`(B, G_h, G_w)`. NaN where a window holds a NaN.
     """
-    if reduction == 'mean':
-        sums = sum_changes(x, ref, window.tiles)
-        if sums is not None:
-            return sums / (x.shape[1] * math.prod(window.size))
     x, ref = x.float(), ref.float()  # as they are if float32 already
     change = F.l1_loss(x, ref, reduction='none')
     if reduction == 'max':

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Where the patches of a map lie, and what each of them depends on."""
 
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from mask_plugins.native.tiles import Tiles
@@ -49,8 +50,7 @@ class PatchWindow(NamedTuple):
     @property
     def tiles(self) -> Tiles:
         """The windows, for the kernels."""
-        start = tuple(-before for before in self.before)
-        return Tiles(self.grid, self.patch, start, self.size)
+        return _tiles(self)
 
     def covers(self, other: 'PatchWindow') -> bool:
         """Whether the windows contain those of another one."""
@@ -61,6 +61,12 @@ class PatchWindow(NamedTuple):
         return all(a >= b for a, b in zip(self.before, other.before)) and all(
             a >= b for a, b in zip(*ends)
         )
+
+
+@lru_cache(maxsize=512)
+def _tiles(window: PatchWindow) -> Tiles:
+    start = tuple(-before for before in window.before)
+    return Tiles(window.grid, window.patch, start, window.size)
 
 
 #: None: plain patches, of the size of a gate's.

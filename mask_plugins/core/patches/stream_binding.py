@@ -2,7 +2,7 @@
 """One call of a model on one frame of each stream of a batch."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -64,6 +64,8 @@ class StreamBinding:
         self.states = states
         self.execution = execution
         self._begun = False
+        #: Outputs of layers of this frame by id, and who made them.
+        self._made: Dict[int, Tuple[Tensor, LayerMemory]] = {}
 
     def __call__(self, layer, x: Tensor) -> Tensor:
         """Compute what is active, and what must be refreshed.
@@ -145,7 +147,11 @@ class StreamBinding:
             for work in works:
                 work.slot.asked(dense=False)
             return None, None
-        active = layer.decide(x, works[0].slot.memory.ref, plan)  # B, Gh, Gw
+        memory: LayerMemory = works[0].slot.memory
+        known = {}
+        if layer.gate.compares and x.device.type == 'cpu':
+            known['known'] = memory.changes(x.shape, self._maker(x))
+        active = layer.decide(x, memory.ref, plan, **known)  # B, Gh, Gw
         if active.dtype is not torch.bool:
             active = active > 0.5
         for row, (state, work) in enumerate(zip(self.states, works)):
@@ -166,8 +172,12 @@ class StreamBinding:
             work.slot.asked(work.dense and not work.refresh)
         return active, computed
 
-    @staticmethod
-    def _compute(layer, x, plan, works, active, computed) -> Tensor:
+    def _maker(self, x: Tensor) -> Optional[LayerMemory]:
+        """The memory of the layer whose output this is, as it left it."""
+        memory = self._made.get(id(x), (None, None))[1]
+        return None if memory is None or memory.modified else memory
+
+    def _compute(self, layer, x, plan, works, active, computed) -> Tensor:
         """The cached output, with what has to be computed in its place."""
         memory: LayerMemory = works[0].slot.memory
         held = layer.reuse == 'input'
@@ -186,11 +196,18 @@ class StreamBinding:
             if not held:
                 memory.remember(dense, layer.gate.reference_of(x))
         if len(dense) < len(works):
+            tiles = computed
             if dense:
-                computed[dense] = False
-            index = TileIndex.of(computed)
+                tiles, computed[dense] = computed.clone(), True
+                tiles[dense] = False
+            index = TileIndex.of(tiles)
             if len(index):
                 layer.chain.update(source, plan, index, memory.cached)
                 if not held:
                     copy_patches(memory.ref, x, plan, index)
-        return memory.share()
+        memory.done(
+            None if len(dense) == len(works) else computed, plan.out_patch
+        )
+        out = memory.share()
+        self._made[id(out)] = out, memory
+        return out

@@ -108,9 +108,11 @@ class StreamState:
         return sum(s.skipped_macs for s in stats) / max(total, 1)
 
     def memory_bytes(self, first: int = 0) -> int:
-        """Bytes of references and cached outputs of this stream."""
-        held = [t for s in self.slots.values() for t in s.tensors()[first:]]
-        return sum(t.numel() * t.element_size() for t in held)
+        """Bytes of references, their changes and cached outputs."""
+        slots = [slot for slot in self.slots.values() if slot.memory]
+        held = [t for slot in slots for t in slot.tensors()[first:]]
+        extra = 0 if first else sum(s.memory.change_bytes() for s in slots)
+        return extra + sum(t.numel() * t.element_size() for t in held)
 
     def cached_bytes(self) -> int:
         """Bytes of the cached activations, references not included."""

@@ -10,7 +10,7 @@ extern "C" {
 
 // INTERFACE of mask_plugins/native/__init__.py: raise both when a signature
 // changes, so that a binary of older sources is not used.
-EXPORT int mask_plugins_interface() { return 1; }
+EXPORT int mask_plugins_interface() { return 2; }
 
 // The widest instruction set that both this CPU and our builds have.
 EXPORT const char* mask_plugins_cpu() {

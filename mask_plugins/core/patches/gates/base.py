@@ -5,6 +5,8 @@ from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
+from mask_plugins.native.patch_change import score_changes
+from mask_plugins.native.pixel_changes import PixelChanges
 from mask_plugins.utils.checks import check_pair
 
 from ..patch_difference import map_scale, patch_change
@@ -74,7 +76,8 @@ class Gate(nn.Module):
         Args:
             x (Tensor): :math:`(B, C, H, W)`.
         """
-        return x[:, : self.sample_channels]
+        kept = self.sample_channels
+        return x if kept is None or kept >= x.shape[1] else x[:, :kept]
 
     def window_of(self, x: Tensor, window: Window = None) -> PatchWindow:
         """The patches that a layer says a map has, or else plain ones.
@@ -89,7 +92,18 @@ class Gate(nn.Module):
             raise ValueError(f'patch_num is {self.patch_num}, but {has}')
         return window
 
-    def scores(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
+    @property
+    def compares(self) -> bool:
+        """Whether scores are mean changes, of which some may be known."""
+        return self.reduction == 'mean' and type(self).scores is Gate.scores
+
+    def scores(
+        self,
+        x: Tensor,
+        ref: Tensor,
+        window: Window = None,
+        known: Optional[PixelChanges] = None,
+    ) -> Tensor:
         """How much each patch needs to be computed again.
 
         Args:
@@ -98,12 +112,19 @@ class Gate(nn.Module):
                 :meth:`reference_of` gives of it.
             window (PatchWindow, optional): Patches and what they depend on.
                 Defaults to patches of ``patch_size`` alone.
+            known (PixelChanges, optional): What is known of the change of
+                pixels, of a gate that :attr:`compares`. Defaults to None.
 
         Returns:
             Tensor: float32, :math:`(B, G_h, G_w)`; high needs it most.
         """
         window = self.window_of(x, window)
         x, ref = self.reference_of(x), self.reference_of(ref)
+        if self.reduction == 'mean':
+            compared = x, ref, window.tiles, self.relative, known
+            scores = score_changes(*compared)
+            if scores is not None:
+                return scores
         change = patch_change(x, ref, window, self.reduction)
         return change / map_scale(x) if self.relative else change
 
@@ -119,9 +140,11 @@ class Gate(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, x: Tensor, ref: Tensor, window: Window = None) -> Tensor:
+    def forward(
+        self, x: Tensor, ref: Tensor, window: Window = None, **known
+    ) -> Tensor:
         """Active patches: see :meth:`scores` and :meth:`decide`."""
-        return self.decide(self.scores(x, ref, window))
+        return self.decide(self.scores(x, ref, window, **known))
 
     def macs(self, channels: int, window: PatchWindow) -> int:
         """Multiply-adds (one per value read) of a decision on one map."""

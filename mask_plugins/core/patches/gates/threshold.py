@@ -69,4 +69,4 @@ class ThresholdGate(Gate):
 
     def decide(self, scores: Tensor) -> Tensor:
         """Not below the threshold: see :meth:`Gate.decide`."""
-        return ~(scores <= self.threshold)
+        return (scores <= self.threshold).logical_not_()
