@@ -9,9 +9,9 @@ prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 """
 
 from mask_plugins.utils.checked import checked
-from mask_plugins.utils.openmmlab import needs
+from mask_plugins.utils.openmmlab import imports_for
 
-with needs('mmengine'):
+with imports_for():
     from mmengine import registry as root
     from mmengine.registry import DefaultScope, Registry
 

@@ -7,9 +7,9 @@ import os
 
 # Makes `_base_ = ['mask_plugins::...']` resolvable.
 import mask_plugins  # noqa: F401
-from mask_plugins.utils.openmmlab import needs
+from mask_plugins.utils.openmmlab import imports_for
 
-with needs('mmengine', 'tools/test.py'):
+with imports_for('tools/test.py'):
     from mmengine.config import ConfigDict, DictAction
 
 

@@ -7,9 +7,9 @@ import signal
 
 # Makes `_base_ = ['mask_plugins::...']` resolvable.
 import mask_plugins  # noqa: F401
-from mask_plugins.utils.openmmlab import needs
+from mask_plugins.utils.openmmlab import imports_for
 
-with needs('mmengine', 'tools/train.py'):
+with imports_for('tools/train.py'):
     from mmengine.config import DictAction
 
 

@@ -44,29 +44,29 @@ def install_command(project: str) -> str:
 
 
 @contextlib.contextmanager
-def needs(project: str, what: str = 'this part of mask_plugins') -> Iterator:
+def imports_for(what: str = 'this part of mask_plugins') -> Iterator:
     """Say what to install if an import in the block lacks a project.
 
     Other errors pass unchanged, such as those of a project that is installed
     and broken.
 
     Args:
-        project (str): ``'mmengine'``, ``'mmcv'`` or ``'mmpretrain'``.
-        what (str): What needs it. Defaults to ``'this part of
+        what (str): What the imports are for. Defaults to ``'this part of
             mask_plugins'``.
 
     Raises:
-        ModuleNotFoundError: If the project is not installed, with the
-            command.
+        ModuleNotFoundError: If mmengine, mmcv or mmpretrain is not installed,
+            with the command.
 
     Examples:
-        >>> with needs('mmengine'):
+        >>> with imports_for('tools/train.py'):
         ...     from mmengine.config import Config
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] != project:
+        project = (error.name or '').partition('.')[0]
+        if project not in PROJECTS:
             raise
         raise ModuleNotFoundError(
             missing_message(project, what), name=error.name

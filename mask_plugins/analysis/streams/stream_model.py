@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from mask_plugins.utils.checks import check_choice
-from mask_plugins.utils.openmmlab import needs
+from mask_plugins.utils.openmmlab import imports_for
 
-with needs('mmcv', 'a network for streams'):
+with imports_for('a network for streams'):
     from mmcv.cnn import fuse_conv_bn
-with needs('mmpretrain', 'a network for streams'):
     from mmpretrain.models.backbones import ResNet
 
 

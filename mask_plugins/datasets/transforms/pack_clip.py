@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from mask_plugins.registry import TRANSFORMS
-from mask_plugins.utils.openmmlab import needs
+from mask_plugins.utils.openmmlab import imports_for
 
 META = ('sample_idx', 'stream', 'frame', 'next_frame')
 
@@ -35,7 +35,7 @@ class PackClip:
     """
 
     def __init__(self) -> None:
-        with needs('mmpretrain', 'mask_plugins.PackClip'):
+        with imports_for('mask_plugins.PackClip'):
             from mmpretrain.structures import DataSample
         self._data_sample = DataSample
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mask_plugins.core.composed import Composed, compose, decompose
 from mask_plugins.registry import MODELS
-from mask_plugins.utils.openmmlab import needs
+from mask_plugins.utils.openmmlab import imports_for
 
-with needs('mmpretrain', 'token sampling in a backbone'):
+with imports_for('token sampling in a backbone'):
     from mmpretrain.models.backbones import (
         BEiTViT,
         VisionTransformer,
