@@ -21,7 +21,7 @@ export PYTHON VENV OUT CONFIG
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+		awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 setup:  ## build the virtual environment (skipped when it is there)
 	@tools/setup_env.sh
@@ -41,21 +41,18 @@ test-slurm: setup  ## install SLURM if absent, start one, test sweeps on it
 	@tests/slurm/install.sh
 	$(BIN)/python -m pytest -m slurm $(PYTEST_ARGS)
 
-test-openmmlab:  ## Python 3.10, torch 2.1.2, full mmcv, mmdet, mmseg (an hour)
+test-openmmlab:  ## Python 3.10, torch 2.1.2, full mmcv, mmdet, mmseg
 	@tests/stacks/build.sh openmmlab
-	$(call test_stack,openmmlab,(mmdet or not ($(SLOW))) and not slurm)
+	$(call test_stack,openmmlab,mmdet or mim or not ($(SLOW)))
 
-test-onedl:  ## the OneDL forks on the pinned torch (an hour)
+test-onedl:  ## the OneDL forks on the pinned torch
 	@tests/stacks/build.sh onedl
-	$(call test_stack,onedl,not ($(SLOW)))
+	$(call test_stack,onedl,mim or not ($(SLOW)))
 
-# The suite of a stack, then mim's commands there, which are slow. $(1) is the
-# stack, $(2) the markers.
+# $(1) is the stack, $(2) the markers.
 define test_stack
 	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest $(PARALLEL) $(TESTS) \
 		-m '$(2)' $(PYTEST_ARGS)
-	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest -m slow \
-		tests/packaging/test_mim.py $(PYTEST_ARGS)
 endef
 
 test-reliability: setup  ## kills, foreign and mutated files, odd arguments, long runs

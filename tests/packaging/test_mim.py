@@ -16,6 +16,7 @@ from ..common.processes import run
 from ..small_run import NAME, ROOT, SMALL, SMALL_TEST
 from .conftest import make_environment, pip_install
 
+pytestmark = [pytest.mark.mim, pytest.mark.slow]
 PLUGIN = 'mask_plugins'
 CONFIG_ID = NAME.removesuffix('.py')
 
@@ -38,7 +39,6 @@ def mim(installed, tmp_path):
     return call
 
 
-@pytest.mark.slow
 class TestInstalledWheel:
     def test_it_is_the_wheel_that_is_imported(self, installed, tmp_path):
         code = 'import mask_plugins; print(mask_plugins.__file__)'
@@ -133,7 +133,6 @@ def editable(source_tree, tmp_path):
     return env
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     has_onedl_mim(),
     reason='onedl-mim finds each config of an editable install twice',
@@ -154,7 +153,6 @@ def test_an_editable_install(editable, source_tree, tmp_path):
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('by_tool', [True, False])
 def test_an_editable_install_of_either_mim(
     editable, source_tree, tmp_path, by_tool

@@ -7,6 +7,7 @@
 #   tests/stacks/build.sh openmmlab   # Python 3.10, torch 2.1.2, full mmcv
 #   tests/stacks/build.sh onedl       # the OneDL forks on the pinned torch
 #   tests/stacks/build.sh --where     # the cache folder
+#   tests/stacks/build.sh --ready onedl   # exit code 0 if it is in the cache
 #
 # Variables: MASK_PLUGINS_STACKS, the cache folder; STACK_PYTHON, the Python of
 # a new environment; MAX_JOBS, compilers side by side.
@@ -14,6 +15,11 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${MASK_PLUGINS_STACKS:-${XDG_CACHE_HOME:-$HOME/.cache}/mask_plugins/stacks}
+ready=
+if [ "${1:-}" = --ready ]; then
+    ready=yes
+    shift
+fi
 stack=${1:-}
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 export PYTHONNOUSERSITE=1
@@ -30,7 +36,7 @@ case $stack in
 openmmlab) series=3.10 ;;
 onedl) series=3.11 ;;
 *)
-    echo "usage: tests/stacks/build.sh openmmlab|onedl|--where" >&2
+    echo "usage: tests/stacks/build.sh [--ready] openmmlab|onedl|--where" >&2
     exit 2
     ;;
 esac
@@ -63,8 +69,7 @@ test_tools() {
         pytorch-metric-learning safetensors scikit-learn tensorboard
 }
 
-# The versions that mmdet 3.3 and mmseg 1.2 take: they refuse mmcv 2.2, and
-# this mmcv has wheels of its own for no torch that its index does not list.
+# The versions that mmdet 3.3 and mmseg 1.2 take: they refuse mmcv 2.2.
 build_openmmlab() {
     local numpy='numpy==1.26.4' opencv='opencv-python-headless<4.12'
     local setuptools='setuptools<81' wheels=$cache/wheels/py310-torch2.1.2
@@ -110,18 +115,24 @@ build_onedl() {
 }
 
 # ---------------------------------------------------------------- build
-mkdir -p "$venv"
-if command -v flock >/dev/null; then
-    exec 9>"$cache/$stack.lock"
-    flock 9
-fi
 # What decides on the environment; the checkout does not.
 state=$({
     echo "$venv"
     cat "${BASH_SOURCE[0]}"
     [ "$stack" = openmmlab ] || cat "$root"/requirements/{onedl,pinned}.txt
 } | cksum)
-if [ "$(cat "$venv/built" 2>/dev/null)" = "$state" ]; then
+is_built() { [ "$(cat "$venv/built" 2>/dev/null)" = "$state" ]; }
+if [ -n "$ready" ]; then
+    is_built
+    exit
+fi
+
+mkdir -p "$venv"
+if command -v flock >/dev/null; then
+    exec 9>"$cache/$stack.lock"
+    flock 9
+fi
+if is_built; then
     say "$venv from the cache"
 else
     base=$(find_python)
