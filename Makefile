@@ -9,16 +9,19 @@ PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 # The plain word is shorter: next to, continues, because there is no.
 WORDS := beside|goes on|for want of|hands out
 SLOW := slow or gpu or slurm or mmdet or reliability
+# What `make test` and the stacks run, each at its own versions.
+TESTS ?= --doctest-modules mask_plugins tests
+STACKS := $(shell tests/stacks/build.sh --where)
 export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-slurm test-reliability \
-	test-all lint doctor clean
+.PHONY: help setup quickstart test test-slow test-slurm test-openmmlab \
+	test-onedl test-reliability test-all lint doctor clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+		awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 setup:  ## build the virtual environment (skipped when it is there)
 	@tools/setup_env.sh
@@ -27,8 +30,8 @@ quickstart:  ## set up, train and test on the embedded digits, draw the curves
 	@tools/quickstart.sh
 
 test: setup  ## set up, then the test suite with the examples of docstrings
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --doctest-modules \
-		mask_plugins tests -m 'not ($(SLOW))' $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(TESTS) \
+		-m 'not ($(SLOW))' $(PYTEST_ARGS)
 
 test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
 	$(BIN)/python -m pytest -m '($(SLOW)) and not (slurm or reliability)' \
@@ -37,6 +40,20 @@ test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
 test-slurm: setup  ## install SLURM if absent, start one, test sweeps on it
 	@tests/slurm/install.sh
 	$(BIN)/python -m pytest -m slurm $(PYTEST_ARGS)
+
+test-openmmlab:  ## Python 3.10, torch 2.1.2, full mmcv, mmdet, mmseg
+	@tests/stacks/build.sh openmmlab
+	$(call test_stack,openmmlab,mmdet or mim or not ($(SLOW)))
+
+test-onedl:  ## the OneDL forks on the pinned torch
+	@tests/stacks/build.sh onedl
+	$(call test_stack,onedl,mim or not ($(SLOW)))
+
+# $(1) is the stack, $(2) the markers.
+define test_stack
+	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest $(PARALLEL) $(TESTS) \
+		-m '$(2)' $(PYTEST_ARGS)
+endef
 
 test-reliability: setup  ## kills, foreign and mutated files, odd arguments, long runs
 	$(BIN)/python -m pytest tests/reliability $(PYTEST_ARGS)

@@ -4,9 +4,12 @@
 ``mim train mask_plugins CONFIG`` searches the installed package for configs
 and tools. They lie at the top of the repository, so they are copied into a
 wheel (``mask_plugins/.mim``), and linked where a checkout is installed in
-editable mode. Hooking the build commands instead of reading ``sys.argv`` keeps
-this right for every front end (pip, build, ``setup.py develop``), and building
-a wheel does not touch the links of an editable checkout.
+editable mode. onedl-mim takes the folder of the first installed file for the
+package; that is the metadata, so a wheel has a copy there, too.
+
+Hooking the build commands instead of reading ``sys.argv`` keeps this right for
+every front end (pip, build, ``setup.py develop``), and building a wheel does
+not touch the links of an editable checkout.
 """
 
 import os
@@ -73,15 +76,16 @@ def remove(path):
         shutil.rmtree(path)
 
 
-def add_mim_extension(package_dir, link):
+def add_mim_extension(package_dir, link, leave_out=()):
     """Put configs, tools and the model index into ``package_dir/.mim``.
 
     Args:
-        package_dir (str): The package folder to extend: the one of the
-            checkout, or its copy in the build folder.
+        package_dir (str): The folder to extend: the package of the checkout,
+            its copy in the build folder, or the metadata of a wheel.
         link (bool): Link (a checkout, so that edits count at once) instead of
             copying (a wheel). Where the file system has no links, files are
             copied.
+        leave_out (tuple[str]): Patterns of files that are not copied.
     """
     target_root = os.path.join(package_dir, '.mim')
     remove(target_root)
@@ -98,7 +102,9 @@ def add_mim_extension(package_dir, link):
             except OSError:
                 pass
         if os.path.isdir(source):
-            ignore = shutil.ignore_patterns('__pycache__', '*.py[cod]')
+            ignore = shutil.ignore_patterns(
+                '__pycache__', '*.py[cod]', *leave_out
+            )
             shutil.copytree(source, target, ignore=ignore)
         else:
             shutil.copy2(source, target)
@@ -168,6 +174,13 @@ class BdistWheel(bdist_wheel):
         )
         return 'py3', 'none', system if built else 'any'
 
+    def write_wheelfile(self, wheelfile_base, *args, **kwargs):
+        super().write_wheelfile(wheelfile_base, *args, **kwargs)
+        # An editable install has links, and its metadata outlives edits.
+        if os.path.dirname(wheelfile_base) == self.bdist_dir:
+            pictures = ('*.png', '*.jpg', '*.gif', '*.svg')
+            add_mim_extension(wheelfile_base, link=False, leave_out=pictures)
+
 
 class Develop(develop):
     """The old ``setup.py develop``, which does not run ``build_py``."""
@@ -202,6 +215,8 @@ if __name__ == '__main__':
             'mim': parse_requirements('mminstall'),
             'analysis': parse_requirements('analysis'),
             'clip': parse_requirements('clip'),
+            'onedl': parse_requirements('onedl'),
+            'openmmlab': parse_requirements('openmmlab'),
             'optional': parse_requirements('optional'),
             'pretrained': parse_requirements('pretrained'),
             'tests': parse_requirements('tests'),

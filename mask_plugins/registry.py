@@ -1,17 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Child registries of mmengine's, all in the scope ``mask_plugins``.
 
-Every floor of the package may import this module; of ours it imports the one
-file that checks arguments, which imports nothing.
+Every floor of the package may import this module; of ours it imports what
+checks arguments and what names a missing project, which import nothing.
 ``locations`` are imported by mmengine at the first look-up of a type with our
 prefix, so ``type='mask_plugins.X'`` works in any OpenMMLab config without
 ``custom_imports``.
 """
 
-from mmengine import registry as root
-from mmengine.registry import DefaultScope, Registry
-
 from mask_plugins.utils.checked import checked
+from mask_plugins.utils.openmmlab import imports_for
+
+with imports_for():
+    from mmengine import registry as root
+    from mmengine.registry import DefaultScope, Registry
 
 SCOPE = 'mask_plugins'
 

@@ -5,10 +5,12 @@ import argparse
 import copy
 import os
 
-from mmengine.config import ConfigDict, DictAction
-
 # Makes `_base_ = ['mask_plugins::...']` resolvable.
 import mask_plugins  # noqa: F401
+from mask_plugins.utils.openmmlab import imports_for
+
+with imports_for('tools/test.py'):
+    from mmengine.config import ConfigDict, DictAction
 
 
 def parse_args():

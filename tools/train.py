@@ -5,10 +5,12 @@ import argparse
 import os
 import signal
 
-from mmengine.config import DictAction
-
 # Makes `_base_ = ['mask_plugins::...']` resolvable.
 import mask_plugins  # noqa: F401
+from mask_plugins.utils.openmmlab import imports_for
+
+with imports_for('tools/train.py'):
+    from mmengine.config import DictAction
 
 
 def parse_args():

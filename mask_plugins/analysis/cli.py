@@ -18,6 +18,7 @@ from typing import (
 )
 
 from mask_plugins.utils.checks import check_int, check_ratio
+from mask_plugins.utils.openmmlab import imports_for
 
 if TYPE_CHECKING:  # not needed for `--help`
     from rich.table import Table
@@ -214,7 +215,8 @@ def parse_options(pairs: Sequence[str]) -> dict:
         >>> parse_options(['a.b=[1,2]', 'lr=1e-3'])
         {'a.b': [1, 2], 'lr': 0.001}
     """
-    from mmengine.config import DictAction
+    with imports_for():
+        from mmengine.config import DictAction
 
     wrong = [pair for pair in pairs if '=' not in pair]
     if wrong:

@@ -2,6 +2,8 @@
 # ruff: noqa: F401  (what it imports is what it exports)
 """What is fed? Datasets, parts of them, and transforms."""
 
+from mask_plugins import registry  # says what is missing
+
 from . import samplers, transforms  # they register
 from .cifar10_1 import CIFAR10_1
 from .class_split import ClassSplit

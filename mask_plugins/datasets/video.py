@@ -13,6 +13,7 @@ from mask_plugins.utils.checks import (
     check_choice,
     check_path,
 )
+from mask_plugins.utils.openmmlab import imports_for
 
 VIDEOS = ('.avi', '.mp4', '.mkv', '.mov', '.webm', '.mpg', '.mpeg', '.m4v')
 IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
@@ -78,7 +79,8 @@ def open_capture(source: Union[str, int]) -> cv2.VideoCapture:
         OSError: If OpenCV cannot.
     """
     if isinstance(source, str):
-        from mmcv import VideoReader  # other datasets do without mmcv
+        with imports_for('reading a video'):  # other datasets do without
+            from mmcv import VideoReader
 
         capture = VideoReader(source).vcap
     else:

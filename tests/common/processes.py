@@ -12,13 +12,16 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import mmengine.config.config as config_module
 import mmengine.runner.runner as runner_module
 import torch
 import torch.distributed as dist
+from yapf.yapflib import yapf_api
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = multiprocessing.get_context('forkserver')
@@ -124,6 +127,18 @@ def as_it_is(text, **kwargs):
     return text, True
 
 
+@contextmanager
+def unformatted_configs():
+    """Log configs without formatting, which takes longer than most tests."""
+    # mmengine imports it with the module, OneDL's at each call.
+    with ExitStack() as stack:
+        for module in (yapf_api, config_module):
+            stack.enter_context(
+                mock.patch.object(module, 'FormatCode', as_it_is, create=True)
+            )
+        yield
+
+
 def free_port():
     """A port nobody listens on; 0 would leave the workers without one."""
     with socket.socket() as listener:
@@ -165,14 +180,13 @@ def _enter(function, args, file, rank, ranks, port):
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=str(port),
     )
-    # They take longer than a run.
-    runner_module.collect_env = dict
-    config_module.FormatCode = as_it_is
+    runner_module.collect_env = dict  # takes longer than a run
     os.chdir(ROOT)
     torch.set_num_threads(1)
     code = 0
     try:
-        function(*args)
+        with unformatted_configs():
+            function(*args)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
         print(end)

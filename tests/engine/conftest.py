@@ -3,23 +3,21 @@
 
 import gc
 import shutil
-from unittest import mock
 
 import pytest
-from mmengine.config import config as config_module
 
 from mask_plugins.engine.hooks import SeedHook
 
-from ..common.processes import as_it_is
+from ..common.processes import unformatted_configs
 from .resume_runs import ITERATIONS, run
 from .toys import build_runner
 
 
 @pytest.fixture(scope='package', autouse=True)
 def configs_as_they_are():
-    """Without formatting, which takes longer than most tests."""
+    """Without formatting."""
     gc.freeze()  # mmengine's datasets collect garbage
-    with mock.patch.object(config_module, 'FormatCode', as_it_is):
+    with unformatted_configs():
         yield
 
 

@@ -11,6 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
+from mask_plugins.engine.checkpoint.checkpoint_guard import UNPICKLES
 from mask_plugins.engine.checkpoint.plain_checkpoint import (
     KEY,
     from_plain,
@@ -29,6 +30,9 @@ def round_trip(checkpoint):
     return loaded, dropped
 
 
+NEWER = pytest.mark.skipif(
+    UNPICKLES, reason='torch reads complex numbers and bytes from 2.6 on'
+)
 ARRAYS = [
     np.arange(6, dtype=np.int16).reshape(2, 3),
     np.arange(6.0)[::-2],
@@ -66,7 +70,9 @@ def test_arrays(value):
         Path('a/b'),
         ConfigDict(a=dict(b=(1, 2))),
         (1, (np.float64(2), 'x')),
-        dict(a=None, b=1 + 2j, c=b'x', d=torch.float16, e=float('inf')),
+        dict(a=None, b=torch.float16, c=float('inf')),
+        pytest.param(1 + 2j, marks=NEWER),
+        pytest.param(b'x', marks=NEWER),
         OrderedDict(x=[]),
     ],
 )
@@ -142,7 +148,7 @@ def test_what_cannot_be_plain_is_named_and_left_out():
     )
     loaded, dropped = round_trip(checkpoint)
     found = [text.split(' ')[0] for text in dropped]
-    assert found == ['a.f', 'b.0', 'c', 'd', 'e.0', f'g.{Color.RED}']
+    assert found == ['a.f', 'b.0', 'c', 'd', 'e.0', 'g.' + str(Color.RED)]
     assert loaded == dict(
         a=dict(keep=1), b=[None, 2], e=[None], f=(1, 2), g={}, h={3: 'x'}
     )

@@ -1,20 +1,18 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What the wheel holds, and that mim trains from it by a config's basename."""
+"""What the wheel holds, and that installing it brings nothing else along."""
 
 import json
 import os
+import re
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from ..common.processes import run, run_python
-from ..small_run import NAME, ROOT, SMALL, SMALL_TEST
-from .conftest import NOT_SOURCE, WHEEL, make_environment, pip_install
-
-PLUGIN = 'mask_plugins'
+from ..common.processes import run_python
+from ..small_run import ROOT
+from .conftest import NOT_SOURCE, WHEEL
 
 
 def sources(folder):
@@ -33,11 +31,19 @@ def test_the_wheel_holds_configs_and_tools(wheel):
         metadata = file.read(metadata).decode()
         top_level = next(n for n in names if n.endswith('top_level.txt'))
         assert file.read(top_level).decode().split() == ['mask_plugins']
-    mim = {n[len('mask_plugins/.mim/') :] for n in names if '/.mim/' in n}
     wanted = sources('configs') | sources('tools') | sources('demo')
-    assert mim == wanted | {'model-index.yml'}
-    folders = {name.split('/')[0] for name in names}
-    assert len(folders) == 2, folders
+    wanted.add('model-index.yml')
+    package, info = sorted({name.split('/')[0] for name in names}, key=len)
+    mim = {
+        folder: {n.partition('.mim/')[2] for n in names if n.startswith(root)}
+        for folder in (package, info)
+        for root in [f'{folder}/.mim/']
+    }
+    assert mim[package] == wanted
+    # Where onedl-mim looks. Pictures are for reading only.
+    pictures = {name for name in wanted if name.endswith('.png')}
+    assert pictures
+    assert mim[info] == wanted - pictures
     code, found = (
         {n for n in all_names if n.endswith('.py') and '/.mim/' not in n}
         for all_names in (sources('mask_plugins'), names)
@@ -49,7 +55,7 @@ def test_the_wheel_holds_configs_and_tools(wheel):
         if line.startswith('Requires-Dist') and 'extra' not in line
     ]
     packages = {line.split('>')[0].split('<')[0] for line in required}
-    assert packages == {'torch', 'numpy', 'mmengine'}
+    assert packages == {'torch', 'numpy'}
     assert 'License-File: LICENSE' in metadata
 
 
@@ -95,87 +101,66 @@ def test_the_source_package_builds_the_same_wheel(
         assert set(one.namelist()) == set(two.namelist())
 
 
-@pytest.fixture
-def mim(installed, tmp_path):
-    """Run a command of mim, with nothing of the checkout in sight."""
-
-    def call(*command):
-        return run(installed.python, '-m', 'mim', *command, cwd=tmp_path)
-
-    return call
-
-
-@pytest.mark.slow
-class TestInstalledWheel:
-    def test_it_is_the_wheel_that_is_imported(self, installed, tmp_path):
-        code = 'import mask_plugins; print(mask_plugins.__file__)'
-        found = run(installed.python, '-c', code, cwd=tmp_path)
-        assert Path(found.strip()).parents[1] == installed.purelib
-        assert ROOT not in Path(found.strip()).parents
-
-    @pytest.mark.parametrize('by_base', [False, True])
-    def test_train_and_test(self, installed, mim, tmp_path, by_base):
-        """A config by its basename, and one that inherits it by name."""
-        name = NAME
-        if by_base:
-            name = 'mine.py'
-            base = f"_base_ = ['mask_plugins::pss/{NAME}']"
-            (tmp_path / name).write_text(base)
-        run_dir = ('--work-dir', 'run')
-        output = mim('train', PLUGIN, name, *run_dir, '--cfg-options', *SMALL)
-        if not by_base:
-            config = installed.purelib / 'mask_plugins/.mim/configs/pss'
-            assert str(config / NAME) in output
-        assert str(ROOT) not in output.replace(sys.prefix, '')
-        log = (tmp_path / 'run' / 'train_log.json').read_text().splitlines()
-        assert len(log) == 2
-        mim(
-            'test', PLUGIN, name, '--checkpoint', 'run/epoch_1.pth', *run_dir,
-            '--out', 'metrics.json', '--out-item', 'metrics',
-            '--cfg-options', *SMALL_TEST,
-        )  # fmt: skip
-        metrics = json.loads((tmp_path / 'metrics.json').read_text())
-        assert 0 <= metrics['accuracy/top1'] <= 100
-
-    def test_a_sweep_by_its_name(self, mim, tmp_path):
-        options = ('pss_digits_start-schedule.yaml', '--out', 'sweep')
-        assert '8 runs' in mim('run', PLUGIN, 'sweep', 'plan', *options)
-        assert (tmp_path / 'sweep' / 'manifest.json').is_file()
-
-    def test_run_doctor(self, installed, mim):
-        output = mim('run', PLUGIN, 'doctor')
-        assert str(installed.purelib / 'mask_plugins') in output
-        assert 'doctor: 0 to fix' in output
-
-    def test_list(self, mim):
-        assert 'mask-plugins' in mim('list')
-
-    def test_gridsearch(self, mim, tmp_path):
-        mim(
-            'gridsearch', PLUGIN, NAME, '--work-dir', 'grid', '--search-args',
-            '--optim_wrapper.optimizer.lr 0.001 0.002',
-            '--cfg-options', *SMALL,
-        )  # fmt: skip
-        for value in ('0.001', '0.002'):
-            (folder,) = tmp_path.glob(f'grid_search_*lr_{value}')
-            log = (folder / 'train_log.json').read_text().splitlines()
-            assert len(log) == 2
+ONEDL = {
+    'onedl-mmengine': '0.10.12',
+    'onedl-mmcv': '2.3.6',
+    'onedl-mmpretrain': '1.3.6',
+    'onedl-mim': '0.5.1',
+}
+UPSTREAM = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0'}
 
 
-@pytest.mark.slow
-def test_an_editable_install(source_tree, tmp_path):
-    """Mim finds the checkout, and sees an edit of a config at once."""
-    env = make_environment(tmp_path / 'venv')
-    pip_install(env, '--no-build-isolation', '-e', source_tree)
-    assert (source_tree / 'mask_plugins' / '.mim' / 'configs').is_symlink()
-    added = source_tree / 'configs' / 'added_after_the_install.py'
-    added.write_text(f"_base_ = ['pss/{NAME}']")
-    try:
-        output = run(
-            env.python, '-m', 'mim', 'train', 'mask_plugins', added.name,
-            '--work-dir', 'run', '--cfg-options', *SMALL, cwd=tmp_path,
-        )  # fmt: skip
-    finally:
-        added.unlink()
-    assert str(added) in output
-    assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+def fake_distributions(folder, versions):
+    """Distributions of which pip sees the metadata, and which have no file."""
+    for name, version in versions.items():
+        info = folder / f'{name.replace("-", "_")}-{version}.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(
+            f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+        )
+        (info / 'RECORD').write_text('')
+        (info / 'INSTALLER').write_text('pip')
+
+
+@pytest.mark.parametrize('stack', [ONEDL, UPSTREAM])
+def test_installing_it_brings_nothing_along(wheel, tmp_path, stack):
+    """Not mmengine next to onedl-mmengine, and not mmcv-lite next to mmcv."""
+    run_python('-m', 'venv', '--without-pip', tmp_path / 'env')
+    python = tmp_path / 'env' / 'bin' / 'python'
+    (purelib,) = tmp_path.glob('env/lib/python*/site-packages')
+    versions = dict(stack, torch='2.1.2', numpy='1.26.4')
+    fake_distributions(purelib, versions)
+    report = tmp_path / 'report.json'
+    run_python(
+        *('-m', 'pip', '--python', python, 'install', '--dry-run'),
+        *('--no-index', '--report', report, wheel),
+    )
+    installed = json.loads(report.read_text())['install']
+    assert [i['metadata']['name'] for i in installed] == ['mask_plugins']
+    # What is missing would have been fetched, which --no-index refuses.
+    (purelib / 'numpy-1.26.4.dist-info' / 'METADATA').unlink()
+    output = run_python(
+        *('-m', 'pip', '--python', python, 'install', '--dry-run'),
+        *('--no-index', wheel), code=1,
+    )  # fmt: skip
+    assert 'numpy' in output
+
+
+def test_extras_of_both_stacks(wheel):
+    """Each names its own distributions, and none that needs a compiler."""
+    with zipfile.ZipFile(wheel) as file:
+        metadata = next(n for n in file.namelist() if n.endswith('/METADATA'))
+        lines = file.read(metadata).decode().splitlines()
+    extras = {}
+    for line in lines:
+        if line.startswith('Requires-Dist') and 'extra ==' in line:
+            need, _, extra = line.split(': ')[1].partition(';')
+            extra = (
+                extra.split('"')[1] if '"' in extra else extra.split("'")[1]
+            )
+            name = re.split('[^a-z0-9-]', need.strip())[0]
+            extras.setdefault(extra, set()).add(name)
+    projects = {'mmengine', 'mmcv-lite', 'mmpretrain', 'numpy', 'setuptools'}
+    assert extras['mim'] == projects
+    assert extras['openmmlab'] == projects | {'openmim', 'click'}
+    assert extras['onedl'] == set(ONEDL)

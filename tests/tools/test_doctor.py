@@ -59,6 +59,7 @@ BROKEN = '{"MODELS": "KeyError"}'
 NO_PRETRAIN = dict(drop=['mmpretrain'])
 FORK = dict(NO_PRETRAIN, onedl_mmpretrain='1.3.6')
 NO_LITE = dict(drop=['mmcv-lite'])
+ONLY_FORK = dict(FORK, drop=['mmcv-lite', 'mmengine', 'mmpretrain', 'openmim'])
 NMS = dict(fails='RuntimeError: operator torchvision::nms does not')
 NO_GL = dict(fails='ImportError: libGL.so.1: cannot open')
 MIXED = dict(torch='2.11.0+cpu', torchvision='0.26.0+cu130')
@@ -98,13 +99,19 @@ UNINSTALL = 'uninstall -y mmengine onedl-mmengine'
         ('mmcv', dict(NO_LITE, mmcv='2.1.0'), 'ok', ''),
         ('mmcv', dict(NO_LITE, onedl_mmcv='2.3.6'), 'ok', ''),
         ('mmcv', dict(mmcv='2.1.0'), 'fail', 'uninstall -y mmcv mmcv-lite'),
-        ('mmcv', NO_LITE, 'fail', 'install'),
+        ('mmcv', NO_LITE, 'fail', 'install mmcv-lite=='),
+        ('mmcv', ONLY_FORK, 'fail', 'install onedl-mmcv=='),
+        ('mmengine', {}, 'ok', ''),
+        ('mmengine', dict(mmengine='0.9.1'), 'fail', "'mmengine>=0.10,<1'"),
+        ('mmengine', dict(drop=['mmengine']), 'fail', 'install mmengine=='),
+        ('mmengine', ONLY_FORK, 'fail', 'install onedl-mmengine=='),
         ('mmcv', dict(mmcv_lite='1.7.1'), 'fail', '>=2.0.0,<2.4.0'),
         ('mmcv', dict(mmcv_lite='2.4.0'), 'fail', '>=2.0.0,<2.4.0'),
         ('mmcv', NO_GL, 'fail', 'opencv-python-headless'),
         ('openmim', {}, 'ok', ''),
         ('openmim', dict(openmim='0.3.9'), 'warn', 'openmim==0.3.7'),
         ('openmim', dict(drop=['openmim']), 'warn', 'openmim==0.3.7'),
+        ('openmim', ONLY_FORK, 'warn', 'install onedl-mim=='),
         ('setuptools', {}, 'ok', ''),
         ('setuptools', dict(setuptools='81.0.0'), 'warn', "'setuptools<81'"),
         ('setuptools', dict(setuptools='84.0'), 'fail', "'setuptools<81'"),
@@ -116,7 +123,7 @@ UNINSTALL = 'uninstall -y mmengine onedl-mmengine'
         ('numpy', dict(numpy='2.4.0'), 'warn', "'numpy<2.4'"),
         ('numpy', dict(FORK, numpy='2.4.0'), 'ok', ''),
         ('mmpretrain', {}, 'ok', ''),
-        ('mmpretrain', NO_PRETRAIN, 'warn', 'mmpretrain=='),
+        ('mmpretrain', NO_PRETRAIN, 'warn', 'install mmpretrain=='),
         ('mmpretrain', dict(fails='ImportError: x'), 'fail', 'reinstall'),
         ('gpu', {}, 'ok', ''),
         ('gpu', {**NEW, **SEEN}, 'ok', ''),
@@ -174,7 +181,12 @@ def test_a_probe_that_dies_is_told_from_one_that_answers():
     assert (works, output) == (False, 'ValueError: why')
 
 
-@pytest.mark.parametrize('name', ['doctor.py', '_doctor_facts.py'])
+@pytest.mark.skipif(
+    sys.version_info < (3, 10), reason='Python lists its modules from 3.10 on'
+)
+@pytest.mark.parametrize(
+    'name', ['doctor.py', '_doctor_facts.py', '_doctor_openmmlab.py']
+)
 def test_only_the_standard_library_is_imported(name):
     names = set()
     for node in ast.walk(ast.parse(TOOL.with_name(name).read_text())):
@@ -182,7 +194,8 @@ def test_only_the_standard_library_is_imported(name):
             names |= {alias.name.split('.')[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module.split('.')[0])
-    assert names <= {*sys.stdlib_module_names, '_doctor_facts'}
+    own = {'_doctor_facts', '_doctor_openmmlab'}
+    assert names <= {*sys.stdlib_module_names, *own}
 
 
 def test_this_environment_is_sound(tmp_path):

@@ -5,12 +5,15 @@ import copy
 from typing import Iterable
 
 import torch
-from mmcv.cnn import fuse_conv_bn
-from mmpretrain.models.backbones import ResNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.openmmlab import imports_for
+
+with imports_for('a network for streams'):
+    from mmcv.cnn import fuse_conv_bn
+    from mmpretrain.models.backbones import ResNet
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from mask_plugins.registry import TRANSFORMS
+from mask_plugins.utils.openmmlab import imports_for
 
 META = ('sample_idx', 'stream', 'frame', 'next_frame')
 
@@ -34,13 +35,8 @@ class PackClip:
     """
 
     def __init__(self) -> None:
-        try:
+        with imports_for('mask_plugins.PackClip'):
             from mmpretrain.structures import DataSample
-        except ImportError as error:
-            raise ImportError(
-                'mask_plugins.PackClip makes data samples of mmpretrain: '
-                "mim install 'mmpretrain>=1.2.0'"
-            ) from error
         self._data_sample = DataSample
 
     def __call__(self, results: dict) -> dict:

@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 from torch.torch_version import TorchVersion
 
@@ -20,6 +21,8 @@ _PARTS = dict(
     meta=dict, state_dict=dict, message_hub=dict, optimizer=dict,
     param_schedulers=(list, dict), mask_plugins_plain=list,
 )  # fmt: skip
+# What a HistoryBuffer consists of, in the order of its arguments.
+_HISTORY = ('_log_history', '_count_history', 'max_length')
 _HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 
 
@@ -29,7 +32,8 @@ def load_tensors(path: str, **options: Any) -> Any:
     Args:
         path (str): The file.
         **options: Of ``torch.load``, which is called for it from torch 2.6
-            on. Before, :func:`read_checkpoint` reads it.
+            on. Before, :func:`read_checkpoint` reads it, and the histories
+            of mmengine's CheckpointHook are rebuilt.
 
     Examples:
         >>> import tempfile
@@ -39,8 +43,20 @@ def load_tensors(path: str, **options: Any) -> Any:
         {'epoch': 3}
     """
     if UNPICKLES:
-        return read_checkpoint(path)
+        checkpoint = read_checkpoint(path)
+        _rebuild_histories(checkpoint)
+        return checkpoint
     return torch.load(path, map_location='cpu', weights_only=True, **options)
+
+
+def _rebuild_histories(checkpoint: Any) -> None:
+    """Make history buffers of their contents; mmengine skips anything else."""
+    logs = checkpoint
+    for name in ('message_hub', 'log_scalars'):
+        logs = logs.get(name) if isinstance(logs, dict) else None
+    for key, value in logs.items() if isinstance(logs, dict) else ():
+        if isinstance(value, dict) and value.keys() >= set(_HISTORY):
+            logs[key] = HistoryBuffer(*(value[name] for name in _HISTORY))
 
 
 def guard_loading() -> None:

@@ -3,14 +3,21 @@
 
 from typing import Tuple, Union
 
-from mmpretrain.models.backbones import BEiTViT, VisionTransformer, ViTEVA02
 from torch import Tensor, nn
 
 from mask_plugins.core.composed import Composed, compose, decompose
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.openmmlab import imports_for
 
-from .state_dicts import GRID
-from .token_sampling import TokenSamplingMixin, note_grid
+with imports_for('token sampling in a backbone'):
+    from mmpretrain.models.backbones import (
+        BEiTViT,
+        VisionTransformer,
+        ViTEVA02,
+    )
+
+    from .state_dicts import GRID
+    from .token_sampling import TokenSamplingMixin, note_grid
 
 
 class SampledBackbone(Composed, TokenSamplingMixin):

@@ -13,7 +13,8 @@ from tests.core.patches.small_net import error, run, small_net, video
 def frames_of(net, dtype, count=4):
     """Outputs of a video, and the state after it."""
     state, found = StreamState(), []
-    with torch.autocast('cpu', dtype, enabled=dtype is not torch.float32):
+    half = dtype is torch.bfloat16
+    with torch.autocast('cpu', torch.bfloat16, enabled=half):
         for frame in video(count):
             found.append(run(net, state, frame, 'sparse'))
     return found, state
