@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from mask_plugins.engine.hooks import ClassCountHook
+from mask_plugins.engine.hooks.class_count_hook import check_same_numbers
 from mask_plugins.registry import DATASETS
 
 from .feature_runs import build
@@ -68,6 +69,14 @@ def test_what_fits_is_silent(dataset, counts):
         (said,) = warnings_of(dataset, head=6)
         assert '5 classes' in said
     assert warnings_of(dataset, **counts) == []
+
+
+def test_a_name_of_two_classes_is_no_fault():
+    twice = labeled(('crane', 'bee', 'crane'), [0, 1, 2])
+    check_same_numbers(twice.metainfo['classes'], twice)
+    other = labeled(('crane', 'crane', 'bee'), [0, 1, 2])
+    with pytest.raises(ValueError, match="'crane' has the number 0"):
+        check_same_numbers(twice.metainfo['classes'], other)
 
 
 def test_folders_that_are_numbered_for_each_set_alone(tmp_path):

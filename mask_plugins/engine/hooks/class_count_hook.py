@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Compare the number of classes of the data with that of the model."""
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -53,8 +53,8 @@ class ClassCountHook(Hook):
         names = getattr(dataset, 'metainfo', {}).get('classes')
         if not names:
             return
-        val_loader = getattr(runner.val_loop, 'dataloader', None)
-        check_same_numbers(names, getattr(val_loader, 'dataset', None))
+        loader = getattr(runner.val_loop, 'dataloader', None)
+        check_same_numbers(names, getattr(loader, 'dataset', None))
         counts = class_counts(unwrap(runner.model))
         listed = ', '.join(map(str, names[:5])) + ', ...' * (len(names) > 5)
         said = f'train_dataloader has {len(names)} classes ({listed}), but the'
@@ -85,12 +85,14 @@ def check_same_numbers(names: Sequence[str], other: Any) -> None:
 in val_dataloader: give both data sets the same classes (ImageFolder: \
 class_prefix, VideoClips: class_root)
     """
-    numbers = {name: number for number, name in enumerate(names)}
+    numbers: Dict[str, List[int]] = {}  # ImageNet has a name twice
+    for number, name in enumerate(names):
+        numbers.setdefault(name, []).append(number)
     classes = getattr(other, 'metainfo', {}).get('classes') or ()
     for number, name in enumerate(classes):
-        if numbers.get(name, number) != number:
+        if number not in numbers.get(name, [number]):
             raise ValueError(
-                f'class {name!r} has the number {numbers[name]} in '
+                f'class {name!r} has the number {numbers[name][0]} in '
                 f'train_dataloader and {number} in val_dataloader: give both '
                 'data sets the same classes (ImageFolder: class_prefix, '
                 'VideoClips: class_root)'
