@@ -60,7 +60,7 @@ def distillation_loss(
         >>> round(distillation_loss(logits, -logits).item(), 3)
         1.169
     """
-    check_number('temperature', temperature, 0, 1e30, '(]')
+    temperature = check_number('temperature', temperature, 0, 1e30, '(]')
     check_choice('kind', kind, KINDS)
     check_bool('scale', scale)
     pred, target = _logits(pred, target, detach_target)

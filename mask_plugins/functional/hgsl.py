@@ -24,7 +24,7 @@ def unit_rows(x: Tensor, eps: float = 1e-10) -> Tensor:
         x (Tensor): :math:`(B, D)`.
         eps (float): Inside the root. Defaults to 1e-10.
     """
-    check_number('eps', eps, 0)
+    eps = check_number('eps', eps, 0)
     return x / (x.square().sum(dim=1, keepdim=True) + eps).sqrt()
 
 
@@ -42,7 +42,7 @@ def center_distances(x: Tensor, centers: Tensor, eps: float = 1e-6) -> Tensor:
     Returns:
         Tensor: :math:`(B, C)`.
     """
-    check_number('eps', eps, 0)
+    eps = check_number('eps', eps, 0)
     norms = x.square().sum(1, keepdim=True) + centers.square().sum(1)
     squares = torch.addmm(norms, x, centers.T, alpha=-2)  # BxD, DxC -> BxC
     return (squares.clamp_min(0) + eps).sqrt()
@@ -76,7 +76,7 @@ def hard_softmin(
     target = logits.gather(1, labels[:, None])
     if margin is not None:
         if not isinstance(margin, Tensor):
-            check_number('margin', margin)
+            margin = check_number('margin', margin)
         target = target - margin
         logits = logits.scatter(1, labels[:, None], target)
     if 0 < top_k < logits.shape[1]:
@@ -141,7 +141,10 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
         low (float): Lower bound.
         high (float): Upper bound.
     """
-    check_pair('low and high', (low, high), float, -1e30, ascending=True)
+    bounds = low, high
+    low, high = check_pair(
+        'low and high', bounds, float, -1e30, ascending=True
+    )
     check_number('high', high, high=1e30)
     return _Bounded.apply(x, low, high)
 

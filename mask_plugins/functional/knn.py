@@ -63,7 +63,7 @@ def knn_predict(
     check_rows('bank', bank, labels)
     check_int('the least of the labels', int(labels.min()), 0)
     check_int('k', k, 1)
-    check_number('temperature', temperature, 0, ends='()')
+    temperature = check_number('temperature', temperature, 0, ends='()')
     most = len(bank) - (exclude is not None)
     if most < 1:
         raise ValueError('the bank needs at least one image besides the query')

@@ -48,7 +48,7 @@ def lidar(
         >>> round(lidar(views.T @ views, means, views=5), 3)
         2.0
     """
-    check_number('delta', delta, 0, 1e30, '(]')
+    delta = check_number('delta', delta, 0, 1e30, '(]')
     check_int('views', views, 1)
     if gram.shape != (means.shape[1],) * 2 or len(means) < 2:
         raise ValueError(

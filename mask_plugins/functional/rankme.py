@@ -108,7 +108,7 @@ def effective_rank(singular_values: Tensor, eps: float = 1e-7) -> float:
     Returns:
         float: NaN if one is not finite.
     """
-    check_number('eps', eps, 0)
+    eps = check_number('eps', eps, 0)
     total = singular_values.sum()
     tiny = torch.finfo(singular_values.dtype).tiny
     share = singular_values / total.clamp_min(tiny) + eps

@@ -45,7 +45,7 @@ def sinkhorn(
         >>> [[round(x, 2) for x in row] for row in q.tolist()]
         [[0.14, 0.86], [1.0, 0.0]]
     """
-    check_number('epsilon', epsilon, 0, ends='()')
+    epsilon = check_number('epsilon', epsilon, 0, ends='()')
     check_int('iterations', iterations, 1)
     if scores.ndim != 2 or not scores.shape[1]:
         raise ValueError(

@@ -6,18 +6,19 @@ A function's own checks come first, because they say more.
 
 import functools
 import inspect
-import math
 import re
 import typing
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Callable, Dict, Optional
 
+from .checks import fits_64_bits, is_finite, shown
+
 _PLAIN = (bool, int, float, str, bytes, list, tuple, dict, type(None))
 _TYPES = {
     bool: lambda value: type(value).__name__ in ('bool', 'bool_'),
-    int: lambda value: _is_number(value, Integral),
-    float: lambda value: _is_number(value, Real) and math.isfinite(value),
+    int: lambda value: _is_number(value, Integral) and not _is_huge(value),
+    float: lambda value: _is_number(value, Real) and is_finite(value),
     dict: lambda value: isinstance(value, Mapping) or _is_object(value),
     inspect.Parameter.empty: lambda value: True,
     Any: lambda value: True,
@@ -69,10 +70,12 @@ def checked(function: Callable, bases: Sequence[type] = ()) -> Callable:
                     for name, hint in found.items()
                     if own or hint in _PLAIN[:3]
                 )
+        given = _given(function, args, kwargs)
+        # First: a loop over one of these would never end.
+        _raise_misfit({k: v for k, v in given.items() if _is_huge(v)}, hints)
         try:
             result = function(*args, **kwargs)
         except Exception as error:
-            given = _given(function, args, kwargs)
             text = str(error.args[0] if error.args else error)
             named = given.keys() & set(re.findall(r'\w+', text))
             if isinstance(error, _CLEAR):
@@ -84,7 +87,7 @@ def checked(function: Callable, bases: Sequence[type] = ()) -> Callable:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             text = text if named else f'{_call(function, given)}: {text}'
             raise kind(text) from error
-        _raise_misfit(_given(function, args, kwargs), hints)
+        _raise_misfit(given, hints)
         return result
 
     return call
@@ -121,10 +124,13 @@ def _raise_misfit(
     for name, value in given.items():
         if name in hints and not _fits(value, hints[name]):
             hint = inspect.formatannotation(hints[name]).replace('typing.', '')
-            kind = ValueError if isinstance(value, float) else TypeError
+            kind, more = TypeError, ''
+            if isinstance(value, float):
+                kind, more = ValueError, ' and finite'
+            elif _is_huge(value):
+                kind, more = ValueError, ' and of at most 64 bits'
             raise kind(
-                f'{name} must be of the type {hint}'
-                f'{" and finite" * (kind is ValueError)}, got {_short(value)}'
+                f'{name} must be of the type {hint}{more}, got {_short(value)}'
             ) from cause
 
 
@@ -160,6 +166,10 @@ def _is_number(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
+def _is_huge(value: Any) -> bool:
+    return _is_number(value, Integral) and not fits_64_bits(value)
+
+
 def _call(function: Callable, given: Dict[str, Any]) -> str:
     """The call, as a reader would write it."""
     name = function.__qualname__.replace('.__init__', '').rpartition('.')[2]
@@ -168,6 +178,6 @@ def _call(function: Callable, given: Dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    plain = isinstance(value, _PLAIN)
-    text = repr(value) if plain else f'a {type(value).__name__}'
-    return text if len(text) <= 60 else f'{text[:57]}...'
+    if isinstance(value, _PLAIN):
+        return shown(value, most=60)
+    return f'a {type(value).__name__}'[:60]

@@ -2,7 +2,8 @@
 """Checks of arguments: each returns the value or says what is allowed.
 
 Errors name the argument, the value found and what is allowed. A bool is not a
-number, and NaN and infinity are refused.
+number; NaN, infinity and ints beyond 64 bits, which no tensor holds, are
+refused.
 """
 
 import math
@@ -31,7 +32,7 @@ def check_int(
 
     Raises:
         TypeError: If it is not an int (a bool is not one).
-        ValueError: If it is out of bounds.
+        ValueError: If it is out of bounds, or of more than 64 bits.
 
     Examples:
         >>> check_int('max_iter', 3, low=1)
@@ -47,6 +48,9 @@ def check_int(
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(_message(name, allowed, value, optional))
     if not _inside(value, low, high, '[', ']'):
+        raise ValueError(_message(name, allowed, value, optional))
+    if not fits_64_bits(value):
+        allowed += ' and of at most 64 bits'
         raise ValueError(_message(name, allowed, value, optional))
     return int(value)
 
@@ -87,7 +91,7 @@ def check_number(
     allowed = 'a number' + _bounds(low, high, *ends)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(_message(name, allowed, value, optional))
-    if not math.isfinite(value):
+    if not is_finite(value):
         raise ValueError(_message(name, f'{allowed}, finite', value, optional))
     if not _inside(value, low, high, *ends):
         raise ValueError(_message(name, allowed, value, optional))
@@ -125,7 +129,9 @@ def check_choice(name: str, value: Any, allowed: Collection) -> Any:
         # 1 == True == 1.0, but only one of them is what was asked for.
         if type(choice) is type(value) and choice == value:
             return value
-    raise ValueError(f'{name} must be one of {list(allowed)}, got {value!r}')
+    raise ValueError(
+        f'{name} must be one of {list(allowed)}, got {shown(value)}'
+    )
 
 
 def check_bool(name: str, value: Any) -> bool:
@@ -139,7 +145,7 @@ def check_bool(name: str, value: Any) -> bool:
         True
     """
     if not isinstance(value, bool):
-        raise TypeError(f'{name} must be True or False, got {value!r}')
+        raise TypeError(f'{name} must be True or False, got {shown(value)}')
     return value
 
 
@@ -160,7 +166,7 @@ def check_type(name: str, value: Any, kinds, allowed: str) -> Any:
         {}
     """
     if not isinstance(value, kinds):
-        raise TypeError(f'{name} must be {allowed}, got {value!r}')
+        raise TypeError(f'{name} must be {allowed}, got {shown(value)}')
     return value
 
 
@@ -177,10 +183,10 @@ def check_path(name: str, value: Any) -> str:
         'a/b.pth'
     """
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f'{name} must be a path, got {value!r}')
+        raise TypeError(f'{name} must be a path, got {shown(value)}')
     path = os.fspath(value)
     if not isinstance(path, str) or not path:
-        raise ValueError(f'{name} must be a path, got {value!r}')
+        raise ValueError(f'{name} must be a path, got {shown(value)}')
     return path
 
 
@@ -216,15 +222,56 @@ def check_pair(
     if single and isinstance(value, Real) and not isinstance(value, bool):
         value = (value, value)
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise TypeError(f'{name} must be two numbers, got {value!r}')
+        raise TypeError(f'{name} must be two numbers, got {shown(value)}')
     if len(value) != 2:
-        raise ValueError(f'{name} must be two numbers, got {value!r}')
+        raise ValueError(f'{name} must be two numbers, got {shown(value)}')
     first, second = (check(name, v, low) for v in value)
     if ascending and first > second:
         raise ValueError(
             f'{name} must be (least, greatest), got {tuple(value)}'
         )
     return first, second
+
+
+def shown(value: Any, most: int = 200) -> str:
+    """What an error says of a value.
+
+    Args:
+        value (Any): Anything.
+        most (int): Characters before the rest is left out. Defaults to 200.
+
+    Examples:
+        >>> shown('abc'), shown('abc' * 9, most=10)
+        ("'abc'", "'abcabc...")
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no ints of more than 4,300 digits
+        text = f'an int of {value.bit_length()} bits'
+    return text if len(text) <= most else f'{text[: most - 3]}...'
+
+
+def is_finite(value: Real) -> bool:
+    """Whether a number has a finite float.
+
+    Examples:
+        >>> is_finite(2), is_finite(math.nan), is_finite(10**400)
+        (True, False, False)
+    """
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def fits_64_bits(value: Integral) -> bool:
+    """Whether an int is one that tensors and seeds can have.
+
+    Examples:
+        >>> fits_64_bits(2**64 - 1), fits_64_bits(2**64)
+        (True, False)
+    """
+    return -(2**63) <= value < 2**64
 
 
 def _bounds(low, high, left: str, right: str) -> str:
@@ -245,4 +292,4 @@ def _inside(value, low, high, left: str, right: str) -> bool:
 
 def _message(name: str, allowed: str, value: Any, optional: bool) -> str:
     none = ' or None' if optional else ''
-    return f'{name} must be {allowed}{none}, got {value!r}'
+    return f'{name} must be {allowed}{none}, got {shown(value)}'

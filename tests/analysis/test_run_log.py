@@ -1,4 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+import re
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,24 @@ def test_a_last_line_that_is_cut_is_left_out_and_noted(folder):
         RunLog(str(folder))
     with pytest.raises(ValueError, match='line 1 is not JSON .a run that was'):
         read_json_lines(str(train))
+
+
+@pytest.mark.parametrize('key', ['epoch', 'time'])
+@pytest.mark.parametrize('value', ['Infinity', '1e999', '1' + 400 * '0'])
+def test_a_number_that_is_none(folder, key, value):
+    """Of a log that is not parsed line by line, too."""
+    log = folder / 'train_log.json'
+    old, new = rf'"{key}": [0-9.]+', f'"{key}": {value}'
+    log.write_text(re.sub(old, new, log.read_text(), count=1))
+    with pytest.raises(ValueError, match=f'line 1: .{key}. must be a number'):
+        RunLog(folder)
+
+
+def test_a_loss_beyond_any_float(folder):
+    log = folder / 'train_log.json'
+    first, rest = log.read_text().split('\n', 1)
+    log.write_text(f'{{"loss2": 1{400 * "0"}, {first[1:]}\n{rest}')
+    assert np.isnan(RunLog(folder).column('loss2')).all()
 
 
 def test_json_files(tmp_path):

@@ -199,7 +199,8 @@ def _enter(function, args, file, rank, ranks, port):
 
 
 def _join(function, args):
-    dist.init_process_group('gloo', timeout=timedelta(seconds=60))
+    # Long, because a loaded machine starts one process much after another.
+    dist.init_process_group('gloo', timeout=timedelta(seconds=180))
     try:
         function(*args)
     finally:

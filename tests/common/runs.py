@@ -49,6 +49,7 @@ class SignalHook(StopHook):
         self.names = names
 
     def act(self, runner):
+        Path(f'{runner.work_dir}.signal').touch()  # for the time
         children = Path(f'/proc/self/task/{os.getpid()}/children').read_text()
         for name in self.names:
             for pid in (os.getpid(), *map(int, children.split())):

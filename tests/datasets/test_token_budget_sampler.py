@@ -19,9 +19,12 @@ from mask_plugins.datasets.samplers import (
 TOKENS = 37
 
 
-def make(images=100, batch_size=4, epochs=3, schedule=None, **kwargs):
+def make(
+    images=100, batch_size=4, epochs=3, schedule=None,
+    order=DefaultSampler, **kwargs,
+):  # fmt: skip
     """A sampler that follows a schedule; by default once down, per run."""
-    order = DefaultSampler(range(images), shuffle=True, seed=0)
+    order = order(range(images), shuffle=True, seed=0)
     sampler = TokenBudgetSampler(order, batch_size, **kwargs)
     schedule = schedule or LinearSchedule(0.8, 0.0)
     full = sampler.full_batches
@@ -67,6 +70,21 @@ def test_positions_add_up_to_the_epochs():
         assert step.advance >= 1
         position += step.advance
     assert position == 3 * sampler.full_batches
+
+
+@pytest.mark.parametrize('endless', [False, True])
+def test_where_a_batch_is(endless):
+    order = InfiniteSampler if endless else DefaultSampler
+    sampler, _ = make(40, order=order)
+    steps = list(itertools.islice(sampler.all_steps(), 15))
+    for index, step in reversed(list(enumerate(steps))):
+        assert sampler.position(index) == step.position
+        epoch, number = sampler.locate(index)
+        assert epoch == step.position // 10
+        first = sampler.first_step(epoch)
+        assert index == first + number
+        assert number or steps[first - 1].position < 10 * epoch or not epoch
+    assert sampler.locate(14)[0] > 1
 
 
 def test_a_cycle_per_epoch_has_equal_epochs():

@@ -3,10 +3,13 @@
 
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 from torch import nn
 
 from mask_plugins.engine.hooks import ClassCountHook
+from mask_plugins.engine.hooks.class_count_hook import check_same_numbers
 from mask_plugins.registry import DATASETS
 
 from .feature_runs import build
@@ -32,6 +35,7 @@ def warnings_of(dataset, **counts):
     runner = SimpleNamespace(
         model=model,
         train_dataloader=SimpleNamespace(dataset=dataset),
+        val_loop=None,
         logger=SimpleNamespace(warning=said.append),
     )
     ClassCountHook().before_train(runner)
@@ -65,6 +69,36 @@ def test_what_fits_is_silent(dataset, counts):
         (said,) = warnings_of(dataset, head=6)
         assert '5 classes' in said
     assert warnings_of(dataset, **counts) == []
+
+
+def test_a_name_of_two_classes_is_no_fault():
+    twice = labeled(('crane', 'bee', 'crane'), [0, 1, 2])
+    check_same_numbers(twice.metainfo['classes'], twice)
+    other = labeled(('crane', 'crane', 'bee'), [0, 1, 2])
+    with pytest.raises(ValueError, match="'crane' has the number 0"):
+        check_same_numbers(twice.metainfo['classes'], other)
+
+
+def test_folders_that_are_numbered_for_each_set_alone(tmp_path):
+    for clip in ('train/a/v', 'train/b/v', 'train/c/v', 'val/b/v', 'val/c/v'):
+        (tmp_path / clip).mkdir(parents=True)
+        for frame in range(2):
+            image = np.zeros((8, 8, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / clip / f'{frame}.png'), image)
+    clips = dict(
+        type='mask_plugins.VideoClips', clip_len=2, label_from_folder=True
+    )
+    options = {
+        'train_dataloader.dataset': {
+            **clips, 'data_root': str(tmp_path / 'train'), '_delete_': True
+        },
+        'val_dataloader.dataset': {
+            **clips, 'data_root': str(tmp_path / 'val'), '_delete_': True
+        },
+    }  # fmt: skip
+    runner = build(tmp_path / 'run', [HOOK], **options)
+    with pytest.raises(ValueError, match=r"class 'b' has the number 1 in tr"):
+        runner.train()
 
 
 @pytest.mark.parametrize(

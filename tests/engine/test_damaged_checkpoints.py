@@ -173,6 +173,26 @@ def test_a_resume_without_its_state_is_refused(work_dir, drop, message):
     assert 'resumed epoch: 1' in train(build_runner(work_dir, resume=True))
 
 
+@pytest.mark.parametrize('left_out', ['optimizer', 'param_scheduler'])
+def test_sound_checkpoints_without_their_state_are_kept(tmp_path, left_out):
+    """Such as of `save_optimizer=False`: no run begins over them."""
+    options = dict(
+        param_scheduler=dict(type='LinearLR', end=6, by_epoch=False)
+    )
+    saved = {f'save_{left_out}': False}
+    train(build_runner(tmp_path, checkpoint=saved, **options))
+    before = {path: path.read_bytes() for path in tmp_path.glob('*.pth')}
+    runner = build_runner(tmp_path, resume=True, **options)
+    with pytest.raises(ValueError, match=f'epoch_2.pth: without {left_out}'):
+        runner.train()
+    assert before == {p: p.read_bytes() for p in tmp_path.glob('*.pth')}
+    # As it was trained, it is resumed.
+    again = build_runner(
+        tmp_path, checkpoint=saved, resume=True, epochs=3, **options
+    )
+    assert 'resumed epoch: 2' in train(again)
+
+
 class Code:
     def __reduce__(self):
         return print, ('executed',)

@@ -68,6 +68,27 @@ def train(work_dir, options, hook='mask_plugins.WatchTeacher'):
     return runner, watch[0] if watch else None
 
 
+@pytest.mark.parametrize('loop', ['epoch', 'iter'])
+def test_it_begins_after_an_epoch_of_any_number_of_batches(tmp_path, loop):
+    """With a token budget they are unlike."""
+    options = with_teacher(dict(SNAPSHOT, begin=1))
+    # After the seeds and the log: PSSHook.
+    options['custom_hooks.2.schedule'] = dict(
+        type='mask_plugins.LinearSchedule', start=0.8, end=0.0, _delete_=True
+    )
+    if loop == 'iter':
+        options['train_cfg'] = dict(
+            _delete_=True, by_epoch=False, max_iters=15, val_interval=100
+        )
+    hooks = [dict(type='mask_plugins.WatchTeacher')]
+    runner = build(tmp_path, 'pss-budget', hooks=hooks, **options)
+    runner.train()
+    (watch,) = (h for h in runner.hooks if isinstance(h, WatchTeacher))
+    epochs = [line['epoch'] for line in log_lines(tmp_path)]
+    assert watch.active == [epoch >= 1 for epoch in epochs]
+    assert epochs.count(0) != epochs.count(2)
+
+
 def test_before_the_teacher_it_is_the_baseline(tmp_path):
     """The same bits until it begins, and the same learning rate after."""
     train(tmp_path / 'ce', {}, hook=None)

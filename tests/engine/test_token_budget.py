@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 
 from mask_plugins.core.tokens import keep_count
-from mask_plugins.engine.hooks import PSSHook
+from mask_plugins.engine.hooks import PSSHook, ScheduleHook
 
 from ..common.runs import log_of
 from .test_resumed_length import Stop
@@ -173,6 +173,21 @@ def test_by_epoch(tmp_path):
     _, look = train(tmp_path, hook, epochs=2)
     pairs = set(zip(look.epochs, look.ratios))
     assert pairs == {(0, 0.8), (1, 0.4)}
+
+
+@pytest.mark.parametrize('loop', ['epoch', 'iter'])
+@pytest.mark.parametrize('first', [True, False])
+def test_another_schedule_follows_the_images(tmp_path, loop, first):
+    """Wherever its hook stands; epochs are of unlike numbers of batches."""
+    hook = PSSHook(LINEAR, batch='budget')
+    other = ScheduleHook('backbone.temperature', CYCLIC, probe=False)
+    hooks = [other, hook] if first else [hook, other]
+    _, look = train(tmp_path, *hooks, loop=loop, epochs=12)
+    length = 144 if loop == 'epoch' else 36
+    value = other.schedule.resolve(length, 12).value
+    expected = [value(t) for t in positions(look)[:-1]]
+    found = [line['temperature'] for line in log(tmp_path)]
+    assert found == pytest.approx(expected, rel=2**-24)  # a float32
 
 
 def test_a_run_of_another_length(tmp_path):

@@ -17,9 +17,12 @@ NUMBERS = {int, float, Optional[int], Optional[float]}
 TARGETS = targets()
 # Sizes beyond these only take memory.
 SIZES = [*range(-3, 40), -(2**63)]
+# No tensor holds these, and the last is not even a float.
+HUGE = [2**64, 10**30, -(10**30), 10**400]
 VALUES = st.one_of(
     st.sampled_from([x for x in ODD if type(x) is not int]),
     st.sampled_from(SIZES),
+    st.sampled_from(HUGE),
     st.floats(-1e3, 1e3),
     st.text(max_size=5),
     st.lists(st.sampled_from(SIZES) | st.none(), max_size=3),
@@ -38,9 +41,12 @@ def is_senseless(kind, value):
     """Whether a value of this annotation must be refused."""
     if kind is bool:
         return not isinstance(value, bool)
+    if kind in (int, Optional[int]) and value in HUGE:
+        return True
     return kind in NUMBERS and (
         isinstance(value, (bool, str))
         or (isinstance(value, float) and not math.isfinite(value))
+        or (isinstance(value, int) and abs(value) >= 10**309)
     )
 
 

@@ -92,7 +92,7 @@ def test_a_sample(files, route, figures, monkeypatch):
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize('route', sorted(set(ROUTES) - {'compare_gates'}))
+@pytest.mark.parametrize('route', sorted(ROUTES))
 def test_every_route(files, route, figures, monkeypatch):
     # Those that `make test` has not tried; of two, nothing has to be refused.
     names = set(EVERY) - set(NAMES) - {'odd-zip_of_text', 'code-script'}

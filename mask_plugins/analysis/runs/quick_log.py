@@ -7,6 +7,8 @@ from typing import List, NamedTuple, Optional
 
 import numpy as np
 
+# Beyond it, floats of epochs and seconds are no longer exact.
+MOST = 2.0**53
 _FIRST = '{"epoch": '
 _KEY = re.compile(r'"([^"\\]+)": ')
 
@@ -48,7 +50,9 @@ class QuickLog(NamedTuple):
         except ValueError:
             return None
         epoch, time = (_column(text, key, count) for key in ('epoch', 'time'))
-        if epoch is None or time is None or np.isnan(epoch + time).any():
+        if epoch is None or time is None:
+            return None
+        if not (np.abs([epoch, time]) < MOST).all():  # nor NaN
             return None
         return cls(path, epoch, time)
 

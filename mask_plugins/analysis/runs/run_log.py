@@ -7,10 +7,15 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from mask_plugins.utils.checks import PathLike, check_number, check_path
+from mask_plugins.utils.checks import (
+    PathLike,
+    check_number,
+    check_path,
+    is_finite,
+)
 from mask_plugins.utils.files import read_json_lines
 
-from .quick_log import QuickLog
+from .quick_log import MOST, QuickLog
 
 TRAIN_LOG = 'train_log.json'
 VAL_LOG = 'val_log.json'
@@ -80,7 +85,7 @@ class RunLog:
                 value = record.get(key)
                 # Greater ones, NaN and inf are not epochs nor seconds.
                 if not isinstance(value, (int, float)) or not (
-                    abs(value) < 2**53
+                    abs(value) < MOST
                 ):
                     raise ValueError(
                         f'{path}, line {number}: {key!r} must be a number, '
@@ -149,10 +154,14 @@ class RunLog:
 
 def _column(records: List[dict], key: str) -> np.ndarray:
     values = [record.get(key) for record in records]
-    return np.array(
-        [v if isinstance(v, (int, float)) else np.nan for v in values],
-        dtype=float,
-    )
+    numbers = [
+        value
+        if isinstance(value, float)
+        or (isinstance(value, int) and is_finite(value))
+        else np.nan
+        for value in values
+    ]
+    return np.array(numbers, dtype=float)
 
 
 def smooth(values: np.ndarray, window: float) -> np.ndarray:

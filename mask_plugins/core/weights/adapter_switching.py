@@ -210,6 +210,10 @@ def _check_tensors(model: nn.Module, adapter: Adapter) -> None:
         alike = torch.can_cast(*kinds) and torch.can_cast(*kinds[::-1])
         if found.shape != shape or not alike:
             problems.append(f'{name} {here} in the model, {there} in the file')
+            continue
+        value = adapter.state.get(name)
+        if value is not None and not value.to(found.dtype).isfinite().all():
+            problems.append(f'{name} has values too large for {here[3:]}')
     if problems:
         raise ValueError(
             f'does not fit the model: {first_few(problems, "; ")}'

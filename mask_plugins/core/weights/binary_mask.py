@@ -57,12 +57,7 @@ class BinaryMask(WeightMask):
                 f'on has the shape {tuple(on.shape)}, but the weight has '
                 f'{tuple(weight.shape)}'
             )
-        self._options = dict(
-            kind=check_choice('kind', kind, KINDS),
-            factor=check_number('factor', factor),
-            scale=check_bool('scale', scale),
-            chunks=check_int('chunks', chunks, low=1),
-        )
+        self._options = _checked_options(kind, factor, scale, chunks)
         on = on.to(weight.device, torch.bool)
         # Restored from its adapter, not from a checkpoint of the base.
         self.register_buffer('on', on, persistent=False)
@@ -71,7 +66,7 @@ class BinaryMask(WeightMask):
     def become(self, on: Tensor, options: Dict[str, Any]) -> None:
         """Take over other bits and settings of the same weight, in place."""
         self.on.copy_(on)
-        self._options = options
+        self._options = _checked_options(**options)
 
     def masked(self, weight: Tensor) -> Tensor:
         """See :class:`WeightMask`."""
@@ -87,6 +82,17 @@ class BinaryMask(WeightMask):
     def settings(self) -> Dict[str, Any]:
         """See :class:`WeightMask`."""
         return dict(self._options)
+
+
+def _checked_options(
+    kind: str, factor: float, scale: bool, chunks: int
+) -> Dict[str, Any]:
+    return dict(
+        kind=check_choice('kind', kind, KINDS),
+        factor=check_number('factor', factor),
+        scale=check_bool('scale', scale),
+        chunks=check_int('chunks', chunks, low=1),
+    )
 
 
 def check_settings(settings: Dict[str, Any]) -> None:

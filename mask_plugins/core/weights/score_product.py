@@ -58,7 +58,7 @@ def score_masked_weight(
         >>> score_masked_weight(torch.ones(2), scores, scale=False)
         tensor([1., 0.])
     """
-    check_level(criterion, level)
+    level = check_level(criterion, level)
     check_scaling(criterion, scale)
     check_chunks(scores, chunks)
     return ScoreMaskedWeight.apply(

@@ -66,7 +66,7 @@ def score_mask(
         >>> score_mask(torch.tensor([0.1, 0.7, 0.4]), 'topk', 2 / 3)
         tensor([0., 1., 1.])
     """
-    check_level(criterion, level)
+    level = check_level(criterion, level)
     check_chunks(scores, chunks)
     on = score_is_on(scores.detach(), criterion, level, chunks)
     mask = on.to(scores.dtype)

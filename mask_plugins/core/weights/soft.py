@@ -60,8 +60,8 @@ def soft_mask(
         >>> soft_mask(torch.tensor([-1.0, 0.0, 1.0]), 200.0)
         tensor([0., 1., 2.])
     """
-    _check_temperature(temperature)
-    check_number('scale', scale)
+    temperature = _check_temperature(temperature)
+    scale = check_number('scale', scale)
     return scale * torch.sigmoid(temperature * logits)
 
 
@@ -104,16 +104,17 @@ def prune_logits(logits: Tensor, temperature: Number, init: float) -> Tensor:
         >>> prune_logits(torch.tensor([-0.1, 0.1]), 200.0, init=0.0)
         tensor([-20.,   0.])
     """
-    _check_temperature(temperature)
+    temperature = _check_temperature(temperature)
     return torch.clamp(
         temperature * logits, max=check_number('init', init, -1e30, 1e30)
     )
 
 
-def _check_temperature(value: Number) -> None:
+def _check_temperature(value: Number) -> Number:
     # The value of a tensor would have to be waited for.
-    if not isinstance(value, Tensor):
-        check_number('temperature', value, 0)
+    if isinstance(value, Tensor):
+        return value
+    return check_number('temperature', value, 0)
 
 
 def soft_masked_weight(

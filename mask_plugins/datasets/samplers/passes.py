@@ -36,6 +36,32 @@ def first_step(loader: DataLoader, epoch: int) -> int:
     )
 
 
+def full_length(loader: DataLoader) -> int:
+    """Full batches of a pass, on which lengths in a config are.
+
+    Examples:
+        >>> full_length(DataLoader(range(6), batch_size=2))
+        3
+    """
+    sampler = budget_sampler_of(loader)
+    return len(loader) if sampler is None else sampler.full_batches
+
+
+def position_of(loader: DataLoader, step: int) -> int:
+    """Full batches that the images before a batch fill: ``step`` of itself.
+
+    Args:
+        loader (DataLoader): The loader.
+        step (int): Batches before it, over the whole run.
+
+    Examples:
+        >>> position_of(DataLoader(range(6), batch_size=2), step=7)
+        7
+    """
+    sampler = budget_sampler_of(loader)
+    return step if sampler is None else sampler.position(step)
+
+
 def locate_step(loader: DataLoader, step: int) -> Tuple[int, int]:
     """The pass of a batch, and its number there.
 

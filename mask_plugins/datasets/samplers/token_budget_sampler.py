@@ -73,16 +73,24 @@ class TokenBudgetSampler(Sampler):
         self._endless = isinstance(sampler, InfiniteSampler)
         self._epoch = 0
         self._size_at: Optional[Callable[[int], int]] = None
-        self._first = [0]
+        self._begins = [(0, 0)]
+        self._positions: Tuple[int, List[int]] = (-1, [])
+        self.length: Optional[int] = None
 
-    def follow(self, size_at: Callable[[int], int]) -> None:
+    def follow(
+        self, size_at: Callable[[int], int], length: Optional[int] = None
+    ) -> None:
         """Say what the sizes are.
 
         Args:
             size_at (Callable[[int], int]): The images of a batch by its
                 position; at least ``batch_size``.
+            length (int, optional): Full batches of the run, for others who
+                ask this sampler. Defaults to None.
         """
-        self._size_at, self._first = size_at, [0]
+        self._size_at, self.length = size_at, length
+        # Of each pass: batches, and images of an endless pass, before it.
+        self._begins, self._positions = [(0, 0)], (-1, [])
 
     # --------------------------------------------------------------- a pass
     @property
@@ -101,9 +109,14 @@ class TokenBudgetSampler(Sampler):
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
 
-    def steps(self, epoch: int) -> Iterator[BudgetStep]:
-        """The batches of a pass, without an end if the sampler has none."""
-        begin, fed = epoch * self.full_batches, 0
+    def steps(self, epoch: int, fed: int = 0) -> Iterator[BudgetStep]:
+        """The batches of a pass, without an end if the sampler has none.
+
+        Args:
+            epoch (int): The pass; 0 if it has no end.
+            fed (int): Images of it that were fed. Defaults to 0.
+        """
+        begin = epoch * self.full_batches
         images = math.inf if self._endless else len(self.sampler)
         while fed < images:
             position = begin + fed // self.batch_size
@@ -133,17 +146,28 @@ class TokenBudgetSampler(Sampler):
     # ---------------------------------------------------------- all passes
     def all_steps(self, epoch: int = 0) -> Iterator[BudgetStep]:
         """The batches of a pass and of all that follow it."""
+        if self._endless:
+            self.first_step(epoch)
+            yield from self.steps(0, self._begins[epoch][1])
         for number in count(epoch):
             yield from self.steps(number)
 
     def first_step(self, epoch: int) -> int:
-        """How many batches there are before a pass."""
-        if self._size_at is None or self._endless:
+        """How many batches there are before a pass.
+
+        Of a sampler without an end, passes are counted by the position.
+        """
+        if self._size_at is None:
             return epoch * self.full_batches
-        while len(self._first) <= epoch:
-            length = sum(1 for _ in self.steps(len(self._first) - 1))
-            self._first.append(self._first[-1] + length)
-        return self._first[epoch]
+        while len(self._begins) <= epoch:
+            number, (before, fed) = len(self._begins), self._begins[-1]
+            end = number * self.full_batches
+            for step in self.all_steps(number - 1):
+                if step.position >= end:
+                    break
+                before, fed = before + 1, fed + step.size
+            self._begins.append((before, fed))
+        return self._begins[epoch][0]
 
     def locate(self, step: int) -> Tuple[int, int]:
         """The pass of a batch, and its number there.
@@ -151,14 +175,20 @@ class TokenBudgetSampler(Sampler):
         Args:
             step (int): Batches before it, over the whole run.
         """
-        if self._size_at is None or self._endless:
+        if self._size_at is None:
             return divmod(step, self.full_batches)
-        while self._first[-1] <= step:
-            self.first_step(len(self._first))
-        epoch = bisect_right(self._first, step) - 1
-        return epoch, step - self._first[epoch]
+        while self._begins[-1][0] <= step:
+            self.first_step(len(self._begins))
+        epoch = bisect_right(self._begins, (step, math.inf)) - 1
+        return epoch, step - self._begins[epoch][0]
 
     def position(self, step: int) -> int:
         """Full batches that the images before a batch would fill."""
+        if self._size_at is None:
+            return step
         epoch, index = self.locate(step)
-        return next(islice(self.all_steps(epoch), index, None)).position
+        if self._positions[0] != epoch:
+            length = self.first_step(epoch + 1) - self.first_step(epoch)
+            steps = islice(self.all_steps(epoch), length)
+            self._positions = epoch, [step.position for step in steps]
+        return self._positions[1][index]

@@ -3,6 +3,8 @@
 
 from mmengine.runner import Runner
 
+from mask_plugins.datasets.samplers import full_length
+
 
 def bound_histories(runner: Runner) -> None:
     """Keep of each scalar's history what the log looks back on.
@@ -56,7 +58,7 @@ def longest_window(runner: Runner) -> int:
         if window == 'global':
             window = runner.max_iters
         elif window == 'epoch':
-            window = len(runner.train_dataloader)
+            window = full_length(runner.train_dataloader)
         longest = max(longest, window)
     if runner.val_loop is not None:  # mmengine averages `time` over it
         longest = max(longest, len(runner.val_loop.dataloader))

@@ -29,6 +29,10 @@ class UnsafeCheckpointError(RuntimeError):
     """A sound checkpoint with pickled objects, which are not loaded."""
 
 
+class IncompleteCheckpointError(ValueError):
+    """A sound checkpoint that lacks what a run is resumed with."""
+
+
 class ResumeChoice(NamedTuple):
     """How a run that is to be resumed should start.
 
@@ -52,8 +56,8 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it is a folder, truncated or corrupt, or lacks one of
-            the keys.
+        ValueError: If it is a folder, truncated or corrupt.
+        IncompleteCheckpointError: If it lacks one of the keys.
         UnsafeCheckpointError: If it holds pickled objects.
 
     Examples:
@@ -89,7 +93,8 @@ def check_checkpoint(path: str, keys: Sequence[str] = ()) -> None:
         only = 'state_dict' in checkpoint and 'meta' in missing
         what = 'it has weights only, ' if only else ''
         said = f'{what}without {", ".join(missing)}'
-        raise ValueError(f'{path}: {said}. Use load_from and resume=False')
+        advice = 'Use load_from and resume=False'
+        raise IncompleteCheckpointError(f'{path}: {said}. {advice}')
     try:
         check_parts(checkpoint, keys)
         _spend(checkpoint, Budget(osp.getsize(path)))
@@ -200,6 +205,8 @@ def choose_checkpoint(
 
     Raises:
         UnsafeCheckpointError: If a sound one holds pickled objects.
+        IncompleteCheckpointError: If there are sound ones, and all of them
+            lack a key: training from scratch would overwrite them.
 
     Examples:
         >>> folder = 'a/folder/that/does/not/exist'
@@ -218,16 +225,21 @@ def choose_checkpoint(
     if last:
         folders = [*folders, osp.dirname(last) or '.']
     problems = [why] if why else []
+    incomplete: Optional[IncompleteCheckpointError] = None
     for path in checkpoint_candidates(last, folders, filename_tmpl):
         try:
             check_checkpoint(path, keys)
         except (ValueError, OSError) as error:
             problems.append(str(error))
+            if isinstance(error, IncompleteCheckpointError):
+                incomplete = incomplete or error
         else:
             said = f'{"; ".join(problems)}. Resuming from {path}'
             return ResumeChoice(True, path, said if problems else '')
     if problems == [why]:
         return ResumeChoice(False)  # nothing has begun
+    if incomplete is not None:
+        raise incomplete
     warning = f'{"; ".join(problems)}: training starts from scratch'
     return ResumeChoice(False, warning=warning)
 

@@ -16,6 +16,7 @@ from mask_plugins.core.weights.ticket import (
     check_pattern,
     make_ticket,
 )
+from mask_plugins.datasets.samplers import full_length, position_of
 from mask_plugins.engine.optimizers.no_weight_decay import optimizers_of
 from mask_plugins.models.penalized_model import add_mask_penalty
 from mask_plugins.registry import HOOKS
@@ -188,8 +189,10 @@ class ContinuousSparsificationHook(Hook):
         if not ticket:
             step, steps = epoch, self.plan.epochs_per_round
             if not self.by_epoch:
-                length = len(runner.train_dataloader)
-                step = runner.iter - stage * steps * length
+                loader = runner.train_dataloader
+                length = full_length(loader)
+                step = position_of(loader, runner.iter)
+                step -= stage * steps * length
                 steps *= length
             for mask in self._masks(runner):
                 mask.temperature = self.plan.temperature(step, steps)

@@ -3,6 +3,8 @@
 
 from mmengine.runner import BaseLoop, Runner
 
+from mask_plugins.datasets.samplers import locate_step
+
 
 def is_due(runner: Runner, interval: int) -> bool:
     """Whether a measure is due.
@@ -16,9 +18,9 @@ def is_due(runner: Runner, interval: int) -> bool:
     if not isinstance(loop, BaseLoop):  # a validation without a training
         return True
     if hasattr(loop, 'dataloader_iterator'):  # counts no epochs
-        done, length = runner.iter, len(runner.train_dataloader)
-        last = loop.max_iters
+        epoch, rest = locate_step(runner.train_dataloader, runner.iter)
+        done = runner.iter >= loop.max_iters
     else:
-        done, length, last = runner.epoch, 1, loop.max_epochs
-    every = interval * length
-    return done >= last or bool(every and done % every == 0)
+        epoch, rest = runner.epoch, 0
+        done = epoch >= loop.max_epochs
+    return done or bool(interval and not rest and epoch % interval == 0)

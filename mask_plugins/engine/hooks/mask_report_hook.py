@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.core import weights
 from mask_plugins.core.weights.unused_masks import MaskWatch
+from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.evaluation.metrics import EVALUATED_MASKS
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_bool, check_choice, check_int
@@ -136,8 +137,8 @@ class MaskReportHook(Hook):
         report = self._report(runner)
         self._warn(runner, report)
         runner.logger.info(f'Masks at the end of the training:\n{report}')
-        length = len(runner.train_dataloader)
-        self._draw(runner, report, -(-runner.iter // length))
+        epoch, rest = locate_step(runner.train_dataloader, runner.iter)
+        self._draw(runner, report, epoch + bool(rest))
         if is_main_process():
             write_json(f'{runner.work_dir}/{NAME}.json', report.to_dict())
 
@@ -148,11 +149,11 @@ class MaskReportHook(Hook):
     @staticmethod
     def _epoch(runner: Runner, batch_idx: int) -> int:
         """How many epochs are done, if one ends with this iteration."""
-        loop, length = runner.train_loop, len(runner.train_dataloader)
+        loop, loader = runner.train_loop, runner.train_dataloader
         if hasattr(loop, 'dataloader_iterator'):  # counts no epochs
-            epoch, rest = divmod(runner.iter + 1, length)
+            epoch, rest = locate_step(loader, runner.iter + 1)
             return 0 if rest else epoch
-        return loop.epoch + 1 if batch_idx + 1 == length else 0
+        return loop.epoch + 1 if batch_idx + 1 == len(loader) else 0
 
     # ----------------------------------------------------------- evaluation
     def before_val_epoch(self, runner: Runner) -> None:

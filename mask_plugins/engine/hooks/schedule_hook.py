@@ -9,7 +9,12 @@ from mmengine.runner import Runner
 
 from mask_plugins.core.schedules import Schedule
 from mask_plugins.core.weights import write_settings
-from mask_plugins.datasets.samplers import locate_step
+from mask_plugins.datasets.samplers import (
+    budget_sampler_of,
+    full_length,
+    locate_step,
+    position_of,
+)
 from mask_plugins.registry import HOOKS, SCHEDULES
 from mask_plugins.utils.checks import (
     check_bool,
@@ -143,11 +148,13 @@ class ScheduleHook(Hook):
     def lengths(self, runner: Runner) -> Tuple[int, int]:
         """What t runs to, in all and per epoch."""
         loader, total = runner.train_dataloader, runner.max_iters
-        epoch = len(loader)
+        epoch, budget = full_length(loader), budget_sampler_of(loader)
+        if budget is not None and budget.length is not None:
+            total = budget.length
         if epoch < 1 or total < 1:
             raise ValueError('schedules need at least one training iteration')
         if self.by_epoch:
-            return locate_step(loader, total - 1)[0] + 1, 1
+            return -(-total // epoch), 1
         return total, epoch
 
     def value(self, runner: Runner) -> float:
@@ -159,6 +166,8 @@ class ScheduleHook(Hook):
             # The iteration that began this update: t stays in iterations, so
             # that an epoch is as long for the schedule as for the loop.
             t -= t % getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if not self.by_epoch:
+            t = position_of(runner.train_dataloader, t)
         return self._resolved.value(t)
 
     # ----------------------------------------------------------- evaluation

@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int
 
@@ -68,7 +69,7 @@ class SwAVHook(Hook):
     ) -> None:
         """Set what holds in this iteration."""
         head = self._head(runner)
-        epoch = runner.iter // len(runner.train_dataloader)
+        epoch, _ = locate_step(runner.train_dataloader, runner.iter)
         head.queue_on = epoch >= self.queue_start_epoch
         frozen = runner.iter < self.freeze_prototypes
         self._frozen = list(head.prototypes.parameters()) if frozen else []

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
+from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.engine.optimizers.no_weight_decay import (
     free_from_weight_decay,
     optimizers_of,
@@ -79,7 +80,7 @@ class TeacherHook(Hook):
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Update a teacher that is due before this epoch."""
-        epoch, step = divmod(runner.iter, len(runner.train_dataloader))
+        epoch, step = locate_step(runner.train_dataloader, runner.iter)
         model = self._model(runner)
         if step == 0 and model.teacher.due(epoch):
             begins = not model.teacher.active

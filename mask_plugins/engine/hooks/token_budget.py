@@ -101,7 +101,9 @@ class TokenBudget:
             value (Callable[[int], float]): The drop ratio at a position.
         """
         loop, sampler = runner.train_loop, self.sampler
-        sampler.follow(lambda position: self.size(value(position)))
+        sampler.follow(
+            lambda position: self.size(value(position)), self.length
+        )
         if not self._by_iter:
             loop._max_iters = sampler.first_step(loop.max_epochs)
             return

@@ -122,6 +122,9 @@ DAMAGES = {
     state(
         'head.weight', lambda x: x * torch.nan
     ): 'head.weight has NaN or infinite values',
+    state(
+        'head.weight', lambda x: x.double() + 1e300
+    ): 'head.weight has values too large for float32',
     state('bn.running_var', torch.neg): 'bn.running_var has negative values',
     state('head.weight', lambda x: x.to(torch.float8_e4m3fn)): 'is damaged',
     state('head.weight', torch.Tensor.int): 'head.weight is float32 in the',
@@ -148,6 +151,19 @@ def test_a_wrong_file(damage, message, tmp_path):
     assert active_masks(base) == 'other'
     assert torch.equal(base(X), out)
     assert_unchanged(base, before)
+
+
+@pytest.mark.parametrize('first', [False, True])
+def test_a_factor_that_is_an_int_of_any_size(first, tmp_path):
+    """It is the float that it stands for, also after another adapter."""
+    model = trained('score')
+    base, path = base_of(model), tmp_path / 'task.safetensors'
+    pack_masks(model, path)
+    if first:
+        load_masks(base, path, name='first')
+    edited(factor=10**30)(path)
+    load_masks(base, path, name='task')
+    assert base(X).isfinite().all()
 
 
 def test_an_error_while_it_is_put_on_changes_nothing(monkeypatch):
