@@ -206,6 +206,7 @@ if __name__ == '__main__':
             'pretrained': parse_requirements('pretrained'),
             'tests': parse_requirements('tests'),
             'timm': parse_requirements('timm'),
+            'trackers': parse_requirements('trackers'),
         },
         ext_modules=[
             Extension(

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
+from mask_plugins.engine.hooks.tracker_hook import SWEEP_VARIABLE
 from mask_plugins.utils.checks import check_int
 
 from .manifest import LOGS, Manifest, SweepRun
@@ -58,6 +59,7 @@ def run_here(
                 log = osp.join(manifest.folder, LOGS, f'local_{run.index}.out')
                 command = _command(manifest, run, trainer)
                 env = _environment(slot, jobs, processes)
+                env[SWEEP_VARIABLE] = manifest.name
                 # Ctrl-C is for this process to pass on.
                 options = dict(env=env, start_new_session=True)
                 running[slot] = run, start_logged(command, log, **options)
