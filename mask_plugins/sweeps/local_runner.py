@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from mask_plugins.engine.hooks.tracker_hook import SWEEP_VARIABLE
 from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.cpus import available_cpus
 
 from .manifest import LOGS, Manifest, SweepRun
 
@@ -103,7 +104,7 @@ def _command(manifest: Manifest, run: SweepRun, trainer: str) -> List[str]:
 
 def _environment(slot: int, jobs: int, processes: int) -> Dict[str, str]:
     env = {**ALLOCATOR, **os.environ}
-    cores = (os.cpu_count() or 1) // (jobs * processes)
+    cores = available_cpus() // (jobs * processes)
     env.setdefault('OMP_NUM_THREADS', str(max(1, cores)))
     gpus = _gpus()
     if gpus:

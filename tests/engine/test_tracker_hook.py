@@ -112,7 +112,7 @@ def logged(kind, work_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', ('Tensorboard', 'Wandb', 'MLflow'))
+@pytest.mark.parametrize('kind', ['Tensorboard', 'Wandb', 'MLflow'])
 def test_a_stopped_run_is_one_run(kind, tmp_path):
     pytest.importorskip(CLIENTS[kind])
     whole, work_dir = tmp_path / 'a' / 'run', tmp_path / 'b' / 'run'
