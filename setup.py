@@ -204,6 +204,7 @@ if __name__ == '__main__':
             'clip': parse_requirements('clip'),
             'optional': parse_requirements('optional'),
             'pretrained': parse_requirements('pretrained'),
+            'search': parse_requirements('search'),
             'tests': parse_requirements('tests'),
             'timm': parse_requirements('timm'),
             'trackers': parse_requirements('trackers'),

@@ -15,6 +15,8 @@ from mask_plugins.utils.process_id import is_alive, process_id
 
 STATE_FILE = 'run_state.json'
 RUNNING, PREEMPTED, FAILED, DONE = 'running', 'preempted', 'failed', 'done'
+# Ended early by a search, for good.
+PRUNED = 'pruned'
 
 # How a preempted process ends. 75 is EX_TEMPFAIL of sysexits.h, "the user is
 # invited to retry"; 74 is EX_IOERR.
@@ -31,7 +33,7 @@ def write_state(
 
     Args:
         work_dir (str | PathLike): Folder of the run.
-        state (str): 'running', 'preempted', 'failed' or 'done'.
+        state (str): 'running', 'preempted', 'failed', 'done' or 'pruned'.
         resumable (bool): Whether the next start in this folder resumes from
             the newest checkpoint without being told to.
         **more: What else to note, as JSON.
