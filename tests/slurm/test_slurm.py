@@ -13,6 +13,7 @@ from mask_plugins.engine.checkpoint.run_state import read_state
 
 from ..common.runs import assert_same_run, log_lines
 from ..small_run import QUICKSTART, ROOT
+from ..sweeps.search_runs import write_spec
 from .conftest import BIN, ITERATIONS, TINY, plain
 
 pytestmark = pytest.mark.slurm
@@ -175,6 +176,52 @@ def test_a_node_that_is_drained_and_resumed(make_sweep, slurm, jobs):
         slurm.run(*node, 'state=resume')
     sweep.wait_for_done()
     assert sweep.states() == ['done']
+
+
+def test_a_search_of_two_workers(slurm, tmp_path, jobs):
+    """One is stopped inside a trial, requeued, and none is lost."""
+    pytest.importorskip('optuna')
+    path = write_spec(tmp_path / 's.yaml', {'train_cfg.max_epochs': 40})
+    out = tmp_path / 'out'
+    script = ROOT / 'tools' / 'slurm' / 'search.sbatch'
+    job = slurm.run(
+        'sbatch', '--parsable', '--gres=none', '--time=30', '--array=0-1',
+        '--cpus-per-task=1', f'--output={tmp_path}/%a.out', script,
+        path, '--trials', 3, '--out', out,
+        env=dict(PATH=f'{BIN}:{slurm.env["PATH"]}'), cwd=tmp_path,
+    ).strip()  # fmt: skip
+
+    def wait(condition):
+        deadline = time.monotonic() + 400
+        while not condition():
+            logs = '\n'.join(p.read_text() for p in tmp_path.glob('*.out'))
+            assert time.monotonic() < deadline, logs
+            time.sleep(0.1)
+
+    def worker():
+        record = out / 'trials' / '0001.json'
+        if not record.exists():
+            return None
+        return json.loads(record.read_text())['worker']
+
+    # The second trial: whose worker is it?
+    log = out / 'runs' / 'trial-0001' / 'train_log.json'
+    wait(lambda: worker() and log.exists())
+    first = worker()['slurm']
+    task = int(first['job'].split('.')[0]) != int(job)
+    slurm.run('scancel', '--signal=USR1', f'{job}_{int(task)}.0')
+    wait(lambda: any('back into' in p.read_text()
+                     for p in tmp_path.glob('*.out')))  # fmt: skip
+    runs = [out / 'runs' / f'trial-{n:04}' for n in range(3)]
+
+    def done():
+        states = [(read_state(run) or {}).get('state') for run in runs]
+        return set(states) == {'done'}
+
+    wait(done)
+    for run in runs:
+        lines = log_lines(run, 'train_log.json')
+        assert [line['iteration'] for line in lines] == [*range(160)]
 
 
 def test_templates_for_one_node_and_several(slurm, tmp_path, jobs):

@@ -20,6 +20,7 @@ from mask_plugins.sweeps.search.spec import (
 from mask_plugins.sweeps.search.trial_record import TrialRecord
 
 from ..common.processes import run_python, start
+from ..common.tools import end_of
 from ..small_run import ROOT
 from . import search_runs
 
@@ -81,11 +82,11 @@ def test_a_search_is_read_as_it_was_written(tmp_path):
             read_search(folder)
 
 
-def test_other_commands_refuse_a_search(tmp_path):
+def test_other_commands_refuse_a_search(tmp_path, monkeypatch):
     folder = search_runs.make(tmp_path / 's')
-    said = run_python(SWEEP, 'submit', folder, code=1)
+    said = end_of(monkeypatch, 'slurm/sweep', 'submit', folder)
     assert '`sweep.py search` works on it' in said
-    said = run_python(SWEEP, 'plan', tmp_path / 's.yaml', code=1)
+    said = end_of(monkeypatch, 'slurm/sweep', 'plan', tmp_path / 's.yaml')
     assert 'it describes a search' in said
 
 
