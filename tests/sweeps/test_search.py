@@ -90,6 +90,13 @@ def test_other_commands_refuse_a_search(tmp_path, monkeypatch):
     assert 'it describes a search' in said
 
 
+def test_without_optuna(tmp_path, monkeypatch):
+    folder = search_runs.make(tmp_path / 's')
+    monkeypatch.setitem(sys.modules, 'optuna', None)
+    said = end_of(monkeypatch, 'slurm/sweep', 'search', folder)
+    assert 'pip install "mask_plugins[search]"' in said
+
+
 # ------------------------------------------------------------------- the rules
 def test_rungs_and_who_continues():
     assert rungs(2, 4, 30) == [2, 8]

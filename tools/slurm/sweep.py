@@ -92,6 +92,9 @@ def parse_args(argv=None):
     one.add_argument(
         '-j', '--jobs', type=int, default=1, help='workers here (default: 1)'
     )
+    one.add_argument(
+        '--quiet', action='store_true', help='no table and picture in the end'
+    )
 
     one = command('prune', 'remove checkpoints of runs that do not run')
     one.add_argument('folder', help='folder of a sweep')

@@ -14,11 +14,9 @@ from mask_plugins.engine.checkpoint.run_state import EXIT_PREEMPTED
 from mask_plugins.engine.hooks.tracker_hook import SWEEP_VARIABLE
 from mask_plugins.utils.checks import check_int
 from mask_plugins.utils.files import write_json
-from mask_plugins.visualization.figure import save_figure
-from mask_plugins.visualization.search import draw_search
 
 from ..local_runner import run_environment
-from .spec import SEARCH, make_search, read_search, write_search
+from .spec import SEARCH, SearchSpec, make_search, read_search, write_search
 from .study import Search
 from .worker import SIGNALS, Worker
 
@@ -42,15 +40,28 @@ def search(args: argparse.Namespace, tools: str) -> int:
         write_search(folder, spec, cfg)
     if args.jobs > 1:
         # Made before the workers start, which then find it.
-        Search(folder, spec)
-        return _several(folder, args.jobs)
+        found = _open(folder, spec)
+        code = _several(folder, args.jobs)
+        return _end(found, code)
     env = run_environment(0, 1, 1)
     env[SWEEP_VARIABLE] = spec.name
-    found = Search(folder, spec)
+    found = _open(folder, spec)
     trainer = osp.join(tools, 'train.py')
     code = Worker(found, trainer, env).run()
+    return code if args.quiet else _end(found, code)
+
+
+def _open(folder: str, spec: SearchSpec) -> Search:
+    try:
+        return Search(folder, spec)
+    except ImportError as error:
+        raise SystemExit(f'error: {error}') from error
+
+
+def _end(found: Search, code: int) -> int:
+    """Say how it ended; the exit code."""
     if code == EXIT_PREEMPTED:
-        print('stopped: the trial has saved; the same command continues')
+        print('stopped: what trained has saved; the same command continues')
     else:
         write_result(found)
     return code
@@ -58,7 +69,7 @@ def search(args: argparse.Namespace, tools: str) -> int:
 
 def _several(folder: str, jobs: int) -> int:
     """Several workers on this machine, each with its share of it."""
-    command = [sys.executable, sys.argv[0], 'search', folder]
+    command = [sys.executable, sys.argv[0], 'search', folder, '--quiet']
     processes = [
         subprocess.Popen(
             command,
@@ -80,6 +91,10 @@ def _several(folder: str, jobs: int) -> int:
 
 def write_result(found: Search) -> None:
     """Print the trials, and write them and their picture into the folder."""
+    # Only now: they import matplotlib, which no worker needs.
+    from mask_plugins.visualization.figure import save_figure
+    from mask_plugins.visualization.search import draw_search
+
     rows = result_rows(found)
     spec = found.spec
     key = Metric.parse(spec.metric).key

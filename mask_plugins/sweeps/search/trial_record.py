@@ -39,7 +39,6 @@ class TrialRecord:
     def __init__(self, folder: str, number: int) -> None:
         self.path = osp.join(folder, FOLDER, f'{number:04}.json')
         self._token = ''
-        self._beaten = time.monotonic()
         self._seen: Optional[Tuple[float, float]] = None
 
     def claim(self, run: str, params: Dict[str, Any]) -> None:
@@ -50,22 +49,19 @@ class TrialRecord:
             params (dict): What was drawn, for people to read.
         """
         self._token = uuid.uuid4().hex
-        self._beaten = time.monotonic()
         worker = dict(process_id(), slurm=_slurm(), token=self._token)
         write_json(self.path, dict(run=run, params=params, worker=worker))
 
     def release(self) -> None:
         """Let the next worker have it, if it is still this one's."""
-        content = self._read()
         if self.is_mine():
+            content = self._read()
             write_json(self.path, {**content, 'worker': None})
 
     def is_mine(self) -> bool:
         """Whether no other worker has taken it over; gives a sign of life."""
-        if time.monotonic() - self._beaten > BEAT:
-            self._beaten = time.monotonic()
-            with contextlib.suppress(OSError):
-                os.utime(self.path)
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
         worker = self._read().get('worker') or {}
         return worker.get('token') == self._token
 

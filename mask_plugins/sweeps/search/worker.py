@@ -20,6 +20,7 @@ from mask_plugins.utils.files import read_json_lines
 from ..local_runner import start_logged
 from ..manifest import LOGS
 from .study import WAIT, Claimed, Search
+from .trial_record import BEAT
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 # How often a training may be killed without an iteration more in the end.
@@ -142,7 +143,7 @@ class Worker:
         while True:
             state = run_state.read_state(work_dir) or {}
             running = state.get('state') == run_state.RUNNING
-            if not (running and run_state.is_running(state)):
+            if self._signal or not (running and run_state.is_running(state)):
                 return state
             time.sleep(0.1)
 
@@ -165,12 +166,15 @@ class Worker:
         if self._signal:  # it came before there was a process to tell
             self._process.send_signal(signal.SIGTERM)
         try:
+            beat = time.monotonic() + BEAT
             while self._process.poll() is None:
-                if not claimed.record.is_mine():
-                    raise RuntimeError(
-                        f'trial {claimed.number} was taken over by another '
-                        f'worker: this one gave no sign of life'
-                    )
+                if time.monotonic() > beat:
+                    beat += BEAT
+                    if not claimed.record.is_mine():
+                        raise RuntimeError(
+                            f'trial {claimed.number} was taken over by '
+                            'another worker: this one gave no sign of life'
+                        )
                 time.sleep(0.05)
             return self._process.returncode
         finally:
