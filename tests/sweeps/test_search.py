@@ -5,11 +5,13 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
 
+from mask_plugins.sweeps.search import Search, Worker
 from mask_plugins.sweeps.search.asha import continues, rungs
 from mask_plugins.sweeps.search.axis import Axis
 from mask_plugins.sweeps.search.spec import (
@@ -24,9 +26,7 @@ from ..common.tools import end_of
 from ..small_run import ROOT
 from . import search_runs
 
-optuna = pytest.importorskip('optuna')
-
-from mask_plugins.sweeps.search import Search  # noqa: E402  (needs optuna)
+pytest.importorskip('optuna')
 
 SWEEP = ROOT / 'tools' / 'slurm' / 'sweep.py'
 ASHA = dict(first=1, reduction=2)
@@ -209,6 +209,48 @@ def test_who_has_a_trial(tmp_path, monkeypatch):
     assert seen.is_free() is True
     path.write_text('[]')
     assert seen.is_free() is True
+
+
+# --------------------------------------------------------- trainings that fail
+class Stub(Worker):
+    """A worker whose trainings only end."""
+
+    commands = ()
+
+    def _launch(self, command, log):
+        self.launched = getattr(self, 'launched', 0) + 1
+        line = self.commands[min(self.launched, len(self.commands)) - 1]
+        return subprocess.Popen(['bash', '-c', line])
+
+
+def test_trainings_that_fail(tmp_path, capsys):
+    folder = search_runs.make(tmp_path / 's')
+    worker = Stub(Search(str(folder), read_search(folder)), 'train.py', {})
+    # Killed again and again without an iteration more, it is given up.
+    worker.commands = ['kill -9 $$'] * 4 + ['exit 1']
+    with pytest.raises(RuntimeError, match='three trials in a row failed'):
+        worker.run()
+    assert worker.launched == 4 + 2
+    assert 'trial 1: failed with code 1' in capsys.readouterr().out
+    states = [trial[2] for trial in search_runs.trials(folder)]
+    assert states == ['FAIL'] * 3
+    # No room to save: the trial waits for it.
+    worker.commands = ['exit 74']
+    assert worker.run() == 74
+    assert search_runs.trials(folder)[3][2] == 'RUNNING'
+    assert worker.search.take().number == 3
+
+
+def test_a_trial_that_was_taken_over_is_left(tmp_path):
+    folder = search_runs.make(tmp_path / 's')
+    search = Search(str(folder), read_search(folder))
+    worker = Stub(search, 'train.py', {})
+    claimed = search.take()
+    TrialRecord(str(folder), 0).claim('trial-0000', {})
+    with pytest.raises(RuntimeError, match='taken over by another worker'):
+        worker._train(claimed)
+    claimed.record.release()
+    assert TrialRecord(str(folder), 0).is_free() is False
 
 
 # ----------------------------------------------------------------- whole ones

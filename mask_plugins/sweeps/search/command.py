@@ -47,7 +47,10 @@ def search(args: argparse.Namespace, tools: str) -> int:
     env[SWEEP_VARIABLE] = spec.name
     found = _open(folder, spec)
     trainer = osp.join(tools, 'train.py')
-    code = Worker(found, trainer, env).run()
+    try:
+        code = Worker(found, trainer, env).run()
+    except RuntimeError as error:
+        raise SystemExit(f'error: {error}') from error
     return code if args.quiet else _end(found, code)
 
 

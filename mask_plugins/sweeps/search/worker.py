@@ -162,6 +162,7 @@ class Worker:
         command = [sys.executable, '-u', self.trainer, *arguments, stop]
         os.makedirs(osp.join(folder, LOGS), exist_ok=True)
         log = osp.join(folder, LOGS, f'local_{claimed.number}.out')
+        self._check_owner(claimed)
         self._process = self._launch(command, log)
         if self._signal:  # it came before there was a process to tell
             self._process.send_signal(signal.SIGTERM)
@@ -170,17 +171,21 @@ class Worker:
             while self._process.poll() is None:
                 if time.monotonic() > beat:
                     beat += BEAT
-                    if not claimed.record.is_mine():
-                        raise RuntimeError(
-                            f'trial {claimed.number} was taken over by '
-                            'another worker: this one gave no sign of life'
-                        )
+                    self._check_owner(claimed)
                 time.sleep(0.05)
             return self._process.returncode
         finally:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @staticmethod
+    def _check_owner(claimed: Claimed) -> None:
+        if not claimed.record.is_mine():
+            raise RuntimeError(
+                f'trial {claimed.number} was taken over by another worker: '
+                'this one gave no sign of life'
+            )
 
     def _launch(self, command: List[str], log: str) -> subprocess.Popen:
         """Start a training that does not outlive this process."""
