@@ -219,8 +219,10 @@ if __name__ == '__main__':
             'openmmlab': parse_requirements('openmmlab'),
             'optional': parse_requirements('optional'),
             'pretrained': parse_requirements('pretrained'),
+            'search': parse_requirements('search'),
             'tests': parse_requirements('tests'),
             'timm': parse_requirements('timm'),
+            'trackers': parse_requirements('trackers'),
         },
         ext_modules=[
             Extension(

@@ -42,6 +42,8 @@ from .options import parse_assignment, parse_values
 from .prune import prune as prune_run
 from .run_status import last_error, newest_logs, sweep_status
 from .script import array_text, write_script
+from .search.command import search  # noqa: F401  (a subcommand)
+from .search.spec import SEARCH
 from .slurm_options import SlurmOptions
 
 PLAN_ARGUMENTS = ('set', 'seeds', 'out', 'keep', 'amp')
@@ -217,6 +219,10 @@ def _make_or_read(args: argparse.Namespace) -> Manifest:
     """The sweep in a folder, or one that is planned now."""
     if not osp.isdir(args.target) and osp.isfile(find_config(args.target)):
         return _make(args)
+    if osp.isfile(osp.join(args.target, SEARCH)):
+        raise ValueError(
+            f'{args.target} holds a search: `sweep.py search` works on it'
+        )
     if any(getattr(args, name, None) for name in PLAN_ARGUMENTS):
         raise ValueError(
             f'{args.target} is not a config or .yaml, and --set, --seeds, '

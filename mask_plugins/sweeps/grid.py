@@ -82,6 +82,8 @@ def read_spec(
     try:
         if path.endswith(('.yaml', '.yml')):
             content = read_yaml(path)
+        if 'search' in content:
+            raise ValueError('it describes a search: `sweep.py search`')
         if seeds is not None:
             content['seeds'] = seeds
         points = expand(content, changes)

@@ -9,7 +9,9 @@ import sys
 import time
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
+from mask_plugins.engine.hooks.tracker_hook import SWEEP_VARIABLE
 from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.cpus import available_cpus
 
 from .manifest import LOGS, Manifest, SweepRun
 
@@ -57,7 +59,8 @@ def run_here(
                 run = waiting.pop(0)
                 log = osp.join(manifest.folder, LOGS, f'local_{run.index}.out')
                 command = _command(manifest, run, trainer)
-                env = _environment(slot, jobs, processes)
+                env = run_environment(slot, jobs, processes)
+                env[SWEEP_VARIABLE] = manifest.name
                 # Ctrl-C is for this process to pass on.
                 options = dict(env=env, start_new_session=True)
                 running[slot] = run, start_logged(command, log, **options)
@@ -99,9 +102,16 @@ def _command(manifest: Manifest, run: SweepRun, trainer: str) -> List[str]:
     return [*command, trainer, config, *arguments]
 
 
-def _environment(slot: int, jobs: int, processes: int) -> Dict[str, str]:
+def run_environment(slot: int, jobs: int, processes: int) -> Dict[str, str]:
+    """The environment of a run: its share of the cores and GPUs.
+
+    Args:
+        slot (int): Which of the runs at the same time it is.
+        jobs (int): Runs at the same time.
+        processes (int): Processes of a run.
+    """
     env = {**ALLOCATOR, **os.environ}
-    cores = (os.cpu_count() or 1) // (jobs * processes)
+    cores = available_cpus() // (jobs * processes)
     env.setdefault('OMP_NUM_THREADS', str(max(1, cores)))
     gpus = _gpus()
     if gpus:

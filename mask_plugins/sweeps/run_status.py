@@ -13,6 +13,7 @@ from mask_plugins.analysis.runs.run_log import TRAIN_LOG, VAL_LOG
 from mask_plugins.engine.checkpoint.run_state import (
     DONE,
     PREEMPTED,
+    PRUNED,
     RUNNING,
     is_running,
     read_state,
@@ -22,7 +23,7 @@ from . import slurm_client
 from .manifest import LOGS, Manifest, SweepRun
 
 PENDING, FAILED, MISSING = 'pending', 'failed', 'not started'
-STATES = (DONE, RUNNING, PENDING, PREEMPTED, FAILED, MISSING)
+STATES = (DONE, PRUNED, RUNNING, PENDING, PREEMPTED, FAILED, MISSING)
 _TAIL = 65536
 _ERROR = re.compile(r'^(?:\w+: )?(?:[\w.]+\.)?\w*(?:Error|Exception)\b')
 _LOG = re.compile(r'[^.].*_(\d+)\.out')
@@ -135,6 +136,8 @@ def _state(
     before = saved.get('state')
     if before == DONE:
         return DONE, ''
+    if before == PRUNED:
+        return PRUNED, f'after {saved.get("reason")}'
     if queued is not None:
         if queued.runs:
             return RUNNING, f'{queued.reason}, limit in {queued.time_left}'

@@ -6,7 +6,16 @@ from typing import Any, Dict
 
 import yaml
 
-KEYS = ('name', 'config', 'base', 'grid', 'list', 'seeds', 'measured')
+KEYS = (
+    'name',
+    'config',
+    'base',
+    'grid',
+    'list',
+    'seeds',
+    'measured',
+    'search',
+)
 
 
 _TAG = 'tag:yaml.org,2002:'

@@ -207,8 +207,32 @@ def test_a_full_disk_keeps_the_checkpoint_before(reference, small_disk, late):
         (dict(signals='SIGTERM'), "got 'SIGTERM'"),
         (dict(max_time='soon'), "got 'soon'"),
         (dict(interval=0), 'got 0'),
+        (dict(stop_epoch=0), 'stop_epoch must be'),
     ],
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         PreemptionHook(**options)
+
+
+def test_a_run_stops_after_an_epoch(reference, tmp_path):
+    """As a search asks for: validated and saved, then it continues."""
+    work_dir, key = tmp_path / 'run', 'default_hooks.preemption.stop_epoch'
+    for epoch in (1, 2):
+        run(work_dir, code=EXIT_PREEMPTED, **{key: epoch})
+        state = read_state(work_dir)
+        assert (state['stop_epoch'], state['iteration']) == (epoch, 4 * epoch)
+        assert state['reason'] == f'epoch {epoch} is over'
+        assert len(log_lines(work_dir, 'val_log.json')) == epoch
+    run(work_dir)
+    assert 'stop_epoch' not in read_state(work_dir)
+    assert_same_run(work_dir, reference)
+
+
+def test_an_epoch_to_stop_at_has_to_be_saved(tmp_path):
+    options = {
+        'default_hooks.preemption.stop_epoch': 1,
+        'default_hooks.checkpoint.interval': 2,
+    }
+    said = run(tmp_path / 'run', code=1, **options)
+    assert 'stop_epoch=1: no checkpoint was saved after this epoch' in said

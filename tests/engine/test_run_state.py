@@ -13,10 +13,10 @@ from mask_plugins.engine.checkpoint.run_state import (
     STATE_FILE,
     is_resumable,
     is_running,
-    process_start,
     read_state,
     write_state,
 )
+from mask_plugins.utils.process_id import process_start
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_another_process_is_not_it(state, pid):
 
 
 def test_another_host_and_another_start(state):
-    assert not is_running(dict(state, host='elsewhere'))
+    assert not is_running(dict(state, host='elsewhere', boot='other'))
     assert not is_running(dict(state, process_start=None))
     assert not is_running({})
 

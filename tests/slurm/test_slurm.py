@@ -3,13 +3,18 @@
 
 import json
 import re
+import time
 
 import pytest
 import torch
+from mmengine.config import Config
+
+from mask_plugins.engine.checkpoint.run_state import read_state
 
 from ..common.runs import assert_same_run, log_lines
-from ..small_run import QUICKSTART
-from .conftest import ITERATIONS, TINY, plain
+from ..small_run import QUICKSTART, ROOT
+from ..sweeps.search_runs import write_spec
+from .conftest import BIN, ITERATIONS, TINY, plain
 
 pytestmark = pytest.mark.slurm
 
@@ -173,6 +178,52 @@ def test_a_node_that_is_drained_and_resumed(make_sweep, slurm, jobs):
     assert sweep.states() == ['done']
 
 
+def test_a_search_of_two_workers(slurm, tmp_path, jobs):
+    """One is stopped inside a trial, requeued, and none is lost."""
+    pytest.importorskip('optuna')
+    path = write_spec(tmp_path / 's.yaml', {'train_cfg.max_epochs': 40})
+    out = tmp_path / 'out'
+    script = ROOT / 'tools' / 'slurm' / 'search.sbatch'
+    job = slurm.run(
+        'sbatch', '--parsable', '--gres=none', '--time=30', '--array=0-1',
+        '--cpus-per-task=1', f'--output={tmp_path}/%a.out', script,
+        path, '--trials', 3, '--out', out,
+        env=dict(PATH=f'{BIN}:{slurm.env["PATH"]}'), cwd=tmp_path,
+    ).strip()  # fmt: skip
+
+    def wait(condition):
+        deadline = time.monotonic() + 400
+        while not condition():
+            logs = '\n'.join(p.read_text() for p in tmp_path.glob('*.out'))
+            assert time.monotonic() < deadline, logs
+            time.sleep(0.1)
+
+    def worker():
+        record = out / 'trials' / '0001.json'
+        if not record.exists():
+            return None
+        return json.loads(record.read_text())['worker']
+
+    # The second trial: whose worker is it?
+    log = out / 'runs' / 'trial-0001' / 'train_log.json'
+    wait(lambda: worker() and log.exists())
+    first = worker()['slurm']
+    task = int(first['job'].split('.')[0]) != int(job)
+    slurm.run('scancel', '--signal=USR1', f'{job}_{int(task)}.0')
+    wait(lambda: any('back into' in p.read_text()
+                     for p in tmp_path.glob('*.out')))  # fmt: skip
+    runs = [out / 'runs' / f'trial-{n:04}' for n in range(3)]
+
+    def done():
+        states = [(read_state(run) or {}).get('state') for run in runs]
+        return set(states) == {'done'}
+
+    wait(done)
+    for run in runs:
+        lines = log_lines(run, 'train_log.json')
+        assert [line['iteration'] for line in lines] == [*range(160)]
+
+
 def test_templates_for_one_node_and_several(slurm, tmp_path, jobs):
     """They say what is to be edited; here the head is given to sbatch."""
     root = QUICKSTART.parents[2]
@@ -192,3 +243,65 @@ def test_templates_for_one_node_and_several(slurm, tmp_path, jobs):
         state = tmp_path / name / 'run_state.json'
         assert state.exists(), text
         assert json.loads(state.read_text())['state'] == 'done', text
+
+
+def test_a_plain_array_over_mim(slurm, tmp_path, jobs):
+    """The original's scripts, by position, without the sweep tool."""
+    script = ROOT / 'tools' / 'slurm' / 'plain_array.sbatch'
+    settings = [
+        'train_dataloader.batch_size=8', 'train_cfg.max_epochs=3',
+        'train_dataloader.dataset.indices=400',
+        'val_dataloader.dataset.indices=20',
+        'model.teacher.begin=1', 'custom_hooks.1.interval=1',
+    ]  # fmt: skip
+    configs = ROOT / 'configs' / 'masked_feature'
+    path = f'{BIN}:{slurm.env["PATH"]}'
+
+    def submit(array, out, config, *arguments):
+        return slurm.run(
+            'sbatch', '--parsable', '--gres=none', '--mem=0', '--time=30',
+            f'--array={array}', '--cpus-per-task=1',
+            f'--output={tmp_path}/{out}_%a.out', script, *arguments, *settings,
+            env=dict(PATH=path, CONFIG=str(configs / config), OUT=out),
+            cwd=tmp_path,
+        ).strip()  # fmt: skip
+
+    kd = submit(
+        '0,4', 'kd', 'kd-ema_resnet18-c16_1xb64-15e_digits.py', 'kd-ema', 2.0
+    )
+    submit(
+        '4', 'masked', 'masked-feature-ema_resnet18-c16_1xb64-15e_digits.py',
+        'masked-head', 0.9, 'v1', 'sgf', 0.1, 'ema',
+    )  # fmt: skip
+    logs = [tmp_path / f'{name}.out' for name in ('kd_0', 'kd_4', 'masked_4')]
+    runs = [tmp_path / name for name in ('kd/.9', 'kd/.1', 'masked/.3')]
+
+    def wait(condition):
+        deadline = time.monotonic() + 300
+        while not condition():
+            text = '\n'.join(log.read_text() for log in logs if log.exists())
+            assert time.monotonic() < deadline, text
+            time.sleep(0.1)
+
+    # Inside the second of three epochs of 50 iterations.
+    train_log = runs[0] / 'train_log.json'
+    wait(lambda: train_log.exists() and train_log.read_text().count('\n') > 60)
+    slurm.run('scancel', '--signal=USR1', f'{kd}_0.0')
+
+    def done():
+        states = [(read_state(run) or {}).get('state') for run in runs]
+        return set(states) == {'done'}
+
+    wait(done)
+    assert 'back into the queue' in logs[0].read_text()
+    for run in runs:
+        lines = log_lines(run, 'train_log.json')
+        assert [line['iteration'] for line in lines] == [*range(150)]
+    found = [Config.fromfile(*run.glob('*.py')).model for run in runs]
+    momenta = [model.teacher.momentum for model in found]
+    assert momenta == [0.9, 0.1, 0.1]
+    assert [model.get('loss_weight') for model in found[:2]] == [2.0, 2.0]
+    model = found[2]
+    assert (model.scope, model.head.loss_weight) == ('head', 0.3)
+    assert (model.head.mask_ratio, model.head.inv_mode) == (0.9, 'v1')
+    assert (model.head.mask_mode, model.teacher.mode) == ('sgf', 'ema')

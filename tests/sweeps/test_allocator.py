@@ -6,13 +6,16 @@ import subprocess
 
 import pytest
 
-from mask_plugins.sweeps.local_runner import ALLOCATOR, _environment
+from mask_plugins.sweeps.local_runner import ALLOCATOR, run_environment
 from tests.common.processes import ROOT
 from tests.tools.test_doctor import facts_module
 
 SCRIPTS = [
     'quickstart.sh',
-    *[f'slurm/{n}.sbatch' for n in ('array', 'one_node', 'several_nodes')],
+    *[
+        f'slurm/{n}.sbatch'
+        for n in ('array', 'one_node', 'search', 'several_nodes')
+    ],
 ]
 # One that is set, and one that is set to nothing.
 USER = dict(MALLOC_TRIM_THRESHOLD_='5', MALLOC_TOP_PAD_='')
@@ -41,7 +44,7 @@ def test_local_runs(monkeypatch, user):
         monkeypatch.delenv(name, raising=False)
     for name, value in user.items():
         monkeypatch.setenv(name, value)
-    env = _environment(0, jobs=1, processes=1)
+    env = run_environment(0, jobs=1, processes=1)
     assert {name: env[name] for name in ALLOCATOR} == {**ALLOCATOR, **user}
 
 

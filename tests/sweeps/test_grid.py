@@ -13,9 +13,12 @@ from mask_plugins.sweeps.options import (
     parse_assignment,
     parse_values,
 )
+from mask_plugins.sweeps.search import read_search, write_search
+from mask_plugins.sweeps.search.spec import make_search
 from tests.small_run import QUICKSTART, ROOT
 
-SWEEPS = sorted((ROOT / 'configs').glob('*/sweeps/*.yaml'))
+FILES = sorted((ROOT / 'configs').glob('*/sweeps/*.yaml'))
+SWEEPS = [path for path in FILES if 'search' not in path.stem]
 
 
 def labels(content):
@@ -107,6 +110,17 @@ def test_every_sweep_that_is_shipped_can_be_planned(path, tmp_path):
     made = make_manifest(spec, str(tmp_path), SlurmOptions())
     assert read_manifest(str(tmp_path)) == made
     assert f'{len(made.runs)} runs' in path.read_text()
+
+
+@pytest.mark.parametrize(
+    'path', set(FILES) - set(SWEEPS), ids=lambda path: path.stem
+)
+def test_every_search_that_is_shipped_can_be_made(path, tmp_path):
+    spec, cfg = make_search(path.name)
+    assert spec.name == path.stem
+    assert f'{spec.trials} trials' in path.read_text()
+    write_search(tmp_path, spec, cfg)
+    assert read_search(tmp_path) == spec
 
 
 def test_a_sweep_of_the_package_is_found_by_its_name():

@@ -13,6 +13,8 @@ then, with the same tool:
   status work_dirs/two --watch 10
   resubmit work_dirs/two
   collect work_dirs/two
+and a search, by optuna, of what a .yaml describes:
+  search SEARCH.yaml --out work_dirs/search -j 2
 CONFIG is a config, or a .yaml with a grid or a list; see README.md next to
 this tool. Without SLURM, `run --local -j 2` takes the place of `submit`.
 After an installation: mim run mask_plugins sweep -- --help
@@ -80,6 +82,19 @@ def parse_args(argv=None):
     one.add_argument('--metrics', nargs='+', default=['acc1'])
     one.add_argument('--group', metavar='REGEX', help='see compare_runs')
     one.add_argument('--out', help='where to write (default: the folder)')
+
+    one = command('search', 'work on a search, until no trial is left')
+    one.add_argument('target', help='folder of a search, or .yaml of one')
+    one.add_argument('--trials', type=int, help='in place of what it says')
+    one.add_argument(
+        '--out', help='folder of a new search (default: work_dirs/NAME)'
+    )
+    one.add_argument(
+        '-j', '--jobs', type=int, default=1, help='workers here (default: 1)'
+    )
+    one.add_argument(
+        '--quiet', action='store_true', help='no table and picture in the end'
+    )
 
     one = command('prune', 'remove checkpoints of runs that do not run')
     one.add_argument('folder', help='folder of a sweep')

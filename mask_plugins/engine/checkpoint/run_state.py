@@ -3,8 +3,6 @@
 
 import json
 import os
-import socket
-import subprocess
 import time
 from typing import Any, Dict, Optional
 
@@ -13,9 +11,12 @@ from mmengine.runner import Runner
 
 from mask_plugins.utils.checks import PathLike
 from mask_plugins.utils.files import write_atomically
+from mask_plugins.utils.process_id import is_alive, process_id
 
 STATE_FILE = 'run_state.json'
 RUNNING, PREEMPTED, FAILED, DONE = 'running', 'preempted', 'failed', 'done'
+# Ended early by a search, for good.
+PRUNED = 'pruned'
 
 # How a preempted process ends. 75 is EX_TEMPFAIL of sysexits.h, "the user is
 # invited to retry"; 74 is EX_IOERR.
@@ -32,7 +33,7 @@ def write_state(
 
     Args:
         work_dir (str | PathLike): Folder of the run.
-        state (str): 'running', 'preempted', 'failed' or 'done'.
+        state (str): 'running', 'preempted', 'failed', 'done' or 'pruned'.
         resumable (bool): Whether the next start in this folder resumes from
             the newest checkpoint without being told to.
         **more: What else to note, as JSON.
@@ -54,9 +55,7 @@ def write_state(
         state=state,
         resumable=resumable,
         **more,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        process_start=process_start(os.getpid()),
+        **process_id(),
         job=job,
         time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
     )
@@ -118,52 +117,16 @@ def is_resumable(work_dir: PathLike) -> bool:
 
 
 def is_running(state: Dict[str, Any]) -> bool:
-    """Whether the process that wrote a state still runs, on this machine.
+    """Whether the process that wrote a state is seen to run.
 
-    The number of a process that ended is given to a new one sooner or later,
-    so the time at which the process began is compared too.
+    One that cannot be seen, on another machine or in another container, does
+    not count: ask SLURM. See :func:`mask_plugins.utils.process_id.is_alive`.
 
     Args:
         state (dict): From :func:`read_state`.
 
     Examples:
-        >>> is_running(dict(host=socket.gethostname(), pid=os.getpid()))
+        >>> is_running(dict(host='elsewhere', pid=1))
         False
     """
-    start = process_start(state.get('pid'))
-    return (
-        state.get('host') == socket.gethostname()
-        and start is not None
-        and state.get('process_start') == start
-    )
-
-
-def process_start(pid: Any) -> Optional[str]:
-    """When a process began, as the system writes it; None if it has ended.
-
-    Args:
-        pid (Any): Number of the process; anything else is not one.
-
-    Examples:
-        >>> process_start(os.getpid()) == process_start(os.getpid())
-        True
-        >>> process_start(-1), process_start('abc'), process_start(True)
-        (None, None, None)
-    """
-    if type(pid) is not int or not 0 < pid < 1 << 31:
-        return None
-    try:
-        with open(f'/proc/{pid}/stat', encoding='latin-1') as file:
-            # The name, in brackets, may have blanks and brackets itself.
-            fields = file.read().rpartition(')')[2].split()
-        # A zombie has ended; its parent has not asked for its exit code.
-        return None if fields[0] in 'ZX' else fields[19]
-    except FileNotFoundError:
-        if os.path.isdir('/proc/self'):
-            return None
-    except OSError:  # it ended while it was read
-        return None
-    found = subprocess.run(
-        ['ps', '-o', 'lstart=', '-p', str(pid)], capture_output=True, text=True
-    )
-    return found.stdout.strip() or None
+    return is_alive(state) is True

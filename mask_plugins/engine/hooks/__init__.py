@@ -19,6 +19,7 @@ from .schedule_hook import ScheduleHook
 from .seed_hook import SeedHook
 from .swav_hook import SwAVHook
 from .teacher_hook import TeacherHook
+from .tracker_hook import TrackerHook
 from .train_log_hook import TrainLogHook
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     'SeedHook',
     'SwAVHook',
     'TeacherHook',
+    'TrackerHook',
     'TrainLogHook',
 ]

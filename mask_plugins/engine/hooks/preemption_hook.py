@@ -68,10 +68,14 @@ class PreemptionHook(Hook):
         interval (int): Iterations between two agreements of the ranks, each
             of which costs an all-reduce of one number. A single process
             looks in every iteration anyway. Defaults to 1.
+        stop_epoch (int, optional): Stop after so many epochs and their
+            validation, as a search does that decides there whether the run
+            continues. Epochs have to be saved there. Defaults to None.
 
     Raises:
-        ValueError: If a signal is unknown, ``max_time`` cannot be read or
-            ``interval`` is below 1.
+        ValueError: If a signal is unknown, ``max_time`` cannot be read,
+            ``interval`` or ``stop_epoch`` is below 1, or no checkpoint was
+            saved after ``stop_epoch``.
         TypeError: If training starts without ``SafeCheckpointHook``.
 
     Examples:
@@ -92,6 +96,7 @@ class PreemptionHook(Hook):
         signals: Sequence[str] = ('SIGTERM', 'SIGUSR1', 'SIGINT'),
         max_time: Union[int, float, str] = 0,
         interval: int = 1,
+        stop_epoch: Optional[int] = None,
     ) -> None:
         names = () if isinstance(signals, str) else signals
         unknown = [n for n in names if n not in signal.Signals.__members__]
@@ -101,6 +106,7 @@ class PreemptionHook(Hook):
         self.signals = [signal.Signals[name] for name in signals]
         self.max_time = parse_time(max_time)
         self.interval = check_int('interval', interval, low=1)
+        self.stop_epoch = check_int('stop_epoch', stop_epoch, 1, optional=True)
         self._begin = time.monotonic()
         self._received = 0
         self._training = self._may_leave = False
@@ -154,6 +160,19 @@ class PreemptionHook(Hook):
             signal.signal(*self._previous.popitem())
 
     # ------------------------------------------------------------- stopping
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Stop here, if ``stop_epoch`` says so: all of it is written."""
+        if self.stop_epoch is not None and runner.epoch == self.stop_epoch:
+            saved = [self._checkpoints.saved_iter]
+            dist.broadcast_object_list(saved)
+            if saved[0] != runner.iter:
+                raise ValueError(
+                    f'stop_epoch={self.stop_epoch}: no checkpoint was saved '
+                    'after this epoch; checkpoint.interval has to divide it'
+                )
+            reason = f'epoch {self.stop_epoch} is over'
+            self._stop(runner, reason, '', stop_epoch=self.stop_epoch)
+
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop here, if any rank has to."""
         if dist.get_world_size() > 1 and (runner.iter + 1) % self.interval:
@@ -196,13 +215,15 @@ class PreemptionHook(Hook):
             return f'max_time={format_time(self.max_time)} is over'
         return f'got {signal.Signals(reason).name}' if reason else ''
 
-    def _stop(self, runner: Runner, reason: str, problem: str) -> None:
+    def _stop(
+        self, runner: Runner, reason: str, problem: str, **more: Any
+    ) -> None:
         """End all ranks with the same code."""
         codes = run_state.EXIT_PREEMPTED, run_state.EXIT_NOT_SAVED
         code = [codes[bool(problem)]]
         # The others wait here until rank 0 has saved.
         dist.broadcast_object_list(code)
-        more = dict(reason=reason, exit_code=code[0], problem=problem)
+        more.update(reason=reason, exit_code=code[0], problem=problem)
         more['checkpoint'] = self._checkpoints.last_ckpt
         done = self._checkpoints.saved_iter
         more['iteration'] = done
