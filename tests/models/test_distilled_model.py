@@ -6,9 +6,11 @@ import pickle
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 
+from mask_plugins.analysis.weights.extract_student import extract_student
 from mask_plugins.functional.distillation import (
     distillation_loss,
     logit_distance,
@@ -256,3 +258,24 @@ def test_a_teacher_that_was_distilled_itself(tmp_path):
     model = build_distilled_model(student(), frozen(path), [SAME])
     assert model.teacher.active
     assert model(images(), mode='loss')['loss_kd_0'] >= 0
+
+
+def test_the_student_alone_as_a_stock_checkpoint(tmp_path):
+    module = dict(type='mask_plugins.TinySegmentor', width=4)
+    wrapper = dict(type='mask_plugins.DistilledModel', module=module)
+    cfg = Config(dict(model=dict(wrapper, teacher=EMA, losses=[SAME])))
+    model = build_distilled_model(student(), EMA, [SAME])
+    model.teacher.update(model.student_network())
+    with torch.no_grad():
+        model.head.weight.add_(1)
+    path = file_of(model, tmp_path)
+    found = extract_student(cfg, path)
+    assert found.stock.cfg.model.to_dict() == module
+    own = model.state_dict()
+    for key, value in student().state_dict().items():
+        assert found.state_dict[key].shape == value.shape
+        assert found.state_dict[key].equal(own[key])
+    assert found.report['dropped']['teacher'] > found.report['elements']
+    assert found.report['dropped']['tokens'] == 0
+    taught = extract_student(cfg, path, 'teacher').state_dict['head.weight']
+    assert taught.equal(model.teacher.network.head.weight)
