@@ -36,8 +36,8 @@ def pytest_collection_modifyitems(items):
     missing = {}
     if not torch.cuda.is_available():
         missing['gpu'] = 'no GPU'
-    if importlib.util.find_spec('mmdet') is None:
-        missing['mmdet'] = 'mmdet is not installed'
+    if not any(map(importlib.util.find_spec, ('mmdet', 'mmseg'))):
+        missing['mmdet'] = 'neither mmdet nor mmseg is installed'
     if any(item.get_closest_marker('slurm') for item in items):
         reason = why_not()
         if reason:

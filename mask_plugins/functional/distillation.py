@@ -11,6 +11,7 @@ from mask_plugins.utils.checks import check_bool, check_choice, check_number
 
 KINDS = ('kl', 'cross_entropy')
 DISTANCES = ('l2', 'l1', 'cosine')
+SOFTMAX_OVER = ('channels', 'positions')
 
 
 def distillation_loss(
@@ -20,6 +21,7 @@ def distillation_loss(
     kind: str = 'kl',
     scale: bool = True,
     detach_target: bool = True,
+    softmax_over: str = 'channels',
 ) -> Tensor:
     r"""Knowledge distillation of softened class probabilities.
 
@@ -31,11 +33,12 @@ def distillation_loss(
         \frac{p_{nc}}{q_{nc}}
 
     The factor :math:`T^2` keeps the size of the gradients independent of
-    T. Computed in fp32 at least.
+    T. Computed in fp32 at least. Maps count as many samples: one per position.
 
     Args:
-        pred (Tensor): Logits of the student, :math:`(N, C)`.
-        target (Tensor): Logits of the teacher, :math:`(N, C)`.
+        pred (Tensor): Logits of the student, :math:`(N, C)`, or a map,
+            :math:`(N, C, *)`.
+        target (Tensor): Logits of the teacher, of the same shape.
         temperature (float): T, above 0. Defaults to 2.
         kind (str): ``'kl'``, which is 0 where both agree, or
             ``'cross_entropy'`` :math:`-\sum_c p_c \log q_c`, which is higher
@@ -44,9 +47,13 @@ def distillation_loss(
         scale (bool): Multiply by :math:`T^2`. Defaults to True.
         detach_target (bool): No gradient through the target.
             Defaults to True.
+        softmax_over (str): ``'channels'``, or ``'positions'`` of a map: each
+            channel then says where it is high (channel-wise distillation,
+            Shu et al., arXiv:2011.13256). Defaults to ``'channels'``.
 
     Returns:
-        Tensor: Scalar, the mean over the N samples.
+        Tensor: Scalar, the mean over the N samples; of maps, over all
+        positions (or channels) of all samples.
 
     Raises:
         TypeError, ValueError: If the shapes differ, ``temperature`` is not
@@ -63,7 +70,7 @@ def distillation_loss(
     temperature = check_number('temperature', temperature, 0, 1e30, '(]')
     check_choice('kind', kind, KINDS)
     check_bool('scale', scale)
-    pred, target = _logits(pred, target, detach_target)
+    pred, target = _logits(pred, target, detach_target, softmax_over)
     student = F.log_softmax(pred / temperature, dim=-1)  # NxC
     teacher = F.log_softmax(target / temperature, dim=-1)  # NxC
     difference = -student if kind == 'cross_entropy' else teacher - student
@@ -81,11 +88,13 @@ def logit_distance(
     """Distance of logits, or of the class probabilities.
 
     Args:
-        pred (Tensor): Logits of the student, :math:`(N, C)`.
-        target (Tensor): Logits of the teacher, :math:`(N, C)`.
-        kind (str): ``'l2'`` and ``'l1'``: mean over all N * C of the squared
-            or absolute difference; ``'cosine'``: minus the mean cosine of
-            the N pairs, in [-1, 1]. Defaults to ``'l2'``.
+        pred (Tensor): Logits of the student, :math:`(N, C)`, or a map,
+            :math:`(N, C, *)`.
+        target (Tensor): Logits of the teacher, of the same shape.
+        kind (str): ``'l2'`` and ``'l1'``: mean over all elements of the
+            squared or absolute difference; ``'cosine'``: minus the mean
+            cosine of the N pairs (of a map, of all positions), in [-1, 1].
+            Defaults to ``'l2'``.
         softmax (bool): Compare probabilities instead. Defaults to False.
         detach_target (bool): No gradient through the target.
             Defaults to True.
@@ -112,15 +121,29 @@ def logit_distance(
     return distance(pred, target)
 
 
-def _logits(pred: Tensor, target: Tensor, detach: bool) -> Tuple[Tensor, ...]:
-    """Both, checked, in fp32 at least."""
-    if pred.ndim != 2 or pred.shape != target.shape:
+def _logits(
+    pred: Tensor, target: Tensor, detach: bool, over: str = 'channels'
+) -> Tuple[Tensor, ...]:
+    """Both, checked, in fp32 at least; a row per softmax."""
+    check_choice('softmax_over', over, SOFTMAX_OVER)
+    least = 2 if over == 'channels' else 3
+    if pred.ndim < least or pred.shape != target.shape:
+        shape = '(N, C) or (N, C, *)' if least == 2 else '(N, C, *)'
         raise ValueError(
-            'pred and target must be logits of one shape (N, C), got '
+            f'pred and target must be logits of one shape {shape}, got '
             f'{tuple(pred.shape)} and {tuple(target.shape)}'
         )
     target = target.detach() if check_bool('detach_target', detach) else target
     return tuple(
-        x.to(torch.promote_types(x.dtype, torch.float32))
+        _rows(x, over).to(torch.promote_types(x.dtype, torch.float32))
         for x in (pred, target)
     )
+
+
+def _rows(x: Tensor, over: str) -> Tensor:
+    if x.ndim == 2:
+        return x
+    x = x.flatten(2)  # N, C, P
+    if over == 'channels':
+        x = x.transpose(1, 2)  # N, P, C
+    return x.flatten(0, 1)

@@ -4,6 +4,7 @@
 from . import (  # noqa: F401
     backbones,
     classifiers,
+    distilled_model,
     gated_model,
     heads,
     layers,

@@ -18,8 +18,6 @@ SHIPPED = [
     for method in ('continuous_sparsification', 'self_masking')
     for path in sorted((ROOT / 'configs' / method).glob('*.py'))
     if path.stem.startswith(('cs_', 'cs-', 'smn_', 'smn-'))
-    # Their bases are in other packages.
-    and not path.stem.startswith(('cs_mmdet', 'cs_mmseg'))
 ]
 # What may be left of ours: data sets and networks that are no masks.
 PLAIN = {

@@ -24,9 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
 ALL = sorted(set(CONFIGS.glob('*/*.py')) - set(CONFIGS.glob('_base_/*')))
 # Their bases are in another project, which need not be installed.
-EXTERNAL = [p for p in ALL if p.stem.startswith(('cs_mmdet', 'cs_mmseg'))]
+PROJECTS = ('mmdet', 'mmseg')
+EXTERNAL = [path for path in ALL if path.parent.name in PROJECTS]
 LEAVES = [path for path in ALL if path not in EXTERNAL]
-BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
+_BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
+EXTERNAL_BASES = [path for path in _BASES if path.parent.name in PROJECTS]
+BASES = [path for path in _BASES if path not in EXTERNAL_BASES]
 
 
 def identify(path):
@@ -39,7 +42,7 @@ def leaves_of(folder):
 
 def find(name):
     """The file of a config: names are unique."""
-    (path,) = [path for path in ALL + BASES if path.stem == name]
+    (path,) = [path for path in ALL + _BASES if path.stem == name]
     return path
 
 

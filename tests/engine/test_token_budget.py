@@ -44,10 +44,11 @@ def train(
     batch_sampler=BUDGET,
     loader=None,
     grid=(3, 3),
+    model=None,
     **kwargs,
 ):
     """12 full batches of one image per epoch, of 10 tokens each."""
-    look, model = Look(), Toy()
+    look, model = Look(), model or Toy()
     model.backbone.patch_resolution = grid
     runner = build_runner(
         folder,
@@ -230,6 +231,12 @@ class TestBadInput:
         hook = PSSHook(batch='budget', scale_lr=True)
         with pytest.raises(ValueError, match='accumulative_counts=2'):
             train(tmp_path, hook, accumulate=2)
+
+    def test_tokens_that_come_back(self, tmp_path):
+        model = Toy()
+        model.backbone.return_after = 2
+        with pytest.raises(ValueError, match='return_after=None, got 2'):
+            train(tmp_path, PSSHook(batch='budget'), model=model)
 
     def test_no_grid(self, tmp_path):
         with pytest.raises(ValueError, match='Backbone has no patch_resol'):

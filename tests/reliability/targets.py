@@ -75,6 +75,7 @@ NEEDS = dict(
     SoftMask=dict(weight=x(4, 4)),
     ScoreMask=dict(weight=x(4, 4)),
     EnsembleTeacher=dict(checkpoints='a.pth'),
+    FrozenTeacher=dict(checkpoint='a.pth'),
     ReferenceClassifier=dict(backbone=RESNET, head=LINEAR),
     StreamClassifier=dict(backbone=GATED, head=LINEAR),
     StreamFeatureExtractor=dict(backbone=GATED),
@@ -180,7 +181,8 @@ FRESH = {'dataset', 'optimizer', 'model', 'module'}
 NOT_BUILT = {
     'ContinualTrainLoop', 'MultiSetTestLoop', 'MultiSetValLoop', 'CIFAR10_1',
     'ImageFolder', 'VideoClips', 'ZhouSplitDataset',
-    'build_gated_model', 'build_masked_model', 'build_peft_model',
+    'build_distilled_model', 'build_gated_model', 'build_masked_model',
+    'build_peft_model',
     'TaskSampler',
     'TokenSampler', 'ImageEmbedder', 'CascadeClassifier', 'ClusterSubset',
     'SelfSupTestLoop', 'SelfSupValLoop', 'SwAV', 'MaskOptimWrapperConstructor',

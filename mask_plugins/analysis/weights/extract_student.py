@@ -19,6 +19,11 @@ from mask_plugins.utils.safe_load import read_checkpoint
 from .stock_config import StockCheckpoint, own_type, stock_config
 
 WHICH = ('student', 'teacher')
+WITH_TEACHER = (
+    'ReferenceClassifier',
+    'DistilledModel',
+    'build_distilled_model',
+)
 # Where a teacher that is one network keeps it.
 NETWORKS = ('teacher.network.',)
 
@@ -31,7 +36,8 @@ def extract_student(
     Nothing of the teacher is built: an ensemble's files are not needed.
 
     Args:
-        cfg (Config): Of the run, with ``mask_plugins.ReferenceClassifier``.
+        cfg (Config): Of the run, with ``mask_plugins.ReferenceClassifier`` or
+            ``mask_plugins.DistilledModel``.
         checkpoint (str): Its checkpoint. Of a run with an ``EMAHook`` those
             weights are taken that it evaluated.
         which (str): ``'student'``, or ``'teacher'``: the snapshot or the
@@ -39,7 +45,7 @@ def extract_student(
             backbone) is the student's. Defaults to ``'student'``.
 
     Returns:
-        StockCheckpoint: What the stock classifier is to load; the report has
+        StockCheckpoint: What the stock model is to load; the report has
         ``elements`` that are kept, and ``dropped``, those of the ``teacher``
         and of ``tokens``.
 
@@ -49,7 +55,7 @@ def extract_student(
     """
     check_choice('which', which, WHICH)
     model = cfg.get('model')
-    if own_type(model) != 'ReferenceClassifier':
+    if own_type(model) not in WITH_TEACHER:
         kind = model and model.get('type')
         raise ValueError(f'the model is {kind}, which has no teacher')
     loaded = read_checkpoint(checkpoint)
@@ -66,8 +72,8 @@ def extract_student(
     left = {k: v for k, v in everything.items() if k not in state}
     dropped = dict(teacher=0, tokens=0)
     for key, value in left.items():
-        part = 'teacher' if key.startswith('teacher.') else 'tokens'
-        dropped[part] += value.numel()
+        teaches = key.startswith(('teacher.', 'distillation.'))
+        dropped['teacher' if teaches else 'tokens'] += value.numel()
     elements = sum(value.numel() for value in state.values())
     report = dict(elements=elements, dropped=dropped)
     return StockCheckpoint(state, dataset_meta(loaded), stock, report)

@@ -36,6 +36,13 @@ _REPLACED = dict(
     SoftMaskLinear=('torch.nn.Linear', _SOFT),
     SafeCheckpointHook=('CheckpointHook', ()),
 )
+# Become their module.
+_WRAPPERS = (
+    'MaskedModel',
+    'build_masked_model',
+    'DistilledModel',
+    'build_distilled_model',
+)
 _REMOVED = object()
 
 
@@ -109,7 +116,8 @@ def stock_config(cfg: Config) -> StockConfig:
 
     ``mask_plugins.MaskedModel`` becomes its module, a layer with soft masks
     the layer of torch, a masked head the linear one of mmpretrain,
-    ``mask_plugins.ReferenceClassifier`` its student; hooks and
+    ``mask_plugins.ReferenceClassifier`` and
+    ``mask_plugins.DistilledModel`` their student; hooks and
     metrics of this package go, and so does all that is about training. A
     config without masks is only cut to what a test needs.
 
@@ -148,7 +156,7 @@ def _strip(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     kind = own_type(node)
-    if kind in ('MaskedModel', 'build_masked_model'):
+    if kind in _WRAPPERS:
         inner = ConfigDict(node['module'])
         if node.get('data_preprocessor') is not None:
             inner.setdefault('data_preprocessor', node['data_preprocessor'])

@@ -1,6 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Take the kept tokens out of a sequence, and put them back."""
 
+from typing import Union
+
 from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_number
@@ -26,7 +28,10 @@ def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
 
 
 def scatter_tokens(
-    x: Tensor, index: Tensor, num_tokens: int, fill: float = 0.0
+    x: Tensor,
+    index: Tensor,
+    num_tokens: int,
+    fill: Union[float, Tensor] = 0.0,
 ) -> Tensor:
     """Put kept tokens back at their places; dropped ones become ``fill``.
 
@@ -34,7 +39,9 @@ def scatter_tokens(
         x (Tensor): Kept tokens, :math:`(B, n, C)`.
         index (Tensor): Their places, int64, :math:`(B, n)`.
         num_tokens (int): N, the length to restore.
-        fill (float): Value at dropped places. Defaults to 0.
+        fill (float | Tensor): Value at dropped places, or the tokens,
+            :math:`(B, N, C)`, of which the dropped ones are taken.
+            Defaults to 0.
 
     Returns:
         Tensor: :math:`(B, N, C)`.
@@ -45,8 +52,20 @@ def scatter_tokens(
         >>> index = torch.tensor([[0, 2]])
         >>> scatter_tokens(kept, index, num_tokens=3).flatten().tolist()
         [5.0, 0.0, 7.0]
+        >>> whole = torch.tensor([[[1.0], [2.0], [3.0]]])
+        >>> scatter_tokens(kept, index, 3, fill=whole).flatten().tolist()
+        [5.0, 2.0, 7.0]
     """
     check_int('num_tokens', num_tokens, index.shape[1])
     batch, _, width = x.shape
-    full = x.new_full((batch, num_tokens, width), check_number('fill', fill))
+    shape = (batch, num_tokens, width)
+    if isinstance(fill, Tensor):
+        if fill.shape != shape:
+            raise ValueError(
+                f'fill must be a number or tokens of shape {shape}, got '
+                f'{tuple(fill.shape)}'
+            )
+        full = fill.to(x.dtype)
+    else:
+        full = x.new_full(shape, check_number('fill', fill))
     return full.scatter(1, index.unsqueeze(-1).expand(-1, -1, width), x)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mask_plugins.functional.feature_vectors import features_of
+from mask_plugins.models import layer_by_name
 
 from .attribute_target import unwrap
 
@@ -41,10 +42,6 @@ def find_layer(model: nn.Module, layer: str) -> nn.Module:
         ValueError: If there is no such module.
     """
     model = unwrap(model)
-    modules = dict(model.named_modules())
-    if layer == 'neck' and 'neck' not in modules:
+    if layer == 'neck' and 'neck' not in dict(model.named_children()):
         layer = 'backbone'
-    if layer not in modules or not layer:
-        parts = [name for name, _ in model.named_children()]
-        raise ValueError(f'the model has no layer {layer!r}, it has {parts}')
-    return modules[layer]
+    return layer_by_name.find_layer(model, layer)

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Update the teacher of a reference classifier."""
+"""Update the teacher of a model that has one."""
 
 from typing import Any, List
 
@@ -21,7 +21,10 @@ from .attribute_target import unwrap
 
 @HOOKS.register_module()
 class TeacherHook(Hook):
-    """Begin and update the teacher of ``mask_plugins.ReferenceClassifier``.
+    """Begin and update a teacher.
+
+    That of ``mask_plugins.ReferenceClassifier``, or of any model in
+    ``mask_plugins.DistilledModel``.
 
     - Before an epoch for which the teacher is *due*, it gets the student's
       weights. Epochs are counted from 0 by ``runner.iter``, in iteration
@@ -111,6 +114,8 @@ class TeacherHook(Hook):
     def _model(self, runner: Runner) -> nn.Module:
         model = unwrap(runner.model)
         if getattr(model, 'teacher', None) is None:
-            what = 'TeacherHook needs a mask_plugins.ReferenceClassifier'
-            raise TypeError(f'{what}: the model is {type(model).__name__}')
+            raise TypeError(
+                'TeacherHook needs a mask_plugins.ReferenceClassifier or '
+                f'DistilledModel: the model is {type(model).__name__}'
+            )
         return model

@@ -44,8 +44,9 @@ class TokenBudget:
 
     Raises:
         TypeError: If the loader has another batch sampler.
-        ValueError: If the module has no ``patch_resolution``, the ranks get
-            unlike shares of the data, or the rate is to be scaled under
+        ValueError: If the module has no ``patch_resolution`` or lets tokens
+            back in between its blocks, the ranks get unlike shares of the
+            data, or the rate is to be scaled under
             gradient accumulation.
     """
 
@@ -62,6 +63,12 @@ class TokenBudget:
         if tokens_of(module, 0.0) is None:
             name = type(module).__name__
             raise ValueError(f"batch='budget': {name} has no patch_resolution")
+        returned = getattr(module, 'return_after', None)
+        if returned is not None:
+            raise ValueError(
+                "batch='budget' needs a backbone with return_after=None, "
+                f'got {returned}: its later blocks run on all tokens'
+            )
         even = getattr(sampler.sampler, 'round_up', True)
         if get_world_size() > 1 and not even:
             raise ValueError("batch='budget' needs round_up=True, got False")

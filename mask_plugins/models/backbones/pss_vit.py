@@ -50,7 +50,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             linearly from 0. Defaults to 0.
         norm_cfg (dict): Defaults to ``dict(type='LN', eps=1e-6)``.
         out_type (str): ``'avg_featmap'`` (mean of the kept patches, then a
-            norm), ``'cls_token'``, ``'featmap'`` (dropped places are 0) or
+            norm), ``'cls_token'``, ``'featmap'`` (see ``dropped``) or
             ``'raw'`` (kept tokens only). Defaults to ``'avg_featmap'``.
         final_norm (bool, optional): Norm after the last block; None is True
             except for ``'avg_featmap'``. Defaults to None.
@@ -61,7 +61,8 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             ``use_rel_pos_bias``. Defaults to False.
         layer_scale_init_value (float): 0 is no layer scale. Defaults to 0.1.
         drop_ratio, scorer, score_on, count_on, token_order,
-            pretrained_img_size: See :meth:`TokenSamplingMixin.init_sampling`.
+            pretrained_img_size, dropped, return_after: See
+            :meth:`TokenSamplingMixin.init_sampling`.
         fused_attn (bool): See :class:`PSSAttention`. Defaults to True.
         init_std (float): Spread of the initial weights and class token, drawn
             from a truncated normal distribution. 0.02, the original's, is
@@ -115,6 +116,8 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         count_on: str = 'tokens',
         token_order: str = 'score',
         pretrained_img_size: Union[int, Tuple[int, int], None] = None,
+        dropped: str = 'zero',
+        return_after: Optional[int] = None,
         fused_attn: bool = True,
         init_std: float = 0.02,
         pos_embed_std: float = 0.02,
@@ -170,7 +173,8 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         # One for all blocks; not a weight, so not in the state dict.
         self.register_buffer('position_index', index, persistent=False)
         options = (scorer, score_on, count_on, token_order)
-        self.init_sampling(drop_ratio, *options, pretrained_img_size)
+        after = (pretrained_img_size, dropped, return_after)
+        self.init_sampling(drop_ratio, *options, *after)
         self.init_std = check_number('init_std', init_std, 0, ends='(]')
         check_number('pos_embed_std', pos_embed_std, 0, ends='(]')
         self.pos_embed_std = pos_embed_std
@@ -246,22 +250,29 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             tuple[Tensor]: One output per entry of ``out_indices``.
         """
         x, patch_embed, resolution = self._embed(images)
-        x, kept = self.sample(x, patch_embed)
-        index = self.position_index
-        if kept is not None and index is not None:
-            index = select_index_pairs(index, kept)
-        shared = None
-        if self.rel_pos_bias is not None:
-            table = self.rel_pos_bias.relative_position_bias_table
-            shared = gather_position_bias(table, index)
-
-        self._kept = kept
+        x, self._kept = self.sample(x, patch_embed)
+        index, shared = self._position_bias(self._kept)
         outs = []
         for i, layer in enumerate(self.layers):
             x = layer(x, index, shared)
+            if self._whole is not None and i == self._last_sampled:
+                x = self.restore(x)
+                index, shared = self._position_bias(None)
             if i == len(self.layers) - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
                 outs.append(self._format_output(x, resolution))
         self._kept = None
         return tuple(outs)
+
+    def _position_bias(
+        self, kept: Optional[Tensor]
+    ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Index of the pairs of tokens, and the bias that blocks share."""
+        index, shared = self.position_index, None
+        if kept is not None and index is not None:
+            index = select_index_pairs(index, kept)
+        if self.rel_pos_bias is not None:
+            table = self.rel_pos_bias.relative_position_bias_table
+            shared = gather_position_bias(table, index)
+        return index, shared

@@ -23,7 +23,7 @@ with imports_for('token sampling in a backbone'):
 class SampledBackbone(Composed, TokenSamplingMixin):
     """What :func:`apply_token_sampling` mixes into the class of a backbone."""
 
-    transient = ('_kept', '_patch_embed_output', '_entering')
+    transient = ('_kept', '_whole', '_patch_embed_output', '_entering')
     _patch_embed_output = _entering = None
 
     def start_sampling(self, **kwargs) -> None:
@@ -36,12 +36,16 @@ class SampledBackbone(Composed, TokenSamplingMixin):
         # Bound methods, not closures: deepcopy then binds them to the copy.
         self.patch_embed.register_forward_hook(self._note_patch_embed)
         self.layers[0].register_forward_pre_hook(self._sample_input)
+        if self.dropped == 'keep':
+            last = self.layers[self._last_sampled]
+            last.register_forward_hook(self._restore_output)
 
     def stop_sampling(self) -> None:
         """Remove all that :meth:`start_sampling` added."""
         for hooks in (
             self.patch_embed._forward_hooks,
             self.layers[0]._forward_pre_hooks,
+            *(layer._forward_hooks for layer in self.layers),
             self._state_dict_hooks,
         ):
             for key, hook in list(hooks.items()):
@@ -61,13 +65,17 @@ class SampledBackbone(Composed, TokenSamplingMixin):
         x, self._kept = self.sample(args[0], self._patch_embed_output)
         return (x, *args[1:])
 
+    def _restore_output(self, module, args, output: Tensor) -> Tensor:
+        return self.restore(output)
+
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Run the stock backbone over the kept tokens."""
         try:
             return super().forward(x)
         finally:
             # No activation outlives its forward.
-            self._kept = self._entering = self._patch_embed_output = None
+            self._kept = self._whole = None
+            self._entering = self._patch_embed_output = None
 
     def embed_tokens(self, images: Tensor) -> Tuple[Tensor, Tensor]:
         """See :class:`TokenSamplingMixin`."""

@@ -20,6 +20,7 @@ from mask_plugins.core.tokens import (
 from mask_plugins.core.tokens.selection import COUNT_ON, TOKEN_ORDERS
 from mask_plugins.utils.checks import (
     check_choice,
+    check_int,
     check_pair,
     check_ratio,
 )
@@ -27,6 +28,7 @@ from mask_plugins.utils.checks import (
 from .state_dicts import GRID, fit_positions
 
 SCORE_ON = ('tokens', 'patch_embed')
+DROPPED = ('zero', 'keep')
 MAGNITUDES = dict(magnitude=score_magnitude, l2_magnitude=score_l2_magnitude)
 
 
@@ -58,6 +60,8 @@ class TokenSamplingMixin:
 
     # Where the tokens of the running forward came from; None is all.
     _kept: Optional[Tensor] = None
+    # All tokens that entered the first block, if dropped='keep'.
+    _whole: Optional[Tensor] = None
 
     def init_sampling(
         self,
@@ -67,6 +71,8 @@ class TokenSamplingMixin:
         count_on: str = 'tokens',
         token_order: str = 'score',
         pretrained_img_size: Union[int, Tuple[int, int], None] = None,
+        dropped: str = 'zero',
+        return_after: Optional[int] = None,
     ) -> None:
         """Check and keep the arguments.
 
@@ -87,16 +93,29 @@ class TokenSamplingMixin:
                 width), of checkpoints that do not store their grid of
                 patches. None takes a grid that differs in size for a square.
                 Defaults to None.
+            dropped (str): What a feature map has at dropped places:
+                ``'zero'``, or ``'keep'``, the token as it was when last
+                computed. Kept tokens are let back in after
+                ``return_after`` blocks (the idea of SViT,
+                arXiv:2306.07050), and no later block or norm misses them.
+                ``'keep'`` needs ``out_type='featmap'``. Defaults to
+                ``'zero'``.
+            return_after (int, optional): Blocks that run on the kept tokens
+                alone, at least 1; the others run on all tokens. Only with
+                ``dropped='keep'``. Defaults to None: all blocks, so that
+                the final norm is the first to see the dropped tokens again.
 
         Raises:
             TypeError: If a number is not one.
-            ValueError: If a number is out of range, or an option unknown.
+            ValueError: If a number is out of range, an option unknown, or
+                the options contradict each other.
         """
         self.score_on = check_choice('score_on', score_on, SCORE_ON)
         self.count_on = check_choice('count_on', count_on, COUNT_ON)
         self.token_order = check_choice(
             'token_order', token_order, TOKEN_ORDERS
         )
+        self._init_return(dropped, return_after)
         size = pretrained_img_size
         if size is not None:
             size = check_pair('pretrained_img_size', size, low=1, single=True)
@@ -111,6 +130,20 @@ class TokenSamplingMixin:
         self.token_gate = TokenGate(self.embed_dims) if gated else None
         self.scorer = scorer
         self.drop_ratio = drop_ratio
+
+    def _init_return(self, dropped: str, return_after: Optional[int]) -> None:
+        self.dropped = check_choice('dropped', dropped, DROPPED)
+        if dropped == 'keep':
+            name = "out_type with dropped='keep'"
+            check_choice(name, self.out_type, ('featmap',))
+        elif return_after is not None:
+            raise ValueError(
+                f"return_after={return_after} needs dropped='keep', got "
+                f'dropped={dropped!r}'
+            )
+        self.return_after = check_int(
+            'return_after', return_after, 1, len(self.layers), optional=True
+        )
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, *args):
         fit_positions(self, state_dict, prefix, metadata.get(GRID))
@@ -176,7 +209,24 @@ class TokenSamplingMixin:
             if self._num_keep is None:
                 return x, None
         kept = self._select(scores)
+        if self.dropped == 'keep':
+            self._whole = x
         return gather_tokens(x, kept), kept
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Let the dropped tokens back in; from here on all are computed.
+
+        Args:
+            x (Tensor): The kept tokens, :math:`(B, n, C)`.
+
+        Returns:
+            Tensor: :math:`(B, N, C)`, or ``x`` if none were dropped.
+        """
+        if self._kept is not None:
+            whole = self._whole
+            x = scatter_tokens(x, self._kept, whole.shape[1], whole)
+            self._kept = self._whole = None
+        return x
 
     def _score(
         self, x: Tensor, patch_embed: Optional[Tensor]
@@ -210,6 +260,11 @@ class TokenSamplingMixin:
         return select_tokens(scores, count, prefix, self.token_order)
 
     @property
+    def _last_sampled(self) -> int:
+        """Index of the last block that runs on the kept tokens alone."""
+        return (self.return_after or len(self.layers)) - 1
+
+    @property
     def _own_tokens(self) -> int:
         rows, columns = self.patch_resolution
         return rows * columns + self.num_extra_tokens
@@ -222,12 +277,13 @@ class TokenSamplingMixin:
     def _format_output(self, x: Tensor, hw: Tuple[int, int]) -> Tensor:
         """As the stock backbone, of the kept tokens.
 
-        A feature map has its dropped places filled with 0; ``'raw'`` has the
-        kept tokens only.
+        A feature map has its dropped places filled as ``dropped`` says;
+        ``'raw'`` has the kept tokens only.
         """
         if self.out_type == 'featmap' and self._kept is not None:
             num_tokens = self.num_extra_tokens + hw[0] * hw[1]
-            x = scatter_tokens(x, self._kept, num_tokens)
+            fill = 0.0 if self._whole is None else self._whole
+            x = scatter_tokens(x, self._kept, num_tokens, fill)
         return super()._format_output(x, hw)
 
     # ------------------------------------------------------------- analysis

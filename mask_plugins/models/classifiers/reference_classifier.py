@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """A classifier that also learns from a reference model."""
 
-import copy
-import warnings
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from mmpretrain.models.classifiers import ImageClassifier
@@ -19,6 +17,7 @@ from mask_plugins.models.teachers import (
     Network,
     ReferenceTeacher,
     SnapshotTeacher,
+    TeacherOwner,
 )
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import (
@@ -30,7 +29,7 @@ from mask_plugins.utils.checks import (
 
 
 @MODELS.register_module()
-class ReferenceClassifier(ImageClassifier):
+class ReferenceClassifier(TeacherOwner, ImageClassifier):
     """A stock classifier with a teacher, for self-distillation.
 
     With a plain head the loss is ``loss_ce + loss_weight * kd_loss(logits,
@@ -88,10 +87,6 @@ class ReferenceClassifier(ImageClassifier):
         ['loss_ce', 'loss_kd']
     """
 
-    # Whether a deep copy has a teacher, too. TeacherHook sets it to False
-    # while EMAHook makes its copy.
-    copies_teacher = True
-
     def __init__(
         self,
         backbone: dict,
@@ -133,7 +128,6 @@ class ReferenceClassifier(ImageClassifier):
         teacher.attach(self.student_network())
         # The last module: a copy without it has the same modules before.
         self.teacher = teacher
-        self._warned = False
 
     def _build_kd_loss(self, kd_loss, softmax: bool) -> Optional[nn.Module]:
         if kd_loss is None and isinstance(self.head, MaskedFeatureHead):
@@ -184,30 +178,8 @@ class ReferenceClassifier(ImageClassifier):
     def _target(
         self, inputs: Tensor, feats: Tuple[Tensor]
     ) -> Optional[Tensor]:
-        teacher = self.teacher
-        if teacher is None:
-            raise RuntimeError(
-                'this copy was made for averaging and has no teacher'
-            )
-        if not teacher.active:
-            if not (teacher.driven or self._warned):
-                warnings.warn(
-                    'nothing updates the teacher: the loss is cross entropy '
-                    "alone. Add dict(type='mask_plugins.TeacherHook') to "
-                    'custom_hooks, or call teacher.update',
-                    stacklevel=2,
-                )
-                self._warned = True
+        if not self.has_target():
             return None
+        teacher = self.teacher
         x = feats if self.scope == 'head' else inputs
         return teacher.logits(x) if self.detach_target else teacher(x)
-
-    # ----------------------------------------------------------------- copy
-    def __deepcopy__(self, memo: dict) -> 'ReferenceClassifier':
-        """A copy; without the teacher while ``copies_teacher`` is False."""
-        if not self.copies_teacher:
-            memo[id(self.teacher)] = None
-        new = type(self).__new__(type(self))
-        memo[id(self)] = new
-        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return new

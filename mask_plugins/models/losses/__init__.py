@@ -2,6 +2,7 @@
 """Losses."""
 
 from .distillation_loss import DistillationLoss
+from .feature_loss import FeatureLoss, capture_maps
 from .logit_loss import LogitLoss, build_logit_loss
 from .old_classes_loss import OldClassesLoss
 from .pass_loss import PASSLoss
@@ -9,9 +10,11 @@ from .swav_loss import SwAVLoss
 
 __all__ = [
     'DistillationLoss',
+    'FeatureLoss',
     'LogitLoss',
     'OldClassesLoss',
     'PASSLoss',
     'SwAVLoss',
     'build_logit_loss',
+    'capture_maps',
 ]

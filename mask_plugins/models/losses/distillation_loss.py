@@ -3,7 +3,11 @@
 
 from torch import Tensor, nn
 
-from mask_plugins.functional.distillation import KINDS, distillation_loss
+from mask_plugins.functional.distillation import (
+    KINDS,
+    SOFTMAX_OVER,
+    distillation_loss,
+)
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_bool, check_choice, check_number
 
@@ -24,11 +28,14 @@ class DistillationLoss(nn.Module):
         detach_target (bool): No gradient through the target.
             Defaults to True.
         loss_weight (float): Factor, at least 0. Defaults to 1.
+        softmax_over (str): ``'channels'`` or, for maps, ``'positions'``; see
+            :func:`mask_plugins.functional.distillation.distillation_loss`.
+            Defaults to ``'channels'``.
 
     Raises:
         TypeError, ValueError: If ``temperature`` is not above 0,
-            ``loss_weight`` is negative, ``kind`` is unknown, or a flag is not
-            a bool.
+            ``loss_weight`` is negative, ``kind`` or ``softmax_over`` is
+            unknown, or a flag is not a bool.
 
     Examples:
         >>> import torch
@@ -44,6 +51,7 @@ class DistillationLoss(nn.Module):
         scale: bool = True,
         detach_target: bool = True,
         loss_weight: float = 1.0,
+        softmax_over: str = 'channels',
     ) -> None:
         super().__init__()
         check_number('temperature', temperature, 0, ends='()')
@@ -52,16 +60,27 @@ class DistillationLoss(nn.Module):
         self.scale = check_bool('scale', scale)
         self.detach_target = check_bool('detach_target', detach_target)
         self.loss_weight = check_number('loss_weight', loss_weight, 0)
+        self.softmax_over = check_choice(
+            'softmax_over', softmax_over, SOFTMAX_OVER
+        )
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """The loss.
 
         Args:
-            pred (Tensor): Logits of the student, :math:`(N, C)`.
-            target (Tensor): Logits of the teacher, :math:`(N, C)`.
+            pred (Tensor): Logits of the student, :math:`(N, C)`, or a map,
+                :math:`(N, C, *)`.
+            target (Tensor): Logits of the teacher, of the same shape.
 
         Returns:
             Tensor: Scalar.
         """
-        options = (self.temperature, self.kind, self.scale, self.detach_target)
-        return self.loss_weight * distillation_loss(pred, target, *options)
+        return self.loss_weight * distillation_loss(
+            pred,
+            target,
+            self.temperature,
+            self.kind,
+            self.scale,
+            self.detach_target,
+            self.softmax_over,
+        )

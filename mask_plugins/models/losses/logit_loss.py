@@ -59,8 +59,9 @@ class LogitLoss(nn.Module):
         """The loss.
 
         Args:
-            pred (Tensor): Logits of the student, :math:`(N, C)`.
-            target (Tensor): Logits of the teacher, :math:`(N, C)`.
+            pred (Tensor): Logits of the student, :math:`(N, C)`, or a map,
+                :math:`(N, C, *)`.
+            target (Tensor): Logits of the teacher, of the same shape.
 
         Returns:
             Tensor: Scalar.

@@ -3,16 +3,26 @@
 
 from mask_plugins.models.missing import HAS_MMPRETRAIN, register_missing
 
-__all__ = ['EMATeacher', 'EnsembleTeacher', 'SnapshotTeacher', 'TaskTeacher']
+from .base import ReferenceTeacher
+from .ema_teacher import EMATeacher
+from .frozen_teacher import FrozenTeacher
+from .snapshot_teacher import SnapshotTeacher
+from .task_teacher import TaskTeacher
+from .teacher_owner import TeacherOwner
+
+__all__ = [
+    'EMATeacher',
+    'FrozenTeacher',
+    'ReferenceTeacher',
+    'SnapshotTeacher',
+    'TaskTeacher',
+    'TeacherOwner',
+]
 
 if HAS_MMPRETRAIN:
-    from .base import ReferenceTeacher
-    from .ema_teacher import EMATeacher
     from .ensemble_teacher import EnsembleTeacher
     from .network import Network
-    from .snapshot_teacher import SnapshotTeacher
-    from .task_teacher import TaskTeacher
 
-    __all__ += ['Network', 'ReferenceTeacher']
+    __all__ += ['EnsembleTeacher', 'Network']
 else:
-    register_missing(__all__)
+    register_missing(['EnsembleTeacher'])

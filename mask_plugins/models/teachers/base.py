@@ -9,17 +9,16 @@ from torch import Tensor, nn
 
 from mask_plugins.utils.checks import check_int
 
-from .network import Network
-
 
 class ReferenceTeacher(nn.Module):
     """A model that gives targets: never trained, always in eval mode.
 
-    ``mask_plugins.ReferenceClassifier`` makes one from a config and calls
-    :meth:`attach`; ``mask_plugins.TeacherHook`` calls :meth:`update` when
-    :meth:`due` says so, and after each optimizer step if
-    ``follows_steps``. Until the first update there are no targets. In plain
-    PyTorch, call ``model.teacher.update(model.student_network())``.
+    ``mask_plugins.ReferenceClassifier`` or ``mask_plugins.DistilledModel``
+    makes one from a config and calls :meth:`attach`;
+    ``mask_plugins.TeacherHook`` calls :meth:`update` when :meth:`due` says
+    so, and after each optimizer step if ``follows_steps``. Until the first
+    update there are no targets. In plain PyTorch, call
+    ``model.teacher.update(model.student_network())``.
 
     Weights and what an update depends on are in the state dict: a resumed run
     continues with the same teacher. A state dict without a teacher (of a
@@ -46,6 +45,8 @@ class ReferenceTeacher(nn.Module):
     follows_tasks = False
     # The scopes of ReferenceClassifier that it can have.
     scopes = ('whole', 'head')
+    # Whether it has one ``network``, whose layers DistilledModel can read.
+    one_network = True
 
     def __init__(self, begin: int = 0) -> None:
         super().__init__()
@@ -56,11 +57,11 @@ class ReferenceTeacher(nn.Module):
         self.driven = False
         self._register_load_state_dict_pre_hook(self._tolerate_absence)
 
-    def attach(self, network: Network) -> None:
+    def attach(self, network: nn.Module) -> None:
         """Become a teacher for this student: by default, a copy of it.
 
         Args:
-            network (Network): The student; copied if needed, not kept.
+            network (nn.Module): The student; copied if needed, not kept.
         """
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.eval()
@@ -77,11 +78,11 @@ class ReferenceTeacher(nn.Module):
         return epoch >= self.begin and not self.active
 
     @abstractmethod
-    def update(self, student: Network) -> None:
+    def update(self, student: nn.Module) -> None:
         """Learn from the student's weights; the first update begins.
 
         Args:
-            student (Network): Has the modules that were attached.
+            student (nn.Module): Has the modules that were attached.
         """
 
     @property

@@ -4,12 +4,13 @@
 from typing import Optional
 
 import torch
+from torch import nn
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_choice, check_int, check_ratio
 
 from .base import ReferenceTeacher
-from .network import Network, copy_buffers
+from .copy_buffers import copy_buffers
 
 MODES = ('ema', 'annealed', 'mean')
 # The words of masked-analysis, accepted in configs.
@@ -73,7 +74,7 @@ class EMATeacher(ReferenceTeacher):
         self._steps: Optional[int] = None  # cached value of the buffer
 
     @torch.no_grad()
-    def update(self, student: Network) -> None:
+    def update(self, student: nn.Module) -> None:
         """Average in the student, once per optimizer step.
 
         Raises:

@@ -48,6 +48,7 @@ class EnsembleTeacher(ReferenceTeacher):
 
     # A head of another training knows nothing of the student's features.
     scopes = ('whole',)
+    one_network = False
 
     def __init__(
         self,

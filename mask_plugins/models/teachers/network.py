@@ -3,8 +3,6 @@
 
 from typing import Optional, Tuple, Union
 
-import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mask_plugins.models.heads.masked_feature_head import MaskedFeatureHead
@@ -46,26 +44,3 @@ class Network(nn.Module):
             if self.neck is not None:
                 x = self.neck(x)
         return self.head(x)
-
-
-def copy_buffers(own: nn.Module, student: nn.Module) -> None:
-    """Copy the student's buffers; floating-point ones are those of all ranks.
-
-    DDP trains equal parameters, but each process keeps the statistics of its
-    own batches. Their mean, in one message for all buffers, makes the
-    teachers of all processes equal.
-
-    Args:
-        own (nn.Module): Changed in place.
-        student (nn.Module): Has the same modules.
-    """
-    mine = list(own.buffers())
-    if mine:
-        torch._foreach_copy_(mine, list(student.buffers()))
-    floats = [b for b in mine if b.is_floating_point()]
-    if get_world_size() > 1 and floats:
-        flat = torch.cat([b.reshape(-1).float() for b in floats])
-        all_reduce(flat, 'mean')
-        parts = flat.split([b.numel() for b in floats])
-        for buffer, part in zip(floats, parts):
-            buffer.copy_(part.view_as(buffer))

@@ -2,12 +2,13 @@
 """The student as it was some epochs ago."""
 
 import torch
+from torch import nn
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_int
 
 from .base import ReferenceTeacher
-from .network import Network, copy_buffers
+from .copy_buffers import copy_buffers
 
 
 @MODELS.register_module()
@@ -44,7 +45,7 @@ class SnapshotTeacher(ReferenceTeacher):
         return late >= 0 and (late % self.interval == 0 or not self.active)
 
     @torch.no_grad()
-    def update(self, student: Network) -> None:
+    def update(self, student: nn.Module) -> None:
         """Copy the student."""
         own, new = self.network.parameters(), student.parameters()
         torch._foreach_copy_(list(own), list(new))
