@@ -14,7 +14,7 @@ out=${OUT:-outputs/quickstart}
 say() { echo "quickstart: $*"; }
 
 tools/setup_env.sh
-# mim starts `python`, the tools are our own: both from the environment.
+# The tools run with the `python` of the environment.
 PATH=$(cd "$venv/bin" && pwd):$PATH
 export PATH
 # Memory that a step frees is kept for the next one, which saves page faults on
@@ -34,12 +34,12 @@ mkdir -p "$out"
 
 say "training $config (some minutes on a CPU)"
 begin=$SECONDS
-mim train mmpretrain "$config" --work-dir "$out"
+python tools/train.py "$config" --work-dir "$out" --quiet
 wall=$((SECONDS - begin))
 
 checkpoint=$(cat "$out/last_checkpoint")
 say "testing $checkpoint"
-mim test mmpretrain "$config" --checkpoint "$checkpoint" \
+python tools/test.py "$config" "$checkpoint" --quiet \
     --work-dir "$out" --out "$out/test_metrics.json" --out-item metrics
 
 say "drawing"

@@ -18,6 +18,7 @@ from typing import (
 )
 
 from mask_plugins.utils.checks import check_int, check_ratio
+from mask_plugins.utils.known_warnings import hide_known_warnings
 
 if TYPE_CHECKING:  # not needed for `--help`
     from rich.table import Table
@@ -42,6 +43,7 @@ def make_parser(
         example: python tools/analysis/plot_training.py work_dirs/a
         after an installation: mim run mask_plugins plot_training -- --help
     """
+    hide_known_warnings()
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
         # On one line, so that it can be copied.
