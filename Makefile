@@ -13,7 +13,7 @@ export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-slow test-slurm test-reliability \
-	test-all lint doctor clean
+	test-all lint docs results-small doctor clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
@@ -51,6 +51,13 @@ lint: setup  ## ruff (lint and format), codespell, words
 	@if git grep -nwiE '$(WORDS)' -- '*.py' '*.md' '*.yml' '*.sh' \
 		':!CONTRIBUTING.md'; then \
 		echo 'lint: say it in plainer words (Makefile, WORDS)'; exit 1; fi
+
+docs: setup  ## build the pages into build/docs/html; a warning is an error
+	@$(BIN)/python -c 'import furo, myst_parser, sphinx_copybutton' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c requirements/pinned.txt -r requirements/docs.txt
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs/html
+	@echo 'docs: open build/docs/html/index.html'
 
 # Without `setup`: it has to run where that fails.
 doctor:  ## say what is installed and what fixes it

@@ -44,10 +44,16 @@ python tools/test.py "$config" "$checkpoint" --quiet \
 
 say "drawing"
 pictures=$out/pictures
-python tools/analysis/plot_schedules.py "$config" --out "$pictures"
-python tools/analysis/plot_training.py "$out" --out "$pictures"
-python tools/analysis/image_patches.py "$config" "$checkpoint" \
-    --out "$pictures"
+mkdir -p "$pictures"
+draw() { # what a tool prints goes to a file, unless it fails
+    python "tools/analysis/$1.py" "${@:2}" --out "$pictures" \
+        >"$pictures/$1.log" 2>&1 || { cat "$pictures/$1.log" >&2; exit 1; }
+}
+draw plot_schedules "$config"
+draw plot_training "$out"
+draw image_patches "$config" "$checkpoint"
+# The tables of the training: accuracy, time of a step at each drop ratio.
+grep -vE '^ *$|^wrote |^(logs|pictures): ' "$pictures/plot_training.log"
 
 python - "$out" "$checkpoint" "$pictures" "$wall" <<'PYTHON'
 import glob
@@ -67,8 +73,8 @@ drawn = sorted(glob.glob(os.path.join(pictures, '**', '*.png'), recursive=True))
 print(f'quickstart: log         {logs[0]}')
 print(f'quickstart:             {out}/train_log.json, {out}/val_log.json')
 print(f'quickstart: checkpoint  {checkpoint}')
-for path in drawn:
-    print(f'quickstart: picture     {path}')
+print(f'quickstart: pictures    {pictures}/: {len(drawn)} pictures, such as')
+print(f'quickstart:             {pictures}/image_patches.png')
 print(
     f'quickstart: seconds are iterations and validations; the whole command '
     f'with its start took {wall} s'

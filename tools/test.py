@@ -165,7 +165,6 @@ def main():
     if args.quiet and is_main_process():
         for name, value in metrics.items():
             print(f'{name}: {value}')
-        print(f'log: {runner.logger.log_file}')
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
     launch.end_launch()

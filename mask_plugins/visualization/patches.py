@@ -220,14 +220,14 @@ def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
             draw_dropped(axes, picture, ~kept.reshape(grid_of(record)))
             _title(axes, record, column, index)
             if line == 0:
-                head = f'$\\rho$ = {1 - ratios[column]:.2g}'
+                head = f'$d$ = {ratios[column]:g}'
                 style = dict(xycoords='axes fraction', fontsize=10)
                 note(axes, head, (0.5, 1), (0, 14), **style)
         label = '\n'.join(textwrap.wrap(labels[line], 24)[:3])
         panels[line, 0].set_ylabel(label, fontsize=8)
     figure.supxlabel(
-        r'columns: keep ratio $\rho = 1 - d$; above each picture: predicted '
-        'class (probability)',
+        'columns: drop ratio $d$; above each picture: predicted class '
+        '(probability)',
         fontsize=8,
     )
     return figure

@@ -65,7 +65,7 @@ def test_image_patches_and_comparison(tmp_path, capsys):
     for name in 'ab':
         paths = write_model(tmp_path / name, PSS, name)
         call('image_patches', *paths, '--indices', 3, 5, '--device', 'cpu')
-    assert 'keep 0.2' in capsys.readouterr().out
+    assert 'drop 0.8' in capsys.readouterr().out
     record = read_json(str(tmp_path / 'a' / 'image_patches.json'))
     assert record['drop_ratios'] == [0, 0.2, 0.4, 0.6, 0.8]
     assert np.shape(record['images']) == (2, 3, 16, 16)
