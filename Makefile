@@ -59,6 +59,10 @@ docs: setup  ## build the pages into build/docs/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs/html
 	@echo 'docs: open build/docs/html/index.html'
 
+results-small: setup  ## run the digits rows of docs/results.md, name what left its spread
+	OMP_NUM_THREADS=1 $(BIN)/python tools/results.py --small \
+		--out outputs/results-small $(RESULTS_ARGS)
+
 # Without `setup`: it has to run where that fails.
 doctor:  ## say what is installed and what fixes it
 	@if [ -x $(BIN)/python ]; then $(BIN)/python tools/doctor.py; \
