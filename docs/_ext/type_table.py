@@ -3,6 +3,7 @@
 
 import importlib
 import inspect
+import re
 
 from mmengine.registry import Registry
 
@@ -25,6 +26,7 @@ def registered_types():
 def first_line(item):
     """What the docstring says in its first line."""
     text = (inspect.getdoc(item) or '').split('\n\n')[0]
+    text = re.sub(r':\w+:`~?([^`]+)`', r'`\1`', text)  # roles
     return ' '.join(text.split()).replace('|', r'\|').replace('``', '`')
 
 

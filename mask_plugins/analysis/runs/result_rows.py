@@ -135,7 +135,7 @@ def results_page(
         '',
     ]
     cells = [_cells(row, results[row['name']]) for row in measured]
-    lines += markdown_table(columns, cells) if cells else ['None yet.']
+    lines += markdown_table(columns, cells, text=3) if cells else ['None yet.']
     for row in measured:
         lines += ['', *_conditions(row, results[row['name']])]
     if open_rows:
