@@ -202,6 +202,8 @@ if __name__ == '__main__':
             'mim': parse_requirements('mminstall'),
             'analysis': parse_requirements('analysis'),
             'clip': parse_requirements('clip'),
+            'demo': parse_requirements('demo'),
+            'docs': parse_requirements('docs'),
             'optional': parse_requirements('optional'),
             'pretrained': parse_requirements('pretrained'),
             'tests': parse_requirements('tests'),
