@@ -97,6 +97,11 @@ def test_tokens_are_dropped_on_the_schedule(tmp_path):
     assert torch.load(path, weights_only=True)['meta']['epoch'] == 1
 
 
+def test_the_guide_has_the_same_lines():
+    start = "type='mask_plugins.TokenSampler'"
+    assert snippet(start, OWN) == snippet(start)
+
+
 def test_binary_masks_switch_weights_off(tmp_path):
     code = snippet("type='mask_plugins.MaskedModel'", OWN)
     cfg = short_run(tmp_path, code, 32, 10)
