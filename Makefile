@@ -16,7 +16,7 @@ export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-slow test-slurm test-openmmlab \
-	test-onedl test-reliability test-all lint doctor clean
+	test-onedl test-reliability test-all lint docs results-small doctor clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
@@ -68,6 +68,17 @@ lint: setup  ## ruff (lint and format), codespell, words
 	@if git grep -nwiE '$(WORDS)' -- '*.py' '*.md' '*.yml' '*.sh' \
 		':!CONTRIBUTING.md'; then \
 		echo 'lint: say it in plainer words (Makefile, WORDS)'; exit 1; fi
+
+docs: setup  ## build the pages into build/docs/html; a warning is an error
+	@$(BIN)/python -c 'import furo, myst_parser, sphinx_copybutton' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c requirements/pinned.txt -r requirements/docs.txt
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs/html
+	@echo 'docs: open build/docs/html/index.html'
+
+results-small: setup  ## run the digits rows of docs/results.md, name what left its spread
+	OMP_NUM_THREADS=1 $(BIN)/python tools/results.py --small \
+		--out outputs/results-small $(RESULTS_ARGS)
 
 # Without `setup`: it has to run where that fails.
 doctor:  ## say what is installed and what fixes it

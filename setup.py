@@ -217,6 +217,8 @@ if __name__ == '__main__':
             'clip': parse_requirements('clip'),
             'onedl': parse_requirements('onedl'),
             'openmmlab': parse_requirements('openmmlab'),
+            'demo': parse_requirements('demo'),
+            'docs': parse_requirements('docs'),
             'optional': parse_requirements('optional'),
             'pretrained': parse_requirements('pretrained'),
             'search': parse_requirements('search'),

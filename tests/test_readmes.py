@@ -21,6 +21,7 @@ PAGES = [
     *sorted(ROOT.glob('configs/*/README.md')),
     *sorted(ROOT.glob('tools/*/README.md')),
 ]
+OWN = 'docs/guides/own_config.md'
 BASE = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 
@@ -29,6 +30,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 def test_links_and_pictures_exist(path):
     text = path.read_text(encoding='utf-8')
     links = re.findall(r'\]\(([^)#\s]+)\)', text)
+    links += re.findall(r'^\[[^\]]+\]: (\S+)$', text, re.M)
     local = [link for link in links if '://' not in link]
     assert [x for x in local if not (path.parent / x).exists()] == []
 
@@ -95,8 +97,13 @@ def test_tokens_are_dropped_on_the_schedule(tmp_path):
     assert torch.load(path, weights_only=True)['meta']['epoch'] == 1
 
 
+def test_the_guide_has_the_same_lines():
+    start = "type='mask_plugins.TokenSampler'"
+    assert snippet(start, OWN) == snippet(start)
+
+
 def test_binary_masks_switch_weights_off(tmp_path):
-    code = snippet("type='mask_plugins.MaskedModel'")
+    code = snippet("type='mask_plugins.MaskedModel'", OWN)
     cfg = short_run(tmp_path, code, 32, 10)
     runner = Runner.from_cfg(cfg)
     runner.model.init_weights()
@@ -114,7 +121,7 @@ def test_a_scheduled_value_changes_the_loss(tmp_path):
     """Label smoothing: a schedule that nothing reads would change nothing."""
     smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1)
     found = []
-    for code in (BASE, BASE + snippet("type='mask_plugins.ScheduleHook'")):
+    for code in (BASE, BASE + snippet('mask_plugins.ScheduleHook', OWN)):
         cfg = short_run(tmp_path, code, 32, 10)
         cfg.model.head.loss = smooth
         cfg.randomness = dict(seed=0)
@@ -205,3 +212,9 @@ def test_masks_in_plain_pytorch(tmp_path, monkeypatch):
     assert {module: type(module) for module in model.modules()} == stock
     torch.testing.assert_close(model(x), masked)
     assert not model.conv.weight[0].any()
+
+
+def test_the_readme_fits_a_screen():
+    lines = (ROOT / 'README.md').read_text(encoding='utf-8').splitlines()
+    assert len(lines) <= 100
+    assert max(map(len, lines)) <= 100

@@ -7,6 +7,7 @@ import os
 
 # Makes `_base_ = ['mask_plugins::...']` resolvable.
 import mask_plugins  # noqa: F401
+from mask_plugins.utils.known_warnings import hide_known_warnings
 from mask_plugins.utils.openmmlab import imports_for
 
 with imports_for('tools/test.py'):
@@ -70,6 +71,17 @@ def parse_args():
         default='none',
         help='what starts the processes',
     )
+    console = parser.add_mutually_exclusive_group()
+    console.add_argument(
+        '--quiet',
+        action='store_true',
+        help='print warnings and the metrics; the log file has the rest',
+    )
+    console.add_argument(
+        '--verbose',
+        action='store_true',
+        help='print messages for debugging too',
+    )
     # torch.distributed.launch writes it either way, depending on its version.
     parser.add_argument(
         '--local_rank',
@@ -131,8 +143,10 @@ def apply_args(cfg, args):
 def main():
     """Test."""
     args = parse_args()
+    hide_known_warnings()
     # Only now: they import torch, and mim asks for the help before each run.
     import mmengine
+    from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults
 
     from mask_plugins.apis.config import load_config
@@ -141,13 +155,18 @@ def main():
     try:
         cfg = load_config(args.config, args.work_dir, args.cfg_options)
         apply_args(cfg, args)
+        if args.verbose:
+            cfg.log_level = 'DEBUG'
         launch.prepare_launch(cfg, args.launcher)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise SystemExit(f'test.py: {error}') from error
-    runner = run_config.build_runner(cfg)
+    runner = run_config.build_runner(cfg, args.quiet)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     metrics = runner.test()
+    if args.quiet and is_main_process():
+        for name, value in metrics.items():
+            print(f'{name}: {value}')
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
     launch.end_launch()

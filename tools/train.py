@@ -7,6 +7,7 @@ import signal
 
 # Makes `_base_ = ['mask_plugins::...']` resolvable.
 import mask_plugins  # noqa: F401
+from mask_plugins.utils.known_warnings import hide_known_warnings
 from mask_plugins.utils.openmmlab import imports_for
 
 with imports_for('tools/train.py'):
@@ -74,6 +75,17 @@ def parse_args():
         default='none',
         help='what starts the processes',
     )
+    console = parser.add_mutually_exclusive_group()
+    console.add_argument(
+        '--quiet',
+        action='store_true',
+        help='print warnings and one line per epoch; the log file has all',
+    )
+    console.add_argument(
+        '--verbose',
+        action='store_true',
+        help='print messages for debugging too',
+    )
     # torch.distributed.launch writes it either way, depending on its version.
     parser.add_argument(
         '--local_rank',
@@ -124,23 +136,30 @@ def apply_args(cfg, args):
 def main():
     """Train."""
     args = parse_args()
+    hide_known_warnings()
     # "Stop and save" has to wait until there is something to save: the
     # PreemptionHook takes it when training begins.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # Only now: they import torch, and mim asks for the help before each run.
+    from mmengine.dist import is_main_process
+
     from mask_plugins.apis.config import load_config
     from mask_plugins.engine.launching import launch, run_config
 
     try:
         cfg = load_config(args.config, args.work_dir, args.cfg_options)
         apply_args(cfg, args)
+        if args.verbose:
+            cfg.log_level = 'DEBUG'
         launch.prepare_launch(cfg, args.launcher)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise SystemExit(f'train.py: {error}') from error
-    runner = run_config.build_runner(cfg)
+    runner = run_config.build_runner(cfg, args.quiet)
     handled = [getattr(hook, 'signals', ()) for hook in runner.hooks]
     if not any(signal.SIGUSR1 in signals for signals in handled):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    if args.quiet and is_main_process():
+        print(f'log: {runner.logger.log_file}', flush=True)
     try:
         runner.train()
     except RuntimeError as error:

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import textwrap
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from typing import (
 )
 
 from mask_plugins.utils.checks import check_int, check_ratio
+from mask_plugins.utils.known_warnings import hide_known_warnings
 from mask_plugins.utils.openmmlab import imports_for
 
 if TYPE_CHECKING:  # not needed for `--help`
@@ -43,6 +45,7 @@ def make_parser(
         example: python tools/analysis/plot_training.py work_dirs/a
         after an installation: mim run mask_plugins plot_training -- --help
     """
+    hide_known_warnings()
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
         # On one line, so that it can be copied.
@@ -76,6 +79,38 @@ def add_output_arguments(
         default=FORMATS[0],
         help='of pictures; 300 dpi (default: %(default)s)',
     )
+
+
+def add_html_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--html``.
+
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_html_argument(parser)
+        >>> parser.parse_args([]).html
+        False
+    """
+    parser.add_argument(
+        '--html',
+        action='store_true',
+        help='write a report too: one HTML file with tables and pictures',
+    )
+
+
+def command_line(tool: str, argv: Optional[Sequence[str]] = None) -> str:
+    """The command line of a tool, to be typed again.
+
+    Args:
+        tool (str): Its path below ``tools``, without the ending.
+        argv (Sequence[str], optional): Its arguments; None is those of the
+            process.
+
+    Examples:
+        >>> command_line('analysis/sweep_drop', ['my config.py', 'a.pth'])
+        "python tools/analysis/sweep_drop.py 'my config.py' a.pth"
+    """
+    words = sys.argv[1:] if argv is None else argv
+    return shlex.join(['python', f'tools/{tool}.py', *words])
 
 
 def add_model_arguments(

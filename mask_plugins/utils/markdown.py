@@ -5,17 +5,18 @@ from typing import Iterable, List, Sequence
 
 
 def markdown_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]]
+    columns: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1
 ) -> List[str]:
-    """The lines of a table; the first column is text, the others numbers.
+    """The lines of a table; the first columns are text, the others numbers.
 
     Args:
         columns (Sequence[str]): Their names.
         rows (Iterable[Sequence[str]]): The cells.
+        text (int): How many columns are text. Defaults to 1.
 
     Examples:
         >>> markdown_table(['run', 'acc1'], [['a', '98.1']])
         ['| run | acc1 |', '| --- | ---: |', '| a | 98.1 |']
     """
-    ruler = ['---', *['---:'] * (len(columns) - 1)]
+    ruler = ['---'] * text + ['---:'] * (len(columns) - text)
     return [f'| {" | ".join(row)} |' for row in (columns, ruler, *rows)]

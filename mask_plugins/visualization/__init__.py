@@ -7,6 +7,7 @@ from .accuracy_rank import draw_accuracy_rank
 from .curves import draw_curves, draw_overview
 from .embedding_map import draw_embedding_map
 from .figure import figure_to_image, save_figure
+from .html_report import HtmlReport
 from .linear_probe import draw_linear_probe
 from .mask_density import draw_mask_density
 from .mask_overlap import draw_mask_overlap

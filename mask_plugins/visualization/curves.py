@@ -104,7 +104,7 @@ def draw_overview(
     curves: Sequence[Curve],
     sweeps: Optional[Mapping[str, Sequence[Mapping]]] = None,
 ) -> Figure:
-    """Accuracy against time and, next to it, against the keep ratio.
+    """Accuracy against time and, next to it, against the drop ratio.
 
     Args:
         curves (Sequence[Mapping]): See :func:`draw_curves`.

@@ -14,7 +14,6 @@ from mask_plugins.utils.checks import PathLike, check_choice, check_path
 from mask_plugins.utils.files import replace_atomically
 
 FORMATS = ('png', 'pdf')
-KEEP_RATIO_LABEL = r'keep ratio $\rho = 1 - d$'
 DROP_RATIO_LABEL = r'drop ratio $d$'
 
 # Okabe and Ito's colors, which color-blind readers can tell apart.

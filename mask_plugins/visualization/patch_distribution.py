@@ -38,15 +38,14 @@ def draw_patch_distribution(data: Mapping[str, Any]) -> Figure:
         share = 100 * share / data['num_images']
         image = axes.imshow(share, vmin=0, vmax=100, cmap='viridis')
         axes.set_title(
-            f'$\\rho$ = {1 - drop:.2g}  (mean {share.mean():.1f} %)',
+            f'$d$ = {drop:.2g}  (mean {share.mean():.1f} %)',
             fontsize=9,
         )
         as_picture(axes)
     bar = figure.colorbar(image, ax=list(panels), aspect=15)
     bar.set_label('kept in % of images')
     figure.suptitle(
-        'patches kept at keep ratio $\\rho = 1 - d$, '
-        f'{data["num_images"]} images',
+        f'patches kept at drop ratio $d$, {data["num_images"]} images',
         fontsize=10,
     )
     return figure

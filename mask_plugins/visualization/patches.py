@@ -67,7 +67,7 @@ def grid_of(record: Record) -> Tuple[int, int]:
 
 
 def whiten(picture: np.ndarray, dropped: np.ndarray) -> np.ndarray:
-    """Blend dropped patches with white: 20 % image, 80 % white.
+    """Blend dropped patches with light gray: 20 % image, 80 % gray.
 
     Args:
         picture (np.ndarray): :math:`(h, w, 3)` in [0, 1].
@@ -75,14 +75,47 @@ def whiten(picture: np.ndarray, dropped: np.ndarray) -> np.ndarray:
 
     Examples:
         >>> dropped = np.array([[True, False]])
-        >>> whiten(np.zeros((1, 2, 3)), dropped)[..., 0].tolist()
-        [[0.8, 0.0]]
+        >>> whiten(np.zeros((1, 2, 3)), dropped)[..., 0].round(2).tolist()
+        [[0.68, 0.0]]
     """
     height, width = picture.shape[:2]
     rows = np.arange(height) * dropped.shape[0] // height
     columns = np.arange(width) * dropped.shape[1] // width
     pale = dropped[rows][:, columns, None]
-    return np.where(pale, 0.2 * picture + 0.8, picture)
+    return np.where(pale, 0.2 * picture + 0.8 * 0.85, picture)
+
+
+def draw_dropped(axes: Axes, picture: np.ndarray, dropped: np.ndarray) -> None:
+    """Draw a picture whose dropped patches are pale and hatched.
+
+    The hatch tells dropped patches from kept ones that are white or black
+    themselves, and needs no color.
+
+    Args:
+        axes (Axes): Where to draw; grid and ticks are taken off.
+        picture (np.ndarray): :math:`(h, w, 3)` in [0, 1].
+        dropped (np.ndarray): bool, :math:`(rows, columns)` of the grid.
+
+    Examples:
+        >>> axes = new_figure(2, 2).subplots()
+        >>> draw_dropped(axes, np.ones((4, 4, 3)), np.eye(2, dtype=bool))
+        >>> len(axes.collections[0].get_paths())
+        2
+    """
+    height, width = picture.shape[:2]
+    axes.imshow(
+        whiten(picture, dropped),
+        extent=(0, width, height, 0),
+        interpolation='nearest' if width < 128 else 'antialiased',
+    )
+    high, wide = height / dropped.shape[0], width / dropped.shape[1]
+    frames = [
+        Rectangle((column * wide, row * high), wide, high)
+        for row, column in np.argwhere(dropped)
+    ]
+    style = dict(facecolor='none', edgecolor='0.45', linewidth=0.35)
+    axes.add_collection(PatchCollection(frames, hatch='////', **style))
+    as_picture(axes)
 
 
 def softmax(logits: Sequence[float]) -> np.ndarray:
@@ -104,7 +137,7 @@ def draw_patch_grid(record: Record) -> Figure:
         record (Mapping): The content of ``image_patches.json``.
 
     Returns:
-        Figure: Dropped patches are pale; above each picture the predicted
+        Figure: Dropped patches are pale and hatched; above each the predicted
         class and its softmax probability, green where right.
 
     Examples:
@@ -184,39 +217,20 @@ def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
         for column in range(len(ratios)):
             axes = panels[line, column]
             kept = kept_patches(record, column, index)
-            _draw_picture(axes, picture, ~kept.reshape(grid_of(record)))
+            draw_dropped(axes, picture, ~kept.reshape(grid_of(record)))
             _title(axes, record, column, index)
             if line == 0:
-                head = f'$\\rho$ = {1 - ratios[column]:.2g}'
+                head = f'$d$ = {ratios[column]:g}'
                 style = dict(xycoords='axes fraction', fontsize=10)
                 note(axes, head, (0.5, 1), (0, 14), **style)
         label = '\n'.join(textwrap.wrap(labels[line], 24)[:3])
         panels[line, 0].set_ylabel(label, fontsize=8)
     figure.supxlabel(
-        r'columns: keep ratio $\rho = 1 - d$; above each picture: predicted '
-        'class (probability)',
+        'columns: drop ratio $d$; above each picture: predicted class '
+        '(probability)',
         fontsize=8,
     )
     return figure
-
-
-def _draw_picture(
-    axes: Axes, picture: np.ndarray, dropped: np.ndarray
-) -> None:
-    height, width = picture.shape[:2]
-    axes.imshow(
-        whiten(picture, dropped),
-        extent=(0, width, height, 0),
-        interpolation='nearest' if width < 128 else 'antialiased',
-    )
-    high, wide = height / dropped.shape[0], width / dropped.shape[1]
-    frames = [
-        Rectangle((column * wide, row * high), wide, high)
-        for row, column in np.argwhere(dropped)
-    ]
-    style = dict(facecolor='none', edgecolor='black', linewidth=0.35)
-    axes.add_collection(PatchCollection(frames, **style))
-    as_picture(axes)
 
 
 def _title(axes: Axes, record: Record, ratio: int, index: int) -> None:

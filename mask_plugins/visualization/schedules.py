@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Schedules of the keep ratio over training."""
+"""Schedules over training."""
 
 from typing import Any, List, Mapping, Sequence
 
@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from .figure import (
     DROP_RATIO_LABEL,
-    KEEP_RATIO_LABEL,
     color_of,
     new_figure,
     shared_legend,
@@ -29,9 +28,8 @@ def draw_schedules(
         schedules (Sequence[Mapping]): Per schedule ``name``, the arrays
             ``epoch`` and ``value``, and ``cycle``, the length of a cycle in
             epochs or None.
-        quantity (str): What the values are. Of ``'drop_ratio'`` the keep
-            ratio is drawn, with the drop ratio on the right; others are drawn
-            as they are. Defaults to ``'drop_ratio'``.
+        quantity (str): What the values are. A ``'drop_ratio'`` is drawn from
+            0 to 1. Defaults to ``'drop_ratio'``.
 
     Returns:
         Figure: The whole run, and next to it one cycle, if any is cyclic.
@@ -50,7 +48,6 @@ def draw_schedules(
     for number, schedule in enumerate(schedules):
         epoch = np.asarray(schedule['epoch'], dtype=float)
         value = np.asarray(schedule['value'], dtype=float)
-        value = 1 - value if ratio else value
         cycle, style = schedule['cycle'], dict(color=color_of(number))
         name = schedule['name']
         if cycle is None or (epoch[-1] - epoch[0]) / cycle <= DRAWN_CYCLES:
@@ -65,14 +62,10 @@ def draw_schedules(
             style['linewidth'] = 2.2 if cycle is not None else 1.2
             panels[1].step(epoch[inside], value[inside], where='post', **style)
             panels[1].set(xlabel='epoch', title='first cycle')
-    label = KEEP_RATIO_LABEL if ratio else quantity
+    label = DROP_RATIO_LABEL if ratio else quantity
     panels[0].set(xlabel='epoch', title='whole run', ylabel=label)
     if ratio:
-        panels[0].set_ylim(-0.03, 1.05)
-        second = panels[-1].secondary_yaxis(
-            'right', functions=(lambda y: 1 - y, lambda y: 1 - y)
-        )
-        second.set_ylabel(DROP_RATIO_LABEL)
+        panels[0].set_ylim(-0.03, 1.0)
     shared_legend(figure, panels[0])
     return figure
 

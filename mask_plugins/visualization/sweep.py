@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Accuracy and throughput against the keep ratio."""
+"""Accuracy and throughput against the drop ratio."""
 
 from typing import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figure import (
-    KEEP_RATIO_LABEL,
+    DROP_RATIO_LABEL,
     new_figure,
     note,
     run_style,
@@ -27,8 +27,8 @@ def draw_sweep(sweeps: Mapping[str, Records]) -> Figure:
             ``sweep_drop.json``.
 
     Returns:
-        Figure: Accuracy on the left, throughput on the right; the keep ratio
-        falls from left to right.
+        Figure: Accuracy on the left, throughput on the right; the drop ratio
+        grows from left to right.
 
     Examples:
         >>> records = [dict(drop_ratio=0.5, acc1=90, throughput=10)]
@@ -67,20 +67,18 @@ def label_throughput(axes: Axes, records: Records, at: str, side: str) -> None:
             continue
         note(
             axes, f'{record["throughput"]:.0f}',
-            (1 - record['drop_ratio'], record[at]), (-1 if left else 1, 5),
+            (record['drop_ratio'], record[at]), (-1 if left else 1, 5),
             ha='right' if left else 'left',
         )  # fmt: skip
 
 
 def _lines(axes: Axes, sweeps: Mapping[str, Records], key: str) -> None:
-    """All tokens on the left, few on the right, as in the PSS paper."""
     for number, (name, records) in enumerate(sweeps.items()):
         points = sorted(
-            (1 - record['drop_ratio'], record[key])
+            (record['drop_ratio'], record[key])
             for record in records
             if record.get(key) is not None
         )
         style = run_style(number, markersize=4.5, label=name)
-        axes.plot(*zip(*reversed(points)), **style)
-    axes.set_xlabel(KEEP_RATIO_LABEL)
-    axes.invert_xaxis()
+        axes.plot(*zip(*points), **style)
+    axes.set_xlabel(DROP_RATIO_LABEL)

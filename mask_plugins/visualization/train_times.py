@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""How long the iterations of one epoch take, by keep ratio."""
+"""How long the iterations of one epoch take, by drop ratio."""
 
 from typing import Any, Mapping, Sequence
 
@@ -21,7 +21,7 @@ def draw_train_times(runs: Sequence[Mapping[str, Any]]) -> Figure:
 
     Returns:
         Figure: A point per iteration; a dashed line per segment, with its
-        mean and its keep ratio.
+        mean and its drop ratio.
 
     Examples:
         >>> stretch = dict(first=0, last=1, drop_ratio=0.8, mean_ms=12.5)
@@ -61,7 +61,7 @@ def _draw_segment(axes: Axes, segment: Mapping[str, Any], color: str) -> None:
     axes.hlines(mean, first - 0.5, last + 0.5, color=color, **dashes)
     text = f'{mean:.0f}' if mean >= 100 else f'{mean:.1f}'
     if drop is not None:
-        text += f'\n$\\rho$ {1 - drop:.2g}'
+        text += f'\n$d$ {drop:.2g}'
     box = dict(boxstyle='round,pad=0.1', fc='white', ec='none', alpha=0.75)
     at = (first + last) / 2, mean
     note(axes, text, at, (0, 5), va='bottom', color=color, bbox=box)

@@ -2,6 +2,7 @@
 """The analysis tools through their command lines."""
 
 import itertools
+import re
 import subprocess
 import sys
 
@@ -40,7 +41,7 @@ def assert_picture(path, start=PNG):
 def test_sweep_drop_as_a_process(tmp_path, repo_root):
     config, checkpoint = write_model(tmp_path)
     script = repo_root / 'tools' / 'analysis' / 'sweep_drop.py'
-    options = '--limit 20 --drop-ratios 0.6 0 --device cpu'.split()
+    options = '--limit 20 --drop-ratios 0.6 0 --device cpu --html'.split()
     done = subprocess.run(
         [sys.executable, script, config, checkpoint, *options],
         cwd=tmp_path, capture_output=True, text=True, check=True,
@@ -50,8 +51,12 @@ def test_sweep_drop_as_a_process(tmp_path, repo_root):
     assert '1/1' in done.stderr  # progress, in lines where there is no screen
     # Next to the checkpoint, and nothing else there.
     assert names(tmp_path) == [
-        'sweep_drop.json', 'sweep_drop.png', 'tiny.pth', 'tiny.py',
+        'sweep_drop.html', 'sweep_drop.json', 'sweep_drop.png', 'tiny.pth',
+        'tiny.py',
     ]  # fmt: skip
+    report = (tmp_path / 'sweep_drop.html').read_text()
+    assert 'python tools/analysis/sweep_drop.py' in report
+    assert '--drop-ratios 0.6 0' in report
     records = read_json_lines(str(tmp_path / 'sweep_drop.json'))
     assert [r['drop_ratio'] for r in records] == [0, 0.6]
     assert set(records[0]) == {
@@ -65,7 +70,7 @@ def test_image_patches_and_comparison(tmp_path, capsys):
     for name in 'ab':
         paths = write_model(tmp_path / name, PSS, name)
         call('image_patches', *paths, '--indices', 3, 5, '--device', 'cpu')
-    assert 'keep 0.2' in capsys.readouterr().out
+    assert 'drop 0.8' in capsys.readouterr().out
     record = read_json(str(tmp_path / 'a' / 'image_patches.json'))
     assert record['drop_ratios'] == [0, 0.2, 0.4, 0.6, 0.8]
     assert np.shape(record['images']) == (2, 3, 16, 16)
@@ -250,8 +255,12 @@ def test_compare_runs(tmp_path, capsys):
     table = (out / 'compare_runs.md').read_text()
     assert '| lr1 | 3 | 81.00 ± 1.00 |' in table
     assert 'unfinished' in table
-    options = '--group', r'lr\d|half', '--include-unfinished'
+    options = '--group', r'lr\d|half', '--include-unfinished', '--html'
     call('compare_runs', *runs, half, '--out', out, *options)
+    report = (out / 'compare_runs.html').read_text()
+    assert report.count('<img') == 1
+    assert '<script' not in report
+    assert not re.search(r'(src|href)="(?!data:)', report)
     groups = read_json(str(out / 'compare_runs.json'))['groups']
     assert [group['n'] for group in groups] == [3, 3, 1]
 

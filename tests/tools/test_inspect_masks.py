@@ -39,10 +39,13 @@ def test_inspect_an_adapter(tmp_path, capsys):
     # From config and checkpoint: the same numbers.
     again = tmp_path / 'again'
     call('inspect_masks', files.config, files.checkpoint, '--out', again,
-         '--format', 'pdf')  # fmt: skip
+         '--format', 'pdf', '--html')  # fmt: skip
     found = json.loads((again / 'inspect_masks.json').read_text())
     same = ('masks', 'sizes', 'density', 'base_sha256', 'density_of_model')
     assert {k: found[k] for k in same} == {k: content[k] for k in same}
+    report = (again / 'inspect_masks.html').read_text()
+    assert 'masks, 1 bit per weight' in report
+    assert 'data:image/svg+xml' in report
     assert (again / 'inspect_masks.pdf').read_bytes().startswith(b'%PDF')
 
 

@@ -135,12 +135,13 @@ def test_calibrated_gates_are_read_by_the_sweep_and_by_apply_gates(
             assert gate.sample_channels == 8
             assert gate.threshold == rule['gate']['threshold']
     run('tools/analysis/skip_sweep', video, '--frames', 4, *more,
-        '--thresholds', 0.05, 0.5)  # fmt: skip
+        '--thresholds', 0.05, 0.5, '--html')  # fmt: skip
     rows = json.loads((tmp_path / 'skip_sweep.json').read_text())['rows']
     assert [r['threshold'] for r in rows][-2:] == [0.05, 0.5]
     assert rows[-2]['error_mean'] <= rows[-1]['error_mean']
     assert rows[-2]['skip_ratio'] <= rows[-1]['skip_ratio']
     assert (tmp_path / 'skip_sweep.png').stat().st_size
+    assert '<table>' in (tmp_path / 'skip_sweep.html').read_text()
 
 
 def test_target_skip_ratio(video, tmp_path, run):

@@ -145,3 +145,27 @@ def test_a_signal_that_comes_too_early_is_not_lost(tmp_path):
     assert state['iteration'] == 1
     train(*options)
     assert len(lines(tmp_path / 'train_log.json')) == 2
+
+
+def test_a_quiet_run_prints_a_line_per_epoch(tmp_path):
+    options = ['--work-dir', tmp_path, '--cfg-options', *SMALL]
+    options += ['train_cfg.max_epochs=2']
+    said = train('--quiet', *options).splitlines()
+    assert said[0].startswith('log: ')
+    epochs = [line for line in said if line.startswith('epoch ')]
+    assert len(epochs) == 2
+    for word in ('epoch 1/2', 'loss', 'drop ratio', 'top-1', 'left 0:0'):
+        assert word in epochs[0]
+    assert 'left' not in epochs[1]
+    assert len(said) < 8
+    log = Path(said[0].removeprefix('log: ')).read_text()
+    assert 'Epoch(train) [2]' in log
+
+
+@pytest.mark.slow
+def test_a_verbose_run_has_the_log_on_the_console(tmp_path):
+    said = train(
+        '--verbose', '--work-dir', tmp_path, '--cfg-options', *SMALL
+    )  # fmt: skip
+    assert 'Epoch(val) [1]' in said
+    assert 'MultiScaleDeformableAttention' not in said

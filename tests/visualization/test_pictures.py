@@ -103,10 +103,8 @@ def test_sweep_runs_from_all_tokens_to_few():
     records = sweep((0.8, 60.0), (0.0, 80.0), (0.4, 75.0))
     left, right = vis.draw_sweep({'model': records}).axes
     line = left.lines[0]
-    assert np.allclose(line.get_xdata(), [1.0, 0.6, 0.2])
+    assert np.allclose(line.get_xdata(), [0.0, 0.4, 0.8])
     assert line.get_ydata().tolist() == [80.0, 75.0, 60.0]
-    assert left.xaxis_inverted()
-    assert right.xaxis_inverted()
     assert right.get_ylim()[0] == 0
     assert {'100', '167', '500'} <= {t.get_text() for t in right.texts}
 
@@ -121,7 +119,7 @@ def test_distribution_is_in_percent_of_images():
     assert share.tolist() == [[100, 0], [25, 50]]
 
 
-def test_schedules_are_drawn_as_keep_ratio():
+def test_schedules_are_drawn_as_drop_ratio():
     epoch = np.arange(41) / 20
     cyclic = np.tile([0.8, 0.8, 0.4, 0.4, 0.0] * 2, 4)
     schedules = [
@@ -129,14 +127,14 @@ def test_schedules_are_drawn_as_keep_ratio():
         dict(name='cyclic', epoch=epoch, value=[*cyclic, 0.8], cycle=1.0),
     ]
     run, cycle = vis.draw_schedules(schedules).axes
-    assert np.allclose(run.lines[0].get_ydata(), 0.6)
-    assert np.isclose(run.lines[1].get_ydata().max(), 1.0)
+    assert np.allclose(run.lines[0].get_ydata(), 0.4)
+    assert np.isclose(run.lines[1].get_ydata().max(), 0.8)
     assert cycle.lines[1].get_xdata().max() == 1.0
-    # Many cycles become a band, here from 0.2 to 1.
+    # Many cycles become a band, here from 0 to 0.8.
     many = dict(schedules[1], cycle=0.1)
     run = vis.draw_schedules([many]).axes[0]
     assert not run.lines
-    assert run.collections[0].get_datalim(run.transData).y1 == 1.0
+    assert run.collections[0].get_datalim(run.transData).y1 == 0.8
 
 
 def test_other_quantities_are_drawn_as_they_are():
@@ -157,7 +155,7 @@ def test_train_times_label_each_segment():
         segments=segments,
     )  # fmt: skip
     written = set(texts(vis.draw_train_times([run])))
-    assert {'12.5\n$\\rho$ 0.2', '200', 'run (epoch 2)'} <= written
+    assert {'12.5\n$d$ 0.8', '200', 'run (epoch 2)'} <= written
 
 
 def test_overview_says_what_was_reached_and_when():

@@ -42,7 +42,10 @@ def parse_args(argv=None):
         help='take runs in that have not reached their last epoch',
     )
     cli.add_output_arguments(parser, 'the folder that all runs have in common')
-    return parser.parse_args(argv)
+    cli.add_html_argument(parser)
+    args = parser.parse_args(argv)
+    args.command = cli.command_line('analysis/compare_runs', argv)
+    return args
 
 
 def main(argv=None):
@@ -59,6 +62,7 @@ def run(args):
     from mask_plugins.analysis.runs.mean_curves import mean_curves
     from mask_plugins.utils.files import write_atomically, write_json
     from mask_plugins.visualization import (
+        HtmlReport,
         draw_accuracy_rank,
         draw_curves,
         save_figure,
@@ -102,6 +106,13 @@ def run(args):
         write_atomically(f'{table}.csv', run_tables.to_csv(rows)),
         write_json(f'{table}.json', dict(groups=rows, notes=notes)),
     ]
+    if args.html:
+        report = HtmlReport('Comparison of runs', args.command)
+        report.add_table(run_tables.header(rows), cells)
+        report.add_notes(notes)
+        for name, figure in figures.items():
+            report.add_figure(figure, name.replace('_', ' '))
+        written.append(report.save(f'{table}.html'))
     for name, figure in figures.items():
         path = osp.join(out, f'{name}.{args.format}')
         written.append(save_figure(figure, path))

@@ -166,7 +166,7 @@ def print_predictions(record):
             name = names.get(best, best)
             row.append(f'{name} ({100 * scores[best]:.1f} %)')
         rows.append(row)
-    columns = [f'keep {1 - ratio:.2g}' for ratio in record['drop_ratios']]
+    columns = [f'drop {ratio:g}' for ratio in record['drop_ratios']]
     cli.print_table(['image', 'true', *columns], rows, record['name'])
 
 

@@ -24,7 +24,10 @@ def parse_args(argv=None):
         default=THRESHOLDS, help='default: '
         f'{" ".join(map(str, THRESHOLDS))}')  # fmt: skip
     cli.add_output_arguments(parser, 'work_dirs/skip_sweep')
-    return parser.parse_args(argv)
+    cli.add_html_argument(parser)
+    args = parser.parse_args(argv)
+    args.command = cli.command_line('analysis/skip_sweep', argv)
+    return args
 
 
 def main(argv=None):
@@ -39,38 +42,40 @@ def run(args):
     from mask_plugins.analysis.streams.skip_sweep import sweep_thresholds
     from mask_plugins.benchmarks.statistics import machine
     from mask_plugins.utils.files import write_json
-    from mask_plugins.visualization import save_figure
+    from mask_plugins.visualization import HtmlReport, save_figure
     from mask_plugins.visualization.stream_charts import draw_skip_sweep
 
     out = cli.output_folder(args.out, 'work_dirs/skip_sweep')
     setup = prepare(args)
     rows = sweep_thresholds(setup, args.thresholds, bool(args.gates))
-    cli.print_table(
-        ['threshold', 'error', 'p95', 'speed-up', 'p50 ms', 'p95 ms', 'skip',
-         'agree'],
+    columns = ['threshold', 'error', 'p95', 'speed-up', 'p50 ms', 'p95 ms']
+    columns += ['skip', 'agree']
+    cells = [
         [
-            [
-                row['name'],
-                f'{row["error_mean"]:.4f}',
-                f'{row["error_p95"]:.4f}',
-                f'{row["speed_up"]:.2f}',
-                f'{row["gated_p50"]:.1f}',
-                f'{row["gated_p95"]:.1f}',
-                f'{row["skip_ratio"]:.2f}',
-                f'{row["agreement"]:.3f}',
-            ]
-            for row in rows
-        ],
-        setup.title,
-    )  # fmt: skip
+            row['name'],
+            f'{row["error_mean"]:.4f}',
+            f'{row["error_p95"]:.4f}',
+            f'{row["speed_up"]:.2f}',
+            f'{row["gated_p50"]:.1f}',
+            f'{row["gated_p95"]:.1f}',
+            f'{row["skip_ratio"]:.2f}',
+            f'{row["agreement"]:.3f}',
+        ]
+        for row in rows
+    ]
+    cli.print_table(columns, cells, setup.title)
     figure = draw_skip_sweep(rows, setup.title)
     result = dict(title=setup.title, machine=machine('cpu'), rows=rows)
-    cli.print_written(
-        [
-            write_json(osp.join(out, 'skip_sweep.json'), result),
-            save_figure(figure, osp.join(out, f'skip_sweep.{args.format}')),
-        ]
-    )
+    written = [
+        write_json(osp.join(out, 'skip_sweep.json'), result),
+        save_figure(figure, osp.join(out, f'skip_sweep.{args.format}')),
+    ]
+    if args.html:
+        report = HtmlReport('Error against speed', args.command)
+        report.add_table(columns, cells, setup.title)
+        report.add_figure(figure, 'error of the feature against the speed-up')
+        written.append(report.save(osp.join(out, 'skip_sweep.html')))
+    cli.print_written(written)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,10 @@ def parse_args(argv=None):
     cli.add_ratio_argument(parser, DROP_RATIOS)
     cli.add_data_arguments(parser)
     cli.add_output_arguments(parser, 'that of the checkpoint')
-    return parser.parse_args(argv)
+    cli.add_html_argument(parser)
+    args = parser.parse_args(argv)
+    args.command = cli.command_line('analysis/sweep_drop', argv)
+    return args
 
 
 def main(argv=None):
@@ -41,7 +44,7 @@ def run(args):
     from mask_plugins.engine.launching import run_config
     from mask_plugins.utils.files import write_json_lines
     from mask_plugins.utils.progress import track
-    from mask_plugins.visualization import draw_sweep, save_figure
+    from mask_plugins.visualization import HtmlReport, draw_sweep, save_figure
 
     out = cli.output_folder(args.out, osp.dirname(args.checkpoint))
     cfg = run_config.load_config(
@@ -59,29 +62,31 @@ def run(args):
     records = sweep_drop_ratios(model, batches, ratios)
     name = osp.splitext(osp.basename(args.config))[0]
     figure = draw_sweep({name: records})
-    cli.print_table(
-        ['drop ratio', 'keep ratio', 'top-1 [%]', 'tokens', 'GFLOPs/image',
-         'images/s', 'speed-up'],
+    columns = ['drop ratio', 'top-1 [%]', 'tokens', 'GFLOPs/image']
+    columns += ['images/s', 'speed-up']
+    cells = [
         [
-            [
-                f'{record["drop_ratio"]:g}',
-                f'{1 - record["drop_ratio"]:.2g}',
-                f'{record["acc1"]:.2f}',
-                record['tokens'],
-                f'{record["flops"]:.4g}',
-                f'{record["throughput"]:.1f}',
-                f'{record["throughput"] / records[0]["throughput"]:.2f}',
-            ]
-            for record in records
-        ],
-        f'{name}: {records[0]["images"]} images',
-    )  # fmt: skip
-    cli.print_written(
-        [
-            write_json_lines(os.path.join(out, 'sweep_drop.json'), records),
-            save_figure(figure, osp.join(out, f'sweep_drop.{args.format}')),
+            f'{record["drop_ratio"]:g}',
+            f'{record["acc1"]:.2f}',
+            record['tokens'],
+            f'{record["flops"]:.4g}',
+            f'{record["throughput"]:.1f}',
+            f'{record["throughput"] / records[0]["throughput"]:.2f}',
         ]
-    )
+        for record in records
+    ]
+    title = f'{name}: {records[0]["images"]} images'
+    cli.print_table(columns, cells, title)
+    written = [
+        write_json_lines(os.path.join(out, 'sweep_drop.json'), records),
+        save_figure(figure, osp.join(out, f'sweep_drop.{args.format}')),
+    ]
+    if args.html:
+        report = HtmlReport('Drop ratios in the test', args.command)
+        report.add_table(columns, cells, title)
+        report.add_figure(figure, 'top-1 and throughput at each ratio')
+        written.append(report.save(osp.join(out, 'sweep_drop.html')))
+    cli.print_written(written)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,9 @@ def parse_args(argv=None):
     )
     cli.add_config_options(parser)
     cli.add_output_arguments(parser, 'that of the adapter or checkpoint')
+    cli.add_html_argument(parser)
     args = parser.parse_args(argv)
+    args.command = cli.command_line('weights/inspect_masks', argv)
     if len(args.source) > 2:
         parser.error('give an adapter, or a config and a checkpoint')
     return args
@@ -43,7 +45,11 @@ def run(args):
     from mask_plugins.analysis.weights.mask_sizes import measure_sizes
     from mask_plugins.core.weights.adapter_content import dtype_name
     from mask_plugins.utils.files import write_json
-    from mask_plugins.visualization import draw_mask_density, save_figure
+    from mask_plugins.visualization import (
+        HtmlReport,
+        draw_mask_density,
+        save_figure,
+    )
 
     path = args.source[-1]
     out = cli.output_folder(args.out, osp.dirname(path))
@@ -74,12 +80,29 @@ def run(args):
     weights_cli.print_sizes(sizes)
     weights_cli.print_notes(notes)
     picture = osp.join(out, f'inspect_masks.{args.format}')
-    cli.print_written(
-        [
-            write_json(osp.join(out, 'inspect_masks.json'), content),
-            save_figure(figure, picture),
-        ]
-    )
+    written = [
+        write_json(osp.join(out, 'inspect_masks.json'), content),
+        save_figure(figure, picture),
+    ]
+    if args.html:
+        page = HtmlReport(f'Masks of {name}', args.command)
+        page.add_table(weights_cli.SIZE_COLUMNS, weights_cli.size_cells(sizes))
+        page.add_figure(figure, 'density of each masked weight')
+        page.add_table(
+            ['parameter', 'kept', 'of', 'density'],
+            [
+                [
+                    row.name,
+                    f'{row.kept:,}',
+                    f'{row.size:,}',
+                    f'{row.density:.4f}',
+                ]
+                for row in report.rows
+            ],
+        )
+        page.add_notes(notes)
+        written.append(page.save(osp.join(out, 'inspect_masks.html')))
+    cli.print_written(written)
 
 
 def read(args):

@@ -103,14 +103,22 @@ def print_report(report: 'MaskReport', title: str) -> None:
         )
 
 
-def print_sizes(rows: Sequence[Dict[str, Any]]) -> None:
-    """Print the rows of ``measure_sizes``."""
+SIZE_COLUMNS = ('what', 'bytes', 'times smaller')
+
+
+def size_cells(rows: Sequence[Dict[str, Any]]) -> List[List[Any]]:
+    """The rows of ``measure_sizes`` under :data:`SIZE_COLUMNS`."""
     cells = []
     for row in rows:
         times = row['times_smaller']
         times = None if times is None else f'{times:.1f}'
         cells.append([row['name'], f'{row["bytes"]:,}', times])
-    cli.print_table(['what', 'bytes', 'times smaller'], cells)
+    return cells
+
+
+def print_sizes(rows: Sequence[Dict[str, Any]]) -> None:
+    """Print the rows of ``measure_sizes``."""
+    cli.print_table(SIZE_COLUMNS, size_cells(rows))
 
 
 def print_notes(notes: Sequence[str]) -> None:

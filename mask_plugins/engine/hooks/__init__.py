@@ -11,6 +11,7 @@ from .lidar_hook import LiDARHook
 from .linear_probe_hook import LinearProbeHook
 from .mask_report_hook import MaskReportHook
 from .preemption_hook import PreemptionHook
+from .progress_hook import ProgressHook
 from .pss_hook import PSSHook
 from .rankme_hook import RankMeHook
 from .running_mode_hook import RunningModeHook
@@ -34,6 +35,7 @@ __all__ = [
     'MaskReportHook',
     'PSSHook',
     'PreemptionHook',
+    'ProgressHook',
     'RankMeHook',
     'RunningModeHook',
     'SafeCheckpointHook',

@@ -17,6 +17,7 @@ from mask_plugins.utils.checks import check_choice
 from ..checkpoint.checkpoint_guard import CheckpointGuardHook, guard_loading
 from ..checkpoint.keep_policy import KeepPolicy
 from ..checkpoint.resume import checkpoint_folders, choose_checkpoint
+from .quiet_runner import QuietRunner
 
 SAFE = 'mask_plugins.SafeCheckpointHook'
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -126,8 +127,14 @@ def set_keep(cfg: Config, policy: str) -> None:
     hook.keep = policy
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, quiet: bool = False) -> Runner:
     """Build the runner that a config asks for; no checkpoint runs code.
+
+    Args:
+        cfg (Config): The whole config.
+        quiet (bool): Whether the console gets warnings and one line per epoch
+            in place of the log, which goes to its file all the same. A
+            ``runner_type`` of the config keeps its console. Defaults to False.
 
     Raises:
         ValueError: If FSDP is to shard a model with weight masks.
@@ -139,7 +146,8 @@ def build_runner(cfg: Config) -> Runner:
             'weight masks belong to; use MMDistributedDataParallel'
         )
     guard_loading()
-    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    plain = QuietRunner if quiet else Runner
+    build = RUNNERS.build if 'runner_type' in cfg else plain.from_cfg
     runner = build(cfg)
     runner.register_hook(CheckpointGuardHook())
     return runner

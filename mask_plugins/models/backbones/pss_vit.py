@@ -60,9 +60,10 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
         use_shared_rel_pos_bias (bool): One for all blocks; not with
             ``use_rel_pos_bias``. Defaults to False.
         layer_scale_init_value (float): 0 is no layer scale. Defaults to 0.1.
-        drop_ratio, scorer, score_on, count_on, token_order,
-            pretrained_img_size, dropped, return_after: See
+        drop_ratio, scorer, score_on, count_on: See
             :meth:`TokenSamplingMixin.init_sampling`.
+        token_order, pretrained_img_size, dropped, return_after: See there,
+            too.
         fused_attn (bool): See :class:`PSSAttention`. Defaults to True.
         init_std (float): Spread of the initial weights and class token, drawn
             from a truncated normal distribution. 0.02, the original's, is

@@ -1,0 +1,26 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Warnings of other packages that nobody can act on."""
+
+import warnings
+
+# What each says; the pinned versions of the packages still say it.
+KNOWN = (
+    r'.*pkg_resources is deprecated',  # mim and mmcv import it
+    r'.*Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite
+)
+
+
+def hide_known_warnings() -> None:
+    """Ignore them; for the entry points of this package.
+
+    Examples:
+        >>> with warnings.catch_warnings(record=True) as seen:
+        ...     warnings.simplefilter('always')
+        ...     hide_known_warnings()
+        ...     warnings.warn('pkg_resources is deprecated as an API.')
+        ...     warnings.warn('the learning rate is 0')
+        >>> [str(warning.message) for warning in seen]
+        ['the learning rate is 0']
+    """
+    for message in KNOWN:
+        warnings.filterwarnings('ignore', message=message)
