@@ -36,7 +36,8 @@ def make_parser(
         description (str): What the tool does.
         tool (str): Basename of the tool.
         example (str): Arguments of a typical call.
-        folder (str): Its folder in ``tools``. Defaults to ``'analysis'``.
+        folder (str): Its folder in ``tools``; empty for ``tools`` itself.
+            Defaults to ``'analysis'``.
 
     Examples:
         >>> parser = make_parser('Draw runs.', 'plot_training', 'work_dirs/a')
@@ -45,10 +46,11 @@ def make_parser(
         after an installation: mim run mask_plugins plot_training -- --help
     """
     hide_known_warnings()
+    path = '/'.join(filter(None, ('tools', folder, f'{tool}.py')))
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
         # On one line, so that it can be copied.
-        epilog=f'example: python tools/{folder}/{tool}.py {example}\n'
+        epilog=f'example: python {path} {example}\n'
         f'after an installation: mim run mask_plugins {tool} -- --help',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
