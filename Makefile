@@ -73,7 +73,7 @@ docs: setup  ## build the pages into build/docs/html; a warning is an error
 	@$(BIN)/python -c 'import furo, myst_parser, sphinx_copybutton' 2>/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c requirements/pinned.txt -r requirements/docs.txt
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs/html
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs/html
 	@echo 'docs: open build/docs/html/index.html'
 
 results-small: setup  ## run the digits rows of docs/results.md, name what left its spread

@@ -7,7 +7,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'docs' / '_ext')]
 
+from mask_plugins.utils.known_warnings import (  # noqa: E402
+    hide_known_warnings,
+)
 from mask_plugins.version import __version__  # noqa: E402
+
+hide_known_warnings()
 
 project = 'mask_plugins'
 author = 'mask_plugins contributors'

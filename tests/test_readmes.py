@@ -20,6 +20,7 @@ PAGES = [
     *sorted(ROOT.glob('docs/**/*.md')),
     *sorted(ROOT.glob('configs/*/README.md')),
     *sorted(ROOT.glob('tools/*/README.md')),
+    *sorted(ROOT.glob('demo/*/README.md')),
 ]
 OWN = 'docs/guides/own_config.md'
 BASE = "_base_ = ['mmpretrain::resnet/resnet18_8xb16_cifar10.py']\n"

@@ -25,7 +25,7 @@ def parse_args(argv=None):
         'docs/results/*.json.',
         'results',
         '--small --out outputs/results',
-        folder='.',
+        folder='',
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
