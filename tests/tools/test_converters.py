@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from mmengine.runner import load_checkpoint
 from torch import nn
 
+from mask_plugins.analysis.weights.converter_cli import make_parser
 from mask_plugins.models.converters import (
     convert_deit,
     convert_simmim,
     read_weights,
     write_checkpoint,
 )
-from mask_plugins.models.converters.cli import make_parser
 from mask_plugins.registry import MODELS
 from tests.common.equal import assert_equal
 from tests.common.original_vit import (

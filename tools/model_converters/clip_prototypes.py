@@ -7,8 +7,6 @@ Needs transformers: pip install 'mask_plugins[clip]'.
 import argparse
 import sys
 
-from mask_plugins.models.converters.text_prototypes import PROMPT
-
 
 def parse_args(argv=None):
     """Read the command line."""
@@ -36,8 +34,7 @@ def parse_args(argv=None):
     names.add_argument('--classes', nargs='+', help='the names themselves')
     parser.add_argument(
         '--prompt',
-        default=PROMPT,
-        help='text around {label} (default: %(default)s)',
+        help='text around {label} (default: This is a photo of a {label})',
     )
     parser.add_argument(
         '--key',
@@ -69,16 +66,17 @@ def run(args):
         weights = text_tower_weights(weights)
     except ValueError as error:
         raise ValueError(f'{args.checkpoint!r}: {error}') from error
+    prompt = args.prompt or text_prototypes.PROMPT
     tokenizer = text_prototypes.read_tokenizer(args.tokenizer)
     classes = args.classes or classes_of(args.config)
     found = text_prototypes.embed_classes(
         text_prototypes.build_text_tower(weights),
         tokenizer,
         classes,
-        args.prompt,
+        prompt,
     )
     text_prototypes.write_prototypes(
-        args.out, found, weights['logit_scale'], classes, args.prompt
+        args.out, found, weights['logit_scale'], classes, prompt
     )
     print(
         f'wrote {len(classes)} prototypes of {found.shape[1]} numbers to '

@@ -6,8 +6,10 @@ projection those of mask_plugins.TextPrototypeClsHead. The text tower is left
 out: clip_prototypes.py embeds the names of the classes once.
 """
 
-from mask_plugins.models.converters import convert_clip
-from mask_plugins.models.converters.cli import convert_file, make_parser
+from mask_plugins.analysis.weights.converter_cli import (
+    convert_file,
+    make_parser,
+)
 
 
 def main() -> None:
@@ -18,7 +20,10 @@ def main() -> None:
         'state_dict',
         'VisionTransformer and mask_plugins.TextPrototypeClsHead',
     )
-    convert_file(parser.parse_args(), convert_clip)
+    args = parser.parse_args()
+    from mask_plugins.models.converters import convert_clip
+
+    convert_file(args, convert_clip)
 
 
 if __name__ == '__main__':

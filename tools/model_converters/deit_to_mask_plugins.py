@@ -4,14 +4,19 @@
 The averaged weights of a training checkpoint are under `--key model_ema`.
 """
 
-from mask_plugins.models.converters import convert_deit
-from mask_plugins.models.converters.cli import convert_file, make_parser
+from mask_plugins.analysis.weights.converter_cli import (
+    convert_file,
+    make_parser,
+)
 
 
 def main() -> None:
     """Run the tool."""
     parser = make_parser('DeiT', 'deit_to_mask_plugins')
-    convert_file(parser.parse_args(), convert_deit)
+    args = parser.parse_args()
+    from mask_plugins.models.converters import convert_deit
+
+    convert_file(args, convert_deit)
 
 
 if __name__ == '__main__':

@@ -9,11 +9,10 @@ of the installed package.
 import sys
 from functools import partial
 
-from mask_plugins.models.converters import (
-    convert_efficientnet_lite0,
-    packaged_weights,
+from mask_plugins.analysis.weights.converter_cli import (
+    convert_file,
+    make_parser,
 )
-from mask_plugins.models.converters.cli import convert_file, make_parser
 
 
 def main() -> None:
@@ -29,6 +28,11 @@ def main() -> None:
         help='keep the classifier of ImageNet, for LinearClsHead',
     )
     args = parser.parse_args()
+    from mask_plugins.models.converters import (
+        convert_efficientnet_lite0,
+        packaged_weights,
+    )
+
     try:
         if args.src == 'package':
             args.src = packaged_weights()

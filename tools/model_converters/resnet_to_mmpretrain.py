@@ -7,8 +7,11 @@ init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.').
 
 import functools
 
+from mask_plugins.analysis.weights.converter_cli import (
+    convert_file,
+    make_parser,
+)
 from mask_plugins.models.converters import convert_resnet
-from mask_plugins.models.converters.cli import convert_file, make_parser
 from mask_plugins.models.converters.resnet import SOURCES
 
 

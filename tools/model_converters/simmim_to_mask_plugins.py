@@ -3,8 +3,10 @@
 
 from functools import partial
 
-from mask_plugins.models.converters import convert_simmim
-from mask_plugins.models.converters.cli import convert_file, make_parser
+from mask_plugins.analysis.weights.converter_cli import (
+    convert_file,
+    make_parser,
+)
 
 
 def main() -> None:
@@ -17,6 +19,8 @@ def main() -> None:
         'pre-training avg_featmap)',
     )
     args = parser.parse_args()
+    from mask_plugins.models.converters import convert_simmim
+
     convert_file(args, partial(convert_simmim, out_type=args.out_type))
 
 

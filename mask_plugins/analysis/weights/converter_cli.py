@@ -6,10 +6,12 @@ import os
 import re
 import sys
 from collections import Counter
-from typing import Callable, Dict
+from typing import TYPE_CHECKING, Callable, Dict
 
-from .files import read_weights, write_checkpoint
-from .vit import Conversion
+from .. import cli
+
+if TYPE_CHECKING:  # torch, which `--help` does not need
+    from mask_plugins.models.converters.vit import Conversion
 
 
 def make_parser(
@@ -32,11 +34,12 @@ def make_parser(
         >>> make_parser('DeiT', 'deit').parse_args(['a.pth', 'b.pth']).key
         'model'
     """
-    parser = argparse.ArgumentParser(
-        description=f'Convert a checkpoint of {source} to the names of '
-        f'{target} in an ImageClassifier.',
-        epilog=f'example: python tools/model_converters/{tool}.py '
+    parser = cli.make_parser(
+        f'Convert a checkpoint of {source} to the names of {target} in an '
+        'ImageClassifier.',
+        tool,
         'original.pth checkpoints/converted.pth',
+        folder='model_converters',
     )
     parser.add_argument('src', help='original file, .pth or .safetensors')
     parser.add_argument(
@@ -54,8 +57,8 @@ def make_parser(
 
 
 def convert_file(
-    args: argparse.Namespace, convert: Callable[[Dict], Conversion]
-) -> Conversion:
+    args: argparse.Namespace, convert: Callable[[Dict], 'Conversion']
+) -> 'Conversion':
     """Read ``args.src``, convert it, write ``args.dst``, print what was done.
 
     A file that cannot be converted ends the program with a message and exit
@@ -76,6 +79,11 @@ def convert_file(
         ...
         SystemExit: error: checkpoint not found: 'a.pth'
     """
+    from mask_plugins.models.converters.files import (
+        read_weights,
+        write_checkpoint,
+    )
+
     try:
         if os.path.abspath(args.src) == os.path.abspath(args.dst):
             raise ValueError(f'dst would overwrite src, {args.src!r}')
@@ -96,7 +104,7 @@ def convert_file(
     return result
 
 
-def _print_conversion(result: Conversion) -> None:
+def _print_conversion(result: 'Conversion') -> None:
     """Print which keys became which, the blocks of the network as one row."""
     from rich.console import Console
     from rich.table import Table
