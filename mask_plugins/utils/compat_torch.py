@@ -12,27 +12,29 @@ import torch
 from torch.torch_version import TorchVersion
 
 TORCH = TorchVersion(torch.__version__)
-# 2.4: before, compiled code reads ``module.weight`` past the property that
-# applies its mask, and so computes the network without masks.
-COMPILES_MASKS = TORCH >= (2, 4)
+# 2.6: before 2.4, compiled code reads ``module.weight`` past the property that
+# applies its mask, and so computes the network without masks; 2.5.1 refuses
+# what opens a scope and the masks' backward functions. 2.6 to 2.10 were not
+# tried.
+COMPILES_MASKS = TORCH >= (2, 6)
 # Comparing versions takes longer than what these decide about.
 _NAMED_AUTOCAST = TORCH >= (2, 4)
 _NANOSECONDS = TORCH >= (2, 4)
 
 
 def is_compiling() -> bool:
-    """Whether ``torch.compile`` traces this; 2.3.
+    """Whether ``torch.compile`` traces this; 2.6.
 
     Examples:
         >>> is_compiling()
         False
     """
-    # Before 2.4 nothing that asks is ever traced.
+    # Before 2.6 nothing that asks is ever traced.
     return COMPILES_MASKS and torch.compiler.is_compiling()
 
 
 def run_eagerly(function: Callable) -> Callable:
-    """A function that ``torch.compile`` leaves alone where it is wrong; 2.4.
+    """A function that ``torch.compile`` leaves alone where it is wrong; 2.6.
 
     Examples:
         >>> run_eagerly(abs)(-1)
