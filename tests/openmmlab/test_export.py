@@ -11,7 +11,25 @@ from . import runs
 
 pytestmark = [pytest.mark.mmdet, pytest.mark.slow]
 WITHOUT_US = "import sys; sys.modules['mask_plugins'] = None\n"
-WITH_US = 'import mask_plugins.models\n'
+# init_detector and init_model change config.model.backbone, which a wrapper
+# does not have.
+WITH_US = """
+import sys
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+
+def init(path, checkpoint, device):
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    saved = load_checkpoint(model, checkpoint, map_location=device)
+    model.cfg, model.dataset_meta = cfg, saved['meta']['dataset_meta']
+    return model.eval()
+
+import {0}.apis
+{0}.apis.{1} = init
+"""
 PREDICT = dict(
     mmdet="""
 import sys, torch
@@ -42,7 +60,9 @@ def predict(config, checkpoint, shapes, out, ours):
     images = sorted(folder.glob('*val*/*.jpg')) or sorted(
         folder.glob('leftImg8bit/val/*/*.png')
     )
-    code = (WITH_US if ours else WITHOUT_US) + PREDICT[project]
+    init = 'init_detector' if project == 'mmdet' else 'init_model'
+    start = WITH_US.format(project, init) if ours else WITHOUT_US
+    code = start + PREDICT[project]
     runs.python(code, config, checkpoint, out, *images)
     found = torch.load(out, weights_only=True)
     assert len(found) == 4

@@ -134,6 +134,8 @@ def stock_config(cfg: Config) -> StockConfig:
         {'type': 'ResNet'}
     """
     kept = {key: cfg[key] for key in KEPT if cfg.get(key) is not None}
+    if cfg.get('default_scope') == 'mmseg' and 'test_pipeline' in cfg:
+        kept['test_pipeline'] = cfg.test_pipeline  # for mmseg.apis
     kept['default_hooks'] = {
         name: hook
         for name, hook in kept.get('default_hooks', {}).items()
