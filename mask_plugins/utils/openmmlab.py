@@ -12,7 +12,7 @@ from typing import Iterator
 # The command for each project: upstream, OneDL.
 PROJECTS = {
     'mmengine': ("'mmengine>=0.10,<1'", "'onedl-mmengine>=0.10.12'"),
-    'mmcv': ("'mmcv-lite>=2.0,<2.4'", "'onedl-mmcv>=2.3.6'"),
+    'mmcv': ("'mmcv-lite>=2.0,<2.2'", "'onedl-mmcv>=2.3.6'"),
     'mmpretrain': ("'mmpretrain>=1.2,<2'", "'onedl-mmpretrain>=1.3.6'"),
 }
 ONEDL = (
