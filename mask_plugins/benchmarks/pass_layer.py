@@ -94,7 +94,8 @@ def _gated(
         # What the gate of the frontier keeps, and has to update.
         gate.sample_channels = GATE['sample_channels']
     gate_module(gated[0], gate)
-    stream = GatedStream(gated, scene_cut=0.0)
+    # Else a tenth would be computed on top of the share that is set.
+    stream = GatedStream(gated, scene_cut=0.0, refresh_every=0)
 
     def step(frame: torch.Tensor) -> torch.Tensor:
         before = os.environ.get(SWITCH)
