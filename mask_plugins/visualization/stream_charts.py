@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Charts of gated streams: over time, and error against speed."""
 
+import os.path as osp
 from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -163,10 +164,28 @@ def plot_pass_stream(result: Mapping) -> Figure:
         Figure: Speed-up of a layer over its skip ratio on the left, that of
         the network over its error on the right.
     """
-    figure = new_figure(8.4, 3.6)
-    left, right = figure.subplots(1, 2)
-    # The first layer, by each path.
-    rows = result.get('layer', ())
+    rows, frontier = result.get('layer', ()), result.get('frontier', ())
+    count = bool(rows) + bool(frontier)
+    figure = new_figure(4.2 * max(count, 1), 3.6)
+    axes = list(figure.subplots(1, max(count, 1), squeeze=False)[0])
+    if rows:
+        _draw_layer(axes.pop(0), rows)
+    if frontier:
+        draw_frontier(axes.pop(0), 'per layer', frontier)
+    machine, settings = result['machine'], result['settings']
+    title = f'{machine["cpu"]}, threads: {machine["threads"]}'
+    if frontier:
+        network = f'ResNet-{settings["depth"]}, random weights'
+        if settings['config']:
+            network = osp.splitext(osp.basename(settings['config']))[0]
+        title += f'; {settings["video"]}, {settings["size"]} px, '
+        title += f'{settings["dtype"]}\n{network}'
+    figure.suptitle(title, fontsize='small')
+    return figure
+
+
+def _draw_layer(ax: Axes, rows: Sequence[Mapping]) -> None:
+    """The first layer, by each path."""
     rows = [row for row in rows if row['channels'] == rows[0]['channels']]
     for number, path in enumerate(dict.fromkeys(r['path'] for r in rows)):
         ours = [row for row in rows if row['path'] == path]
@@ -177,20 +196,10 @@ def plot_pass_stream(result: Mapping) -> Figure:
         bars = [median - low, high - median]
         style = dict(marker=marker_of(number), color=color_of(number))
         style.update(capsize=2, label=path)
-        left.errorbar([row['skip'] for row in ours], median, bars, **style)
-    if rows:
-        left.legend(fontsize='small')
-    left.axhline(1, color='black', linewidth=0.8)
-    left.set(xlabel='skip ratio', ylabel='speed-up over dense',
-             title='3x3 convolution, 64 channels, 56x56')  # fmt: skip
-    left.set_ylim(bottom=0)
-    if result.get('frontier'):
-        draw_frontier(right, 'per layer', result['frontier'])
-    machine, settings = result['machine'], result['settings']
-    figure.suptitle(
-        f'{machine["cpu"]}, {machine["threads"]} threads; ResNet-'
-        f'{settings["depth"]} at {settings["size"]} px, {settings["video"]}, '
-        'random weights',
-        fontsize='small',
-    )
-    return figure
+        ax.errorbar([row['skip'] for row in ours], median, bars, **style)
+    ax.legend(fontsize='small')
+    ax.axhline(1, color='black', linewidth=0.8)
+    channels, side = rows[0]['channels'], rows[0]['side']
+    title = f'3x3 convolution, {channels} channels, {side}x{side}'
+    ax.set(xlabel='skip ratio', ylabel='speed-up over dense', title=title)
+    ax.set_ylim(bottom=0)
