@@ -80,6 +80,7 @@ NEEDS = dict(
     StreamClassifier=dict(backbone=GATED, head=LINEAR),
     StreamFeatureExtractor=dict(backbone=GATED),
     PASSPretrainer=dict(backbone=GATED),
+    TrackerHook=dict(backend=dict(type='WandbVisBackend')),
     ScheduleHook=dict(target='a.b', schedule=dict(
         type='mask_plugins.LinearSchedule', start=0.0, end=1.0)),
     RunningModeHook=dict(mode='Test'),

@@ -9,9 +9,10 @@ import signal
 
 import yaml
 
-from mask_plugins.sweeps.search import Search, Worker, read_search
+from mask_plugins.sweeps.search import read_search
 from mask_plugins.sweeps.search.spec import make_search, write_search
-from mask_plugins.sweeps.search.worker import SIGNALS, end_with_parent
+from mask_plugins.sweeps.search.study import Search
+from mask_plugins.sweeps.search.worker import SIGNALS, Worker, end_with_parent
 
 from ..common import processes
 from ..common.runs import assert_same_run

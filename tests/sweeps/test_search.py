@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-from mask_plugins.sweeps.search import Search, Worker
 from mask_plugins.sweeps.search.asha import continues, rungs
 from mask_plugins.sweeps.search.axis import Axis
 from mask_plugins.sweeps.search.spec import (
@@ -19,7 +18,9 @@ from mask_plugins.sweeps.search.spec import (
     read_search,
     write_search,
 )
+from mask_plugins.sweeps.search.study import Search
 from mask_plugins.sweeps.search.trial_record import TrialRecord
+from mask_plugins.sweeps.search.worker import Worker
 
 from ..common.processes import run_python, start
 from ..common.tools import end_of

@@ -37,8 +37,8 @@ for name in {modules!r}:
 @pytest.mark.parametrize(
     ('installed', 'wanted'),
     [
-        ((), "pip install 'mmcv-lite>=2.0,<2.4'"),
-        (('mmengine', 'openmim'), "pip install 'mmcv-lite>=2.0,<2.4'"),
+        ((), "pip install 'mmcv-lite>=2.0,<2.2'"),
+        (('mmengine', 'openmim'), "pip install 'mmcv-lite>=2.0,<2.2'"),
         (('onedl-mmengine',), "pip install 'onedl-mmcv>=2.3.6'"),
         (('onedl-mim',), "pip install 'onedl-mmcv>=2.3.6'"),
     ],

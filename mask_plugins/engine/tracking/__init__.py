@@ -16,12 +16,4 @@ TRACKERS = dict(
     WandbVisBackend=WandbRun,
 )
 
-__all__ = [
-    'TRACKERS',
-    'MLflowRun',
-    'NeptuneRun',
-    'TensorboardRun',
-    'TrackedRun',
-    'TrackerRecord',
-    'WandbRun',
-]
+__all__ = ['TRACKERS', 'TrackedRun', 'TrackerRecord']

@@ -24,6 +24,13 @@ class TrackedRun(BaseVisBackend):
         record (TrackerRecord): Id and last steps.
         work_dir (str): Folder of the run; its name is that of the run.
         group (str, optional): Name of the runs that belong together.
+
+    Examples:
+        >>> from mask_plugins.engine.tracking import TRACKERS
+        >>> record = TrackerRecord('runs/a/tracker_wandb.json', 'digest')
+        >>> backend = dict(type='WandbVisBackend')
+        >>> TRACKERS['WandbVisBackend'](backend, record, 'runs/a').name
+        'a'
     """
 
     def __init__(

@@ -119,6 +119,14 @@ def capture_maps(
 
     Yields:
         dict[str, list[Tensor]]: For each path all tensors that it gave.
+
+    Examples:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+        >>> with capture_maps(model, ['0']) as maps:
+        ...     out = model(torch.ones(1, 3, 2, 2))
+        >>> [tuple(tensor.shape) for tensor in maps['0']]
+        [(1, 4, 2, 2)]
     """
     maps: Dict[str, List[Tensor]] = {layer: [] for layer in layers}
     handles = []

@@ -6,7 +6,16 @@ import warnings
 
 
 class TeacherOwner:
-    """A model whose attribute ``teacher`` is a :class:`ReferenceTeacher`."""
+    """A model whose attribute ``teacher`` is a :class:`ReferenceTeacher`.
+
+    Examples:
+        >>> class Student(TeacherOwner):
+        ...     teacher = None
+        >>> Student().has_target()
+        Traceback (most recent call last):
+        ...
+        RuntimeError: this copy was made for averaging and has no teacher
+    """
 
     # Whether a deep copy has a teacher, too. TeacherHook sets it to False
     # while EMAHook makes its copy.

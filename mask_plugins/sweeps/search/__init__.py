@@ -8,14 +8,10 @@ each trial and the logs of its run say how far it is.
 
 from .axis import Axis
 from .spec import SearchSpec, read_search, write_search
-from .study import Search
-from .worker import Worker
 
 __all__ = [
     'Axis',
-    'Search',
     'SearchSpec',
-    'Worker',
     'read_search',
     'write_search',
 ]

@@ -55,6 +55,11 @@ class SearchSpec(NamedTuple):
             compared, and the factor from one such epoch to the next: of so
             many trials one continues. None for no pruning.
         epochs (int, optional): How many a whole trial trains.
+
+    Examples:
+        >>> axis = Axis('optim_wrapper.optimizer.lr', low=1e-4, high=1e-2)
+        >>> SearchSpec('lr', 'cfg.py', {}, (axis,), trials=20).sampler
+        'tpe'
     """
 
     name: str
@@ -210,6 +215,15 @@ def write_search(folder: PathLike, spec: SearchSpec, cfg: Config) -> None:
 
     Raises:
         ValueError: If the folder holds another search or a sweep.
+
+    Examples:
+        >>> import tempfile
+        >>> axis = Axis('optim_wrapper.optimizer.lr', low=1e-4, high=1e-2)
+        >>> spec = SearchSpec('lr', 'cfg.py', {}, (axis,), trials=20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_search(folder, spec, Config(dict(a=1)))
+        ...     read_search(folder).trials
+        20
     """
     path = osp.join(folder, SEARCH)
     if osp.isfile(path):
