@@ -10,13 +10,16 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch.torch_version import TorchVersion
 
 from mask_plugins.utils.checks import check_bool, check_int
 from mask_plugins.utils.safe_load import read_checkpoint
 
-# Of these, even weights_only=True can run code (CVE-2025-32434).
-UNPICKLES = TorchVersion(torch.__version__) < (2, 6)
+# Before torch 2.6, even weights_only=True can run code (CVE-2025-32434), and
+# OneDL's mmengine unpickles what weights_only=True refuses.
+_FALLS_BACK = hasattr(mmengine_checkpoint, '_safe_torch_load')
+UNPICKLES = TorchVersion(torch.__version__) < (2, 6) or _FALLS_BACK
 _PARTS = dict(
     meta=dict, state_dict=dict, message_hub=dict, optimizer=dict,
     param_schedulers=(list, dict), mask_plugins_plain=list,
@@ -32,8 +35,9 @@ def load_tensors(path: str, **options: Any) -> Any:
     Args:
         path (str): The file.
         **options: Of ``torch.load``, which is called for it from torch 2.6
-            on. Before, :func:`read_checkpoint` reads it, and the histories
-            of mmengine's CheckpointHook are rebuilt.
+            on. Before, and next to OneDL's mmengine, :func:`read_checkpoint`
+            reads it, and the histories of mmengine's CheckpointHook are
+            rebuilt.
 
     Examples:
         >>> import tempfile
@@ -60,7 +64,9 @@ def _rebuild_histories(checkpoint: Any) -> None:
 
 
 def guard_loading() -> None:
-    """Let mmengine read files by :func:`load_tensors` before torch 2.6.
+    """Let mmengine read files by :func:`load_tensors` where it unpickles.
+
+    That is before torch 2.6, and OneDL's mmengine on any torch.
 
     Examples:
         >>> guard_loading()

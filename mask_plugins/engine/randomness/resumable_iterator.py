@@ -31,6 +31,10 @@ class PassIterator:
         >>> iterator = PassIterator(loader, passes.append)
         >>> [int(next(iterator)) for _ in range(5)], passes
         ([0, 1, 0, 1, 0], [0, 1, 2])
+        >>> resumed = PassIterator(loader, passes.append, done=3)
+        >>> resumed.skip_iter(3)
+        >>> int(next(resumed))
+        1
     """
 
     def __init__(
@@ -67,6 +71,11 @@ class PassIterator:
             self._pass += 1
             self._start()
             return next(self._iterator)
+
+    def skip_iter(self, steps: int) -> None:
+        """Throw batches away, as newer mmengine (OneDL's) asks for at once."""
+        for _ in range(steps):
+            next(self)
 
     def _start(self) -> None:
         self._start_pass(self._pass)
