@@ -291,7 +291,7 @@ def test_a_search_killed_five_times(undisturbed, tmp_path):
     kills = 0
     while kills < 5:
         name = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-        if not search_runs.kill_at(folder, rng.uniform(0.2, 5), name):
+        if not search_runs.kill_at(folder, rng.uniform(0.2, 2.5), name):
             break
         kills += 1
     assert kills >= 3
