@@ -43,7 +43,7 @@ def test_one_worker(tmp_path, figures):
     while kills < KILLS:
         name = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
         # At the end there is nothing left to kill.
-        if not search_runs.kill_at(folder, rng.uniform(0.1, 1.5), name):
+        if not search_runs.kill_at(folder, rng.uniform(0.1, 1.0), name):
             break
         kills += 1
     search_runs.finish(folder)
