@@ -59,6 +59,8 @@ def score_changes(
         byref(NOTHING_KNOWN if known is None else known.structure()),
         *(relative, scores.data_ptr(), torch.get_num_threads()),
     )
+    if known is not None:
+        known.written = True
     return scores
 
 

@@ -37,6 +37,9 @@ class PixelChanges:
             to None: everywhere.
         pitch (tuple[int, int]): Height and width of these in pixels of the
             map. Defaults to (1, 1).
+        written (bool): Whether the kernel has compared since this was last
+            set to False; torch, in its place, leaves the values as they are.
+            Defaults to False.
 
     Examples:
         >>> import torch
@@ -49,6 +52,7 @@ class PixelChanges:
     stale: Optional[Tensor] = None
     changed: Optional[Tensor] = None
     pitch: Pair = (1, 1)
+    written: bool = False
 
     def structure(self) -> CKnown:
         """What the kernels take."""

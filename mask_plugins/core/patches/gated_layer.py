@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
+from mask_plugins.native.pixel_changes import PixelChanges
 from mask_plugins.utils.checks import check_choice, check_ratio
 
 from ..composed import Composed, decompose, layers_of
@@ -164,7 +165,11 @@ class GatedLayer(Composed):
         return self._binding(self, x) if self.bound else self.dense(x)
 
     def decide(
-        self, x: Tensor, ref: Tensor, plan: TilePlan, **known
+        self,
+        x: Tensor,
+        ref: Tensor,
+        plan: TilePlan,
+        known: Optional[PixelChanges] = None,
     ) -> Tensor:
         """Active patches by the gate, over the windows that this reuse has.
 
@@ -172,14 +177,16 @@ class GatedLayer(Composed):
             x (Tensor): Current input, :math:`(B, C, H, W)`.
             ref (Tensor): Reference input.
             plan (TilePlan): Of this size.
-            **known: For a gate that compares, see :meth:`Gate.scores`.
+            known (PixelChanges, optional): For a gate that compares, see
+                :meth:`Gate.scores`. Defaults to None.
 
         Returns:
             Tensor: :math:`(B, G_h, G_w)`, see :class:`Gate`.
         """
         held = self.reuse == 'input'
         window = plan.plain_window if held else plan.window
-        return self.gate(x, ref, window, **known)
+        more = () if known is None else (known,)
+        return self.gate(x, ref, window, *more)
 
     def check_done(self) -> None:
         """Called when the network has seen a frame."""

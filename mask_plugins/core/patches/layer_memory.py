@@ -82,9 +82,10 @@ class LayerMemory:
         pixels = size[0], *size[2:]
         if self._changes is None or self._changes.values.shape != pixels:
             values = torch.empty(pixels, dtype=torch.float32)
-            self._changes, last = PixelChanges(values), None
+            self._changes = PixelChanges(values)
         known = self._changes
         follows = last is source and frames + 1 == source.frames
+        follows, known.written = follows and known.written, False
         known.stale = self.computed if follows else None
         known.changed, known.pitch = source.computed, source.out_patch
         return known

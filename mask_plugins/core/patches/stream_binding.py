@@ -148,10 +148,10 @@ class StreamBinding:
                 work.slot.asked(dense=False)
             return None, None
         memory: LayerMemory = works[0].slot.memory
-        known = {}
+        known = None
         if layer.gate.compares and x.device.type == 'cpu':
-            known['known'] = memory.changes(x.shape, self._maker(x))
-        active = layer.decide(x, memory.ref, plan, **known)  # B, Gh, Gw
+            known = memory.changes(x.shape, self._maker(x))
+        active = layer.decide(x, memory.ref, plan, known)  # B, Gh, Gw
         if active.dtype is not torch.bool:
             active = active > 0.5
         for row, (state, work) in enumerate(zip(self.states, works)):

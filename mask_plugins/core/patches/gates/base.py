@@ -95,7 +95,9 @@ class Gate(nn.Module):
     @property
     def compares(self) -> bool:
         """Whether scores are mean changes, of which some may be known."""
-        return self.reduction == 'mean' and type(self).scores is Gate.scores
+        kind = type(self)
+        own = kind.scores is Gate.scores and kind.forward is Gate.forward
+        return self.reduction == 'mean' and own
 
     def scores(
         self,
@@ -141,10 +143,16 @@ class Gate(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, x: Tensor, ref: Tensor, window: Window = None, **known
+        self,
+        x: Tensor,
+        ref: Tensor,
+        window: Window = None,
+        known: Optional[PixelChanges] = None,
     ) -> Tensor:
         """Active patches: see :meth:`scores` and :meth:`decide`."""
-        return self.decide(self.scores(x, ref, window, **known))
+        # Subclasses that do not compare have scores without `known`.
+        more = () if known is None else (known,)
+        return self.decide(self.scores(x, ref, window, *more))
 
     def macs(self, channels: int, window: PatchWindow) -> int:
         """Multiply-adds (one per value read) of a decision on one map."""
