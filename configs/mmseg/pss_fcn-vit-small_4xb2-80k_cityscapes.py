@@ -1,7 +1,10 @@
 # A patch sampling schedule in a plain ViT: the drop ratio falls from 80 % to
 # 0 and rises again every 8000 iterations. Dropped tokens stay in the feature
 # map, and the last 4 of 12 blocks compute them again.
-_base_ = '../_base_/mmseg/fcn-r18_cityscapes.py'
+_base_ = [
+    '../_base_/mmseg/fcn-r18_cityscapes.py',
+    '../_base_/schedules/pss_cyclic-80-0.py',
+]
 
 model = dict(
     pretrained=None,
@@ -34,13 +37,6 @@ custom_hooks = [
     *_base_.custom_hooks,  # noqa: F821
     dict(
         type='mask_plugins.PSSHook',
-        schedule=dict(
-            type='mask_plugins.CyclicSchedule',
-            start=0.8,
-            end=0.0,
-            quantum=0.2,
-            plateau='end',
-            period=8000,
-        ),
+        schedule=dict(period=8000, **_base_.pss_hook.schedule),  # noqa: F821
     ),
 ]

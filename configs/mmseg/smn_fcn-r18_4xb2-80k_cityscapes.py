@@ -1,31 +1,16 @@
-# A self-masking segmentor: the pretrained weights of the backbone are frozen,
-# a score per weight says which count. The share that is kept falls linearly
-# from all to half.
-_base_ = '../_base_/mmseg/fcn-r18_cityscapes.py'
+# A self-masking segmentor.
+_base_ = [
+    '../_base_/mmseg/fcn-r18_cityscapes.py',
+    '../_base_/models/smn_backbone.py',
+]
 
 model = dict(
     _delete_=True,
-    type='mask_plugins.MaskedModel',
     module=_base_.model,  # noqa: F821
-    rules=[
-        ('backbone.*conv*', 'mask'),
-        ('backbone.*downsample.0.weight', 'mask'),
-        ('backbone.*', 'freeze'),
-        ('*', 'train'),
-    ],
-    mask=dict(
-        type='mask_plugins.ScoreMask', init='magnitude', criterion='topk'
-    ),
+    **_base_.masked_backbone,  # noqa: F821
 )
-optim_wrapper = dict(
-    constructor='mask_plugins.MaskOptimWrapperConstructor',
-    paramwise_cfg=dict(masks=dict(lr=50.0, weight_decay=0.0)),
-)
+optim_wrapper = _base_.score_optim  # noqa: F821
 custom_hooks = [
     *_base_.custom_hooks,  # noqa: F821
-    dict(
-        type='mask_plugins.ScheduleHook',
-        target='backbone.**.keep_ratio',
-        schedule=dict(type='mask_plugins.LinearSchedule', start=1.0, end=0.5),
-    ),
+    _base_.keep_ratio_hook,  # noqa: F821
 ]

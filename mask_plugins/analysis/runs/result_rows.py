@@ -2,6 +2,7 @@
 """Rows of the results page: what is run, what came out, what is written."""
 
 import os
+import textwrap
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -168,9 +169,12 @@ def _cells(row: Mapping, record: Record) -> List[str]:
 def _conditions(row: Mapping, record: Record) -> List[str]:
     values = ', '.join(f'{run["value"]:.2f}' for run in record['runs'])
     note = f' {record["note"]}' if record.get('note') else ''
-    return [
+    text = (
         f'**{row["method"]}, {row["data"]}**: {values}. {record["machine"]}, '
-        f'{record["date"]}.{note}',
+        f'{record["date"]}.{note}'
+    )
+    return [
+        *textwrap.wrap(text, 100, break_long_words=False),
         '',
         '```bash',
         record['command'],
