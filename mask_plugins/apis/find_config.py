@@ -46,7 +46,8 @@ def find_config(name: PathLike) -> str:
     same = [file for file in files if file.name == path]
     if len(same) == 1:
         return str(same[0])
-    names = [file.name for file in files]
+    # What `_base_` holds is no whole config.
+    names = [file.name for file in files if '_base_' not in file.parts]
     found = difflib.get_close_matches(osp.basename(path), names, n=3)
     raise FileNotFoundError(
         f'config: no file {name}, and {package or "mask_plugins"} has no '

@@ -304,7 +304,11 @@ def test_four_workers(tmp_path):
     """None is lost and none is doubled, though two of them are killed."""
     folder = search_runs.make(tmp_path / 's', asha=ASHA)
     workers = [search_runs.start_worker(folder) for _ in range(4)]
-    time.sleep(3)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not any(
+        folder.glob('runs/*/train_log.json')
+    ):
+        time.sleep(0.01)
     for worker in workers[:2]:
         worker.kill()
     workers += [search_runs.start_worker(folder) for _ in range(2)]
