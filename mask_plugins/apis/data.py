@@ -10,8 +10,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.dist import get_dist_info
 from mmengine.registry import FUNCTIONS
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from mask_plugins.datasets.class_numbers import check_same_numbers
 from mask_plugins.datasets.traverse import configured_pipeline
 from mask_plugins.evaluation.metrics.feature_metric import labels_of_samples
 from mask_plugins.registry import DATASETS, TRANSFORMS
@@ -47,13 +49,24 @@ def test_pipeline(cfg: Config) -> List[Any]:
     return pipeline
 
 
-def build_test_set(cfg: Config) -> Dataset:
+def build_test_set(cfg: Config, model: Optional[nn.Module] = None) -> Dataset:
     """Build the test set of a config.
 
+    Args:
+        cfg (Config): The config.
+        model (nn.Module, optional): A trained model whose predictions will be
+            compared with the labels. Defaults to None.
+
     Raises:
-        ValueError: If it is empty.
+        ValueError: If the set is empty, or a class has another number in the
+            model's checkpoint.
     """
-    return build_set(cfg, test_settings(cfg)['dataset'], 'test')
+    dataset = build_set(cfg, test_settings(cfg)['dataset'], 'test')
+    if model is not None:
+        known = model._dataset_meta.get('classes', ())
+        names = getattr(dataset, 'metainfo', {}).get('classes') or ()
+        check_same_numbers(known, names, 'the checkpoint', 'the test set')
+    return dataset
 
 
 def build_set(cfg: Config, settings: dict, name: str) -> Dataset:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from torch import nn
 
+from mask_plugins.datasets.class_numbers import check_same_numbers
 from mask_plugins.engine.hooks import ClassCountHook
-from mask_plugins.engine.hooks.class_count_hook import check_same_numbers
-from mask_plugins.registry import DATASETS
+from mask_plugins.evaluation.metrics import RetrievalMetrics
+from mask_plugins.registry import DATASETS, METRICS
 
 from .feature_runs import build
 
@@ -36,6 +37,7 @@ def warnings_of(dataset, **counts):
         model=model,
         train_dataloader=SimpleNamespace(dataset=dataset),
         val_loop=None,
+        _resume=False,
         logger=SimpleNamespace(warning=said.append),
     )
     ClassCountHook().before_train(runner)
@@ -72,11 +74,10 @@ def test_what_fits_is_silent(dataset, counts):
 
 
 def test_a_name_of_two_classes_is_no_fault():
-    twice = labeled(('crane', 'bee', 'crane'), [0, 1, 2])
-    check_same_numbers(twice.metainfo['classes'], twice)
-    other = labeled(('crane', 'crane', 'bee'), [0, 1, 2])
-    with pytest.raises(ValueError, match="'crane' has the number 0"):
-        check_same_numbers(twice.metainfo['classes'], other)
+    twice = ('crane', 'bee', 'crane')
+    assert check_same_numbers(twice, twice, 'train', 'val') == []
+    with pytest.raises(ValueError, match="'crane' has the number 0 in train"):
+        check_same_numbers(twice, ('crane', 'crane', 'bee'), 'train', 'val')
 
 
 def test_folders_that_are_numbered_for_each_set_alone(tmp_path):
@@ -112,3 +113,59 @@ def test_retrieval_and_continual_learning(wrapper, classes):
     digits = dict(type='mask_plugins.Digits', split='train')
     dataset = DATASETS.build(dict(wrapper, dataset=digits))
     assert warnings_of(dataset, head=classes) == []
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A checkpoint that knows ten digits by name."""
+    folder = tmp_path_factory.mktemp('trained')
+    build(folder, [HOOK], **{'train_cfg.max_epochs': 1}).train()
+    return str(folder / 'epoch_1.pth')
+
+
+def judge(loop, folder, checkpoint, classes, said=None, **changes):
+    """Validate or test on some classes, as `tools/test.py` does."""
+    names = [str(number) for number in range(10)]
+    key = f'{loop}_dataloader.dataset.metainfo.classes'
+    options = {key: classes or names, 'load_from': checkpoint, **changes}
+    runner = build(folder, [HOOK], **options)
+    if said is not None:
+        runner.logger.warning = said.append
+    return getattr(runner, loop)()
+
+
+@pytest.mark.parametrize('loop', ['val', 'test'])
+def test_a_checkpoint_of_other_numbers(trained, tmp_path, loop):
+    swapped = ['1', '0', *'23456789']
+    where = rf"'1' has the number 1 in the checkpoint and 0 in {loop}_dataload"
+    with pytest.raises(ValueError, match=where):
+        judge(loop, tmp_path / 'a', trained, swapped)
+    said = []
+    judge(loop, tmp_path / 'b', trained, [*'012345678', 'nine'], said)
+    assert any('1 classes that the checkpoint was not' in s for s in said)
+    said = []
+    judge(loop, tmp_path / 'c', trained, None, said)
+    assert not any('checkpoint' in s for s in said)
+
+
+def test_metrics_that_ask_for_no_number():
+    loop = SimpleNamespace(
+        dataloader=SimpleNamespace(dataset=labeled(['1', '0'], [0, 1])),
+        evaluator=SimpleNamespace(metrics=[RetrievalMetrics()]),
+    )
+    hook = ClassCountHook()
+    hook.loaded = ('0', '1')
+    hook.before_test(SimpleNamespace(test_loop=loop))
+    loop.evaluator.metrics.append(METRICS.build(dict(type='Accuracy')))
+    with pytest.raises(ValueError, match="'1' has the number 1 in the check"):
+        hook.before_test(SimpleNamespace(test_loop=loop))
+
+
+def test_a_resumed_run_whose_classes_moved(trained, tmp_path):
+    classes = 'train_dataloader.dataset.metainfo.classes'
+    swapped = {classes: ['1', '0', *'23456789']}
+    same = {'val_dataloader.dataset.metainfo.classes': swapped[classes]}
+    options = {**swapped, **same, 'load_from': trained}
+    build(tmp_path / 'a', [HOOK], **options).train()  # another task
+    with pytest.raises(ValueError, match='1 in train_dataloader and 0 in the'):
+        build(tmp_path / 'b', [HOOK], resume=True, **options).train()

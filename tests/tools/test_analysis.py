@@ -9,6 +9,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mask_plugins.utils.files import (
     read_json,
@@ -64,6 +65,16 @@ def test_sweep_drop_as_a_process(tmp_path, repo_root):
         'flops', 'images',
     }  # fmt: skip
     assert_picture(tmp_path / 'sweep_drop.png')
+
+
+def test_a_checkpoint_whose_classes_have_other_numbers(tmp_path):
+    config, checkpoint = write_model(tmp_path)
+    classes = ['1', '0', *'23456789']
+    meta = dict(dataset_meta=dict(classes=classes))
+    torch.save({**torch.load(checkpoint), 'meta': meta}, checkpoint)
+    with pytest.raises(SystemExit, match="class '0' has the number 1 in the"):
+        call('sweep_drop', config, checkpoint, '--limit', '20')
+    assert names(tmp_path) == ['tiny.pth', 'tiny.py']
 
 
 def test_image_patches_and_comparison(tmp_path, capsys):

@@ -56,7 +56,7 @@ def run(args):
         cfg, args.checkpoint, ratios, args.scorer, args.device
     )
     loader = build_test_loader(
-        cfg, build_test_set(cfg), args.batch_size, args.limit
+        cfg, build_test_set(cfg, model), args.batch_size, args.limit
     )
     batches = track(loader, f'{len(ratios)} drop ratios, batches')
     records = sweep_drop_ratios(model, batches, ratios)

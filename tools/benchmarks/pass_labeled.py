@@ -46,9 +46,9 @@ def run(args):
     """Measure, then write."""
     from mask_plugins.analysis.streams.gate_comparison import load_clips
     from mask_plugins.apis.config import check_file, load_config
-    from mask_plugins.apis.model import config_scope, load_trained_model
+    from mask_plugins.apis.data import build_test_set
+    from mask_plugins.apis.model import load_trained_model
     from mask_plugins.benchmarks.pass_labeled import measure_labeled
-    from mask_plugins.registry import DATASETS
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
 
@@ -56,10 +56,8 @@ def run(args):
     cfg = load_config(args.config, options=cli.parse_options(args.cfg_options))
     check_file(args.checkpoint, 'checkpoint')
     model = load_trained_model(cfg, args.checkpoint)
-    with config_scope(cfg):
-        dataset = DATASETS.build(
-            dict(cfg.test_dataloader.dataset, indices=args.clips)
-        )
+    cfg.test_dataloader.dataset.indices = args.clips
+    dataset = build_test_set(cfg, model)
     clips, labels = load_clips(model, dataset)
     records = [
         measure_labeled(

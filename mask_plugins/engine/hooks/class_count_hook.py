@@ -1,18 +1,21 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Compare the number of classes of the data with that of the model."""
+"""Compare the classes of data, model and checkpoint."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mask_plugins.datasets.class_numbers import check_same_numbers
 from mask_plugins.datasets.subset import labels_of
 from mask_plugins.registry import HOOKS
 
 from .attribute_target import unwrap
 
 HOLDERS = ('head', 'data_preprocessor')
+# Metrics that compare the numbers that a head gives with labels.
+BY_NUMBER = ('accuracy', 'single-label', 'multi-label', 'confusion_matrix')
 
 
 @HOOKS.register_module()
@@ -25,9 +28,11 @@ class ClassCountHook(Hook):
     of the data preprocessor with the classes of the training set: too few are
     an error, too many are a warning.
 
-    So are the names: a class that has one number in the training set and
+    So are the names. A class that has one number in the training set and
     another in the validation set, such as of folders that were numbered for
-    each set alone, is an error.
+    each set alone, is an error; so is one with another number in the
+    checkpoint that a run resumes, or that is tested by a metric of labels.
+    Classes that the checkpoint does not know are a warning of that test.
 
     Datasets without names of classes, and models without ``num_classes``, are
     not compared. Names count only as far as labels use them: a subset whose
@@ -35,7 +40,7 @@ class ClassCountHook(Hook):
 
     Raises:
         ValueError: If a label of the training set is beyond ``num_classes``,
-            or a class has another number in the validation set.
+            or a class has another number elsewhere.
 
     Examples:
         >>> from torch import nn
@@ -47,14 +52,30 @@ class ClassCountHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self.loaded: Sequence[str] = ()  # classes of the checkpoint
+
+    def after_load_checkpoint(
+        self, runner: Runner, checkpoint: Dict[str, Any]
+    ) -> None:
+        """Note the classes of the checkpoint."""
+        meta = checkpoint.get('meta')
+        found = meta.get('dataset_meta') if isinstance(meta, dict) else None
+        self.loaded = found.get('classes') if isinstance(found, dict) else ()
+
     def before_train(self, runner: Runner) -> None:
         """Compare."""
+        loaded, self.loaded = self.loaded, ()
         dataset = runner.train_dataloader.dataset
-        names = getattr(dataset, 'metainfo', {}).get('classes')
+        names = classes_of(dataset)
         if not names:
             return
         loader = getattr(runner.val_loop, 'dataloader', None)
-        check_same_numbers(names, getattr(loader, 'dataset', None))
+        others = classes_of(getattr(loader, 'dataset', None))
+        train = 'train_dataloader'
+        check_same_numbers(names, others, train, 'val_dataloader')
+        if runner._resume:  # weights for another task have other classes
+            check_same_numbers(names, loaded or (), train, 'the checkpoint')
         counts = class_counts(unwrap(runner.model))
         listed = ', '.join(map(str, names[:5])) + ', ...' * (len(names) > 5)
         said = f'train_dataloader has {len(names)} classes ({listed}), but the'
@@ -66,37 +87,36 @@ class ClassCountHook(Hook):
                 if count <= highest_label(dataset, len(names) - 1):
                     raise ValueError(f'{found}: set it to {len(names)}')
 
+    def before_val(self, runner: Runner) -> None:
+        """Compare, unless it is a validation while training."""
+        self._compare(runner, runner.val_loop, 'val_dataloader')
 
-def check_same_numbers(names: Sequence[str], other: Any) -> None:
-    """Raise if a class of the training set has another number elsewhere.
+    def before_test(self, runner: Runner) -> None:
+        """Compare."""
+        self._compare(runner, runner.test_loop, 'test_dataloader')
 
-    Args:
-        names (Sequence[str]): The classes of the training set.
-        other (Any): The validation set, or None.
-
-    Examples:
-        >>> from types import SimpleNamespace
-        >>> val = SimpleNamespace(metainfo=dict(classes=('bee', 'cow')))
-        >>> check_same_numbers(('bee', 'cow', 'dog'), val)
-        >>> check_same_numbers(('ant', 'bee', 'cow'), val)
-        Traceback (most recent call last):
-        ...
-        ValueError: class 'bee' has the number 1 in train_dataloader and 0 \
-in val_dataloader: give both data sets the same classes (ImageFolder: \
-class_prefix, VideoClips: class_root)
-    """
-    numbers: Dict[str, List[int]] = {}  # ImageNet has a name twice
-    for number, name in enumerate(names):
-        numbers.setdefault(name, []).append(number)
-    classes = getattr(other, 'metainfo', {}).get('classes') or ()
-    for number, name in enumerate(classes):
-        if number not in numbers.get(name, [number]):
-            raise ValueError(
-                f'class {name!r} has the number {numbers[name][0]} in '
-                f'train_dataloader and {number} in val_dataloader: give both '
-                'data sets the same classes (ImageFolder: class_prefix, '
-                'VideoClips: class_root)'
+    def _compare(self, runner: Runner, loop: Any, where: str) -> None:
+        names = classes_of(loop.dataloader.dataset)
+        if not (self.loaded and names and judges_numbers(loop.evaluator)):
+            return
+        new = check_same_numbers(self.loaded, names, 'the checkpoint', where)
+        if new:
+            listed = ', '.join(new[:5]) + ', ...' * (len(new) > 5)
+            runner.logger.warning(
+                f'{where} has {len(new)} classes that the checkpoint was not '
+                f'trained on: {listed}'
             )
+
+
+def classes_of(dataset: Any) -> Sequence[str]:
+    """The names of the classes of a data set, empty if it does not tell."""
+    return getattr(dataset, 'metainfo', {}).get('classes') or ()
+
+
+def judges_numbers(evaluator: Any) -> bool:
+    """Whether a metric compares predicted numbers of classes with labels."""
+    metrics = getattr(evaluator, 'metrics', ())
+    return any(metric.default_prefix in BY_NUMBER for metric in metrics)
 
 
 def class_counts(model: nn.Module) -> Dict[str, int]:
