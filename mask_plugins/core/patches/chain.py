@@ -2,7 +2,7 @@
 """A chain of operations, with or without a shortcut, that runs on tiles."""
 
 import math
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,8 @@ class Chain:
         self.act = Step(steps[0].op, act=act).act  # checked
         #: Whether maps between the operations are cached.
         self.cached = False
+        #: Kinds of maps on which the layer's own forward agreed.
+        self.agreed: Set[Tuple] = set()
         for before, step in zip([None, *self.steps], self.steps):
             # Tiles are zero outside of the map where a pool has -inf.
             after_relu = before and isinstance(before.act, nn.ReLU)

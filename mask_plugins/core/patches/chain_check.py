@@ -3,10 +3,12 @@
 
 import copy
 from functools import reduce
-from typing import List
+from typing import List, Tuple
 
 import torch
 from torch import Tensor, nn
+
+from mask_plugins.utils.compat_torch import autocast_dtype
 
 from ..composed import Composed
 from .chain import Chain
@@ -14,6 +16,10 @@ from .chain import Chain
 #: In fp64 both ways differ by rounding alone: about 1e-16 for each of the
 #: some 1e4 products that are summed up for a value, over three convolutions.
 TOLERANCE = 1e-9
+#: On a map of the network, of its dtype: rounding of the same order as in
+#: TOLERANCE, of values and of the maps between convolutions.
+MAP_TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3}
+HALF_TOLERANCE = 0.05
 ADVICE = (
     "gate its convolutions with place='conv', or leave it dense by a rule "
     "with action 'skip'"
@@ -43,14 +49,9 @@ def check_chain(layer: nn.Module, chain: Chain) -> None:
         if 'forward' in part.__dict__ or (hooks and part is not layer):
             has = f'{type(part).__name__} of {kind} has'
             raise TypeError(f'{has} forward hooks or its own: {ADVICE}')
-    if isinstance(layer, nn.Conv2d):
-        own = next(
-            base.__dict__['forward']
-            for base in type(layer).__mro__
-            if 'forward' in base.__dict__ and not issubclass(base, Composed)
-        )
-        if own is nn.Conv2d.forward or len(chain.steps) > 1:
-            return  # nothing else happens in it; of a stem, see there
+    stem = isinstance(layer, nn.Conv2d) and len(chain.steps) > 1
+    if stem or _is_conv(layer):
+        return  # nothing else happens in it; of a stem, see there
     used = {id(tensor) for tensor in chain.tensors()}
     gate = {id(tensor) for tensor in _tensors(layer.gate)}
     for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
@@ -65,6 +66,51 @@ def check_chain(layer: nn.Module, chain: Chain) -> None:
     if not bool((errors <= TOLERANCE).all()):
         error = f'relative error {errors.max():.2g} on a random map'
         raise TypeError(f'{kind} does more than its parts ({error}): {ADVICE}')
+
+
+def whole_output(
+    layer: nn.Module, chain: Chain, x: Tensor
+) -> Tuple[Tensor, List[Tensor]]:
+    """The whole output of a layer, and the maps on the way that are cached.
+
+    A forward may choose by size, dtype or batch what it does, and none of
+    them is that of a small random map. So the first map of each is computed
+    both ways.
+
+    Args:
+        layer (GatedLayer): The layer.
+        chain (Chain): What was made of it, and checked.
+        x (Tensor): Its input, :math:`(B, C, H, W)`.
+
+    Raises:
+        TypeError: If the results differ.
+    """
+    key = (x.shape, x.dtype, x.device, autocast_dtype(x.device.type))
+    if key in chain.agreed or _is_conv(layer):
+        return chain.dense(x) if chain.cached else (layer.dense(x), [])
+    found, expected = chain.dense(x), layer.dense(x)
+    size = expected.abs().amax()
+    if bool(size.isfinite()):  # of another frame otherwise
+        error = (found[0].to(expected.dtype) - expected).abs().amax()
+        limit = MAP_TOLERANCES.get(found[0].dtype, HALF_TOLERANCE)
+        if found[0].shape != expected.shape or not bool(error <= limit * size):
+            said = f'{type(layer).__name__} does more than its parts'
+            at = f'on a map of {tuple(x.shape)}, {x.dtype}'
+            raise TypeError(f'{said} ({at}): {ADVICE}')
+        chain.agreed.add(key)
+    return found if chain.cached else (expected, [])
+
+
+def _is_conv(layer: nn.Module) -> bool:
+    """Whether a layer is a convolution with the forward of one."""
+    if not isinstance(layer, nn.Conv2d):
+        return False
+    own = next(
+        base.__dict__['forward']
+        for base in type(layer).__mro__
+        if 'forward' in base.__dict__ and not issubclass(base, Composed)
+    )
+    return own is nn.Conv2d.forward
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from mask_plugins.utils.checks import check_choice, check_ratio
 
 from ..composed import Composed, decompose, layers_of
 from .chain import Chain
-from .chain_check import check_chain
+from .chain_check import check_chain, whole_output
 from .gates import Gate, build_gate
 from .tile_plan import TilePlan
 
@@ -138,8 +138,7 @@ class GatedLayer(Composed):
 
     def whole(self, x: Tensor) -> Tuple[Tensor, List[Tensor]]:
         """The whole output, and the maps on the way that are cached."""
-        chain = self.chain
-        return chain.dense(x) if chain.cached else (self.dense(x), [])
+        return whole_output(self, self.chain, x)
 
     def break_even_of(self, plan: TilePlan) -> float:
         """Share of active patches above which the dense layer is faster."""

@@ -284,3 +284,45 @@ def test_a_part_that_changes_later_is_refused_in_the_next_frame():
     assert type(net[0]) is Block
     with pytest.raises(ValueError, match='no gated layers'):
         StreamBinder(net)
+
+
+BRANCHES = dict(
+    size=lambda x: x.shape[-1] > 20,
+    batch=lambda x: len(x) > 2,
+    dtype=lambda x: x.dtype is torch.float32,
+    value=lambda x: bool(x.mean() > 0.5),
+)
+
+
+@pytest.mark.parametrize('hidden', ['cache', 'recompute'])
+@pytest.mark.parametrize('branch', BRANCHES)
+def test_a_block_that_branches_is_refused_where_it_does(branch, hidden):
+    class Branches(Foreign):
+        def forward(self, x):
+            scale = 0.5 if BRANCHES[branch](x) else 1
+            return self.relu(x + scale * self.main(x))
+
+    net = nn.Sequential(Branches()).eval().to(torch.float64)
+    apply_patch_gates(net, 'exact', hidden=hidden)
+    frame = torch.randn(1, 8, 16, 16, dtype=torch.float64)
+    state = StreamState()
+    for _ in range(2):
+        out = run(net, state, frame)
+    assert error(out, net[0].dense(frame)) < EXACT
+    states = state
+    if branch == 'size':
+        frame = torch.randn(1, 8, 24, 24, dtype=torch.float64)
+    elif branch == 'batch':
+        frame, states = (
+            frame.repeat(3, 1, 1, 1),
+            [StreamState() for _ in 'abc'],
+        )
+    elif branch == 'dtype':
+        net, frame = net.float(), frame.float()
+    else:
+        frame = frame + 1
+        states = StreamState()
+        net[0].update_chain()
+        net[0].chain.agreed.clear()
+    with pytest.raises(TypeError, match=r"a map of .*place='conv'"):
+        run(net, states, frame)
