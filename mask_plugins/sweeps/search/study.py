@@ -7,6 +7,8 @@ import os
 import os.path as osp
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
+from mask_plugins.utils.openmmlab import imports_for
+
 from ..manifest import Manifest, SweepRun, write_manifest
 from ..slurm_options import SlurmOptions
 from .asha import continues
@@ -49,23 +51,16 @@ class Search:
     """
 
     def __init__(self, folder: str, spec: SearchSpec) -> None:
-        try:
+        with imports_for('a search'):
             import optuna
-        except ImportError as error:
-            raise ImportError(
-                'a search needs optuna: pip install "mask_plugins[search]"'
-            ) from error
         from optuna.storages import JournalStorage
         from optuna.storages.journal import (
             JournalFileBackend,
             JournalFileOpenLock,
         )
 
-        self.folder, self.spec, self._optuna = (
-            osp.abspath(folder),
-            spec,
-            optuna,
-        )
+        self.folder, self.spec = osp.abspath(folder), spec
+        self._optuna = optuna
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = osp.join(self.folder, JOURNAL)
         os.makedirs(self.folder, exist_ok=True)
