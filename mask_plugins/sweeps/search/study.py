@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 from mask_plugins.utils.openmmlab import imports_for
 
 from ..manifest import Manifest, SweepRun, write_manifest
+from ..options import without_marks
 from ..slurm_options import SlurmOptions
 from .asha import continues
 from .spec import SearchSpec
@@ -111,19 +112,18 @@ class Search:
             return self._claim(trial.number)
 
     def _claim(self, number: int) -> Claimed:
-        run = SweepRun(
-            number,
-            f'trial-{number:04}',
-            self.spec.config,
-            {**self.spec.base, **self._draw(number)},
-            self.spec.epochs,
-        )
+        run = self._run(number, self._draw(number))
         record = self._record(number)
         keys = {axis.key.lstrip('+') for axis in self.spec.space}
         params = {k: v for k, v in run.overrides.items() if k in keys}
         record.claim(run.name, params)
         write_manifest(self.manifest())
         return Claimed(number, run, record)
+
+    def _run(self, number: int, drawn: Dict[str, Any]) -> SweepRun:
+        spec, name = self.spec, f'trial-{number:04}'
+        overrides = {**spec.base, **without_marks(drawn)}
+        return SweepRun(number, name, spec.config, overrides, spec.epochs)
 
     def _draw(self, number: int) -> Dict[str, Any]:
         """The settings of a trial; those that it has are not drawn again."""
@@ -134,7 +134,7 @@ class Search:
         drawn = {}
         for axis in self.spec.space:
             self.study.sampler = self._sampler(number, axis.key)
-            drawn[axis.key.lstrip('+')] = axis.suggest(trial)
+            drawn[axis.key] = axis.suggest(trial)
         return drawn
 
     def _sampler(self, number: int, key: str) -> Any:
@@ -206,18 +206,7 @@ class Search:
 
     def manifest(self) -> Manifest:
         """The runs so far, for `status`, `collect` and `prune`."""
-        runs = []
-        for trial in self.trials():
-            drawn = {k.lstrip('+'): v for k, v in trial.params.items()}
-            runs.append(
-                SweepRun(
-                    trial.number,
-                    f'trial-{trial.number:04}',
-                    self.spec.config,
-                    {**self.spec.base, **drawn},
-                    self.spec.epochs,
-                )
-            )
+        runs = [self._run(t.number, t.params) for t in self.trials()]
         return Manifest(self.folder, self.spec.name, runs, SlurmOptions())
 
 
