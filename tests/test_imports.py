@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from mmengine.registry import Registry
 
+from mask_plugins import registry as registries
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mask_plugins'
 # Imports point down this list; the leaves below it serve every floor.
@@ -33,8 +35,8 @@ FLOORS = (
 )
 # What these may import in addition to torch and numpy: nothing of OpenMMLab.
 TORCH_ONLY = ('core', 'functional', 'native')
+OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain')
 LEAVES = ('registry', 'version')
-PREFIX = 'mask_plugins.'
 
 
 def imports_of(path, package_root):
@@ -67,11 +69,7 @@ def violations(package_root):
             top, *rest = module.split('.')
             target = rest[0] if rest else None
             if top != name:
-                if floor in TORCH_ONLY and top in (
-                    'mmengine',
-                    'mmcv',
-                    'mmpretrain',
-                ):
+                if floor in TORCH_ONLY and top in OPENMMLAB:
                     found.append(f'{relative}: {module} (torch only)')
                 elif floor == 'registry' and top != 'mmengine':
                     found.append(f'{relative}: {module} (a leaf)')
@@ -112,47 +110,38 @@ def test_rooms_hold_what_their_name_asks():
     assert {path.name for path in folders} == {'metrics'}
 
 
-@pytest.mark.parametrize(
-    ('file', 'line'),
-    [
-        ('core/a.py', 'from mmengine.hooks import Hook'),
-        ('core/a.py', 'from mask_plugins.registry import MODELS'),
-        ('core/a.py', 'from ..models import a'),
-        ('models/a.py', 'from mask_plugins.engine import a'),
-        ('models/a.py', 'from .. import datasets'),
-        ('models/deep/a.py', 'from ...evaluation.b import c'),
-        ('functional/a.py', 'from mask_plugins.core.weights import a'),
-        ('functional/a.py', 'import mmengine'),
-        ('evaluation/a.py', 'from mask_plugins.analysis import cli'),
-        ('visualization/a.py', 'def f():\n    import mask_plugins.models.a'),
-        ('registry.py', 'from .core import a'),
-        ('registry.py', 'import torch'),
-        ('__init__.py', 'from .registry import MODELS'),
-    ],
-)
+WRONG = [
+    ('core/a.py', 'from mmengine.hooks import Hook'),
+    ('core/a.py', 'from mask_plugins.registry import MODELS'),
+    ('core/a.py', 'from ..models import a'),
+    ('models/a.py', 'from mask_plugins.engine import a'),
+    ('models/a.py', 'from .. import datasets'),
+    ('models/deep/a.py', 'from ...evaluation.b import c'),
+    ('functional/a.py', 'from mask_plugins.core.weights import a'),
+    ('functional/a.py', 'import mmengine'),
+    ('evaluation/a.py', 'from mask_plugins.analysis import cli'),
+    ('visualization/a.py', 'def f():\n    import mask_plugins.models.a'),
+    ('registry.py', 'from .core import a'),
+    ('registry.py', 'import torch'),
+    ('__init__.py', 'from .registry import MODELS'),
+]
+RIGHT = [
+    ('engine/a.py', 'from mask_plugins.core.b import c'),
+    ('models/deep/a.py', 'from ..b import c\nfrom ...core import d'),
+    ('models/a.py', 'from mask_plugins.registry import MODELS'),
+    ('core/deep/a.py', 'import torch\nfrom ..b import c'),
+    ('core/a.py', 'from mask_plugins.functional.knn import c'),
+    ('__init__.py', 'from .version import __version__'),
+]
+
+
+@pytest.mark.parametrize(('file', 'line'), WRONG + RIGHT)
 def test_a_wrong_import_is_found(tmp_path, file, line):
     path = tmp_path / 'mask_plugins' / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(line)
-    assert violations(tmp_path / 'mask_plugins')
-
-
-@pytest.mark.parametrize(
-    ('file', 'line'),
-    [
-        ('engine/a.py', 'from mask_plugins.core.b import c'),
-        ('models/deep/a.py', 'from ..b import c\nfrom ...core import d'),
-        ('models/a.py', 'from mask_plugins.registry import MODELS'),
-        ('core/deep/a.py', 'import torch\nfrom ..b import c'),
-        ('core/a.py', 'from mask_plugins.functional.knn import c'),
-        ('__init__.py', 'from .version import __version__'),
-    ],
-)
-def test_a_right_import_passes(tmp_path, file, line):
-    path = tmp_path / 'mask_plugins' / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(line)
-    assert violations(tmp_path / 'mask_plugins') == []
+    found = violations(tmp_path / 'mask_plugins')
+    assert bool(found) == ((file, line) in WRONG)
 
 
 def run_fresh(code):
@@ -172,7 +161,6 @@ class Block(importlib.abc.MetaPathFinder):
             raise ImportError(name)
 sys.meta_path.insert(0, Block())
 """
-OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain')
 
 
 def test_the_package_imports_little():
@@ -256,14 +244,20 @@ def test_verbs_are_exported_lazily():
 def our_types():
     """Every type that our registries hold, after their locations loaded."""
     found = set()
-    for registry in vars(
-        importlib.import_module(f'{PREFIX}registry')
-    ).values():
+    for registry in vars(registries).values():
         if isinstance(registry, Registry) and registry.scope == 'mask_plugins':
             for location in registry._locations:
                 importlib.import_module(location)
             found |= set(registry.module_dict)
     return found
+
+
+def pages():
+    """Texts and configs in which types are named, relative to the root."""
+    found = [*ROOT.glob('*.md'), *ROOT.glob('demo/**/*.md')]
+    found += [*ROOT.glob('configs/**/*.py'), *ROOT.glob('configs/**/*.md')]
+    for path in found:
+        yield str(path.relative_to(ROOT)), path.read_text(encoding='utf-8')
 
 
 def bare_types(text, ours):
@@ -275,16 +269,8 @@ def bare_types(text, ours):
 def test_every_type_of_ours_carries_the_prefix():
     ours = our_types()
     assert {'PSSHook', 'PSSVisionTransformer', 'Digits'} <= ours
-    pages = [*ROOT.glob('*.md'), *ROOT.glob('demo/**/*.md')]
-    pages += [
-        p for p in ROOT.glob('configs/**/*') if p.suffix in ('.py', '.md')
-    ]
-    wrong = {
-        str(path.relative_to(ROOT)): names
-        for path in pages
-        if (names := bare_types(path.read_text(encoding='utf-8'), ours))
-    }
-    assert wrong == {}
+    wrong = {name: bare_types(text, ours) for name, text in pages()}
+    assert {name: found for name, found in wrong.items() if found} == {}
 
 
 def test_a_bare_type_is_found():
@@ -296,14 +282,10 @@ def test_a_bare_type_is_found():
 def test_every_prefixed_type_exists():
     ours = our_types()
     pattern = r"""type['"]?\s*[=:]\s*['"]mask_plugins\.(\w+)['"]"""
-    pages = [*ROOT.glob('*.md')]
-    pages += [
-        p for p in ROOT.glob('configs/**/*') if p.suffix in ('.py', '.md')
-    ]
     unknown = {
-        f'{path.relative_to(ROOT)}: {name}'
-        for path in pages
-        for name in re.findall(pattern, path.read_text(encoding='utf-8'))
+        f'{page}: {name}'
+        for page, text in pages()
+        for name in re.findall(pattern, text)
         # `X` and `Y` stand for any type in the texts.
         if name not in ours and len(name) > 1
     }

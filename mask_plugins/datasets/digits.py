@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from mask_plugins.registry import DATASETS
 from mask_plugins.utils.checks import check_choice, check_int
+from mask_plugins.utils.openmmlab import imports_for
 
 from .labeled_dataset import LabeledDataset
 
@@ -60,13 +61,8 @@ class Digits(LabeledDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read scikit-learn's copy and keep this split's part of it."""
-        try:
+        with imports_for('mask_plugins.Digits'):
             from sklearn.datasets import load_digits
-        except ImportError as error:
-            raise ImportError(
-                'mask_plugins.Digits reads the images that ship inside '
-                'scikit-learn: pip install scikit-learn'
-            ) from error
         digits = load_digits()
         held_out = np.zeros(len(digits.target), dtype=bool)
         for label in range(10):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mask_plugins.core.composed import Composed, compose
+from mask_plugins.models.build_module import build_module
 from mask_plugins.models.layer_by_name import find_layer
 from mask_plugins.models.losses import FeatureLoss, capture_maps
 from mask_plugins.models.teachers import ReferenceTeacher, TeacherOwner
@@ -115,11 +116,7 @@ def build_distilled_model(
         >>> sorted(model(torch.ones(1, 2), mode='loss'))
         ['loss', 'loss_kd_0']
     """
-    if isinstance(module, dict):
-        module = dict(module)
-        if data_preprocessor is not None:
-            module.setdefault('data_preprocessor', data_preprocessor)
-        module = MODELS.build(module)
+    module = build_module(module, data_preprocessor)
     if isinstance(teacher, dict):
         teacher = MODELS.build(teacher)
     check_type('teacher', teacher, ReferenceTeacher, 'the config of a teacher')

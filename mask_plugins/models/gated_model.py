@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence, Union
 from torch import nn
 
 from mask_plugins.core.patches import apply_patch_gates
+from mask_plugins.models.build_module import build_module
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import PathLike, check_path
 from mask_plugins.utils.files import read_json
@@ -47,11 +48,7 @@ def build_gated_model(
         >>> model[0].gate
         ExactGate(patch_size=(8, 8), threshold=0.0)
     """
-    if isinstance(module, dict):
-        module = dict(module)
-        if data_preprocessor is not None:
-            module.setdefault('data_preprocessor', data_preprocessor)
-        module = MODELS.build(module)
+    module = build_module(module, data_preprocessor)
     try:
         return apply_patch_gates(module, rules=read_rules(rules), **options)
     except (TypeError, ValueError) as error:

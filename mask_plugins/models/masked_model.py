@@ -10,6 +10,7 @@ from torch import nn
 
 from mask_plugins.core.rules import RuleLike
 from mask_plugins.core.weights import ScoreMask, SoftMask, apply_weight_masks
+from mask_plugins.models.build_module import build_module
 from mask_plugins.registry import MODELS
 
 MODELS.register_module(module=SoftMask)
@@ -65,11 +66,7 @@ def build_masked_model(
     logger = MMLogger.get_current_instance()
     if _expect_masks not in logger.filters:
         logger.addFilter(_expect_masks)
-    if isinstance(module, dict):
-        module = dict(module)
-        if data_preprocessor is not None:
-            module.setdefault('data_preprocessor', data_preprocessor)
-        module = MODELS.build(module)
+    module = build_module(module, data_preprocessor)
     if rules is None:
         rules = _present(module)
     return apply_weight_masks(module, rules, mask_factory(mask))

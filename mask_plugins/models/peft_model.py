@@ -5,8 +5,10 @@ from typing import Any, Dict, Optional, Union
 
 from torch import nn
 
+from mask_plugins.models.build_module import build_module
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_type
+from mask_plugins.utils.openmmlab import imports_for
 
 
 @MODELS.register_module(name='PeftModel')
@@ -46,17 +48,10 @@ def build_peft_model(
         ...     nn.Sequential(nn.Linear(3, 3)), lora)  # doctest: +SKIP
     """
     check_type('adapter', adapter, dict, "dict(type='LoraConfig', ...)")
-    try:
+    with imports_for('mask_plugins.PeftModel'):
         import peft
-    except ImportError as error:
-        raise ImportError(
-            'mask_plugins.PeftModel needs peft: pip install peft'
-        ) from error
     if isinstance(module, dict):
-        module = dict(module)
-        if data_preprocessor is not None:
-            module.setdefault('data_preprocessor', data_preprocessor)
-        module = MODELS.build(module)
+        module = build_module(module, data_preprocessor)
         module.init_weights()  # the keys are those of the stock model
     options = dict(adapter)
     kind = options.pop('type', None)

@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What to install where a project of OpenMMLab is missing.
+"""What to install where a library is missing.
 
-None of them is a requirement of the package: upstream's and OneDL's
+No project of OpenMMLab is a requirement of the package: upstream's and OneDL's
 distributions have the same modules, and pip would install one over the other.
+The others serve one part of the package each.
 """
 
 import contextlib
@@ -15,6 +16,18 @@ PROJECTS = {
     'mmcv': ("'mmcv-lite>=2.0,<2.2'", "'onedl-mmcv>=2.3.6'"),
     'mmpretrain': ("'mmpretrain>=1.2,<2'", "'onedl-mmpretrain>=1.3.6'"),
 }
+# What pip is asked for, by the name of the module.
+LIBRARIES = dict(
+    optuna='"mask_plugins[search]"',
+    peft='peft',
+    pytorch_metric_learning="'pytorch-metric-learning<3'",
+    safetensors='safetensors',
+    scipy='scipy',
+    sklearn='scikit-learn',
+    timm="'mask_plugins[pretrained]'",
+    tokenizers="'mask_plugins[clip]'",
+    transformers="'mask_plugins[clip]'",
+)
 ONEDL = (
     'onedl-mmengine',
     'onedl-mmcv',
@@ -29,7 +42,8 @@ def install_command(project: str) -> str:
     """The command that installs a project next to what is installed.
 
     Args:
-        project (str): ``'mmengine'``, ``'mmcv'`` or ``'mmpretrain'``.
+        project (str): ``'mmengine'``, ``'mmcv'``, ``'mmpretrain'``, or a
+            module of :data:`LIBRARIES`.
 
     Returns:
         str: The command: for the distribution of OneDL if any of theirs is
@@ -39,15 +53,17 @@ def install_command(project: str) -> str:
         >>> install_command('mmengine').startswith('pip install')
         True
     """
+    if project in LIBRARIES:
+        return f'pip install {LIBRARIES[project]}'
     upstream, fork = PROJECTS[project]
     return f'pip install {fork if _has_onedl() else upstream}'
 
 
 @contextlib.contextmanager
 def imports_for(what: str = 'this part of mask_plugins') -> Iterator:
-    """Say what to install if an import in the block lacks a project.
+    """Say what to install if an import in the block lacks a library.
 
-    Other errors pass unchanged, such as those of a project that is installed
+    Other errors pass unchanged, such as those of a library that is installed
     and broken.
 
     Args:
@@ -55,8 +71,8 @@ def imports_for(what: str = 'this part of mask_plugins') -> Iterator:
             mask_plugins'``.
 
     Raises:
-        ModuleNotFoundError: If mmengine, mmcv or mmpretrain is not installed,
-            with the command.
+        ModuleNotFoundError: If a library that :func:`install_command` knows
+            is not installed, with the command.
 
     Examples:
         >>> with imports_for('tools/train.py'):
@@ -66,7 +82,7 @@ def imports_for(what: str = 'this part of mask_plugins') -> Iterator:
         yield
     except ModuleNotFoundError as error:
         project = (error.name or '').partition('.')[0]
-        if project not in PROJECTS:
+        if project not in {**PROJECTS, **LIBRARIES}:
             raise
         raise ModuleNotFoundError(
             missing_message(project, what), name=error.name
@@ -77,7 +93,7 @@ def missing_message(project: str, what: str) -> str:
     """The text of an error about a project that is not installed.
 
     Args:
-        project (str): ``'mmengine'``, ``'mmcv'`` or ``'mmpretrain'``.
+        project (str): See :func:`install_command`.
         what (str): What needs it.
 
     Returns:

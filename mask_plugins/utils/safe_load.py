@@ -9,6 +9,7 @@ from typing import Any, Dict
 from .checks import PathLike, check_path
 from .inert_pickle import Budget, InertUnpickler
 from .plain_values import PlainValues, is_known
+from .safetensors_file import read_safetensors
 from .storages import describe_storage
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before 1.6
@@ -34,6 +35,8 @@ def read_checkpoint(path: PathLike) -> Any:
     Raises:
         FileNotFoundError: If there is no such file.
         IsADirectoryError: If it is a folder.
+        ModuleNotFoundError: If it is a safetensors file, and the library is
+            not installed.
         ValueError: If the file is damaged or of another format, or names a
             function or class that is not one of the allowed.
 
@@ -55,7 +58,7 @@ def read_checkpoint(path: PathLike) -> Any:
         if head[:4] == b'PK\x03\x04':
             return _read_zip(path)
         if path.endswith('.safetensors') or head[8:9] == b'{':
-            return _read_safetensors(path)
+            return read_safetensors(path)[0]
         if head[:1] == b'\x80':
             return _read_legacy(path)
         if head[_TAR] == b'ustar':
@@ -65,7 +68,9 @@ def read_checkpoint(path: PathLike) -> Any:
             if head
             else 'it is empty'
         )
-    # The file is a stranger's: whatever reading it raises is its fault.
+    except ModuleNotFoundError:
+        raise
+    # The file is a stranger's: whatever else reading it raises is its fault.
     except Exception as error:
         reason = _printable(error)
         if type(error) is not ValueError:
@@ -80,15 +85,6 @@ def _printable(error: Exception) -> str:
     """One short line, without what a terminal would obey."""
     line = f'{error} '.splitlines()[0][:300].strip()
     return ascii(line)[1:-1] or 'no reason'
-
-
-def _read_safetensors(path: str) -> Dict[str, Any]:
-    try:
-        from safetensors import safe_open
-    except ImportError as error:
-        raise ValueError(f'pip install safetensors ({error})') from error
-    with safe_open(path, framework='pt') as file:
-        return {key: file.get_tensor(key) for key in file.keys()}
 
 
 def _read_zip(path: str) -> Any:

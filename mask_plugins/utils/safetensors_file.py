@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 from .checks import PathLike
 from .files import replace_atomically
+from .openmmlab import imports_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +49,7 @@ def read_safetensors(
         path (str | PathLike): A file that exists.
 
     Raises:
+        ModuleNotFoundError: If safetensors is not installed.
         ValueError: If it is truncated or of another format; it names the
             file.
 
@@ -59,7 +61,8 @@ def read_safetensors(
         ...     read_safetensors(path)
         ({'a': tensor([1.])}, {'b': 'c'})
     """
-    from safetensors import safe_open
+    with imports_for('reading safetensors'):
+        from safetensors import safe_open
 
     path = os.fspath(path)
     try:

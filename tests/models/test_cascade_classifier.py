@@ -5,7 +5,6 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 
 from mask_plugins.core.weights import (
     ScoreMask,
@@ -32,8 +31,6 @@ NAMES = ('dispatcher', 'expert_0', 'expert_1')
 @pytest.fixture
 def cascade(tmp_path):
     """The path of a cascade of random masks, and the merged networks."""
-    init_default_scope('mmpretrain')
-    torch.manual_seed(0)
     base = MODELS.build(NET)
     base.eval()
     base.requires_grad_(False)

@@ -5,16 +5,10 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 
 INNER = dict(type='LinearClsHead', num_classes=6, in_channels=8)
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
-    torch.manual_seed(0)
 
 
 def build(kind, **options):

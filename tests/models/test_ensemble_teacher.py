@@ -10,7 +10,6 @@ from .test_reference_classifier import (
     BACKBONE,
     LINEAR,
     STOCK,
-    _scope,  # noqa: F401  (a fixture)
     batch,
     build,
     masked,

@@ -3,14 +3,9 @@
 
 import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 
 from mask_plugins.analysis.tokens.flops import count_gflops
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
 
 
 def build(cfg):

@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 
 from mask_plugins.models.heads import HardGlobalSoftminHead
@@ -18,12 +18,6 @@ NECK = dict(type='mask_plugins.MaxAvgPooling')
 HEAD = dict(
     type='mask_plugins.HardGlobalSoftminHead', num_classes=5, in_channels=128
 )
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
-    torch.manual_seed(0)
 
 
 def samples(labels):

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
 
@@ -15,11 +15,6 @@ from mask_plugins.core.weights import (
     pack_masks,
 )
 from tests.common.equal import assert_equal
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
 
 
 def build(kind='Linear', **options):

@@ -11,7 +11,7 @@ from mmengine.model import (
     MomentumAnnealingEMA,
     StochasticWeightAverage,
 )
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.structures import DataSample
 
@@ -39,11 +39,6 @@ STOCK = dict(
 )
 SNAPSHOT = dict(type='mask_plugins.SnapshotTeacher')
 EMA = dict(type='mask_plugins.EMATeacher', momentum=0.5)
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
 
 
 def masked(head=LINEAR, **options):

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmpretrain.models import ImageClassifier, ResNet
 from mmpretrain.structures import DataSample
 
@@ -24,12 +23,6 @@ CLS = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=3, in_channels=64),
 )
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpretrain')
-    torch.manual_seed(0)
 
 
 def gated(gate='threshold', **options):

@@ -3,9 +3,7 @@
 
 from tests.common.rounding import error, rounding
 
-from .test_stream_models import _scope, classifier, clips, labels
-
-__all__ = ['_scope']
+from .test_stream_models import classifier, clips, labels
 
 
 def test_streams_of_a_batch_do_not_see_each_other():

@@ -2,7 +2,6 @@
 """Processes of other namespaces, boots and machines; none is mistaken."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -101,11 +100,15 @@ def test_records_without_boot(monkeypatch):
     assert is_alive(here) is True
 
 
-@pytest.mark.parametrize('value', [None, 1, [1], {}, 'x', True])
+@pytest.mark.parametrize(
+    'value', [None, 1, -1, 0, 1.0, 1 << 70, [1], {}, 'x', '1', True]
+)
 @pytest.mark.parametrize('key', ['pid', 'process_start', 'namespace', 'boot'])
 def test_a_record_of_any_kind(key, value):
+    """Also one that got the number of a run that was killed."""
+    any_answer = value is None and key in ('namespace', 'boot')
     assert is_alive(dict(process_id(), **{key: value})) in (
-        (True, False, None) if value is None else (False, None)
+        (True, False, None) if any_answer else (False, None)
     )
 
 
@@ -114,6 +117,8 @@ def test_a_process_that_has_ended():
     start = module.process_start(child.pid)
     record = dict(process_id(), pid=child.pid, process_start=start)
     assert is_alive(record)
-    child.send_signal(signal.SIGKILL)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert is_alive(record) is False  # a zombie
     child.communicate()
     assert is_alive(record) is False

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mask_plugins.utils.checks import check_choice, check_int, check_number
+from mask_plugins.utils.openmmlab import imports_for
 
 METHODS = ('pca', 'tsne')
 
@@ -45,13 +46,9 @@ def project(
     check_int('number of images', count, 3)
     if method == 'tsne':
         check_number('perplexity', perplexity, 0, count, '()')
-    try:
+    with imports_for('an embedding map'):
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise ImportError(
-            'embedding maps need scikit-learn: pip install scikit-learn'
-        ) from error
     rows = F.normalize(embeddings.float()).numpy()
     if method == 'pca':
         model = PCA(2, svd_solver='full')

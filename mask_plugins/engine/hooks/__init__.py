@@ -1,4 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+# ruff: noqa: F401  (what it imports is what it exports)
 """Hooks, one per file."""
 
 from .class_count_hook import ClassCountHook
@@ -22,27 +23,3 @@ from .swav_hook import SwAVHook
 from .teacher_hook import TeacherHook
 from .tracker_hook import TrackerHook
 from .train_log_hook import TrainLogHook
-
-__all__ = [
-    'ClassCountHook',
-    'ClipExemptHook',
-    'ContinualHook',
-    'ContinuousSparsificationHook',
-    'DivergenceHook',
-    'FeatureHook',
-    'LiDARHook',
-    'LinearProbeHook',
-    'MaskReportHook',
-    'PSSHook',
-    'PreemptionHook',
-    'ProgressHook',
-    'RankMeHook',
-    'RunningModeHook',
-    'SafeCheckpointHook',
-    'ScheduleHook',
-    'SeedHook',
-    'SwAVHook',
-    'TeacherHook',
-    'TrackerHook',
-    'TrainLogHook',
-]

@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
+from mask_plugins.utils.openmmlab import imports_for
+
 Grid = Tuple[int, int]
 
 # Buffer of a backbone whose grid of patches is not a square: (rows, columns).
@@ -165,12 +167,8 @@ def resize_bias_table(table: Tensor, source: Grid, target: Grid) -> Tensor:
         >>> resize_bias_table(torch.zeros(9 + 3, 4), (2, 2), (3, 5)).shape
         torch.Size([48, 4])
     """
-    try:
+    with imports_for('resizing a relative position bias'):
         from scipy.interpolate import RectBivariateSpline
-    except ImportError as error:
-        raise ImportError(
-            'a relative position bias is resized by scipy: pip install scipy'
-        ) from error
     shape, rows = [2 * size - 1 for size in source], _distances(*source) + 3
     if len(table) != rows:
         raise ValueError(

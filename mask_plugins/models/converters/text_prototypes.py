@@ -6,13 +6,13 @@ Used once per dataset, by ``tools/model_converters/clip_prototypes.py``.
 
 import json
 import os
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mask_plugins.utils.checks import PathLike, check_path
+from mask_plugins.utils.openmmlab import imports_for
 from mask_plugins.utils.safetensors_file import write_safetensors
 
 PROMPT = 'This is a photo of a {label}'
@@ -36,7 +36,7 @@ def build_text_tower(weights: Dict[str, Tensor]) -> nn.Module:
         >>> weights = text_tower_weights(clip)  # doctest: +SKIP
         >>> tower = build_text_tower(weights)  # doctest: +SKIP
     """
-    with _needs_extra():
+    with imports_for('a text tower'):
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection
     layers, table = 'text_model.encoder.layers.', 'text_model.embeddings.{}'
     depth = len({k.split('.')[3] for k in weights if k.startswith(layers)})
@@ -61,15 +61,6 @@ def build_text_tower(weights: Dict[str, Tensor]) -> nn.Module:
     except RuntimeError as error:
         raise ValueError(f'the text tower is damaged: {error}') from error
     return tower.eval()
-
-
-@contextmanager
-def _needs_extra() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        hint = f"{error}: pip install 'mask_plugins[clip]'"
-        raise ImportError(hint) from error
 
 
 def read_tokenizer(path: PathLike) -> Any:
@@ -102,7 +93,7 @@ tokenizer.json of https://huggingface.co/openai/clip-vit-base-patch32
             f'tokenizer not found: {path!r}: it is tokenizer.json of '
             'https://huggingface.co/openai/clip-vit-base-patch32'
         )
-    with _needs_extra():
+    with imports_for("CLIP's tokenizer"):
         from tokenizers import Tokenizer
     try:
         tokenizer = Tokenizer.from_file(path)

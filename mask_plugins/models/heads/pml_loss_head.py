@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_number
+from mask_plugins.utils.openmmlab import imports_for
 
 from .embedding import Feats, last_embedding
 
@@ -99,13 +100,8 @@ class PMLLossHead(ClsHead):
 
 
 def _build(cfg: dict, sizes: Dict[str, int]) -> Any:
-    try:
+    with imports_for('PMLLossHead'):
         import pytorch_metric_learning as pml
-    except ImportError as error:
-        raise ImportError(
-            'PMLLossHead needs pytorch-metric-learning: pip install '
-            "'pytorch-metric-learning<3'"
-        ) from error
     name = cfg.get('type')
     # its modules are imported one by one
     parts = [importlib.import_module(f'{pml.__name__}.{p}') for p in PARTS]

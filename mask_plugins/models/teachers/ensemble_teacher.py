@@ -6,16 +6,14 @@ import os
 from typing import Sequence, Union
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mask_plugins.models.converters import take_weights
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import PathLike, check_path, check_type
-from mask_plugins.utils.safe_load import read_checkpoint
 
 from .base import ReferenceTeacher
+from .frozen_weights import load_frozen, read_config
 from .network import Network
 
 
@@ -71,7 +69,7 @@ class EnsembleTeacher(ReferenceTeacher):
         with torch.random.fork_rng():
             for path in self.checkpoints:
                 member = self._build(network)
-                _load(member, path)
+                load_frozen(member, path, _is_own, 'EnsembleTeacher')
                 members.append(member.requires_grad_(False))
         self.members = nn.ModuleList(members)
         self.eval()
@@ -79,9 +77,7 @@ class EnsembleTeacher(ReferenceTeacher):
     def _build(self, network: Network) -> Network:
         if not self.config:
             return copy.deepcopy(network)
-        cfg = self.config
-        if not isinstance(cfg, dict):
-            cfg = Config.fromfile(check_path('config', cfg))
+        cfg = read_config(self.config)
         model = cfg.get('model', cfg)
         for part in ('backbone', 'head'):
             name = f'model.{part} of the config of the teacher'
@@ -104,19 +100,7 @@ class EnsembleTeacher(ReferenceTeacher):
         self._start()
 
 
-def _load(member: Network, path: str) -> None:
-    """Load all weights of a teacher, or say what does not fit."""
-    weights = take_weights(read_checkpoint(path), 'state_dict', path)
-    # What else a run keeps (data preprocessor, teacher, tokens) is not used.
-    for key in list(weights):
-        is_token = key in ('head.mask_token', 'head.inverse_token')
-        if is_token or not key.startswith(('backbone.', 'neck.', 'head.')):
-            del weights[key]
-    try:
-        member.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f'checkpoint {path!r} does not fit the teacher: {error}\nGive the '
-            'config of the checkpoint as `config` of '
-            'mask_plugins.EnsembleTeacher'
-        ) from error
+def _is_own(key: str) -> bool:
+    """Not what else a run keeps: data preprocessor, teacher, tokens."""
+    is_token = key in ('head.mask_token', 'head.inverse_token')
+    return key.startswith(('backbone.', 'neck.', 'head.')) and not is_token

@@ -5,17 +5,14 @@ import copy
 from typing import Union
 
 import torch
-from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mask_plugins.models.converters import take_weights
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import PathLike, check_path, check_type
-from mask_plugins.utils.safe_load import read_checkpoint
 
 from .base import ReferenceTeacher
+from .frozen_weights import load_frozen, read_config
 
 
 @MODELS.register_module()
@@ -65,10 +62,7 @@ class FrozenTeacher(ReferenceTeacher):
     def _build(self, network: nn.Module) -> nn.Module:
         if not self.config:
             return copy.deepcopy(network)
-        cfg = self.config
-        if not isinstance(cfg, dict):
-            path = check_path('config', cfg)
-            cfg = get_config(path) if '::' in path else Config.fromfile(path)
+        cfg = read_config(self.config)
         name = 'model of the config of the teacher'
         check_type(name, cfg.get('model'), dict, 'a dict')
         model = copy.deepcopy(cfg['model'])
@@ -81,19 +75,10 @@ class FrozenTeacher(ReferenceTeacher):
             return MODELS.build(model)
 
     def _load(self) -> None:
-        loaded = read_checkpoint(self.checkpoint)
-        weights = take_weights(loaded, 'state_dict', self.checkpoint)
-        for key in list(weights):
-            if key.startswith(('teacher.', 'distillation.')):
-                del weights[key]
-        try:
-            self.network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(
-                f'checkpoint {self.checkpoint!r} does not fit the teacher: '
-                f'{error}\nGive the config of the checkpoint as `config` of '
-                'mask_plugins.FrozenTeacher'
-            ) from error
+        def own(key: str) -> bool:
+            return not key.startswith(('teacher.', 'distillation.'))
+
+        load_frozen(self.network, self.checkpoint, own, 'FrozenTeacher')
 
     def update(self, student: nn.Module) -> None:
         """Nothing: the student teaches it nothing."""

@@ -7,7 +7,10 @@ import os
 import os.path as osp
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
+from mask_plugins.utils.openmmlab import imports_for
+
 from ..manifest import Manifest, SweepRun, write_manifest
+from ..options import without_marks
 from ..slurm_options import SlurmOptions
 from .asha import continues
 from .spec import SearchSpec
@@ -49,23 +52,16 @@ class Search:
     """
 
     def __init__(self, folder: str, spec: SearchSpec) -> None:
-        try:
+        with imports_for('a search'):
             import optuna
-        except ImportError as error:
-            raise ImportError(
-                'a search needs optuna: pip install "mask_plugins[search]"'
-            ) from error
         from optuna.storages import JournalStorage
         from optuna.storages.journal import (
             JournalFileBackend,
             JournalFileOpenLock,
         )
 
-        self.folder, self.spec, self._optuna = (
-            osp.abspath(folder),
-            spec,
-            optuna,
-        )
+        self.folder, self.spec = osp.abspath(folder), spec
+        self._optuna = optuna
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = osp.join(self.folder, JOURNAL)
         os.makedirs(self.folder, exist_ok=True)
@@ -116,19 +112,18 @@ class Search:
             return self._claim(trial.number)
 
     def _claim(self, number: int) -> Claimed:
-        run = SweepRun(
-            number,
-            f'trial-{number:04}',
-            self.spec.config,
-            {**self.spec.base, **self._draw(number)},
-            self.spec.epochs,
-        )
+        run = self._run(number, self._draw(number))
         record = self._record(number)
         keys = {axis.key.lstrip('+') for axis in self.spec.space}
         params = {k: v for k, v in run.overrides.items() if k in keys}
         record.claim(run.name, params)
         write_manifest(self.manifest())
         return Claimed(number, run, record)
+
+    def _run(self, number: int, drawn: Dict[str, Any]) -> SweepRun:
+        spec, name = self.spec, f'trial-{number:04}'
+        overrides = {**spec.base, **without_marks(drawn)}
+        return SweepRun(number, name, spec.config, overrides, spec.epochs)
 
     def _draw(self, number: int) -> Dict[str, Any]:
         """The settings of a trial; those that it has are not drawn again."""
@@ -139,7 +134,7 @@ class Search:
         drawn = {}
         for axis in self.spec.space:
             self.study.sampler = self._sampler(number, axis.key)
-            drawn[axis.key.lstrip('+')] = axis.suggest(trial)
+            drawn[axis.key] = axis.suggest(trial)
         return drawn
 
     def _sampler(self, number: int, key: str) -> Any:
@@ -211,18 +206,7 @@ class Search:
 
     def manifest(self) -> Manifest:
         """The runs so far, for `status`, `collect` and `prune`."""
-        runs = []
-        for trial in self.trials():
-            drawn = {k.lstrip('+'): v for k, v in trial.params.items()}
-            runs.append(
-                SweepRun(
-                    trial.number,
-                    f'trial-{trial.number:04}',
-                    self.spec.config,
-                    {**self.spec.base, **drawn},
-                    self.spec.epochs,
-                )
-            )
+        runs = [self._run(t.number, t.params) for t in self.trials()]
         return Manifest(self.folder, self.spec.name, runs, SlurmOptions())
 
 
