@@ -168,7 +168,9 @@ def test_numbers_of_yaml(tmp_path):
 
 def test_what_yaml_takes_for_a_number_or_a_flag(tmp_path):
     """In YAML 1.1 these are 750, False, 8 and a date."""
-    text = 'config: {}\ngrid:\n  lr: [12:30, no, 010, 2026-11-27, true, 0x1F]\n'
+    text = (
+        'config: {}\ngrid:\n  lr: [12:30, no, 010, 2026-11-27, true, 0x1F]\n'
+    )
     path = write_sweep(tmp_path, text.format(QUICKSTART))
     found = [p.overrides['lr'] for p in read_spec(path, {}, None).points]
     assert found == ['12:30', 'no', '010', '2026-11-27', True, 31]
