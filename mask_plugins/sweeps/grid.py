@@ -170,10 +170,12 @@ def expand(
 
 
 def _frozen(value: Any) -> Any:
-    """The value, for a set."""
+    """The value, for a set; 1, 1.0 and True are equal in Python."""
     if isinstance(value, dict):
         return frozenset((key, _frozen(item)) for key, item in value.items())
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return type(value), value
 
 
 def _filled(name: str, value: Any, what: str) -> List[Any]:

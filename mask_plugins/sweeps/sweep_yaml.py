@@ -2,7 +2,7 @@
 """Read the file of a sweep."""
 
 import re
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import yaml
 
@@ -19,8 +19,8 @@ KEYS = (
 
 
 _TAG = 'tag:yaml.org,2002:'
-# What is a number or flag in YAML 1.2. In 1.1, which PyYAML follows, 1e-3 is
-# text, 12:30 is 750, 010 is 8 and `no` is false.
+# What is a number or flag in YAML 1.2, which has no dates. In 1.1, which
+# PyYAML follows, 1e-3 is text, 12:30 is 750, 010 is 8 and `no` is false.
 _SCALARS = dict(
     bool='true|True|TRUE|false|False|FALSE',
     int='[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+',
@@ -30,16 +30,28 @@ _SCALARS = dict(
 
 
 class SweepLoader(yaml.SafeLoader):
-    """YAML's safe loader, with the numbers and flags of YAML 1.2."""
+    """YAML's safe loader, with the scalars and unique keys of YAML 1.2."""
 
     yaml_implicit_resolvers = {
         first: [
             (tag, rule)
             for tag, rule in pairs
-            if tag[len(_TAG) :] not in _SCALARS
+            if tag[len(_TAG) :] not in (*_SCALARS, 'timestamp')
         ]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def compose_mapping_node(self, anchor: Optional[str]) -> yaml.MappingNode:
+        """A map as it is written, before ``<<`` is merged into it."""
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if isinstance(key, str) and keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f'the key {key!r} stands twice',
+                    problem_mark=node.start_mark,
+                )
+        return node
 
 
 for _kind, _rule in _SCALARS.items():

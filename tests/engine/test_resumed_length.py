@@ -21,6 +21,7 @@ RATES = dict(
         dict(type='CosineAnnealingLR', begin=1, **BY_ITER),
     ],
     by_epoch=[dict(type='MultiStepLR', milestones=[1, 3])],
+    none=[],
 )
 
 

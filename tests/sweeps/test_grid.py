@@ -25,6 +25,22 @@ def labels(content):
     return folder_names(expand({'base': dict(config='a.py'), **content}))
 
 
+def test_values_that_python_calls_equal_are_different_runs():
+    assert len(labels(dict(grid={'a': [1, 1.0, True, [1], [True]]}))) == 5
+    with pytest.raises(ValueError, match='two runs are the same'):
+        labels(dict(grid={'a': [True, 1, True]}))
+
+
+def test_a_merged_key_may_be_set_again(tmp_path):
+    text = (
+        f'config: {QUICKSTART}\nlist:\n- &a {{lr: 1, k: 1}}\n'
+        '- &b {<<: *a, lr: 2}\n- {<<: *b, lr: 3}\n'
+    )
+    points = read_spec(write_sweep(tmp_path, text), {}, None).points
+    assert [p.overrides['lr'] for p in points] == [1, 2, 3]
+    assert {p.overrides['k'] for p in points} == {1}
+
+
 def test_a_grid_is_a_product_and_the_seed_comes_last():
     grid = {'a.lr': [0.1, 1e-05], 'b.lr': [1]}
     names = labels(dict(grid=grid, seeds=[0, 1]))
@@ -151,11 +167,13 @@ def test_numbers_of_yaml(tmp_path):
 
 
 def test_what_yaml_takes_for_a_number_or_a_flag(tmp_path):
-    """In YAML 1.1 these are 750, False, True and 8."""
-    text = 'config: {}\ngrid:\n  lr: [12:30, no, On, 010, true, 0x1F, -3]\n'
+    """In YAML 1.1 these are 750, False, 8 and a date."""
+    text = (
+        'config: {}\ngrid:\n  lr: [12:30, no, 010, 2026-11-27, true, 0x1F]\n'
+    )
     path = write_sweep(tmp_path, text.format(QUICKSTART))
     found = [p.overrides['lr'] for p in read_spec(path, {}, None).points]
-    assert found == ['12:30', 'no', 'On', '010', True, 31, -3]
+    assert found == ['12:30', 'no', '010', '2026-11-27', True, 31]
     for value in ('.inf', '.nan', '1e400'):
         path = write_sweep(tmp_path, f'config: c.py\ngrid:\n  lr: [{value}]\n')
         with pytest.raises(ValueError, match=r'lr: a value must .* finite'):
@@ -170,6 +188,8 @@ def test_what_yaml_takes_for_a_number_or_a_flag(tmp_path):
         ('!!python/object:os.system {}', 'not YAML'),
         (b'\xff\xfe\x00a', 'not YAML'),
         ('[' * 10000, 'not YAML'),
+        ('grid: {}\nseeds: [0]\ngrid: {}', "the key 'grid' stands twice"),
+        ('grid: {x: [1], x: [2]}', "the key 'x' stands twice"),
         ('config: &a [*a]', 'config: a value must be'),
         ('base: &a {x: *a}', 'x: a value must be'),
         ('grid: {x: [&a [*a]]}', 'x: a value must be'),

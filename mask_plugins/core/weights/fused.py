@@ -21,7 +21,7 @@ _PLAIN = (Tensor, nn.Parameter)
 _SUFFIX = {torch.float32: 'float', torch.bfloat16: 'bfloat16'}
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 _FLOAT = ctypes.c_float
-Known = Dict[int, Optional[Tuple[Tensor, Tensor]]]
+Known = Dict[Tuple[int, bool], Optional[Tuple[Tensor, Tensor]]]
 # Of each kernel what it returns, and its arguments.
 _KERNELS = dict(
     score_counts=(None, *[_POINTER] * 2, _LONG, _LONG, _FLOAT, _POINTER),
@@ -98,9 +98,9 @@ def score_products(
         chunks (int): Parts along the first dimension with a scale of their
             own.
         known (dict, optional): Counts and factors of the last call, by the
-            version of the scores; changed in place. While they hold, one pass
-            is enough. It counts as well, as writes to ``.data`` have no
-            version. Defaults to None.
+            version of the scores and the mode; changed in place. While they
+            hold, one pass is enough. It counts as well, as writes to ``.data``
+            have no version. Defaults to None.
 
     Returns:
         tuple[Tensor, ...]: The product; with ``scale`` also how many are on
@@ -131,7 +131,9 @@ def score_products(
     counts = weight.new_empty(shape, dtype=torch.float32)
     known = {} if known is None else known
     version = 0 if scores.is_inference() else scores._version
-    likely = known.get(version)
+    # tensors made in inference mode cannot be saved for a backward pass
+    key = version, torch.is_inference_mode_enabled()
+    likely = known.get(key)
     if likely is not None:
         multiply(likely[1], counts, False)
         if counts.equal(likely[0]):
@@ -140,9 +142,9 @@ def score_products(
     factors = (size / counts).sqrt()
     # what was counted last is still in a cache
     multiply(factors, None, True)
-    found = None if version in known else (counts, factors)
+    found = None if key in known else (counts, factors)
     known.clear()
-    known[version] = found  # None: what this version says does not hold
+    known[key] = found  # None: what this version says does not hold
     return product, counts, factors
 
 

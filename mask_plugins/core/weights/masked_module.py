@@ -82,6 +82,10 @@ def check_maskable(model: nn.Module, name: str) -> None:
         reason = f'{kind} has no forward of its own, others read it'
     elif isinstance(module, nn.RNNBase):
         reason = f'{kind} reads a flat copy of its weights'
+    elif getattr(module, 'sparse', False) is True:
+        reason = f'{kind}(sparse=True) has sparse gradients'
+    elif getattr(module, 'max_norm', None) is not None:
+        reason = f'{kind}(max_norm=...) changes its weight in place'
     elif hooks:
         reason = f'{hooks[0].__name__} computes a weight of {kind}: remove it'
     elif hasattr(module, leaf + SUFFIX):

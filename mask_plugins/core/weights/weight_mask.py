@@ -11,6 +11,7 @@ from mask_plugins.utils.compat_torch import is_compiling
 
 # Below this, sigmoids saturate early and scores lose their updates.
 _MASK_DTYPES = (torch.float32, torch.float64)
+_WEIGHT_DTYPES = (torch.float16, torch.bfloat16, *_MASK_DTYPES)
 
 
 class WeightMask(nn.Module):
@@ -197,7 +198,14 @@ def named_setting(name: str, doc: str) -> property:
 
 
 def mask_dtype(weight: Tensor) -> torch.dtype:
-    """float64 for float64, else float32."""
+    """float64 for float64, else float32.
+
+    Raises:
+        TypeError: If the weight is of no dtype that masks can multiply.
+    """
+    if weight.dtype not in _WEIGHT_DTYPES:
+        names = [str(dtype)[len('torch.') :] for dtype in _WEIGHT_DTYPES]
+        raise TypeError(f'weight must be of {names}, got {weight.dtype}')
     return torch.promote_types(weight.dtype, torch.float32)
 
 

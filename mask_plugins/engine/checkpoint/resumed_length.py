@@ -74,7 +74,7 @@ def fit_length(runner: Runner, checkpoint: dict) -> str:
         full = max(now.epochs * budget.full_batches, position)
         now = RunLength(now.epochs, full)
     for name, parts in _by_name(runner.param_schedulers).items():
-        if len(parts) == len(states.get(name) or ()):
+        if parts and len(parts) == len(states.get(name) or ()):
             old = saved.get(name) or {}
             moved += _step_schedulers(
                 parts, states[name], old, shift, position, now

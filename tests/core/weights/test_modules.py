@@ -179,6 +179,14 @@ def refused():
     yield 'lstm', nn.LSTM(3, 2), 'LSTM reads a flat copy'
     lists = nn.ParameterList([nn.Parameter(torch.ones(2))])
     yield 'list', lists, 'ParameterList has no forward of its own'
+    sparse = nn.Embedding(3, 2, sparse=True)
+    yield 'sparse', sparse, r'Embedding\(sparse=True\) has sparse gradients'
+    renormed = nn.Embedding(3, 2, max_norm=1.0)
+    yield 'max_norm', renormed, r'Embedding\(max_norm=...\) changes its weight'
+    tiny = nn.Linear(3, 2).to(torch.float8_e4m3fn)
+    yield 'float8', tiny, r'weight must be of .* got torch.float8_e4m3fn'
+    number = nn.Linear(3, 2, dtype=torch.complex64)
+    yield 'complex', number, r'weight must be of .* got torch.complex64'
     yield 'lazy', nn.LazyLinear(3), r'no shape yet \(LazyLinear is lazy'
 
 

@@ -253,3 +253,14 @@ def test_two_processes_have_the_same_masks(tmp_path):
         for name, value in after.items():
             if name.endswith(('scores', 'logits')):
                 assert not torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_training_continues_after_an_evaluation_in_inference_mode(kind):
+    layer, x = torch.nn.Linear(3, 2), torch.ones(1, 3)
+    apply_weight_masks(layer, [('weight', 'mask')], nets.KINDS[kind])
+    with torch.inference_mode():
+        evaluated = layer(x)
+    trained = layer(x)
+    trained.sum().backward()
+    assert torch.equal(trained, evaluated)
