@@ -80,7 +80,7 @@ def submit(args: argparse.Namespace, tools: str) -> int:
     limits = slurm_client.limits()
     room = limits.submitted
     if room is not None:
-        room = max(0, room - len(slurm_client.queue()))
+        room = max(0, room - slurm_client.queue_length())
     options = manifest.slurm
     indices = [run.index for run in runs]
     chunks = split(indices, options.pack, limits.array, room)

@@ -161,18 +161,31 @@ def queue() -> Dict[Task, Queued]:
         OSError: If SLURM does not answer: a task that runs must not be taken
             for one that has failed, and be started a second time.
     """
-    if shutil.which('squeue') is None:
-        return {}
-    out = _run(
-        ['squeue', '--noheader', '--array', '--user', getpass.getuser(),
-         '--format', '%F|%K|%T|%L|%R']
-    )  # fmt: skip
     found = {}
-    for line in out.splitlines():
+    for line in _squeue():
         parts = line.strip().split('|', 4)
         if len(parts) == 5 and parts[1].isdigit():
             found[parts[0], int(parts[1])] = Queued(*parts[2:])
     return found
+
+
+def queue_length() -> int:
+    """How many tasks and jobs of this user wait or run, ours or not.
+
+    Raises:
+        OSError: If SLURM does not answer.
+    """
+    return len(_squeue())
+
+
+def _squeue() -> List[str]:
+    if shutil.which('squeue') is None:
+        return []
+    out = _run(
+        ['squeue', '--noheader', '--array', '--user', getpass.getuser(),
+         '--format', '%F|%K|%T|%L|%R']
+    )  # fmt: skip
+    return out.splitlines()
 
 
 def _run(command: List[str], env: Optional[Dict[str, str]] = None) -> str:

@@ -98,9 +98,25 @@ def read_tensorboard(work_dir):
     return {folder.name for folder in runs}, rows
 
 
+def read_neptune(work_dir):
+    # What waits to be sent: one folder per start. The id is not in it.
+    rows, starts = [], list((work_dir / '.neptune' / 'offline').iterdir())
+    for folder in starts:
+        text = ''.join(path.read_text() for path in folder.glob('data-*.log'))
+        operations = [json.loads(line)['obj'] for line in text.splitlines()]
+        tags = [one for one in operations if one['type'] == 'AddStrings']
+        assert [one['values'] for one in tags] == [['my_sweep']]
+        for one in operations:
+            if one['type'] == 'LogFloats' and one['path'][0] != 'monitoring':
+                name = '/'.join(one['path'])
+                rows += [(v['step'], name, v['value']) for v in one['values']]
+    return {folder.name for folder in starts}, rows
+
+
 READERS = dict(
-    Wandb=read_wandb, MLflow=read_mlflow, Tensorboard=read_tensorboard
-)
+    Wandb=read_wandb, MLflow=read_mlflow, Tensorboard=read_tensorboard,
+    Neptune=read_neptune,
+)  # fmt: skip
 
 
 def logged(kind, work_dir):
@@ -227,12 +243,17 @@ def test_the_group_is_the_sweep(monkeypatch):
 
 @pytest.mark.slow
 def test_neptune_offline(tmp_path):
-    """It writes nothing that can be read back; ids and options are ours."""
+    """Two starts, each value once, under the same id of ours."""
     pytest.importorskip('neptune')
+    whole, work_dir = tmp_path / 'whole', tmp_path / 'run'
+    train('Neptune', whole)
+    _, expected = logged('Neptune', whole)
+    assert len([row for row in expected if row[1] == 'loss']) == 12
     usr1 = dict(point='after_train_iter', count=6, names=['SIGUSR1'])
-    train('Neptune', tmp_path / 'run', end=usr1, code=EXIT_PREEMPTED)
-    first = record_of('Neptune', tmp_path / 'run')
-    train('Neptune', tmp_path / 'run')
-    last = record_of('Neptune', tmp_path / 'run')
+    train('Neptune', work_dir, end=usr1, code=EXIT_PREEMPTED)
+    first = record_of('Neptune', work_dir)
+    train('Neptune', work_dir)
+    starts, rows = logged('Neptune', work_dir)
+    assert (len(starts), rows) == (2, expected)
+    last = record_of('Neptune', work_dir)
     assert (first.id, last.ended) == (last.id, True)
-    assert first.rows < last.rows

@@ -21,6 +21,8 @@ from pathlib import Path
 
 PATH = os.pathsep.join([os.environ.get('PATH', ''), '/usr/sbin', '/sbin'])
 PROGRAMS = ('munged', 'slurmctld', 'slurmd', 'srun', 'sbatch', 'scontrol')
+# Limits of a user are kept by slurmdbd, in a data base.
+ACCOUNTING = ('mariadb-install-db', 'mariadbd', 'mariadb', 'slurmdbd')
 # Slots, not cores: what shares a core is only slower. No GPU: nothing asks
 # for one.
 CONFIG = """
@@ -45,7 +47,6 @@ MpiDefault=none
 SwitchType=switch/none
 PropagatePrioProcess=1
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
@@ -60,11 +61,33 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 CPUs=12
 PartitionName=test Nodes=ALL Default=YES MaxTime=60 State=UP
 """
+NO_ACCOUNTING = 'AccountingStorageType=accounting_storage/none\n'
+WITH_ACCOUNTING = """
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={ports[2]}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=limits
+"""
+DATABASE = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost=localhost
+DbdPort={ports[2]}
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={ports[3]}
+StorageUser=slurm
+StoragePass=slurm
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+"""
 
 
-def why_not():
+def why_not(programs=PROGRAMS):
     """Why no cluster can be started here, or ''."""
-    missing = [p for p in PROGRAMS if shutil.which(p, path=PATH) is None]
+    missing = [p for p in programs if shutil.which(p, path=PATH) is None]
     if os.geteuid() != 0:
         return 'SLURM daemons of our own need root'
     if missing:
@@ -72,24 +95,35 @@ def why_not():
     return ''
 
 
-def free_ports():
-    """Two ports that are free."""
-    with socket.socket() as one, socket.socket() as two:
-        for listener in (one, two):
+def free_ports(count):
+    """Ports that are free."""
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.socket()) for _ in range(count)
+        ]
+        for listener in listeners:
             listener.bind(('127.0.0.1', 0))
-        return one.getsockname()[1], two.getsockname()[1]
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 class Cluster:
-    """munged, slurmctld and slurmd, with all of their files in one folder."""
+    """munged, slurmctld and slurmd, with all of their files in one folder.
 
-    def __init__(self, folder):
+    Args:
+        folder (str): The folder.
+        max_submit (int, optional): MaxSubmitJobs of root; needs slurmdbd and
+            a data base.
+    """
+
+    def __init__(self, folder, max_submit=None):
         self.folder = Path(folder)
+        self.max_submit = max_submit
         self.processes = []
         host = socket.gethostname().split('.')[0]
-        config = CONFIG.format(folder=folder, host=host, ports=free_ports())
+        self.values = dict(folder=folder, host=host, ports=free_ports(4))
+        config = CONFIG + (WITH_ACCOUNTING if max_submit else NO_ACCOUNTING)
         self.config = self.folder / 'slurm.conf'
-        self.config.write_text(config)
+        self.config.write_text(config.format(**self.values))
         # An environment of a job we may be in would lead the clients astray.
         self.env = {
             key: value
@@ -112,6 +146,8 @@ class Cluster:
             options.append(f'--{kind}-file={self.folder}/munged.{kind}')
         self._spawn('munged', '--foreground', '--force', *options)
         self._wait_for(munge.exists, 'munged')
+        if self.max_submit:
+            self._start_accounting()
         self._spawn('slurmctld', '-D', '-i', '-f', self.config)
         self._spawn('slurmd', '-D', '-N', 'node1', '-f', self.config)
         self._wait_for(self._is_idle, 'the node')
@@ -149,6 +185,43 @@ class Cluster:
                 f'{command} ended with {done.returncode}:\n{done.stdout}'
             )
         return done.stdout
+
+    def _start_accounting(self):
+        """Start slurmdbd, and give root the limit."""
+        data, port = self.folder / 'data', self.values['ports'][3]
+        self.run(
+            'mariadb-install-db', '--no-defaults', '--user=root',
+            f'--datadir={data}', '--auth-root-authentication-method=normal',
+        )  # fmt: skip
+        self._spawn(
+            'mariadbd', '--no-defaults', '--user=root', f'--datadir={data}',
+            f'--socket={data}/socket', '--bind-address=127.0.0.1',
+            f'--port={port}', '--innodb-lock-wait-timeout=900',
+        )  # fmt: skip
+        sql = ('mariadb', f'--socket={data}/socket', '-uroot', '-e')
+        self._wait_for(lambda: self._says(*sql, 'select 1'), 'mariadbd')
+        user = "slurm@'127.0.0.1'"
+        grant = f"grant all on *.* to {user} identified by 'slurm'"
+        self.run(*sql, grant)
+        path = self.folder / 'slurmdbd.conf'
+        path.touch(0o600)
+        path.write_text(DATABASE.format(**self.values))
+        self._spawn('slurmdbd', '-D')
+        admin = ('sacctmgr', '--immediate', '--quiet')
+        self._wait_for(lambda: self._says(*admin, 'list', 'user'), 'slurmdbd')
+        self.run(*admin, 'add', 'cluster', 'mask_plugins_test')
+        limit = f'MaxSubmitJobs={self.max_submit}'
+        self.run(*admin, 'modify', 'user', 'root', 'set', limit)
+
+    def _says(self, *command):
+        """Whether a command works by now."""
+        with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
+            self.run(*command, timeout=20)
+            return True
+
+    def queued(self):
+        """How many tasks and jobs wait or run."""
+        return len(self.run('squeue', '--noheader', '--array').splitlines())
 
     def _spawn(self, program, *options):
         with open(self.folder / f'{program}.out', 'wb') as log:
@@ -188,10 +261,10 @@ def _end_with_parent():
 
 
 @contextlib.contextmanager
-def cluster():
-    """A running cluster in a temporary folder."""
+def cluster(max_submit=None):
+    """A running cluster in a temporary folder; see :class:`Cluster`."""
     with tempfile.TemporaryDirectory(prefix='slurm-') as folder:
-        one = Cluster(folder)
+        one = Cluster(folder, max_submit)
         try:
             one.start()
             yield one

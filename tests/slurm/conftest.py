@@ -80,12 +80,15 @@ class Sweep:
 
     def submit(self, settings, *options, seeds='0'):
         """Plan and submit in one; the job id."""
+        return self.job(self(*self.plan(settings, *options, seeds=seeds)))
+
+    def plan(self, settings, *options, seeds='0'):
+        """The command that plans and submits in one."""
         sets = [part for text in settings for part in ('--set', text)]
-        out = self(
+        return [
             'submit', QUICKSTART, *sets, '--seeds', seeds,
             '--out', self.folder, *options,
-        )  # fmt: skip
-        return self.job(out)
+        ]  # fmt: skip
 
     @staticmethod
     def job(out):
@@ -151,7 +154,19 @@ def make_sweep(slurm, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def jobs(slurm, make_sweep, tmp_path_factory):
+def stub(tmp_path_factory):
+    """A prologue with which a task trains nothing and is done."""
+    folder = tmp_path_factory.mktemp('stub')
+    python = folder / 'python'
+    python.write_text(STUB)
+    python.chmod(0o755)
+    prologue = folder / 'prologue.sh'
+    prologue.write_text(f'MASK_PLUGINS_PYTHON={python}\n')
+    return prologue
+
+
+@pytest.fixture(scope='session')
+def jobs(slurm, make_sweep, stub, tmp_path_factory):
     """Everything that runs for long, started at once."""
     sweeps = {}
 
@@ -187,14 +202,8 @@ def jobs(slurm, make_sweep, tmp_path_factory):
     # Only now: the time limits of the first two run since they began.
     three = (*LONG[:1], 'train_cfg.max_epochs=1,3,2', *LONG[2:])
     submit('packed', three, '--pack', 2)
-    # What a task starts is not the matter there: no training.
-    stub = prologue.with_name('python')
-    stub.write_text(STUB)
-    stub.chmod(0o755)
-    prologue = prologue.with_name('stub.sh')
-    prologue.write_text(f'MASK_PLUGINS_PYTHON={stub}\n')
     seeds = ','.join(map(str, range(13)))
-    submit('large', TINY, '--prologue', prologue, seeds=seeds)
+    submit('large', TINY, '--prologue', stub, seeds=seeds)
     packed = sweeps['packed']
     packed.wait_for_iteration(20, index=1)
     slurm.run('scancel', '--batch', '--signal=USR1', f'{packed.id}_0')

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 #
-# Install SLURM and munge from Debian's or Ubuntu's packages, if they are
-# absent. Their services are not started: the tests start daemons of their own.
+# Install SLURM, munge and the data base in which SLURM keeps limits of users
+# from Debian's or Ubuntu's packages, if they are absent. Their services are not
+# started: the tests start daemons of their own.
 set -euo pipefail
 
 missing=()
-for program in munged slurmctld slurmd srun sbatch; do
+for program in munged slurmctld slurmd srun sbatch slurmdbd mariadbd; do
     PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null ||
         missing+=("$program")
 done
@@ -30,9 +31,10 @@ if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi
-say "installing slurm-wlm and munge"
+packages=(slurm-wlm munge slurmdbd mariadb-server)
+say "installing ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive
-install=(apt-get install --yes --quiet --no-install-recommends slurm-wlm munge)
+install=(apt-get install --yes --quiet --no-install-recommends "${packages[@]}")
 "${install[@]}" >/dev/null || {
     apt-get update --quiet >/dev/null
     "${install[@]}" >/dev/null

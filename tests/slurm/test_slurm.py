@@ -14,7 +14,8 @@ from mask_plugins.engine.checkpoint.run_state import read_state
 from ..common.runs import assert_same_run, log_lines
 from ..small_run import QUICKSTART, ROOT
 from ..sweeps.search_runs import write_spec
-from .conftest import BIN, ITERATIONS, TINY, plain
+from .cluster import ACCOUNTING, PROGRAMS, cluster, why_not
+from .conftest import BIN, ITERATIONS, TINY, Sweep, plain
 
 pytestmark = pytest.mark.slurm
 
@@ -81,6 +82,33 @@ def test_more_runs_than_an_array_may_have(jobs):
     assert logs == {f'{s["job"]}_{i}.out' for s in submitted
                     for i in s['indices']}  # fmt: skip
     assert 'nothing to submit' in sweep('resubmit', sweep.folder)
+
+
+def test_more_runs_than_a_user_may_submit(stub, tmp_path):
+    """MaxSubmitJobs, which the data base of a cluster keeps, is 6 here."""
+    missing = why_not((*PROGRAMS, *ACCOUNTING))
+    if missing:
+        pytest.skip(missing)
+    with cluster(max_submit=6) as small:
+        # Of a job that is not ours it is 5.
+        other = small.run(
+            'sbatch', '--parsable', '--wrap', 'sleep 600', cwd=tmp_path
+        )
+        sweep, left = Sweep(small, tmp_path / 'sweep'), 13
+        seeds = ','.join(map(str, range(left)))
+        command = sweep.plan(TINY, '--prologue', stub, seeds=seeds)
+        while left > 5:
+            out, left = sweep(*command), left - 5
+            assert f'{left} runs are not submitted' in out
+            assert 'takes 6 tasks of a user at a time' in out
+            sweep.wait_for_done(13 - left)
+            sweep.wait(lambda: small.queued() == 1, 'the end')
+            command = 'resubmit', sweep.folder
+        # The last three; all of them have room.
+        small.run('scancel', other.strip())
+        assert 'are not submitted' not in sweep(*command)
+        sweep.wait_for_done(13)
+        assert sweep.states() == ['done'] * 13
 
 
 def test_several_runs_in_a_task(jobs):

@@ -1,11 +1,15 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """The cores that a cgroup leaves, in both versions and in containers."""
 
+import contextlib
 import os
+from pathlib import Path
 
 import pytest
 
 from mask_plugins.utils.cpus import available_cpus
+
+from ..common.processes import run_python
 
 
 def write(root, files):
@@ -72,3 +76,35 @@ CASES = dict(
 def test_limits(case, tmp_path):
     files, expected = CASES[case]
     assert available_cpus(write(tmp_path, files)) == expected
+
+
+QUOTAS = {
+    'cpu/{}/cpu.cfs_quota_us': '100000',  # version 1
+    '{}/cpu.max': '100000 100000',
+}
+LOOK = """
+import os, sys
+from pathlib import Path
+from mask_plugins.utils.cpus import available_cpus
+Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))
+print(len(os.sched_getaffinity(0)), available_cpus())
+"""
+
+
+@pytest.mark.parametrize('name', QUOTAS)
+def test_a_real_group_of_one_core(name):
+    quota = Path('/', TOP, name.format(f'mask_plugins_{os.getpid()}'))
+    folder = quota.parent
+    if not Path(folder.parent, 'cgroup.procs').exists():
+        pytest.skip('cgroups of this version are not mounted here')
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir()
+            stack.callback(folder.rmdir)
+            quota.write_text(QUOTAS[name])
+        except OSError as error:
+            pytest.skip(f'no such group can be made here: {error}')
+        cores, found = map(int, run_python('-c', LOOK, folder).split())
+    if cores == 1:
+        pytest.skip('one core is all that there is')
+    assert found == 1
