@@ -7,7 +7,6 @@ import platform
 from typing import Sequence, Tuple
 
 import numpy as np
-import torch
 
 
 def spread(values: Sequence[float]) -> dict:
@@ -91,6 +90,8 @@ def machine(device: str) -> dict:
         >>> machine('cpu')['memory']
         'torch.profiler'
     """
+    import torch  # the tools' --help does without
+
     cpu = platform.processor() or platform.machine()
     if os.path.exists('/proc/cpuinfo'):
         with open('/proc/cpuinfo') as file:

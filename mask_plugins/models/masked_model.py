@@ -10,8 +10,10 @@ from torch import nn
 
 from mask_plugins.core.rules import RuleLike
 from mask_plugins.core.weights import ScoreMask, SoftMask, apply_weight_masks
+from mask_plugins.core.weights.use_check import find_use_check
 from mask_plugins.models.build_module import build_module
 from mask_plugins.registry import MODELS
+from mask_plugins.utils.checks import check_choice
 
 MODELS.register_module(module=SoftMask)
 MODELS.register_module(module=ScoreMask)
@@ -29,6 +31,7 @@ def build_masked_model(
     mask: Dict[str, Any],
     rules: Optional[Sequence[RuleLike]] = None,
     data_preprocessor: Optional[dict] = None,
+    unused: str = 'error',
 ) -> nn.Module:
     """Build a backbone, neck, head or whole model with masked weights.
 
@@ -48,13 +51,19 @@ def build_masked_model(
             None: all weights of convolutions and linear layers are masked.
         data_preprocessor (dict, optional): The runner adds it for a whole
             model; passed on.
+        unused (str): What a mask is that the first forward of the training,
+            or the first of an evaluation, does not read: an ``'error'``, or
+            a ``'warning'`` for layers that are off on purpose. With
+            :class:`MaskReportHook`, its option holds. Defaults to
+            ``'error'``.
 
     Returns:
         nn.Module: The model itself, not a wrapper around it.
 
     Raises:
         TypeError: If a rule or ``mask`` has another form.
-        ValueError: If a rule matches nothing.
+        ValueError: If a rule matches nothing, or ``unused`` is unknown.
+        RuntimeError: In the first forward, if a mask is not used.
 
     Examples:
         >>> from torch import nn
@@ -63,13 +72,17 @@ def build_masked_model(
         >>> net.weight_mask
         ScoreMask(3x2, threshold, 0)
     """
+    check_choice('unused', unused, ('error', 'warning'))
     logger = MMLogger.get_current_instance()
     if _expect_masks not in logger.filters:
         logger.addFilter(_expect_masks)
     module = build_module(module, data_preprocessor)
     if rules is None:
         rules = _present(module)
-    return apply_weight_masks(module, rules, mask_factory(mask))
+    model = apply_weight_masks(module, rules, mask_factory(mask))
+    if check := find_use_check(model):  # rules may mask nothing
+        check.unused = unused
+    return model
 
 
 def mask_factory(mask: Dict[str, Any]):

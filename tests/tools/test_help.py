@@ -1,8 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""Every tool has a help, with an example of a call."""
+"""Every tool has a help, with an example of a call, and has it soon."""
 
 import pytest
 
+from ..common.processes import run_python
 from ..common.tools import ROOT, end_of
 
 TOOLS = sorted(
@@ -10,6 +11,21 @@ TOOLS = sorted(
     for path in ROOT.glob('tools/**/*.py')
     if not path.name.startswith('_')
 )
+#: What takes seconds to import.
+HEAVY = ('torch', 'matplotlib.figure', 'mmpretrain', 'mmcv', 'sklearn')
+# One process for all: what the first imports, each would import.
+CODE = """
+import runpy, sys
+for path in sys.argv[1:]:
+    sys.argv = [path, '--help']
+    try:
+        runpy.run_path(path, run_name='__main__')
+    except SystemExit as end:
+        assert end.code in (0, None), path
+    found = [name for name in {heavy} if name in sys.modules]
+    if found:
+        sys.exit('--help of ' + path + ' imports ' + ', '.join(found))
+"""
 
 
 @pytest.mark.parametrize('tool', TOOLS)
@@ -17,3 +33,10 @@ def test_help_has_an_example(tool, monkeypatch, capsys):
     assert end_of(monkeypatch, tool, '--help') == 0
     help_text = ' '.join(capsys.readouterr().out.split())
     assert f'python tools/{tool}.py' in help_text.partition('example: ')[2]
+
+
+def test_help_comes_before_heavy_imports():
+    """Mim asks for it before each run."""
+    demos = ('demo/playground.py', 'demo/stream_demo.py')
+    paths = [f'tools/{tool}.py' for tool in TOOLS] + [*demos]
+    run_python('-c', CODE.format(heavy=HEAVY), *(ROOT / p for p in paths))

@@ -4,10 +4,12 @@
 import argparse
 
 from mask_plugins.analysis import cli
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
-from mask_plugins.benchmarks.pass_stream import PARTS, PassStreamBenchmark
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    parse_args,
+    run_benchmark,
+)
 from mask_plugins.benchmarks.statistics import format_target
-from mask_plugins.visualization.stream_charts import plot_pass_stream
 
 QUICK = dict(
     size=128,
@@ -28,7 +30,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add('video', nargs='?', help='file or folder (default: a drawn scene)')
-    add('--parts', nargs='+', choices=PARTS, help='default: all')
+    add('--parts', nargs='+', metavar='PART',
+        help='layer, frontier, exact, memory; default: all')  # fmt: skip
     add('--config', metavar='CONFIG', help='of a trained classifier with '
         'gates; default: a ResNet of random weights')  # fmt: skip
     add('--checkpoint', metavar='FILE', help='its weights')
@@ -115,10 +118,13 @@ def print_result(result: dict) -> None:
 
 def main() -> None:
     """Run the tool."""
+    args = parse_args(make_parser())
+    from mask_plugins.benchmarks.pass_stream import PassStreamBenchmark
+    from mask_plugins.visualization.stream_charts import plot_pass_stream
+
     run_benchmark(
-        make_parser(), PassStreamBenchmark, print_result, plot_pass_stream,
-        QUICK,
-    )  # fmt: skip
+        args, PassStreamBenchmark, print_result, plot_pass_stream, QUICK
+    )
 
 
 if __name__ == '__main__':

@@ -4,21 +4,22 @@
 import argparse
 import sys
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
-from mask_plugins.benchmarks.pss import PSSBenchmark
-from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
-from mask_plugins.benchmarks.pss_others import OTHERS
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    add_device,
+    parse_args,
+    run_benchmark,
+)
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
-from mask_plugins.benchmarks.step_builder import DTYPES
 
 # Four blocks of each size say what twelve do, but for the patch embedding,
 # which no ratio shortens and which weighs three times as much.
 QUICK = dict(layers=4, batch_size=2, gather_layers=1, rounds=4, warmup=1)
+OTHERS = ('original', 'patch_dropout', 'tome')
 # As the paper trains, on one card.
 GPU = dict(
     device='cuda', image_size=224, batch_size=128, dtype='bf16',
@@ -40,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     add('--batch-size', type=int, help='default: 8')
     add('--drop-ratios', type=float, nargs='+',
         help='default: 0 0.2 0.4 0.6 0.8')  # fmt: skip
-    add('--modes', nargs='+', choices=PSSBenchmark.MODES,
+    add('--modes', nargs='+', choices=('train', 'infer'),
         help='default: both')  # fmt: skip
     add('--layers', type=int, help='blocks to build (default: all)')
     add('--gather-batch-size', type=int,
@@ -49,8 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
     add('--gather-layers', type=int, help='blocks of those (default: all)')
     add('--iters', type=int, help='steps per measurement; default: 1')
     add('--warmup', type=int, help='rounds before; default: 2')
-    add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    add('--dtype', choices=tuple(DTYPES), default='fp32')
+    add_device(parser)
+    add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
     add('--compile', action='store_true', dest='compiled',
         help='use torch.compile')  # fmt: skip
     add('--others', nargs='+', choices=OTHERS, help='more models: the '
@@ -148,13 +149,17 @@ def main() -> None:
     """Run the tool."""
     parser = make_parser()
     if '--gpu' in sys.argv[1:]:
+        import torch
+
         if not torch.cuda.is_available():
             print('skipped: --gpu needs a GPU, and torch sees none here')
             return
         parser.set_defaults(**GPU)
-    run_benchmark(
-        parser, PSSBenchmark, print_result, plot_pss_benchmark, QUICK
-    )
+    args = parse_args(parser)
+    from mask_plugins.benchmarks.pss import PSSBenchmark
+    from mask_plugins.benchmarks.pss_chart import plot_pss_benchmark
+
+    run_benchmark(args, PSSBenchmark, print_result, plot_pss_benchmark, QUICK)
 
 
 if __name__ == '__main__':

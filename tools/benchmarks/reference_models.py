@@ -3,15 +3,15 @@
 
 import argparse
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
-from mask_plugins.benchmarks.reference_model_chart import (
-    plot_reference_model_benchmark,
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    add_device,
+    parse_args,
+    run_benchmark,
 )
-from mask_plugins.benchmarks.reference_models import ReferenceModelBenchmark
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
 
@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     add('--no-svd', action='store_false', dest='svd',
         help='RankMe without the SVD to compare with, which needs all '
         'features in memory')  # fmt: skip
-    add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    add_device(parser)
     add_common_arguments(
         parser, 'work_dirs/benchmarks/reference_models.json',
         '16 channels, batch 16, 4 rounds: half a minute on 2 cores',
@@ -81,8 +81,16 @@ def print_result(result: dict) -> None:
 
 def main() -> None:
     """Run the tool."""
+    args = parse_args(make_parser())
+    from mask_plugins.benchmarks.reference_model_chart import (
+        plot_reference_model_benchmark,
+    )
+    from mask_plugins.benchmarks.reference_models import (
+        ReferenceModelBenchmark,
+    )
+
     run_benchmark(
-        make_parser(), ReferenceModelBenchmark, print_result,
+        args, ReferenceModelBenchmark, print_result,
         plot_reference_model_benchmark, QUICK,
     )  # fmt: skip
 

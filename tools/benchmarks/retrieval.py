@@ -6,8 +6,11 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
-from mask_plugins.benchmarks.retrieval import RetrievalBenchmark
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    parse_args,
+    run_benchmark,
+)
 from mask_plugins.benchmarks.statistics import format_spread
 
 
@@ -52,7 +55,10 @@ def print_result(result):
 
 def main():
     """Run the tool."""
-    run_benchmark(make_parser(), RetrievalBenchmark, print_result)
+    args = parse_args(make_parser())
+    from mask_plugins.benchmarks.retrieval import RetrievalBenchmark
+
+    run_benchmark(args, RetrievalBenchmark, print_result)
 
 
 if __name__ == '__main__':

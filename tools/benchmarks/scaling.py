@@ -6,10 +6,12 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
-from mask_plugins.benchmarks.scaling_chart import plot_scaling
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    parse_args,
+    run_benchmark,
+)
 from mask_plugins.benchmarks.statistics import format_spread, format_target
-from mask_plugins.sweeps.scaling import SweepScalingBenchmark
 
 
 def make_parser():
@@ -24,8 +26,8 @@ def make_parser():
         '--sizes 1000 10000 --threads 1 --out outputs/scaling.json',
     )
     add = parser.add_argument
-    add('--parts', nargs='+', choices=tuple(SweepScalingBenchmark.PARTS),
-        help='default: all')  # fmt: skip
+    add('--parts', nargs='+', metavar='PART', help='knn, retrieval, cut, '
+        'status, collect; default: all')  # fmt: skip
     add('--sizes', nargs='+', type=int, help='n; default: 1000 3000 10000')
     add('--most', type=int, help='n of retrieval, whose cost is quadratic, '
         'at most; default: 30000')  # fmt: skip
@@ -55,8 +57,12 @@ def print_result(result):
 def main():
     """Run the tool."""
     quick = dict(sizes=[100, 200], rounds=1, warmup=0, lines=10)
+    args = parse_args(make_parser())
+    from mask_plugins.benchmarks.scaling_chart import plot_scaling
+    from mask_plugins.sweeps.scaling import SweepScalingBenchmark
+
     run_benchmark(
-        make_parser(), SweepScalingBenchmark, print_result, plot_scaling, quick
+        args, SweepScalingBenchmark, print_result, plot_scaling, quick
     )
 
 

@@ -6,8 +6,11 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
-from mask_plugins.benchmarks.selfsup import EXPERTS, SelfSupBenchmark
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    parse_args,
+    run_benchmark,
+)
 from mask_plugins.benchmarks.statistics import format_spread, format_target
 
 QUICK = dict(
@@ -44,6 +47,8 @@ def make_parser():
 
 def print_result(result):
     """Print the table and the targets."""
+    from mask_plugins.benchmarks.selfsup import EXPERTS
+
     table = Table('part', 'case', 'ms', 'to the first', 'peak MiB')
     knn = dict(result['knn'], part='k-NN')
     rows = [dict(row, part='step of SwAV') for row in result['swav']]
@@ -69,7 +74,10 @@ def print_result(result):
 
 def main():
     """Run the tool."""
-    run_benchmark(make_parser(), SelfSupBenchmark, print_result, quick=QUICK)
+    args = parse_args(make_parser())
+    from mask_plugins.benchmarks.selfsup import SelfSupBenchmark
+
+    run_benchmark(args, SelfSupBenchmark, print_result, quick=QUICK)
 
 
 if __name__ == '__main__':

@@ -3,18 +3,17 @@
 
 import argparse
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from mask_plugins.benchmarks.cli import add_common_arguments, run_benchmark
+from mask_plugins.benchmarks.cli import (
+    add_common_arguments,
+    add_device,
+    parse_args,
+    run_benchmark,
+)
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
-from mask_plugins.benchmarks.step_builder import DTYPES
-from mask_plugins.benchmarks.weight_mask_chart import (
-    plot_weight_mask_benchmark,
-)
-from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
 
 # Masks cost the same at any batch, so small ones show a higher ratio.
 QUICK = dict(batch_size=4, rounds=4, warmup=1)
@@ -28,14 +27,14 @@ def make_parser() -> argparse.ArgumentParser:
         'cuda --dtype bf16 --channels-last --rounds 50',
     )
     add = parser.add_argument
-    add('--archs', nargs='+', choices=tuple(WeightMaskBenchmark.ARCHS),
-        help='default: all')  # fmt: skip
+    add('--archs', nargs='+', metavar='ARCH',
+        help='resnet18, resnet50, resnet20; default: all')  # fmt: skip
     add('--batch-size', type=int, help='default: 32; 128 for resnet20')
     add('--image-size', type=int, help='default: 112; 32 for resnet20')
     add('--iters', type=int, help='steps per measurement; default: 1')
     add('--warmup', type=int, help='rounds before; default: 2')
-    add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    add('--dtype', choices=tuple(DTYPES), default='fp32')
+    add_device(parser)
+    add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
     add('--channels-last', action='store_true', help='memory format')
     add_common_arguments(
         parser, 'work_dirs/benchmarks/weight_masks.json',
@@ -121,8 +120,14 @@ def print_result(result: dict) -> None:
 
 def main() -> None:
     """Run the tool."""
+    args = parse_args(make_parser())
+    from mask_plugins.benchmarks.weight_mask_chart import (
+        plot_weight_mask_benchmark,
+    )
+    from mask_plugins.benchmarks.weight_masks import WeightMaskBenchmark
+
     run_benchmark(
-        make_parser(), WeightMaskBenchmark, print_result,
+        args, WeightMaskBenchmark, print_result,
         plot_weight_mask_benchmark, QUICK,
     )  # fmt: skip
 

@@ -11,8 +11,8 @@ from mask_plugins.analysis.weights.converter_cli import (
     convert_file,
     make_parser,
 )
-from mask_plugins.models.converters import convert_resnet
-from mask_plugins.models.converters.resnet import SOURCES
+
+SOURCES = ('torchvision', 'timm', 'swav', 'dino', 'moco')
 
 
 def main() -> None:
@@ -27,7 +27,10 @@ def main() -> None:
         help='whose file it is (default: %(default)s)',
     )
     args = parser.parse_args()
-    args.key = args.key or SOURCES[args.source].key
+    from mask_plugins.models.converters import convert_resnet
+    from mask_plugins.models.converters.resnet import SOURCES as KEYS
+
+    args.key = args.key or KEYS[args.source].key
     convert_file(args, functools.partial(convert_resnet, source=args.source))
 
 

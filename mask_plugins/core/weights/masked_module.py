@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..composed import compose, decompose, stock_class
 from .scope import ScopedModule, public_methods, read_parameter
+from .use_check import drop_use_check, put_use_check
 from .weight_mask import WeightMask
 
 SUFFIX = '_mask'
@@ -120,7 +121,8 @@ def detach_all(model: nn.Module) -> None:
 def update_scopes(model: nn.Module) -> None:
     """Have exactly the modules that contain masked ones open scopes.
 
-    To be called on the root after masks were attached or detached.
+    And have the masks named that its first forward does not use. To be called
+    on the root after masks were attached or detached.
 
     Args:
         model (nn.Module): The model; changed in place.
@@ -134,10 +136,12 @@ def update_scopes(model: nn.Module) -> None:
             masked[module] = any(inside) or bool(masked_names(module))
             if not masked[module]:
                 decompose(module, ScopedModule)
+                drop_use_check(module)
             elif not isinstance(module, ScopedModule) and public_methods(
                 stock_class(module)
             ):
                 compose(module, ScopedModule)
         return masked[module]
 
-    visit(model)
+    if visit(model):
+        put_use_check(model)

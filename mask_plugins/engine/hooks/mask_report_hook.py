@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.core import weights
 from mask_plugins.core.weights.unused_masks import MaskWatch
+from mask_plugins.core.weights.use_check import drop_use_check
 from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.evaluation.metrics import EVALUATED_MASKS
 from mask_plugins.registry import HOOKS
@@ -225,6 +226,8 @@ class MaskReportHook(Hook):
     def _start_watch(self, runner: Runner) -> None:
         # A compiled step would have to be compiled once more without hooks.
         if not runner.cfg.get('compile'):
+            for module in runner.model.modules():
+                drop_use_check(module)  # this watch is in its place
             self._watch = MaskWatch(runner.model)
 
     def _stop_watch(self) -> Optional[MaskWatch]:
