@@ -1,5 +1,4 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-# ruff: noqa: F401  (what it imports is what it exports)
 """The API of the authors' code for PASS.
 
 Its three parts, over those of :mod:`mask_plugins.core.patches`. The sample in
@@ -10,3 +9,5 @@ is listed in ``configs/pass/README.md``.
 from mask_plugins.core.patches import MaskMode, RunningMode
 
 from .mask_gate import MaskGate
+
+__all__ = ['MaskGate', 'MaskMode', 'RunningMode']

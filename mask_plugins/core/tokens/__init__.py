@@ -1,5 +1,4 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-# ruff: noqa: F401  (what it imports is what it exports)
 """Token masks: score, count, select, gather.
 
 The parts of patch sampling (McDanel & Huynh, arXiv:2208.09520), as functions
@@ -18,3 +17,20 @@ from .gather import gather_tokens, scatter_tokens
 from .relative_position import relative_position_index, select_index_pairs
 from .scores import SCORES, score_l2_magnitude, score_magnitude, score_random
 from .selection import keep_count, select_tokens
+
+__all__ = [
+    'SCORES',
+    'TokenGate',
+    'block_macs',
+    'budget_batch_size',
+    'gather_position_bias',
+    'gather_tokens',
+    'keep_count',
+    'relative_position_index',
+    'scatter_tokens',
+    'score_l2_magnitude',
+    'score_magnitude',
+    'score_random',
+    'select_index_pairs',
+    'select_tokens',
+]

@@ -1,7 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-# ruff: noqa: F401  (what it imports is what it exports)
 """Hooks, one per file."""
 
+from .channels_last_hook import ChannelsLastHook
 from .class_count_hook import ClassCountHook
 from .clip_exempt_hook import ClipExemptHook
 from .continual_hook import ContinualHook
@@ -11,6 +11,7 @@ from .feature_hook import FeatureHook
 from .lidar_hook import LiDARHook
 from .linear_probe_hook import LinearProbeHook
 from .mask_report_hook import MaskReportHook
+from .norm_eval_hook import NormEvalHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
 from .pss_hook import PSSHook
@@ -23,3 +24,29 @@ from .swav_hook import SwAVHook
 from .teacher_hook import TeacherHook
 from .tracker_hook import TrackerHook
 from .train_log_hook import TrainLogHook
+
+__all__ = [
+    'ChannelsLastHook',
+    'ClassCountHook',
+    'ClipExemptHook',
+    'ContinualHook',
+    'ContinuousSparsificationHook',
+    'DivergenceHook',
+    'FeatureHook',
+    'LiDARHook',
+    'LinearProbeHook',
+    'MaskReportHook',
+    'NormEvalHook',
+    'PSSHook',
+    'PreemptionHook',
+    'ProgressHook',
+    'RankMeHook',
+    'RunningModeHook',
+    'SafeCheckpointHook',
+    'ScheduleHook',
+    'SeedHook',
+    'SwAVHook',
+    'TeacherHook',
+    'TrackerHook',
+    'TrainLogHook',
+]

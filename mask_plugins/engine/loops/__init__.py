@@ -1,5 +1,4 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-# ruff: noqa: F401  (what it imports is what it exports)
 """Training loops, and loops over several data sets."""
 
 from .continual_train_loop import ContinualTrainLoop
@@ -8,3 +7,12 @@ from .multi_set_val_loop import MultiSetValLoop
 from .resumable_train_loop import ResumableEpochBasedTrainLoop
 from .selfsup_test_loop import SelfSupTestLoop
 from .selfsup_val_loop import SelfSupValLoop
+
+__all__ = [
+    'ContinualTrainLoop',
+    'MultiSetTestLoop',
+    'MultiSetValLoop',
+    'ResumableEpochBasedTrainLoop',
+    'SelfSupTestLoop',
+    'SelfSupValLoop',
+]

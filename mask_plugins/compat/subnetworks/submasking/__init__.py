@@ -1,5 +1,4 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-# ruff: noqa: F401  (what it imports is what it exports)
 """Masks of any module by scores, as the authors' package offers them."""
 
 from .inits import (
@@ -10,3 +9,12 @@ from .inits import (
 )
 from .masked_linear import MaskedLinear
 from .submasked_model import SubmaskedModel
+
+__all__ = [
+    'MaskedLinear',
+    'SubmaskedModel',
+    'default_scores_init',
+    'magnitude_scores_init',
+    'normal_scores_init',
+    'positive_scores_init',
+]
