@@ -32,12 +32,13 @@ def apply_adapters(
 
     Returns:
         Any: What the model returns for the batch: a tensor :math:`(B, ...)`
-        or a tuple or list of such.
+        or a tuple, list or dict of such.
 
     Raises:
         ValueError: If the model is in training mode, or there is not one name
             per row.
         KeyError: If an adapter is not loaded; nothing is computed.
+        TypeError: If the model returns anything else.
 
     Examples:
         >>> from mask_plugins.core import weights
@@ -67,19 +68,33 @@ def apply_adapters(
         rows.setdefault(name, []).append(index)
     before = active_masks(model)
     found, order = [], []
+    rows = rows or {before: []}  # an empty batch has an output too
     try:
         # The one that is active first: it needs no switch.
         for name in sorted(rows, key=lambda name: name != before):
             activate_masks(model, name)
-            index = torch.tensor(rows[name], device=batch.device)
-            found.append((forward or model)(batch[index]))
+            index = torch.tensor(rows[name], dtype=torch.long)
+            found.append((forward or model)(batch[index.to(batch.device)]))
             order += rows[name]
     finally:
         activate_masks(model, before)
-    return _merged(found, torch.tensor(order).argsort())
+    return _merged(found, torch.tensor(order, dtype=torch.long).argsort())
 
 
 def _merged(parts: List[Any], order: Tensor) -> Any:
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)[order.to(parts[0].device)]
-    return type(parts[0])(_merged(list(one), order) for one in zip(*parts))
+    kind = type(parts[0])
+    if isinstance(parts[0], dict):  # transformers' outputs are such
+        return kind(
+            **{k: _merged([p[k] for p in parts], order) for k in parts[0]}
+        )
+    if isinstance(parts[0], (tuple, list)):
+        make = getattr(kind, '_make', kind)  # of a named tuple
+        return make(_merged(list(one), order) for one in zip(*parts))
+    if parts[0] is None:
+        return None
+    raise TypeError(
+        'apply_adapters: the model must return tensors, or tuples, lists or '
+        f'dicts of such, got {kind.__name__}'
+    )

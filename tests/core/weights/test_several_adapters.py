@@ -2,6 +2,8 @@
 """Batches of several adapters, and votes of adapters."""
 
 import copy
+from collections import OrderedDict
+from typing import NamedTuple, Optional
 
 import pytest
 import torch
@@ -65,6 +67,24 @@ def test_each_row_is_that_of_its_adapter(loaded):
     torch.testing.assert_close(pair[1], found)
 
 
+class Output(NamedTuple):
+    same: torch.Tensor
+    loss: Optional[torch.Tensor]
+
+
+def test_outputs_of_any_structure_keep_it(loaded):
+    x, names = torch.rand(3, 3, 4, 4), ['task2', None, 'task0']
+    found = apply_adapters(
+        loaded, x, names, lambda y: OrderedDict(out=[y], more=Output(y, None))
+    )
+    assert type(found) is OrderedDict
+    assert type(found['more']) is Output
+    assert torch.equal(found['out'][0], x)
+    assert torch.equal(found['more'].same, x)
+    assert found['more'].loss is None
+    assert apply_adapters(loaded, x[:0], []).shape == (0, 5)
+
+
 def test_a_switch_does_not_compile_again(loaded):
     """Bits are copied into the masks that are there."""
     torch._dynamo.reset()
@@ -92,6 +112,11 @@ def test_a_switch_does_not_compile_again(loaded):
             lambda n, x: apply_adapters(n.train(), x, ['task0'] * 2),
             ValueError,
             'eval mode',
+        ),
+        (
+            lambda n, x: apply_adapters(n, x, ['task0'] * 2, str),
+            TypeError,
+            'must return tensors.*got str',
         ),
     ],
 )
