@@ -299,3 +299,18 @@ def test_dataset_meta_with_arrays_is_no_change(tmp_path):
     assert 'dataset metainfo' not in text
     meta = load(tmp_path / 'epoch_2.pth')['meta']['dataset_meta']
     assert json.dumps(meta['sigmas'].tolist()) == '[0.0, 1.0, 2.0]'
+
+
+def test_masks_that_the_model_has_no_place_for_are_said(tmp_path):
+    runner, _ = train(tmp_path / 'stock')
+    checkpoint = str(tmp_path / 'stock' / 'epoch_2.pth')
+    content = torch.load(checkpoint)
+    name = next(iter(content['state_dict']))
+    content['state_dict'][f'{name}_mask.scores'] = torch.ones(1)
+    torch.save(content, checkpoint)
+    runner = build_runner(tmp_path / 'run', load_from=checkpoint)
+    said = []
+    runner.logger.warning = said.append
+    runner.load_or_resume()
+    (found,) = [text for text in said if 'masks' in text]
+    assert f'has 1 masks, such as {name}_mask.scores' in found

@@ -47,6 +47,8 @@ def combine_adapters(
         Adapter(1 masks of 2 bytes, 1 other tensors of 8 bytes)
     """
     check_choice('how', how, HOW)
+    if isinstance(adapters, (str, os.PathLike)):
+        raise TypeError(f'adapters must be a list of them, got {adapters!r}')
     items = [
         one.check() if isinstance(one, Adapter) else read_adapter(one)
         for one in adapters

@@ -15,6 +15,7 @@ from mask_plugins.utils.files import remove_leftovers
 
 from ..checkpoint import own_checkpoints, resume, run_state
 from ..checkpoint.checkpoint_guard import drop_config, guard_loading
+from ..checkpoint.dropped_masks import warn_of_dropped_masks
 from ..checkpoint.histories import bound_histories
 from ..checkpoint.plain_checkpoint import equal, from_plain, to_plain
 from ..checkpoint.resumed_length import fit_length
@@ -256,6 +257,7 @@ class SafeCheckpointHook(AtomicCheckpointHook):
         """Turn it back, before the message hub reads it."""
         drop_config(checkpoint)
         from_plain(checkpoint)
+        warn_of_dropped_masks(runner, checkpoint)
         if not runner._resume:
             return
         mark = own_checkpoints.read_mark(checkpoint)

@@ -177,8 +177,9 @@ def other_base():
             'weights',
         ),
         (lambda: [adapter(0), other_base()], {}, 'base weights'),
+        (lambda: 'one.safetensors', {}, 'adapters must be a list'),
     ],
 )
 def test_what_does_not_combine_is_refused(items, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         combine_adapters(items(), **options)
