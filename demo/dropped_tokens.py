@@ -1,12 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""What dropped tokens cost a segmentor, on generated images.
+"""What dropped tokens cost a detector or a segmentor, on generated images.
 
-Trains a small plain ViT in mmsegmentation at fixed drop ratios, with zeros at
-dropped places, with the tokens kept in the feature map, and with tokens that
-the last block computes again; prints the mIoU at the same drop ratio.
+Trains a small plain ViT in mmdet or mmsegmentation at fixed drop ratios, with
+zeros at dropped places, with the tokens kept in the feature map, and with
+tokens that the last block computes again; prints the mAP or the mIoU at the
+same drop ratio.
 
     python demo/generated_shapes.py cityscapes data/city_shapes
-    python demo/segmentation_drop.py data/city_shapes
+    python demo/dropped_tokens.py cityscapes data/city_shapes
 """
 
 import argparse
@@ -19,6 +20,7 @@ from mmengine.runner import Runner
 
 from mask_plugins.utils.files import write_json
 
+SIZE = (64, 128)  # of the images, height and width
 BLOCKS = 4
 ARCH = dict(
     embed_dims=64, num_layers=BLOCKS, num_heads=4, feedforward_channels=128
@@ -29,9 +31,111 @@ KINDS = {
     'keep': dict(dropped='keep'),
     'keep, last block on all': dict(dropped='keep', return_after=BLOCKS - 1),
 }
+PREPROCESSOR = dict(mean=[64.0] * 3, std=[64.0] * 3)
 
 
-def loader(root: str, split: str, size: list, batch_size: int) -> dict:
+def boxes(root: str) -> dict:
+    """What a RetinaNet on the one map of the ViT has of its own."""
+    return dict(
+        default_scope='mmdet',
+        model=dict(
+            type='RetinaNet',
+            data_preprocessor=dict(type='DetDataPreprocessor', **PREPROCESSOR),
+            neck=None,
+            bbox_head=dict(
+                type='RetinaHead',
+                num_classes=2,
+                in_channels=ARCH['embed_dims'],
+                feat_channels=32,
+                stacked_convs=1,
+                anchor_generator=dict(
+                    type='AnchorGenerator',
+                    scales=[1.5, 3],
+                    ratios=[0.5, 1.0, 2.0],
+                    strides=[8],
+                ),
+            ),
+            train_cfg=dict(
+                assigner=dict(
+                    type='MaxIoUAssigner',
+                    pos_iou_thr=0.5,
+                    neg_iou_thr=0.4,
+                    min_pos_iou=0,
+                    ignore_iof_thr=-1,
+                ),
+                sampler=dict(type='PseudoSampler'),
+                allowed_border=-1,
+                pos_weight=-1,
+            ),
+            test_cfg=dict(
+                nms_pre=1000,
+                min_bbox_size=0,
+                score_thr=0.05,
+                nms=dict(type='nms', iou_threshold=0.5),
+                max_per_img=10,
+            ),
+        ),
+        dataset=lambda split: dict(
+            type='CocoDataset',
+            metainfo=dict(classes=('box', 'disc')),
+            ann_file=f'annotations/instances_{split}2017.json',
+            data_prefix=dict(img=f'{split}2017'),
+        ),
+        annotations=dict(type='LoadAnnotations', with_bbox=True),
+        pack='PackDetInputs',
+        evaluator=dict(
+            type='CocoMetric',
+            ann_file=f'{root}/annotations/instances_val2017.json',
+            metric='bbox',
+        ),
+        score=('mAP', 'val/coco/bbox_mAP', 100.0),
+    )
+
+
+def pixels(root: str) -> dict:
+    """What an FCN has of its own."""
+    return dict(
+        default_scope='mmseg',
+        model=dict(
+            type='EncoderDecoder',
+            data_preprocessor=dict(
+                type='SegDataPreProcessor',
+                size=SIZE,
+                pad_val=0,
+                seg_pad_val=255,
+                **PREPROCESSOR,
+            ),
+            decode_head=dict(
+                type='FCNHead',
+                in_channels=ARCH['embed_dims'],
+                in_index=0,
+                channels=32,
+                num_convs=1,
+                concat_input=False,
+                num_classes=19,
+                norm_cfg=dict(type='BN'),
+                align_corners=False,
+            ),
+            train_cfg=dict(),
+            test_cfg=dict(mode='whole'),
+        ),
+        dataset=lambda split: dict(
+            type='CityscapesDataset',
+            data_prefix=dict(
+                img_path=f'leftImg8bit/{split}', seg_map_path=f'gtFine/{split}'
+            ),
+        ),
+        annotations=dict(type='LoadAnnotations'),
+        pack='PackSegInputs',
+        evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+        score=('mIoU', 'val/mIoU', 1.0),
+    )
+
+
+TASKS = dict(coco=boxes, cityscapes=pixels)  # as generated_shapes.py says
+
+
+def loader(task: dict, root: str, split: str, batch_size: int) -> dict:
     """A loader of one of the splits."""
     train = split == 'train'
     return dict(
@@ -42,76 +146,50 @@ def loader(root: str, split: str, size: list, batch_size: int) -> dict:
             shuffle=train,
         ),
         dataset=dict(
-            type='CityscapesDataset',
             data_root=root,
-            data_prefix=dict(
-                img_path=f'leftImg8bit/{split}', seg_map_path=f'gtFine/{split}'
-            ),
             pipeline=[
                 *([dict(type='mask_plugins.SeedSample')] if train else []),
                 dict(type='LoadImageFromFile'),
-                dict(type='LoadAnnotations'),
-                dict(type='Resize', scale=(size[1], size[0])),
+                task['annotations'],
+                dict(type='Resize', scale=SIZE[::-1]),
                 *([dict(type='RandomFlip', prob=0.5)] if train else []),
-                dict(type='PackSegInputs'),
+                dict(type=task['pack']),
             ],
+            **task['dataset'](split),
         ),
     )
 
 
 def config(args: argparse.Namespace, sampling: dict, seed: int) -> Config:
     """The config of one training."""
-    size = [64, 128]
+    task = TASKS[args.format](args.root)
+    backbone = dict(
+        type='mask_plugins.TokenSampler',
+        scorer=args.scorer,
+        module=dict(
+            type='mmpretrain.VisionTransformer',
+            arch=ARCH,
+            img_size=SIZE,
+            patch_size=8,
+            out_type='featmap',
+        ),
+        **sampling,
+    )
     return Config(
         dict(
-            default_scope='mmseg',
-            model=dict(
-                type='EncoderDecoder',
-                data_preprocessor=dict(
-                    type='SegDataPreProcessor',
-                    mean=[64.0] * 3,
-                    std=[64.0] * 3,
-                    size=tuple(size),
-                    pad_val=0,
-                    seg_pad_val=255,
-                ),
-                backbone=dict(
-                    type='mask_plugins.TokenSampler',
-                    scorer=args.scorer,
-                    module=dict(
-                        type='mmpretrain.VisionTransformer',
-                        arch=ARCH,
-                        img_size=tuple(size),
-                        patch_size=8,
-                        out_type='featmap',
-                    ),
-                    **sampling,
-                ),
-                decode_head=dict(
-                    type='FCNHead',
-                    in_channels=ARCH['embed_dims'],
-                    in_index=0,
-                    channels=32,
-                    num_convs=1,
-                    concat_input=False,
-                    num_classes=19,
-                    norm_cfg=dict(type='BN'),
-                    align_corners=False,
-                ),
-                train_cfg=dict(),
-                test_cfg=dict(mode='whole'),
-            ),
-            train_dataloader=loader(args.root, 'train', size, 8),
-            val_dataloader=loader(args.root, 'val', size, 1),
+            default_scope=task['default_scope'],
+            model=dict(task['model'], backbone=backbone),
+            train_dataloader=loader(task, args.root, 'train', 8),
+            val_dataloader=loader(task, args.root, 'val', 1),
             train_cfg=dict(
                 by_epoch=False,
                 max_iters=args.iterations,
                 val_interval=args.iterations,
             ),
             val_cfg=dict(),
-            val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+            val_evaluator=task['evaluator'],
             optim_wrapper=dict(
-                optimizer=dict(type='AdamW', lr=3e-4),
+                optimizer=dict(type='AdamW', lr=args.lr),
                 clip_grad=dict(max_norm=1.0),
             ),
             param_scheduler=dict(
@@ -127,15 +205,16 @@ def config(args: argparse.Namespace, sampling: dict, seed: int) -> Config:
     )
 
 
-def miou(args: argparse.Namespace, sampling: dict, seed: int) -> float:
-    """Train and validate; the mIoU in percent."""
+def score(args: argparse.Namespace, sampling: dict, seed: int) -> float:
+    """Train and validate; the mAP or the mIoU in percent."""
+    _, key, scale = TASKS[args.format](args.root)['score']
     cfg = config(args, sampling, seed)
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         name = f'{sampling}, seed {seed}'
         runner = Runner.from_cfg(cfg.copy())
         runner.train()
-        found = runner.message_hub.get_scalar('val/mIoU').current()
+        found = scale * runner.message_hub.get_scalar(key).current()
     print(f'{name}: {found:.1f}', flush=True)
     return found
 
@@ -143,8 +222,10 @@ def miou(args: argparse.Namespace, sampling: dict, seed: int) -> float:
 def main(argv=None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('format', choices=TASKS)
     parser.add_argument('root', help='folder of generated_shapes.py')
     parser.add_argument('--iterations', type=int, default=300)
+    parser.add_argument('--lr', type=float, default=3e-4)
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--scorer', default='magnitude')
     parser.add_argument('--drop-ratios', type=float, nargs='+',
@@ -158,15 +239,16 @@ def main(argv=None) -> None:
             if not ratio and kind != 'zero':
                 continue  # the same network
             sampling = dict(drop_ratio=ratio, **options)
-            found = [miou(args, sampling, seed) for seed in range(args.seeds)]
-            rows.append(dict(drop_ratio=ratio, dropped=kind, miou=found))
-    print('| drop ratio | dropped | mIoU (least to most of the seeds) |')
+            found = [score(args, sampling, seed) for seed in range(args.seeds)]
+            rows.append(dict(drop_ratio=ratio, dropped=kind, score=found))
+    name, *_ = TASKS[args.format](args.root)['score']
+    print(f'| drop ratio | dropped | {name} (least to most of the seeds) |')
     print('|---|---|---|')
     for row in rows:
-        name = row['dropped'] if row['drop_ratio'] else 'none'
-        mean = statistics.mean(row['miou'])
-        spread = f'{min(row["miou"]):.1f} to {max(row["miou"]):.1f}'
-        print(f'| {row["drop_ratio"]:g} | {name} | {mean:.1f} ({spread}) |')
+        kind = row['dropped'] if row['drop_ratio'] else 'none'
+        mean = statistics.mean(row['score'])
+        spread = f'{min(row["score"]):.1f} to {max(row["score"]):.1f}'
+        print(f'| {row["drop_ratio"]:g} | {kind} | {mean:.1f} ({spread}) |')
     if args.out:
         write_json(args.out, rows)
 

@@ -85,7 +85,11 @@ def task_bounds(
                 f'{num_classes}'
             )
     else:
-        tasks = check_int('tasks', tasks, 1, num_classes)
+        if check_int('tasks', tasks, 1) > num_classes:
+            raise ValueError(
+                f'tasks must be an int in [1, num_classes={num_classes}], '
+                f'got {tasks}'
+            )
         size, rest = divmod(num_classes, tasks)
         sizes = [size + (task < rest) for task in range(tasks)]
     return (0, *itertools.accumulate(sizes))

@@ -47,7 +47,7 @@ def test_order_by_names():
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(tasks=11), r'tasks must be an int in \[1, 10\]'),
+        (dict(tasks=11), r'tasks must be an int in \[1, num_classes=10\]'),
         (dict(tasks=[4, 4]), '8 classes, the dataset has 10'),
         (dict(tasks=5, task=5), r'task must be an int in \[-1, 4\]'),
         (dict(order=[0, 1]), 'each of the 10 classes'),

@@ -132,7 +132,7 @@ test_of.__test__ = False
         ('train_dataloader.batch_size', 80, ValueError,
          'too few for one batch'),
         ('train_dataloader.dataset.tasks', 11, ValueError,
-         r'tasks must be an int in \[1, 10\], got 11'),
+         r'tasks must be an int in \[1, num_classes=10\], got 11'),
         ('val_dataloader.dataset.seed', 1, ValueError,
          'same tasks and class order'),
         ('model.head.head.num_classes', 9, ValueError,

@@ -43,6 +43,11 @@ def test_bad_tasks(tasks):
         task_bounds(10, tasks)
 
 
+def test_too_few_classes():
+    with pytest.raises(ValueError, match='num_classes=1.*got 2'):
+        task_bounds(1, 2)
+
+
 @pytest.mark.parametrize('seed', [-2, 0.5, True])
 def test_bad_seed(seed):
     with pytest.raises((TypeError, ValueError), match='seed'):

@@ -78,9 +78,12 @@ def inner(model):
 
 def _shrink_detector(cfg, data):
     model = inner(cfg.model)
-    model.bbox_head.num_classes = 2
-    model.neck.out_channels = 32
-    model.bbox_head.update(in_channels=32, feat_channels=32, stacked_convs=1)
+    model.bbox_head.update(num_classes=2, feat_channels=32, stacked_convs=1)
+    if model.neck is None:
+        model.backbone.module.arch = VIT
+        model.bbox_head.in_channels = VIT['embed_dims']
+    else:
+        model.neck.out_channels = model.bbox_head.in_channels = 32
     # Nearly untrained, it is sure of nothing.
     model.test_cfg.update(score_thr=0.0, max_per_img=10)
     for split in ('val', 'test'):
@@ -98,7 +101,10 @@ def _shrink_segmentor(cfg, data):
     backbone = model.backbone
     if 'module' in backbone:
         backbone.module.update(arch=VIT, img_size=CROP)
-        model.decode_head.in_channels = model.auxiliary_head.in_channels = 24
+        width = VIT['embed_dims']
+        model.decode_head.in_channels = model.auxiliary_head.in_channels = (
+            width
+        )
     if 'stage_epochs' in cfg.param_scheduler:
         cfg.param_scheduler.update(stage_epochs=2, milestones=[1])
     for hook in cfg.get('custom_hooks', ()):

@@ -13,6 +13,7 @@ from . import runs
 
 NAMES = [
     'cs_retinanet-r18_1xb8-3x12e_coco',
+    'pss_retinanet-vit-small_1xb8-12e_coco',
     'smn_retinanet-r18_1xb8-12e_coco',
     'cs_fcn-r18_4xb2-3x36e_cityscapes',
     'kd_fcn-r18_4xb2-80k_cityscapes',

@@ -12,7 +12,7 @@ from tests.common.processes import ROOT, run_python
 from . import runs
 
 SCRIPT = ROOT / 'demo/generated_shapes.py'
-DROP = ROOT / 'demo/segmentation_drop.py'
+DROP = ROOT / 'demo/dropped_tokens.py'
 
 
 def test_boxes_as_coco_has_them(tmp_path):
@@ -67,16 +67,20 @@ def test_an_image_too_small(tmp_path):
 
 @pytest.mark.mmdet
 @pytest.mark.slow
-def test_what_dropped_tokens_cost(shapes, tmp_path):
-    pytest.importorskip('mmseg')
+@pytest.mark.parametrize(
+    ('kind', 'project'), [('coco', 'mmdet'), ('cityscapes', 'mmseg')]
+)
+def test_what_dropped_tokens_cost(kind, project, shapes, tmp_path):
+    pytest.importorskip(project)
+    folder = shapes / ('coco' if kind == 'coco' else 'city')
     out = tmp_path / 'drop.json'
     said = run_python(
-        DROP, shapes / 'city', '--iterations', 2, '--seeds', 1,
+        DROP, kind, folder, '--iterations', 2, '--seeds', 1,
         '--drop-ratios', 0, 0.8, '--out', out, env=runs.environ(),
     )  # fmt: skip
     rows = json.loads(out.read_text())
     kinds = [row['dropped'] for row in rows if row['drop_ratio']]
     assert kinds == ['zero', 'keep', 'keep, last block on all']
     assert len(rows) == 4
-    assert all(0 <= row['miou'][0] <= 100 for row in rows)
+    assert all(0 <= row['score'][0] <= 100 for row in rows)
     assert said.count('\n| 0') == 4

@@ -20,6 +20,7 @@ STOPPED = dict(iteration=10, name='SIGTERM'), 75
     ('name', 'end'),
     [
         ('cs_retinanet-r18_1xb8-3x12e_coco', KILLED),
+        ('pss_retinanet-vit-small_1xb8-12e_coco', STOPPED),
         ('smn_retinanet-r18_1xb8-12e_coco', STOPPED),
         ('cs_fcn-r18_4xb2-3x36e_cityscapes', STOPPED),
         ('smn_fcn-r18_4xb2-80k_cityscapes', KILLED),
