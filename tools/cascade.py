@@ -91,6 +91,8 @@ def main(argv=None) -> None:
             for step, where, done in plan.state():
                 state = 'done' if done else 'to do'
                 print(f'{step:12}{state:8}{where}')
+            how = ' '.join(experts)
+            print(f'{settings.clusters} experts by slurm/sweep.py {how}')
             return
         os.makedirs(folder, exist_ok=True)
         plan.run(STEPS[args.command][0], print)

@@ -15,6 +15,4 @@ model = dict(
         ),
     )
 )
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.0)
-)
+optim_wrapper = dict(optimizer=dict(lr=4e-3))

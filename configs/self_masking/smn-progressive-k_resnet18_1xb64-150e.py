@@ -1,7 +1,8 @@
-# The share that is kept falls epoch by epoch, linearly from all to half.
-_base_ = './smn-topk_resnet18_1xb64-150e.py'
+# A share of every tensor is kept, which falls epoch by epoch from all to half.
+_base_ = './smn_resnet18_1xb64-150e.py'
 
 work_dir = 'work_dirs/{{fileBasenameNoExtension}}_{{$SMN_DATASET:cifar10}}'
+model = dict(backbone=dict(mask=dict(init='kaiming', criterion='topk')))
 custom_hooks = _base_.custom_hooks + [
     dict(
         type='mask_plugins.ScheduleHook',

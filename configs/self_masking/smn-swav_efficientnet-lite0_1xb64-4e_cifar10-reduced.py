@@ -1,17 +1,17 @@
 _base_ = [
     '../_base_/models/smn_swav_efficientnet-lite0.py',
     '../_base_/datasets/cifar10_two-crop_64px_reduced.py',
-    '../_base_/schedules/smn_swav_150e.py',
+    '../_base_/schedules/smn_adam_4e.py',
 ]
 
-# Four epochs of 31 iterations, a thousandth of the paper's: a higher rate of
-# the scores.
-optim_wrapper = dict(optimizer=dict(lr=200.0))
+# Four epochs of 31 iterations.
+optim_wrapper = dict(paramwise_cfg=dict(head_modules=('neck', 'head')))
 custom_hooks = [
-    *_base_.custom_hooks[:-1],
+    *_base_.custom_hooks,
     dict(
         type='mask_plugins.SwAVHook', queue_start_epoch=1, freeze_prototypes=31
     ),
     dict(type='mask_plugins.LinearProbeHook', layer='backbone'),
 ]
-train_cfg = dict(max_epochs=4, val_interval=4)
+val_cfg = dict(type='mask_plugins.SelfSupValLoop')
+test_cfg = dict(type='mask_plugins.SelfSupTestLoop')

@@ -44,8 +44,9 @@ def file(tmp_path):
 
 def test_dry_run_writes_nothing(file, tmp_path, capsys):
     out = tmp_path / 'out'
-    call_tool('cascade', 'run', file, '--out', out, '--dry-run')
-    lines = capsys.readouterr().out.splitlines()
+    call_tool('cascade', 'run', file, '--out', out, '--dry-run', '-j', '2')
+    *lines, experts = capsys.readouterr().out.splitlines()
+    assert experts == '2 experts by slurm/sweep.py run -j 2'
     assert [line.split()[0] for line in lines] == [
         'dispatcher', 'clusters', 'experts', 'features', 'combined', 'results',
     ]  # fmt: skip

