@@ -4,6 +4,7 @@
 import json
 import random
 import signal
+import time
 
 import pytest
 
@@ -37,15 +38,14 @@ def assert_whole(folder):
 def test_one_worker(tmp_path, figures):
     """It ends bit-identical with the undisturbed search."""
     whole, folder = make(tmp_path / 'whole'), make(tmp_path / 'killed')
+    started = time.monotonic()
     search_runs.finish(whole)
+    share = (time.monotonic() - started) / KILLS
     rng = random.Random(1)
     kills = 0
-    while kills < KILLS:
+    for _ in range(KILLS):
         name = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-        # At the end there is nothing left to kill.
-        if not search_runs.kill_at(folder, rng.uniform(0.1, 1.0), name):
-            break
-        kills += 1
+        kills += search_runs.kill_at(folder, rng.uniform(0.1, 1) * share, name)
     search_runs.finish(folder)
     search_runs.assert_same_search(folder, whole)
     assert_whole(folder)

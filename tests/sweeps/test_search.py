@@ -257,17 +257,19 @@ def test_a_trial_that_was_taken_over_is_left(tmp_path):
 # ----------------------------------------------------------------- whole ones
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
-    """The folder of a search of one worker."""
+    """The folder of a search of one worker, and how long it took."""
     folder = search_runs.make(
         tmp_path_factory.mktemp('whole') / 's', asha=ASHA
     )
+    started = time.monotonic()
     search_runs.finish(folder)
-    return folder
+    return folder, time.monotonic() - started
 
 
 @pytest.mark.slow
 def test_an_undisturbed_search(undisturbed):
-    found = search_runs.trials(undisturbed)
+    folder, _ = undisturbed
+    found = search_runs.trials(folder)
     assert [trial[0] for trial in found] == [*range(5)]
     states = {trial[2] for trial in found}
     assert states == {'COMPLETE', 'PRUNED'}
@@ -276,27 +278,27 @@ def test_an_undisturbed_search(undisturbed):
         if state == 'COMPLETE':
             assert value == [max(values.values())]
             assert set(values) == {1, 2, 3}
-        run = undisturbed / 'runs' / f'trial-{number:04}'
+        run = folder / 'runs' / f'trial-{number:04}'
         record = json.loads((run / 'run_state.json').read_text())
         expected = dict(COMPLETE='done', PRUNED='pruned')[state]
         assert record['state'] == expected
-    rows = json.loads(run_python(SWEEP, 'status', undisturbed, '--json'))
+    rows = json.loads(run_python(SWEEP, 'status', folder, '--json'))
     assert {row['state'] for row in rows} == {'done', 'pruned'}
 
 
 @pytest.mark.slow
 def test_a_search_killed_five_times(undisturbed, tmp_path):
+    whole, seconds = undisturbed
     folder = search_runs.make(tmp_path / 's', asha=ASHA)
     rng = random.Random(0)
     kills = 0
-    while kills < 5:
+    for _ in range(5):
         name = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-        if not search_runs.kill_at(folder, rng.uniform(0.2, 2.5), name):
-            break
-        kills += 1
+        wait = rng.uniform(0.1, 1) * seconds / 5
+        kills += search_runs.kill_at(folder, wait, name)
     assert kills >= 3
     search_runs.finish(folder)
-    search_runs.assert_same_search(folder, undisturbed)
+    search_runs.assert_same_search(folder, whole)
 
 
 @pytest.mark.slow
