@@ -17,9 +17,7 @@ os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
 
 CONFIG = 'pss_vit-tiny_1xb16-magnitude-cyclic-80-0-30e_digits.py'
 CHECKPOINT = (
-    Path(__file__).resolve().parent
-    / 'checkpoints'
-    / 'pss_vit-tiny_digits.safetensors'
+    Path(__file__).resolve().parent / 'checkpoints' / 'pss_vit-tiny_digits.pth'
 )
 HOST = '127.0.0.1'
 

@@ -58,6 +58,7 @@ _EXPORTS = {
             'apply_token_sampling',
             'remove_token_sampling',
         ),
+        'apis.model_hub': ('register_models',),
     }.items()
     for name in names
 }

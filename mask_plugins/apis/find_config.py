@@ -38,7 +38,7 @@ def find_config(name: PathLike) -> str:
     package, colons, path = name.rpartition('::')
     if not colons and (osp.dirname(name) or osp.isdir(name)):
         return name
-    root = _config_folder(package or 'mask_plugins')
+    root = config_folder(package or 'mask_plugins')
     if osp.isfile(root / path):
         return str(root / path)
     suffix = osp.splitext(path)[1]
@@ -55,7 +55,19 @@ def find_config(name: PathLike) -> str:
     )
 
 
-def _config_folder(package: str) -> Path:
+def config_folder(package: str) -> Path:
+    """The configs of an installed package, or of its checkout.
+
+    Args:
+        package (str): Its name.
+
+    Raises:
+        FileNotFoundError: If it is not installed.
+
+    Examples:
+        >>> config_folder('mask_plugins').name
+        'configs'
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f'config: {package} is not installed')

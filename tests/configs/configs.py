@@ -81,7 +81,7 @@ def _build(path, env):
     linspace = functools.partial(torch.linspace, device='cpu')
     with torch.device('meta'), mock.patch.multiple(
         torch, linspace=linspace
-    ), mock.patch.multiple(ensemble_teacher, _load=mock.DEFAULT):
+    ), mock.patch.multiple(ensemble_teacher, load_frozen=mock.DEFAULT):
         return MODELS.build(copy.deepcopy(_read(path, env).model))
 
 

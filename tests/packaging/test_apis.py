@@ -1,10 +1,13 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Mmpretrain's own entry points take our configs and metafiles."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 import yaml
+from mmengine.dataset import pseudo_collate
 from mmpretrain.apis import (
     ImageClassificationInferencer,
     ModelHub,
@@ -13,15 +16,17 @@ from mmpretrain.apis import (
     list_models,
 )
 
-from ..small_run import QUICKSTART, ROOT
+import mask_plugins as mp
+from mask_plugins.apis.data import build_test_set
+
+from ..small_run import QUICKSTART
 
 
 @pytest.fixture
 def hub():
     """Mmpretrain's table of models, with ours added for one test."""
     before = dict(ModelHub._models_dict)
-    ModelHub.register_model_index(ROOT / 'model-index.yml', ROOT)
-    yield
+    yield mp.register_models()
     ModelHub._models_dict.clear()
     ModelHub._models_dict.update(before)
 
@@ -55,3 +60,24 @@ def test_list_models(hub):
 def test_get_model_by_name(hub):
     model = get_model(QUICKSTART.stem, pretrained=False)
     assert type(model.backbone).__name__ == 'PSSVisionTransformer'
+
+
+def test_weights_of_the_package(hub):
+    """Nothing is fetched; registering twice changes nothing."""
+    assert mp.register_models() == hub
+    assert QUICKSTART.stem in hub
+    for name in hub:
+        about = ModelHub.get(name)
+        data, path = about.metadata.data, about.weights
+        with open(path, 'rb') as file:
+            found = hashlib.sha256(file.read()).hexdigest()
+        assert found == data['Weights SHA-256']
+        model = get_model(name, pretrained=True).eval()
+        assert model._dataset_meta['classes'][:2] == ['0', '1']
+        dataset = build_test_set(about.config)
+        batch = pseudo_collate([dataset[i] for i in range(len(dataset))])
+        with torch.no_grad():
+            scores = model.test_step(batch)
+        right = [int(s.pred_label == s.gt_label) for s in scores]
+        accuracy = 100 * sum(right) / len(right)
+        assert abs(accuracy - data['Weights Top 1 Accuracy']) < 0.6

@@ -1,0 +1,41 @@
+# Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
+"""Our models in mmpretrain's table of names."""
+
+from typing import List
+
+from mmpretrain.apis import ModelHub
+
+from .find_config import config_folder
+
+
+def register_models() -> List[str]:
+    """Make the models of our metafiles known to mmpretrain, by name.
+
+    After that ``mmpretrain.list_models`` lists them, and
+    ``mmpretrain.get_model(name, pretrained=True)`` loads the small
+    checkpoints that the package has; nothing is fetched.
+
+    Returns:
+        list[str]: The names of those that have weights.
+
+    Examples:
+        >>> name = register_models()[0]
+        >>> from mmpretrain import get_model
+        >>> model = get_model(name, pretrained=True)
+        Loads checkpoint by local backend from path: ...
+        >>> name, model.head.num_classes
+        ('pretrain_resnet18-narrow_1xb64-15e_digits', 5)
+    """
+    root = config_folder('mask_plugins').parent
+    models = ModelHub._models_dict
+    before = set(models)
+    ours = {path.stem.lower() for path in (root / 'configs').rglob('*.py')}
+    if not before & ours:
+        ModelHub.register_model_index(root / 'model-index.yml', root)
+    found = []
+    for name in sorted(ours & set(models)):
+        if models[name].weights:
+            found.append(name)
+            if name not in before:
+                models[name].weights = str(root / models[name].weights)
+    return found
