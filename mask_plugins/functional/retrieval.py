@@ -146,9 +146,9 @@ def evaluate_retrieval(
         dict[str, float]: In percent, except ``queries``.
 
     Raises:
-        ValueError: If a shape, a k or a measure is wrong, the gallery is
-            empty, an embedding is not finite, or no query has another image
-            of its class.
+        ValueError: If a shape, a k, a measure or ``chunk`` is wrong, the
+            gallery is empty or lacks its labels, an embedding is not finite,
+            or no query has another image of its class.
 
     Examples:
         >>> import torch
@@ -157,7 +157,14 @@ def evaluate_retrieval(
         >>> evaluate_retrieval(rows, labels, ks=(1,), measures=['recall'])
         {'recall@1': 100.0, 'queries': 8}
     """
+    check_int('chunk', chunk, 1)
     alone = gallery is None
+    if alone != (gallery_labels is None):
+        given, lacks = ('labels', 'rows') if alone else ('rows', 'labels')
+        raise ValueError(
+            f'gallery and gallery_labels belong together, got {given} '
+            f'without {lacks}'
+        )
     if alone:
         gallery, gallery_labels = query, query_labels
     check_rows('query', query, query_labels, finite=True)

@@ -113,6 +113,16 @@ def test_what_is_refused():
         evaluate_retrieval(broken, labels)
 
 
+def test_a_gallery_needs_its_labels_and_a_chunk_rows():
+    feats, labels = some()
+    with pytest.raises(ValueError, match='got rows without labels'):
+        evaluate_retrieval(feats, labels, feats)
+    with pytest.raises(ValueError, match='got labels without rows'):
+        evaluate_retrieval(feats, labels, gallery_labels=labels)
+    with pytest.raises(ValueError, match='chunk must be .* 1, got 0'):
+        evaluate_retrieval(feats, labels, chunk=0)
+
+
 def test_a_ranking_without_the_query():
     similarity = torch.tensor([1.0, 0.1, 0.9, 0.5])
     hits, relevant = hits_of_ranking(

@@ -54,6 +54,19 @@ def test_finite_in_any_precision(top_k, dtype):
     assert all(p.grad.isfinite().all() for p in head.parameters())
 
 
+@pytest.mark.parametrize(
+    ('weights', 'feats'),
+    [(torch.bfloat16, torch.bfloat16), (torch.float32, torch.float64)],
+)
+def test_weights_of_another_precision_than_the_embedding(weights, feats):
+    head = HardGlobalSoftminHead(5, 6).to(weights)
+    x = torch.randn(4, 6, dtype=feats)
+    losses = head.loss((x,), samples([0, 1, 2, 3]))
+    (losses['loss_hgs'] + losses['loss_dec']).backward()
+    assert head.weight.grad.isfinite().all()
+    assert head((x,)).dtype == torch.promote_types(feats, torch.float32)
+
+
 def test_margin_without_and_with_effect():
     feats, targets = (torch.randn(8, 6),), samples([0, 1, 2, 3, 4, 0, 1, 2])
     state = HardGlobalSoftminHead(5, 6).state_dict()

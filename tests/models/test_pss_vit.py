@@ -57,6 +57,26 @@ def test_options_of_stock_vits():
     assert model.patch_embed.projection.bias is None
 
 
+@pytest.mark.parametrize('options', [{}, SHARED, ABSOLUTE])
+@pytest.mark.parametrize('fused', [True, False])
+def test_an_empty_batch(options, fused):
+    model = build(drop_ratio=0.5, fused_attn=fused, **options)
+    assert model(images(batch=0))[0].shape == (0, 24)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'error'),
+    [
+        (dict(drop_path_rate=-1.0), 'drop_path_rate must be .*-1.0'),
+        (dict(drop_path_rate=1.0), 'drop_path_rate must be .*1.0'),
+        (dict(arch=dict(ARCH, num_heads=5)), 'num_heads, got 24 and 5'),
+    ],
+)
+def test_options_that_no_forward_would_survive(wrong, error):
+    with pytest.raises(ValueError, match=error):
+        PSSVisionTransformer(**{**STOCK, **wrong})
+
+
 class TestForward:
     @pytest.mark.parametrize(
         ('out_type', 'shape'),

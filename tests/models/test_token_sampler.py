@@ -97,6 +97,16 @@ def test_copies_are_independent():
     assert torch.equal(whole, backbone(images())[0])
 
 
+@pytest.mark.parametrize(
+    'kind', ['MAEViT', 'MFFViT', 'MILANViT', 'MaskFeatViT']
+)
+def test_backbones_that_mask_patches_themselves_are_refused(kind):
+    arch = dict(STOCK['arch'], num_heads=3)
+    module = dict(type=f'mmpretrain.{kind}', **{**STOCK, 'arch': arch})
+    with pytest.raises(TypeError, match=f'{kind}.* masks patches itself'):
+        MODELS.build(dict(type='mask_plugins.TokenSampler', module=module))
+
+
 def test_no_activation_is_kept():
     backbone = vit(drop_ratio=0.5)
     backbone(images())

@@ -28,4 +28,4 @@ def gather_position_bias(table: Tensor, index: Tensor) -> Tensor:
     # From the transposed table each head is written as one contiguous block:
     # the attention kernels read it so.
     bias = table.t().index_select(1, index.reshape(-1))  # H, B n n
-    return bias.view(-1, batch, n, n).transpose(0, 1)
+    return bias.view(table.shape[1], batch, n, n).transpose(0, 1)

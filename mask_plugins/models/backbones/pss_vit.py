@@ -18,7 +18,7 @@ from mask_plugins.core.tokens import (
 )
 from mask_plugins.models.layers import PSSEncoderLayer
 from mask_plugins.registry import MODELS
-from mask_plugins.utils.checks import check_choice, check_number
+from mask_plugins.utils.checks import check_choice, check_number, check_ratio
 
 from .state_dicts import rename_vit_keys
 from .token_sampling import TokenSamplingMixin
@@ -150,6 +150,7 @@ class PSSVisionTransformer(TokenSamplingMixin, BEiTViT):
             init_cfg=init_cfg,
             **kwargs,
         )
+        check_ratio('drop_path_rate', drop_path_rate, ends='[)')
         rates = np.linspace(0, drop_path_rate, self.num_layers)
         sizes = ('embed_dims', 'num_heads', 'feedforward_channels')
         self.layers = ModuleList(

@@ -1,6 +1,7 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Token sampling for stock backbones."""
 
+import inspect
 from typing import Tuple, Union
 
 from torch import Tensor, nn
@@ -110,8 +111,8 @@ def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
         nn.Module: The same object.
 
     Raises:
-        TypeError: If the backbone needs all tokens, samples already, or an
-            argument is unknown.
+        TypeError: If the backbone needs all tokens, masks or samples them
+            already, or an argument is unknown.
         ValueError: If an argument is out of range.
 
     Examples:
@@ -132,6 +133,13 @@ def apply_token_sampling(backbone: nn.Module, **kwargs) -> nn.Module:
             'backbone must be a VisionTransformer of mmpretrain whose only '
             f'positions are an embedding, got {kind}; for a bias per pair of '
             'positions, use mask_plugins.PSSVisionTransformer'
+        )
+    if len(inspect.signature(backbone.forward).parameters) > 1:
+        # MAE, MILAN, MaskFeat: their masks are of all patches.
+        raise TypeError(
+            f'backbone must take images alone, but {kind}, made for '
+            'pre-training, masks patches itself: sample a VisionTransformer '
+            'that loads its weights'
         )
     compose(backbone, SampledBackbone)
     try:

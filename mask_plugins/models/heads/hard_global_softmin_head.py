@@ -160,7 +160,8 @@ class HardGlobalSoftminHead(ClsHead):
         """Logits a (margin - d), (B, C)."""
         with torch.autocast(self.weight.device.type, enabled=False):
             x = self.pre_logits(feats)  # BxD
-            distances = center_distances(x, self.centers(), self.eps)  # BxC
+            centers = self.centers().to(x.dtype)  # CxD
+            distances = center_distances(x, centers, self.eps)  # BxC
             return self.scale() * (self.margin - distances)
 
     def predict(

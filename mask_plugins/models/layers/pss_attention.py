@@ -32,6 +32,11 @@ class PSSAttention(BEiTAttention):
 
     def __init__(self, *args, fused: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if self.embed_dims % self.num_heads:
+            raise ValueError(
+                'embed_dims must be a multiple of num_heads, got '
+                f'{self.embed_dims} and {self.num_heads}'
+            )
         self.fused = fused
         if self.use_rel_pos_bias:
             del self.relative_position_index
@@ -60,7 +65,6 @@ class PSSAttention(BEiTAttention):
         Returns:
             Tensor: :math:`(B, n, C)`.
         """
-        batch, n, _ = x.shape
         qkv_bias = None
         if self.bias == 'qv_bias':
             # A bias of the keys would shift all logits of a query alike,
@@ -70,7 +74,7 @@ class PSSAttention(BEiTAttention):
         elif self.qkv.bias is not None:
             qkv_bias = self.qkv.bias
         qkv = F.linear(x, self.qkv.weight, qkv_bias)
-        qkv = qkv.reshape(batch, n, 3, self.num_heads, -1)
+        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # B, H, n, C/H each
 
         bias = rel_pos_bias
@@ -89,5 +93,5 @@ class PSSAttention(BEiTAttention):
             if bias is not None:
                 attn = attn + bias
             x = self.attn_drop(attn.softmax(dim=-1)) @ v
-        x = x.transpose(1, 2).reshape(batch, n, -1)
+        x = x.transpose(1, 2).flatten(2)
         return self.proj_drop(self.proj(x))
