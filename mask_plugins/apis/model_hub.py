@@ -28,14 +28,13 @@ def register_models() -> List[str]:
     """
     root = config_folder('mask_plugins').parent
     models = ModelHub._models_dict
-    before = set(models)
     ours = {path.stem.lower() for path in (root / 'configs').rglob('*.py')}
-    if not before & ours:
+    if not set(models) & ours:
         ModelHub.register_model_index(root / 'model-index.yml', root)
     found = []
     for name in sorted(ours & set(models)):
-        if models[name].weights:
+        weights = models[name].metadata.data.get('Packaged Weights')
+        if weights is not None:
+            models[name].weights = str(root / weights)
             found.append(name)
-            if name not in before:
-                models[name].weights = str(root / models[name].weights)
     return found
