@@ -151,6 +151,7 @@ def main():
 
     from mask_plugins.apis.config import load_config
     from mask_plugins.engine.launching import launch, run_config
+    from mask_plugins.utils.compat_torch import leave_process_group
 
     try:
         cfg = load_config(args.config, args.work_dir, args.cfg_options)
@@ -169,7 +170,7 @@ def main():
             print(f'{name}: {value}')
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
-    launch.end_launch()
+    leave_process_group()
 
 
 if __name__ == '__main__':

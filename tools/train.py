@@ -145,6 +145,7 @@ def main():
 
     from mask_plugins.apis.config import load_config
     from mask_plugins.engine.launching import launch, run_config
+    from mask_plugins.utils.compat_torch import leave_process_group
 
     try:
         cfg = load_config(args.config, args.work_dir, args.cfg_options)
@@ -165,7 +166,7 @@ def main():
     except RuntimeError as error:
         launch.name_cause(error)
         raise
-    launch.end_launch()
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -6,9 +6,11 @@ and newer.
 """
 
 import functools
+import time
 from typing import Any, Callable, Optional
 
 import torch
+import torch.distributed as dist
 from torch.torch_version import TorchVersion
 
 TORCH = TorchVersion(torch.__version__)
@@ -113,3 +115,19 @@ class StepWatch:
 
         optimizer.step = stepped
         self.remove = lambda: setattr(optimizer, 'step', step)
+
+
+def leave_process_group() -> None:
+    """End the default process group, if there is one; 2.6.
+
+    In 2.1 (seen in a dump of its stack) the group's destructor waits for a
+    thread of gloo with Python's lock held, and the thread for the lock, to
+    free the tensors of its last collective. So it is given the time to.
+
+    Examples:
+        >>> leave_process_group()  # there is none
+    """
+    if dist.is_available() and dist.is_initialized():
+        if TORCH < (2, 6):
+            time.sleep(0.5)  # gives the lock away
+        dist.destroy_process_group()

@@ -23,6 +23,8 @@ import torch
 import torch.distributed as dist
 from yapf.yapflib import yapf_api
 
+from mask_plugins.utils.compat_torch import leave_process_group
+
 ROOT = Path(__file__).parents[2]
 PROCESSES = multiprocessing.get_context('forkserver')
 PROCESSES.set_forkserver_preload([
@@ -205,7 +207,7 @@ def _join(function, args):
         function(*args)
     finally:
         # Threads of gloo that still run when Python ends abort the process.
-        dist.destroy_process_group()
+        leave_process_group()
 
 
 def _tool(name, args):

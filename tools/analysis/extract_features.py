@@ -35,6 +35,7 @@ def main(argv=None) -> None:
     from mask_plugins.apis.features import load_feature_model
     from mask_plugins.core.weights import load_masks, read_adapter
     from mask_plugins.engine.launching import launch
+    from mask_plugins.utils.compat_torch import leave_process_group
 
     try:
         cfg = load_config(args.config)
@@ -52,7 +53,7 @@ def main(argv=None) -> None:
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f'error: {error}')
     print(f'wrote {args.out}')
-    launch.end_launch()
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from mmengine.registry import MODEL_WRAPPERS, DefaultScope
 from torch.nn.parallel import DistributedDataParallel
 
 from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.compat_torch import leave_process_group
 
 # Where each launcher says rank, world size and local rank; how to start it.
 LAUNCHERS = {
@@ -186,17 +187,7 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     if not dist.is_initialized():
         dist.init_process_group(backend='gloo', **options)
         # Threads of gloo that still run when Python ends abort the process.
-        atexit.register(end_launch)
-
-
-def end_launch() -> None:
-    """Leave the process group, if there is one.
-
-    Examples:
-        >>> end_launch()  # there is none
-    """
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+        atexit.register(leave_process_group)
 
 
 def name_cause(error: RuntimeError) -> None:
