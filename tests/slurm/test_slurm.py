@@ -197,8 +197,14 @@ def test_a_node_that_is_drained_and_resumed(make_sweep, slurm, jobs):
     try:
         sweep.submit(TINY)
         sweep.wait(lambda: sweep.states() == ['pending'], 'pending')
-        shown = sweep('status', sweep.folder, '--json')
-        assert 'UnavailableNodes:node1' in shown, shown
+        # SLURM has two sentences for it, and at first none.
+        sweep.wait(
+            lambda: any(
+                sentence in sweep('status', sweep.folder, '--json')
+                for sentence in ('UnavailableNodes:node1', 'DRAINED')
+            ),
+            'why the task is pending',
+        )
         assert 'nothing to submit' in sweep('submit', sweep.folder)
     finally:
         slurm.run(*node, 'state=resume')
