@@ -33,9 +33,9 @@ test: setup  ## set up, then the test suite with the examples of docstrings
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(TESTS) \
 		-m 'not ($(SLOW))' $(PYTEST_ARGS)
 
-test-slow: setup  ## what `make test` leaves out; skips what this machine lacks
-	$(BIN)/python -m pytest -m '($(SLOW)) and not (slurm or reliability)' \
-		$(PYTEST_ARGS)
+test-slow: setup  ## slow tests that need no SLURM; skips what this machine lacks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests \
+		-m '($(SLOW)) and not (slurm or reliability)' $(PYTEST_ARGS)
 
 test-slurm: setup  ## install SLURM if absent, start one, test sweeps on it
 	@tests/slurm/install.sh
@@ -58,8 +58,7 @@ endef
 test-reliability: setup  ## kills, foreign and mutated files, odd arguments, long runs
 	$(BIN)/python -m pytest tests/reliability $(PYTEST_ARGS)
 
-test-all: setup  ## every test that can run here
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test-all: test test-slow test-slurm  ## all three; test-reliability and the stacks take longer
 
 lint: setup  ## ruff (lint and format), codespell, words
 	$(BIN)/ruff check .

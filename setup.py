@@ -39,6 +39,7 @@ if platform.machine().lower() in ('x86_64', 'amd64'):
     INSTRUCTION_SETS['avx2'] = avx2
     wide = ['-mavx512f', '-mavx512vl', '-mavx512bw']
     INSTRUCTION_SETS['avx512'] = avx2 + wide
+    INSTRUCTION_SETS['avx512bf16'] = avx2 + wide + ['-mavx512bf16']
 MIM_ITEMS = ('configs', 'tools', 'demo', 'model-index.yml')
 
 

@@ -31,7 +31,11 @@ GATE = dict(type='threshold', sample_channels=16)
 
 
 def measure_layer(
-    rounds: int, seed: int, clock: str, log: Callable[[str], None]
+    rounds: int,
+    seed: int,
+    clock: str,
+    log: Callable[[str], None],
+    dtype: torch.dtype = torch.float32,
 ) -> List[dict]:
     """3x3 convolutions through their gated layers, by both paths.
 
@@ -44,6 +48,8 @@ def measure_layer(
         seed (int): Of the maps, the weights and the gates.
         clock (str): See :func:`time_interleaved`.
         log (Callable): Where progress goes.
+        dtype (torch.dtype): Of the maps and the weights, those of the dense
+            convolution too; packed in float32 only. Defaults to float32.
 
     Returns:
         list[dict]: By layer, path and skip ratio: ``channels``, ``side``,
@@ -54,12 +60,13 @@ def measure_layer(
     found = []
     for (channels, side, patch), limits in LAYER_LIMITS.items():
         torch.manual_seed(seed)
-        x = torch.randn(1, channels, side, side)
+        x = torch.randn(1, channels, side, side).to(dtype)
         last = dict(memory_format=torch.channels_last)
         frames = [
             (x + i * torch.randn_like(x)).contiguous(**last) for i in (0, 1)
         ]
-        conv = nn.Conv2d(channels, channels, 3, padding=1).eval().to(**last)
+        conv = nn.Conv2d(channels, channels, 3, padding=1)
+        conv = conv.eval().to(dtype, **last)
         cases: Dict = dict(dense=Case(_loop(_packed(conv, x), frames)))
         for skip, path in itertools.product(limits, paths):
             step = _gated(copy.deepcopy(conv), skip, patch, seed, path)

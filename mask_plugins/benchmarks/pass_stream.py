@@ -72,7 +72,7 @@ class PassStreamBenchmark:
         checkpoint (str, optional): Its weights. Defaults to None.
         depth (int): Of the ResNet of random weights. Defaults to 18.
         size (int): Pixels. Defaults to 512.
-        dtype (str): Of the gated network, ``'fp32'`` or ``'bf16'``. Defaults
+        dtype (str): Of layers and network, ``'fp32'`` or ``'bf16'``. Defaults
             to ``'fp32'``.
         inductor (bool): Whether dense rivals are compiled, too. Defaults to
             True.
@@ -193,7 +193,8 @@ class PassStreamBenchmark:
         )
 
     def _measure_layer(self) -> List[dict]:
-        return measure_layer(self.rounds, self.seed, self.clock, self.log)
+        options = (self.seed, self.clock, self.log, DTYPES[self.dtype])
+        return measure_layer(self.rounds, *options)
 
     def _stream(self, gate, dtype: str = 'fp32', **options) -> GatedStream:
         network = self._network.gated(gate).to(DTYPES[dtype])
@@ -312,7 +313,9 @@ class PassStreamBenchmark:
         return found
 
     def _targets(self, result: dict) -> Iterator[dict]:
-        for row in result.get('layer', ()):
+        # The targets of a layer are those of float32.
+        layers = result.get('layer', ()) if self.dtype == 'fp32' else ()
+        for row in layers:
             size = tuple(row[key] for key in ('channels', 'side', 'patch'))
             skip, reached = row['skip'], row['speed_up']['median']
             least = LAYER_LIMITS[size][skip]

@@ -2,8 +2,9 @@
 """Compiled kernels for CPUs, where they are built; torch serves where not.
 
 Plain C++ behind a C interface, loaded by ctypes, so that one build serves
-every torch and Python. It is compiled once per instruction set; the widest
-that the CPU has is loaded. ``MASK_PLUGINS_NATIVE=0`` switches it off.
+every torch and Python. It is compiled once per instruction set; the fastest
+on this CPU is loaded. ``MASK_PLUGINS_NATIVE=0`` switches it off,
+``MASK_PLUGINS_NATIVE=avx2`` chooses a build.
 """
 
 import ctypes
@@ -20,8 +21,10 @@ from mask_plugins.utils.compat_torch import is_compiling
 __all__ = ['library', 'library_for', 'status']
 
 #: Raised together with mask_plugins_interface() of src/library.cpp.
-INTERFACE = 2
-#: What maps may hold; arithmetic is float32 whatever they do.
+INTERFACE = 3
+#: Of the builds: each has what the next one has.
+INSTRUCTION_SETS = ('avx512bf16', 'avx512', 'avx2', 'baseline')
+#: What maps may hold; sums are float32 whatever they do.
 DTYPES = (torch.float32, torch.bfloat16)
 SWITCH = 'MASK_PLUGINS_NATIVE'
 FOLDER = Path(__file__).parent
@@ -75,21 +78,53 @@ def status() -> str:
 def _load() -> Tuple[Optional[ctypes.CDLL], str]:
     """The library of the CPU's instruction set, and a line on it."""
     try:
-        name = open_library('baseline').mask_plugins_cpu().decode()
-        found = open_library(name)
+        best = open_library('baseline').mask_plugins_cpu().decode()
     except OSError as error:
-        line = f'torch: no compiled kernels ({error})'
-        logging.getLogger(__name__).info(line)
-        return None, line
-    return found, f'compiled kernels for {name}'
+        return None, _say_missing(error)
+    # A compiler may not know the flags of the widest. The baseline is slower
+    # than torch on a CPU that has more.
+    names = INSTRUCTION_SETS[INSTRUCTION_SETS.index(best) : -1] or (best,)
+    chosen = os.environ.get(SWITCH) or '1'
+    if chosen != '1':
+        if chosen not in runnable():
+            raise ValueError(
+                f'{SWITCH} must be 0, 1 or one of {runnable()} on this CPU, '
+                f'got {chosen!r}'
+            )
+        names = (chosen,)
+    for name in names:
+        try:
+            return open_library(name), f'compiled kernels for {name}'
+        except OSError as error:
+            missing = error
+    return None, _say_missing(missing)
+
+
+def _say_missing(error: OSError) -> str:
+    """Log why torch serves, once."""
+    line = f'torch: no compiled kernels ({error})'
+    logging.getLogger(__name__).info(line)
+    return line
+
+
+def runnable() -> Tuple[str, ...]:
+    """Those of ``INSTRUCTION_SETS`` that this CPU has, the widest first.
+
+    Raises:
+        OSError: If nothing is built.
+    """
+    baseline = open_library('baseline')
+    if baseline.mask_plugins_runs_bf16():  # not the fastest everywhere
+        return INSTRUCTION_SETS
+    best = baseline.mask_plugins_cpu().decode()
+    return INSTRUCTION_SETS[INSTRUCTION_SETS.index(best) :]
 
 
 def open_library(name: str) -> ctypes.CDLL:
     """Load the build for an instruction set.
 
     Args:
-        name (str): ``'baseline'``, ``'avx2'`` or ``'avx512'``, the latter
-            only on a CPU that has it.
+        name (str): One of :func:`runnable`.
 
     Raises:
         OSError: If it is not built, or not of this version.

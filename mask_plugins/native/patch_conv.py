@@ -11,7 +11,7 @@ from ctypes import (
     c_int64,
     c_void_p,
 )
-from typing import Optional
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ class _Operation(Structure):
     _fields_ = (
         [(n, c_int32) for n in ('kind', 'inputs', 'outputs', 'groups')]
         + [(n, Two) for n in ('kernel', 'stride', 'dilation', 'before')]
-        + [(n, c_void_p) for n in ('weight', 'bias')]
+        + [(n, c_void_p) for n in ('weight', 'bias', 'pairs')]
     )
 
 
@@ -42,7 +42,9 @@ class PatchConv:
         before (tuple[int, int]): Zero padding above and to the left; below
             and to the right all that is outside of the map is zero.
         weight (Tensor, optional): :math:`(C_{out}, C_{in} / groups, h, w)`,
-            a copy of which is kept in float32; None takes the maximum.
+            a copy of which is kept in float32, and one in bfloat16 where a
+            map of it is computed with such weights (AVX512-BF16); None takes
+            the maximum.
         bias (Tensor, optional): :math:`(C_{out},)`. Defaults to None.
         groups (int): Defaults to 1.
         activation (str): One of ``ACTIVATIONS``, last of all. Defaults to
@@ -86,6 +88,7 @@ class PatchConv:
         #: Channels of the output; 0 of a pooling, which has as many as there
         #: are.
         self.outputs = 0
+        self._takes_pairs = False
         if weight is None:
             return
         self.outputs, inputs = len(weight), groups * weight.shape[1]
@@ -97,7 +100,11 @@ class PatchConv:
             weight = weight.flatten(1).t().contiguous()  # taps, C
         else:
             sizes = lib.patch_block(), lib.patch_lanes()
-            weight = _pack(weight, groups, *sizes)
+            # Taps next to each other are one row, see patch_pixels.h.
+            fused = groups == 1 and dilation[1] == 1
+            self._row = weight.shape[1] * (kernel[1] if fused else 1)
+            weight, self._blocks = _pack(weight, groups, *sizes)
+            self._takes_pairs = bool(lib.patch_pairs())
         # The last vector of biases may stick out of them.
         padded = weight.new_zeros(self.outputs + lib.patch_block())
         if bias is not None:
@@ -135,6 +142,12 @@ class PatchConv:
         """
         if not self.outputs:
             self._operation.inputs = self._operation.outputs = x.shape[1]
+        if self._takes_pairs and x.dtype is torch.bfloat16:
+            weight, *_ = self._held
+            pairs = _pair(weight, self._blocks, self._row)
+            self._held += (pairs,)
+            self._operation.pairs = pairs.data_ptr()
+            self._takes_pairs = False
         self._run(
             byref(self._operation),
             byref(tiles.structure),
@@ -147,11 +160,25 @@ class PatchConv:
         )
 
 
-def _pack(weight: Tensor, groups: int, block: int, lanes: int) -> Tensor:
+def _pack(
+    weight: Tensor, groups: int, block: int, lanes: int
+) -> Tuple[Tensor, List[Tuple[int, int]]]:
     """Blocks of output channels, each with its channels innermost."""
     _, inputs, *kernel = weight.shape
     weight = weight.contiguous().view(groups, -1, inputs, *kernel)
     weight = weight.permute(0, 3, 4, 2, 1).flatten(1, 3)  # groups, K, outputs
     weight = F.pad(weight, (0, -weight.shape[2] % lanes))
     parts = [part for one in weight for part in one.split(block, 1)]
-    return torch.cat([part.reshape(-1) for part in parts])
+    packed = torch.cat([part.reshape(-1) for part in parts])
+    return packed, [tuple(part.shape) for part in parts]
+
+
+def _pair(packed: Tensor, blocks: List[Tuple[int, int]], row: int) -> Tensor:
+    """The same in bfloat16, two inputs of a row next to each other."""
+    pairs = []
+    parts = packed.split([inputs * outputs for inputs, outputs in blocks])
+    for part, (_, outputs) in zip(parts, blocks):
+        rows = F.pad(part.view(-1, row, outputs), (0, 0, 0, row % 2))
+        rows = rows.unflatten(1, (-1, 2)).transpose(2, 3)
+        pairs.append(rows.bfloat16().flatten())
+    return torch.cat(pairs)

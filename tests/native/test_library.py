@@ -72,5 +72,32 @@ def test_the_oldest_cpu_runs_the_baseline(built, fresh, monkeypatch, tmp_path):
     assert (native.library() is None) == (name != 'baseline')
 
 
+def test_a_build_that_is_missing(built, fresh, monkeypatch, tmp_path):
+    """An older compiler makes no widest build: the next one runs."""
+    best = built.mask_plugins_cpu().decode()
+    _, *others = native.INSTRUCTION_SETS[native.INSTRUCTION_SETS.index(best) :]
+    for name in others:
+        shutil.copy(native.FOLDER / f'kernels_{name}.so', tmp_path)
+    monkeypatch.setattr(native, 'FOLDER', tmp_path)
+    expected = f'compiled kernels for {others[0]}' if others[1:] else 'torch:'
+    assert native.status().startswith(expected)
+
+
+@pytest.mark.parametrize('name', native.INSTRUCTION_SETS)
+def test_a_build_is_chosen(built, fresh, monkeypatch, name):
+    monkeypatch.setenv(native.SWITCH, name)
+    if name in native.runnable():
+        assert native.status() == f'compiled kernels for {name}'
+    else:
+        with pytest.raises(ValueError, match=f'MASK_PLUGINS_NATIVE.*{name}'):
+            native.library()
+
+
+def test_an_unknown_build(built, fresh, monkeypatch):
+    monkeypatch.setenv(native.SWITCH, 'neon')
+    with pytest.raises(ValueError, match="must be 0, 1 or one of .*'neon'"):
+        native.library()
+
+
 def test_threads_are_those_of_torch(built):
     assert native._threads_of_torch()

@@ -25,13 +25,11 @@ pytestmark = pytest.mark.skipif(
 LAST = torch.channels_last
 #: Largest error by the size of the map.
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-BUILDS = ['baseline']
-if native.library() is not None:
-    best = native.library().mask_plugins_cpu().decode()
-    BUILDS += [n for n in ('avx2', 'avx512') if best in (n, 'avx512')]
 
 
-@pytest.fixture(scope='module', params=BUILDS)
+@pytest.fixture(
+    scope='module', params=native.runnable() if native.library() else ()
+)
 def lib(request):
     return native.open_library(request.param)
 

@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         'gates; default: a ResNet of random weights')  # fmt: skip
     add('--checkpoint', metavar='FILE', help='its weights')
     add('--depth', type=int, help='of the random ResNet; default: 18')
-    add('--dtype', choices=('fp32', 'bf16'), help='of the gated network')
+    add('--dtype', choices=('fp32', 'bf16'), help='of layers and network')
     add('--no-inductor', dest='inductor', action='store_false', default=None,
         help='do not compile dense rivals')  # fmt: skip
     add('--size', type=int, help='pixels; default: 512')
@@ -82,7 +82,8 @@ def print_result(result: dict) -> None:
                 ]
                 for row in result['layer']
             ],
-            '3x3 convolutions, dense with a packed weight',
+            f'3x3 convolutions, {result["settings"]["dtype"]}, dense with a '
+            'packed weight where there is one',
         )
     if 'frontier' in result:
         cli.print_table(

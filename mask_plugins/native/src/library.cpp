@@ -2,6 +2,10 @@
 // What the library is, what the CPU can do, and where its threads come from.
 #include "parallel.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace mask_plugins {
 Parallel run_parallel = nullptr;
 }
@@ -10,9 +14,22 @@ extern "C" {
 
 // INTERFACE of mask_plugins/native/__init__.py: raise both when a signature
 // changes, so that a binary of older sources is not used.
-EXPORT int mask_plugins_interface() { return 2; }
+EXPORT int mask_plugins_interface() { return 3; }
 
-// The widest instruction set that both this CPU and our builds have.
+// Whether the build for AVX512-BF16 runs on this CPU.
+EXPORT int mask_plugins_runs_bf16() {
+#if defined(__x86_64__)
+  // Leaf 7.1, bit 5: its name is not one that older compilers know.
+  unsigned a = 0, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+#else
+  return 0;
+#endif
+}
+
+// The fastest of our builds on this CPU. An AMD EPYC multiplies pairs of
+// bfloat16 1.7 to 2.0 times as fast as it widens and multiplies them, an Intel
+// Xeon (Sapphire Rapids) 0.7 to 0.8 times.
 EXPORT const char* mask_plugins_cpu() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -20,7 +37,8 @@ EXPORT const char* mask_plugins_cpu() {
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-    return "avx512";
+    return __builtin_cpu_is("amd") && mask_plugins_runs_bf16() ? "avx512bf16"
+                                                               : "avx512";
   if (avx2) return "avx2";
 #endif
   return "baseline";

@@ -8,6 +8,10 @@
 
 #include "parallel.h"
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 namespace mask_plugins {
 namespace {
 
@@ -47,6 +51,42 @@ inline void add_row(Floats (&sums)[M][V], const float* const* row, long offset,
   }
 }
 
+#if defined(__AVX512BF16__)
+// Pairs of bfloat16 are multiplied and added to a float32 by one instruction,
+// which takes subnormal values for zero. Weights are pairs of consecutive
+// inputs; the last input of an odd row is read alone.
+template <int M, int V>
+inline void add_row(Floats (&sums)[M][V], const Bfloat16* const* row,
+                    long offset, int length, const Bfloat16*& weight) {
+  const Bfloat16* from[M];
+#pragma GCC unroll 6
+  for (int m = 0; m < M; ++m) from[m] = row[m] + offset;
+  for (int c = 0; c < length; c += 2, weight += 2 * V * LANES) {
+    __m512bh factors[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v)
+      factors[v] = load<__m512bh>(weight + 2 * v * LANES);
+#pragma GCC unroll 6
+    for (int m = 0; m < M; ++m) {
+      uint32_t word = from[m][c].bits;
+      if (c + 1 < length) std::memcpy(&word, from[m] + c, sizeof(word));
+      const __m512bh pair = (__m512bh)_mm512_set1_epi32(static_cast<int>(word));
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v)
+        sums[m][v] = (Floats)_mm512_dpbf16_ps((__m512)sums[m][v], pair,
+                                              factors[v]);
+    }
+  }
+}
+
+inline const Bfloat16* weight_of(const Operation& op, const Bfloat16*) {
+  return op.pairs;
+}
+// Elements of a vector of weights for a row, per lane.
+inline long depth_of(const Bfloat16*, long length) {
+  return (length + 1) / 2 * 2;
+}
+#else
 // Two bfloat16 are read at once; the halves of a word are widened by a shift
 // and by a mask.
 template <int M, int V>
@@ -80,6 +120,16 @@ inline void add_row(Floats (&sums)[M][V], const Bfloat16* const* row,
   }
 }
 
+inline const float* weight_of(const Operation& op, const Bfloat16*) {
+  return op.weight;
+}
+#endif
+
+inline const float* weight_of(const Operation& op, const float*) {
+  return op.weight;
+}
+inline long depth_of(const float*, long length) { return length; }
+
 // What all pixels of a call have in common.
 template <class Element>
 struct Call {
@@ -95,9 +145,9 @@ struct Call {
   }
 };
 
-template <int M, int V, class Element>
+template <int M, int V, class Element, class Weight>
 void convolve(const Call<Element>& call, const Chunk<Element>& chunk, int group,
-              long offset, int length, const float* weight, int channel,
+              long offset, int length, const Weight* weight, int channel,
               int count) {
   Floats sums[M][V];
   const float* bias = call.op.bias + channel;
@@ -136,7 +186,7 @@ void convolve_chunk(const Call<Element>& call, const Chunk<Element>& chunk,
   const Operation& op = call.op;
   const int inputs = op.inputs / op.groups, outputs = op.outputs / op.groups;
   const int length = chunk.taps * inputs;
-  const float* weight = op.weight;
+  auto* weight = weight_of(op, static_cast<const Element*>(nullptr));
   int number = 0;
   for (int g = 0; g < op.groups; ++g)
     for (int first = 0; first < outputs; first += BLOCK, ++number) {
@@ -160,7 +210,7 @@ void convolve_chunk(const Call<Element>& call, const Chunk<Element>& chunk,
 #endif
           }
         }
-      weight += static_cast<long>(chunk.per_pixel) * length * vectors * LANES;
+      weight += chunk.per_pixel * depth_of(weight, length) * vectors * LANES;
     }
 }
 
@@ -234,6 +284,14 @@ using namespace mask_plugins;
 // Weights are packed in blocks of so many output channels, padded to lanes.
 EXPORT int patch_lanes() { return LANES; }
 EXPORT int patch_block() { return BLOCK; }
+// Whether bfloat16 maps take weights in pairs.
+EXPORT int patch_pairs() {
+#if defined(__AVX512BF16__)
+  return 1;
+#else
+  return 0;
+#endif
+}
 
 // Runs an operation over patches `numbers`, of all samples, of the output.
 // Elements have 4 bytes (float32) or 2 (bfloat16).

@@ -14,6 +14,7 @@ struct Operation {
   int32_t kind, inputs, outputs, groups;
   int32_t kernel[2], stride[2], dilation[2], before[2];
   const float *weight, *bias;
+  const Bfloat16* pairs;  // the weights for bfloat16 maps, or null
 };
 
 // Tiles of an output map: of patch (i, j) the pixels from i * pitch + start.
@@ -94,7 +95,8 @@ struct Chunk {
     }
   }
 
-  // Where the pixels read. With `fuse`, taps next to each other are one row.
+  // Where the pixels read. With `fuse`, taps next to each other are one row
+  // (`_row_length` of patch_conv.py is the same rule).
   void locate(const Operation& op, Map map, bool fuse) {
     taps = fuse ? op.kernel[1] : 1;
     const int across = op.kernel[1] / taps, inputs = op.inputs;
