@@ -38,7 +38,8 @@ def library() -> Optional[ctypes.CDLL]:
         >>> lib is None or lib.mask_plugins_interface() == INTERFACE
         True
     """
-    return None if os.environ.get(SWITCH) == '0' else _load()[0]
+    chosen = os.environ.get(SWITCH) or '1'
+    return None if chosen == '0' else _load(chosen)[0]
 
 
 def library_for(*tensors: torch.Tensor) -> Optional[ctypes.CDLL]:
@@ -69,14 +70,15 @@ def status() -> str:
         >>> status().split()[0].rstrip(':') in ('compiled', 'torch')
         True
     """
-    if os.environ.get(SWITCH) == '0':
+    chosen = os.environ.get(SWITCH) or '1'
+    if chosen == '0':
         return f'torch: switched off by {SWITCH}=0'
-    return _load()[1]
+    return _load(chosen)[1]
 
 
 @lru_cache(None)
-def _load() -> Tuple[Optional[ctypes.CDLL], str]:
-    """The library of the CPU's instruction set, and a line on it."""
+def _load(chosen: str) -> Tuple[Optional[ctypes.CDLL], str]:
+    """The library chosen (``'1'``: the CPU's fastest), and a line on it."""
     try:
         best = open_library('baseline').mask_plugins_cpu().decode()
     except OSError as error:
@@ -84,12 +86,11 @@ def _load() -> Tuple[Optional[ctypes.CDLL], str]:
     # A compiler may not know the flags of the widest. The baseline is slower
     # than torch on a CPU that has more.
     names = INSTRUCTION_SETS[INSTRUCTION_SETS.index(best) : -1] or (best,)
-    chosen = os.environ.get(SWITCH) or '1'
     if chosen != '1':
         if chosen not in runnable():
             raise ValueError(
-                f'{SWITCH} must be 0, 1 or one of {runnable()} on this CPU, '
-                f'got {chosen!r}'
+                f'{SWITCH} must be 0, 1 or one of {runnable()} (built, and '
+                f'on this CPU), got {chosen!r}'
             )
         names = (chosen,)
     for name in names:
@@ -108,16 +109,21 @@ def _say_missing(error: OSError) -> str:
 
 
 def runnable() -> Tuple[str, ...]:
-    """Those of ``INSTRUCTION_SETS`` that this CPU has, the widest first.
+    """Builds there are and that this CPU can run, the widest first.
 
     Raises:
         OSError: If nothing is built.
     """
     baseline = open_library('baseline')
-    if baseline.mask_plugins_runs_bf16():  # not the fastest everywhere
-        return INSTRUCTION_SETS
     best = baseline.mask_plugins_cpu().decode()
-    return INSTRUCTION_SETS[INSTRUCTION_SETS.index(best) :]
+    if baseline.mask_plugins_runs_bf16():  # not the fastest everywhere
+        best = INSTRUCTION_SETS[0]
+    names = INSTRUCTION_SETS[INSTRUCTION_SETS.index(best) :]
+    return tuple(n for n in names if _path_of(n).is_file())
+
+
+def _path_of(name: str) -> Path:
+    return FOLDER / f'kernels_{name}.so'
 
 
 def open_library(name: str) -> ctypes.CDLL:
@@ -129,7 +135,7 @@ def open_library(name: str) -> ctypes.CDLL:
     Raises:
         OSError: If it is not built, or not of this version.
     """
-    path = FOLDER / f'kernels_{name}.so'
+    path = _path_of(name)
     if not path.is_file():
         raise OSError(f'{path.name} is not built')
     found = ctypes.CDLL(str(path))

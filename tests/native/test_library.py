@@ -99,5 +99,16 @@ def test_an_unknown_build(built, fresh, monkeypatch):
         native.library()
 
 
+def test_only_what_is_built_can_be_chosen(built, fresh, monkeypatch, tmp_path):
+    shutil.copy(native.FOLDER / 'kernels_baseline.so', tmp_path)
+    widest, *others = native.runnable()
+    if not others:
+        pytest.skip('this CPU runs the baseline only')
+    monkeypatch.setattr(native, 'FOLDER', tmp_path)
+    monkeypatch.setenv(native.SWITCH, widest)
+    with pytest.raises(ValueError, match=f"'baseline',.*got '{widest}'"):
+        native.library()
+
+
 def test_threads_are_those_of_torch(built):
     assert native._threads_of_torch()

@@ -73,10 +73,10 @@ def convolutions(draw):
     return case
 
 
-def maps(case, *channels):
+def maps(case, channels, values=torch.randn):
     """Random maps in channels-last order."""
-    shape = (case['batch'], channels[0], *case['size'])
-    return torch.randn(shape).to(case['dtype']).contiguous(memory_format=LAST)
+    found = values((case['batch'], channels, *case['size']))
+    return found.to(case['dtype']).contiguous(memory_format=LAST)
 
 
 def random_patches(case, size):
@@ -106,25 +106,28 @@ def check(found, expected, old, pixels, limit):
     assert worst <= limit
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(convolutions())
-def test_it_is_the_convolution_of_torch(lib, case):
+def convolve(lib, case, values):
+    """Arguments of ``check`` for a convolution of such random values."""
     torch.manual_seed(case['seed'])
     keys = ('stride', 'before', 'dilation')
     geometry = (case['kernel'], *(case[k] for k in ('stride', 'dilation')))
-    x = maps(case, case['inputs'])
+    x = maps(case, case['inputs'], values)
     inputs = case['inputs'] // case['groups']
-    weight = torch.randn(case['outputs'], inputs, *case['kernel'])
+    weight = values((case['outputs'], inputs, *case['kernel']))
     weight = weight.to(case['dtype'])
-    bias = torch.randn(case['outputs']) if case['bias'] else None
+    bias = values((case['outputs'],)) if case['bias'] else None
     args = (weight.double(), None if bias is None else bias.double())
     expected = F.conv2d(
         x.double(), *args, *(case[k] for k in keys), case['groups']
     )
-    out = torch.randn(expected.shape).to(x).contiguous(memory_format=LAST)
-    old, residual = out.clone(), None
-    if case['residual']:
-        residual = torch.randn_like(out)
+    out, residual = (
+        values(expected.shape).to(x).contiguous(memory_format=LAST)
+        for _ in range(2)
+    )
+    old = out.clone()
+    if not case['residual']:
+        residual = None
+    else:
         expected += residual.double()
     expected = activate(expected, case['activation'])
     size = tuple(out.shape[2:])
@@ -132,7 +135,45 @@ def test_it_is_the_convolution_of_torch(lib, case):
     options = (weight, bias, case['groups'], case['activation'])
     conv = PatchConv(lib, *geometry, case['before'], *options)
     conv(x, out, tiles, numbers, size, residual)
-    check(out, expected, old, pixels, LIMITS[case['dtype']])
+    return out, expected, old, pixels
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(convolutions())
+def test_it_is_the_convolution_of_torch(lib, case):
+    check(*convolve(lib, case, torch.randn), LIMITS[case['dtype']])
+
+
+def whole_numbers(shape):
+    return torch.randint(-4, 5, shape).float()
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(convolutions())
+def test_whole_numbers_are_exact(lib, case):
+    """No order of sums rounds them: one value too many or few is seen."""
+    out, expected, *others = convolve(lib, case, whole_numbers)
+    check(out, expected.to(case['dtype']).double(), *others, 0)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(convolutions())
+def test_pairs_change_convolutions_in_bfloat16_only(case):
+    """float32, and what gates decide on, has the bits of the next build."""
+    builds = 'avx512bf16', 'avx512'
+    if not set(builds) <= set(native.runnable()):
+        pytest.skip('not built, or not on this CPU')
+    full = dict(case, dtype=torch.float32)
+    tiles, _, _ = random_patches(case, case['size'])
+    found = []
+    for name in builds:
+        out, *_ = convolve(native.open_library(name), full, torch.randn)
+        torch.manual_seed(case['seed'])
+        x, ref = (maps(case, case['inputs']) for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(native.SWITCH, name)
+            found.append((out, score_changes(x, ref, tiles, True)))
+    assert all(map(torch.equal, *found))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

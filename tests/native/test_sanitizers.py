@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mask_plugins import native
+
 from ..common.processes import clean_environ, run
 
 ROOT = Path(__file__).parents[2]
@@ -34,10 +36,13 @@ def test_nothing_is_read_or_written_outside(tmp_path):
     folders = ('--build-lib', tmp_path, '--build-temp', tmp_path / 'objects')
     build = ('-q', 'build_ext', *folders)
     run(sys.executable, 'setup.py', *build, cwd=ROOT, env=env)
+    checked = tmp_path / 'mask_plugins' / 'native'
+    names = {path.name for path in native.FOLDER.glob('kernels_*.so')}
+    assert names <= {path.name for path in checked.iterdir()}
     env = clean_environ(LD_PRELOAD=str(asan), ASAN_OPTIONS='detect_leaks=0')
     tests = Path(__file__).parent.glob('test_*.py')
     names = [path for path in tests if path != Path(__file__)]
-    options = (tmp_path / 'mask_plugins' / 'native', *names)
+    options = (checked, *names)
     chosen = ('-k', 'not fork and not library')
     output = run(
         sys.executable, '-c', CODE, *options, *chosen, env=env, cwd=ROOT

@@ -59,9 +59,14 @@ def test_the_wheel_holds_configs_and_tools(wheel):
     assert 'License-File: LICENSE' in metadata
 
 
-def test_the_wheel_holds_the_kernels_for_any_python(wheel):
+def kernels_of(wheel):
     with zipfile.ZipFile(wheel) as file:
-        found = {Path(n).name for n in file.namelist() if n.endswith('.so')}
+        return {Path(n).name for n in file.namelist() if n.endswith('.so')}
+
+
+def test_the_wheel_holds_the_kernels_for_any_python(wheel):
+    found = kernels_of(wheel)
+    with zipfile.ZipFile(wheel) as file:
         assert not any(n.endswith(('.cpp', '.h')) for n in file.namelist())
     if shutil.which('cc') is None:
         pytest.skip('no compiler')
@@ -86,6 +91,25 @@ def test_without_a_compiler(tmp_path):
     code = 'from mask_plugins import native; print(native.status())'
     output = run_python('-c', code, cwd=tree)
     assert output.startswith('torch: no compiled kernels')
+
+
+@pytest.mark.slow
+def test_a_compiler_that_refuses_a_flag(source_tree, wheel, tmp_path):
+    """It leaves out one library and makes the others."""
+    refused = 'kernels_avx512bf16.so'
+    if refused not in kernels_of(wheel):
+        pytest.skip('no compiler, or no such CPU')
+    compiler = tmp_path / 'compiler'
+    compiler.write_text(
+        '#!/bin/sh\ncase " $* " in *" -mavx512bf16 "*) exit 1;; esac\n'
+        'exec c++ "$@"\n'
+    )
+    compiler.chmod(0o755)
+    env = dict(os.environ, CC=str(compiler), CXX=str(compiler))
+    folders = ('--build-lib', tmp_path, '--build-temp', tmp_path / 'objects')
+    run_python('setup.py', 'build_ext', *folders, cwd=source_tree, env=env)
+    found = {path.name for path in tmp_path.rglob('*.so')}
+    assert found == kernels_of(wheel) - {refused}
 
 
 def test_the_source_package_builds_the_same_wheel(

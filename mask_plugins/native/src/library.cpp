@@ -10,6 +10,19 @@ namespace mask_plugins {
 Parallel run_parallel = nullptr;
 }
 
+#if defined(__x86_64__)
+static bool runs_avx2() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool runs_avx512() {
+  return runs_avx2() && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw");
+}
+#endif
+
 extern "C" {
 
 // INTERFACE of mask_plugins/native/__init__.py: raise both when a signature
@@ -19,9 +32,11 @@ EXPORT int mask_plugins_interface() { return 3; }
 // Whether the build for AVX512-BF16 runs on this CPU.
 EXPORT int mask_plugins_runs_bf16() {
 #if defined(__x86_64__)
-  // Leaf 7.1, bit 5: its name is not one that older compilers know.
+  // Leaf 7.1, bit 5: its name is not one that older compilers know. The bit
+  // alone does not say that the system saves the registers of AVX-512.
   unsigned a = 0, b, c, d;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+  return runs_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+         (a >> 5 & 1);
 #else
   return 0;
 #endif
@@ -32,14 +47,10 @@ EXPORT int mask_plugins_runs_bf16() {
 // Xeon (Sapphire Rapids) 0.7 to 0.8 times.
 EXPORT const char* mask_plugins_cpu() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+  if (runs_avx512())
     return __builtin_cpu_is("amd") && mask_plugins_runs_bf16() ? "avx512bf16"
                                                                : "avx512";
-  if (avx2) return "avx2";
+  if (runs_avx2()) return "avx2";
 #endif
   return "baseline";
 }

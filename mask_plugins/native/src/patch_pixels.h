@@ -96,7 +96,7 @@ struct Chunk {
   }
 
   // Where the pixels read. With `fuse`, taps next to each other are one row
-  // (`_row_length` of patch_conv.py is the same rule).
+  // (`_row` of patch_conv.py is the same rule).
   void locate(const Operation& op, Map map, bool fuse) {
     taps = fuse ? op.kernel[1] : 1;
     const int across = op.kernel[1] / taps, inputs = op.inputs;

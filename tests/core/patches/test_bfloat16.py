@@ -36,14 +36,15 @@ def test_kernels_and_torch_agree(monkeypatch, path):
     if native.library() is None:
         pytest.skip(native.status())
     found = []
-    for switch in ('1', '0'):
+    for switch in ('0', *native.runnable()):
         monkeypatch.setenv(native.SWITCH, switch)
         net = apply_patch_gates(small_net(), 'exact', patch_size=4)
         found.append(frames_of(net, torch.bfloat16))
-    (ours, state), (plain, other) = found
-    assert max(map(error, ours, plain)) < 2e-2
-    # A value that is computed again may round the other way.
-    assert abs(state.skip_ratio() - other.skip_ratio()) < 0.02
+    (plain, other), *builds = found
+    for ours, state in builds:
+        assert max(map(error, ours, plain)) < 2e-2
+        # A value that is computed again may round the other way.
+        assert abs(state.skip_ratio() - other.skip_ratio()) < 0.02
 
 
 @pytest.mark.parametrize('place', ['block', 'conv'])
@@ -73,7 +74,7 @@ def test_decisions_do_not_depend_on_the_kernels(monkeypatch, path):
     if native.library() is None:
         pytest.skip(native.status())
     found = []
-    for switch in ('1', '0'):
+    for switch in ('0', *native.runnable()):
         monkeypatch.setenv(native.SWITCH, switch)
         net = apply_patch_gates(
             small_net(), dict(type='threshold', threshold=0.3), patch_size=4
@@ -83,5 +84,6 @@ def test_decisions_do_not_depend_on_the_kernels(monkeypatch, path):
             run(net, state, frame, 'sparse')
             decided += [s.active.clone() for s in state.stats().values()]
         found.append(decided)
-    assert all(map(torch.equal, *found))
+    for others in found[1:]:
+        assert all(map(torch.equal, found[0], others))
     assert 0 < sum(a.float().mean() for a in found[0]) < len(found[0])
