@@ -3,7 +3,6 @@
 
 import copy
 import itertools
-import os
 from typing import Callable, Dict, List, Sequence
 
 import torch
@@ -12,10 +11,11 @@ from torch import nn
 from mask_plugins.analysis.streams.gated_stream import GatedStream
 from mask_plugins.core.patches import RandomGate, gate_module
 from mask_plugins.core.patches.mkldnn_conv import pack_weight, packed_conv2d
-from mask_plugins.native import SWITCH, library
+from mask_plugins.native import library
 from mask_plugins.utils.timing import Case, time_interleaved
 
 from .statistics import spread, spread_ms
+from .weight_mask_steps import torch_only
 
 #: Channels, side of the map and of a patch -> speed-ups to be reached at
 #: skip ratios.
@@ -24,8 +24,8 @@ LAYER_LIMITS = {
     (256, 32, 2): {0.5: 1.5, 0.9: 4.0},
     (512, 16, 2): {0.5: 1.5, 0.9: 4.0},
 }
-#: What computes patches -> the switch of the compiled kernels.
-PATHS = {'kernels': '1', 'torch': '0'}
+#: What computes patches; kernels are those that run here.
+PATHS = ('kernels', 'torch')
 #: Of the frontier: comparing 16 channels is as exact as comparing all.
 GATE = dict(type='threshold', sample_channels=16)
 
@@ -69,9 +69,11 @@ def measure_layer(
         conv = conv.eval().to(dtype, **last)
         cases: Dict = dict(dense=Case(_loop(_packed(conv, x), frames)))
         for skip, path in itertools.product(limits, paths):
-            step = _gated(copy.deepcopy(conv), skip, patch, seed, path)
-            step(frames[0])
-            cases[skip, path] = Case(_loop(step, frames))
+            stream = _gated(copy.deepcopy(conv), skip, patch, seed)
+            case = Case(_loop(stream, frames))
+            case = torch_only(case) if path == 'torch' else case
+            case.step()
+            cases[skip, path] = case
         name = f'{channels} channels, {side}x{side}, patch {patch}'
         log(f'layer of {name}: {len(cases)} cases, interleaved')
         times = time_interleaved(
@@ -90,10 +92,8 @@ def measure_layer(
     return found
 
 
-def _gated(
-    conv: nn.Module, skip: float, patch: int, seed: int, path: str
-) -> Callable:
-    """A step of a stream through one gated layer."""
+def _gated(conv: nn.Module, skip: float, patch: int, seed: int) -> GatedStream:
+    """A stream through one gated layer."""
     gated = nn.Sequential(conv).eval()
     gate = dict(type='threshold', patch_size=patch)
     if skip:
@@ -102,19 +102,7 @@ def _gated(
         gate.sample_channels = GATE['sample_channels']
     gate_module(gated[0], gate)
     # Else a tenth would be computed on top of the share that is set.
-    stream = GatedStream(gated, scene_cut=0.0, refresh_every=0)
-
-    def step(frame: torch.Tensor) -> torch.Tensor:
-        before = os.environ.get(SWITCH)
-        os.environ[SWITCH] = PATHS[path]
-        try:
-            return stream(frame)
-        finally:
-            os.environ.pop(SWITCH)
-            if before is not None:
-                os.environ[SWITCH] = before
-
-    return step
+    return GatedStream(gated, scene_cut=0.0, refresh_every=0)
 
 
 def _packed(conv: nn.Conv2d, x: torch.Tensor) -> Callable:
