@@ -17,6 +17,7 @@ from .masked_module import (
 )
 from .named_masks import named_masks, unwrap
 from .scope import Scope, current_scope, entered
+from .use_check import KEPT
 
 _RECORD = '_merged_masks'
 # Where adapters keep what is loaded; what is merged cannot be switched.
@@ -223,6 +224,7 @@ def remove_weight_masks(model: nn.Module) -> nn.Module:
     else:
         _with_masks(model, 'remove_weight_masks')
     detach_all(root)
+    root.__dict__.pop(KEPT, None)
     _forget_trained(root, restore=True)
     return model
 
