@@ -34,7 +34,13 @@ from .adapter_content import (
     tensor_hash,
 )
 from .binary_mask import check_settings
-from .named_masks import base_state, clean_name, named_masks, named_tensors
+from .named_masks import (
+    base_state,
+    check_values,
+    clean_name,
+    named_masks,
+    named_tensors,
+)
 
 FORMAT = 'mask_plugins.masks'
 VERSION = '1'
@@ -136,7 +142,8 @@ def pack_masks(
 
     Raises:
         ValueError: If the model has no masks, some logits or scores are
-            NaN, or ``state_dtype`` is unknown or has no such large numbers.
+            NaN, tensors are on the meta device, or ``state_dtype`` is unknown
+            or has no such large numbers.
 
     Examples:
         >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
@@ -148,6 +155,7 @@ def pack_masks(
     items = list(named_masks(model))
     if not items:
         raise ValueError('pack_masks: the model has no masks')
+    check_values(model, 'pack_masks')
     broken = [item.name for item in items if not item.mask.finite()]
     if broken:
         raise ValueError(

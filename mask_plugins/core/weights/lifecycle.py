@@ -15,7 +15,7 @@ from .masked_module import (
     masked_names,
     update_scopes,
 )
-from .named_masks import named_masks, unwrap
+from .named_masks import check_values, named_masks, unwrap
 from .scope import Scope, current_scope, entered
 from .use_check import KEPT
 
@@ -124,7 +124,7 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
         nn.Module: The same model; `requires_grad` stays as it is.
 
     Raises:
-        ValueError: If it has no masks.
+        ValueError: If it has no masks, or a part of it is on the meta device.
 
     Examples:
         >>> from mask_plugins.core.weights import SoftMaskLinear
@@ -132,6 +132,7 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
         'Linear'
     """
     root = _with_masks(model, 'merge_masks')
+    check_values(root, 'merge_masks')
     records, merged = [], {}
     for path, module in root.named_modules():
         for name in masked_names(module):
@@ -165,7 +166,8 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
         nn.Module: The same model.
 
     Raises:
-        ValueError: If nothing was kept.
+        ValueError: If nothing was kept, or a part of the model is on the
+            meta device.
 
     Examples:
         >>> from mask_plugins.core.weights import SoftMaskLinear
@@ -179,6 +181,7 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
             'unmerge_masks: nothing was kept; call merge_masks(model, '
             'keep=True) to be able to undo it'
         )
+    check_values(root, 'unmerge_masks')
     records, bank = root.__dict__[_RECORD]
     for path, name, *_ in records:
         check_maskable(root, f'{path}.{name}' if path else name)

@@ -11,10 +11,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mask_plugins.core.weights import (
+    activate_masks,
     active_masks,
     load_masks,
     loaded_masks,
+    make_ticket,
+    mask_report,
+    merge_masks,
     pack_masks,
+    unmerge_masks,
     write_adapter,
 )
 from mask_plugins.core.weights.adapter_content import content_hash
@@ -274,3 +279,34 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_flag_is_a_flag(wrong, tmp_path):
     with pytest.raises(TypeError, match=f'{next(iter(wrong))} must be'):
         load_masks(nn.Linear(2, 2), tmp_path / 'a.safetensors', **wrong)
+
+
+def loaded():
+    model = load_masks(base_of(trained('score')), pack_masks(trained('score')))
+    return activate_masks(model, None) or model
+
+
+ON_META = dict(
+    pack=(trained, pack_masks),
+    compiled=(trained, lambda m: pack_masks(torch.compile(m))),
+    merge=(trained, merge_masks),
+    report=(trained, mask_report),
+    ticket=(trained, make_ticket),
+    load=(nets.masked_small, lambda m: load_masks(m, 'none.safetensors')),
+    activate=(loaded, lambda m: activate_masks(m, 'default')),
+    unmerge=(lambda: merge_masks(trained('soft'), keep=True), unmerge_masks),
+)
+
+
+@pytest.mark.parametrize('part', ['', 'conv1', 'bn'])
+@pytest.mark.parametrize('act', ON_META)
+def test_shapes_on_the_meta_device_are_no_values(act, part):
+    make, change = ON_META[act]
+    model = make(*['soft'] * (make in (trained, nets.masked_small)))
+    model.get_submodule(part).to('meta')
+    before, inside = nets.classes(model), set(vars(model))
+    named = f'{part}.' if part else 'conv1.'
+    with pytest.raises(ValueError, match=rf'{named}\w+.* on the meta device'):
+        change(model)
+    assert nets.classes(model) == before
+    assert set(vars(model)) == inside
