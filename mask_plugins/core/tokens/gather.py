@@ -5,7 +5,7 @@ from typing import Union
 
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_int, check_number
+from mask_plugins.utils.checks import check_number, check_size
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def scatter_tokens(
         >>> scatter_tokens(kept, index, 3, fill=whole).flatten().tolist()
         [5.0, 2.0, 7.0]
     """
-    check_int('num_tokens', num_tokens, index.shape[1])
+    check_size('num_tokens', num_tokens, index.shape[1])
     batch, _, width = x.shape
     shape = (batch, num_tokens, width)
     if isinstance(fill, Tensor):
