@@ -66,6 +66,9 @@ def load_masks(
         'task'
     """
     check_type('name', name, str, 'a text')
+    check_type('only', only, str, 'a text')
+    allowed = 'a path or an Adapter'
+    check_type('source', source, (str, os.PathLike, Adapter), allowed)
     check_bool('activate', activate)
     check_bool('strict', strict)
     root = unwrap(model)

@@ -5,6 +5,7 @@ from typing import Dict, Iterator, NamedTuple, Tuple
 
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_type
 from mask_plugins.utils.first_few import first_few
 
 from .masked_module import SUFFIX, masked_names
@@ -36,6 +37,7 @@ def unwrap(model: nn.Module) -> nn.Module:
         >>> unwrap(nn.DataParallel(layer)) is layer
         True
     """
+    check_type('model', model, nn.Module, 'a module')
     while True:
         if isinstance(model, _WRAPPERS):
             model = model.module
@@ -148,7 +150,8 @@ def check_values(model: nn.Module, what: str) -> None:
         ValueError: pack_masks: weight, bias of the model have no values, \
 they are on the meta device: load the weights first
     """
-    named = (*model.named_parameters(), *model.named_buffers())
+    root = unwrap(model)
+    named = (*root.named_parameters(), *root.named_buffers())
     empty = [clean_name(name) for name, tensor in named if tensor.is_meta]
     if empty:
         raise ValueError(

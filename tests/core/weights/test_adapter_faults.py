@@ -310,3 +310,21 @@ def test_shapes_on_the_meta_device_are_no_values(act, part):
         change(model)
     assert nets.classes(model) == before
     assert set(vars(model)) == inside
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda m: pack_masks(m, info={1: 2}), 'a key of info must be'),
+        (lambda m: pack_masks(m, info=dict(a={2.0: 1})), r"key of info\['a'"),
+        (lambda m: pack_masks(m, info=['task']), 'info must be a dict'),
+        (lambda m: load_masks(m, {}), 'source must be a path or an Adapter'),
+        (lambda m: load_masks(m, 'x', only=None), 'only must be a text'),
+        (lambda m: pack_masks(None), 'model must be a module, got None'),
+        (lambda m: merge_masks(m.state_dict()), 'model must be a module'),
+        (lambda m: mask_report([m]), 'model must be a module'),
+    ],
+)
+def test_what_is_of_another_kind_is_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(nets.masked_small('score'))
