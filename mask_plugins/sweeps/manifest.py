@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 
+from mask_plugins.apis.config import read_config
 from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
 from mask_plugins.utils.checks import (
     PathLike,
@@ -173,7 +174,7 @@ def make_manifest(
         if path not in configs:
             if not osp.isfile(path):
                 raise FileNotFoundError(f'there is no config {path}')
-            configs[path] = Config.fromfile(path)
+            configs[path] = read_config(path)
         cfg = apply_overrides(configs[path], overrides)
         overrides = without_marks(overrides)
         format_options(overrides)
