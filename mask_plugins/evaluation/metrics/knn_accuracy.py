@@ -46,7 +46,8 @@ class KNNAccuracy(FeatureMetric):
 
     Raises:
         TypeError, ValueError: If ``k`` or ``topk`` is below 1, ``topk`` is
-            empty or has doubles, ``temperature`` is not above 0, or ``bank`` is unknown.
+            empty or has doubles, ``temperature`` is not above 0, or ``bank``
+            is unknown.
 
     Examples:
         >>> KNNAccuracy(k=20, bank='self', topk=1).topk
