@@ -267,8 +267,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.slow
 def test_an_undisturbed_search(undisturbed):
-    folder = undisturbed
-    found = search_runs.trials(folder)
+    found = search_runs.trials(undisturbed)
     assert [trial[0] for trial in found] == [*range(5)]
     states = {trial[2] for trial in found}
     assert states == {'COMPLETE', 'PRUNED'}
@@ -277,18 +276,17 @@ def test_an_undisturbed_search(undisturbed):
         if state == 'COMPLETE':
             assert value == [max(values.values())]
             assert set(values) == {1, 2, 3}
-        run = folder / 'runs' / f'trial-{number:04}'
+        run = undisturbed / 'runs' / f'trial-{number:04}'
         record = json.loads((run / 'run_state.json').read_text())
         expected = dict(COMPLETE='done', PRUNED='pruned')[state]
         assert record['state'] == expected
-    rows = json.loads(run_python(SWEEP, 'status', folder, '--json'))
+    rows = json.loads(run_python(SWEEP, 'status', undisturbed, '--json'))
     assert {row['state'] for row in rows} == {'done', 'pruned'}
 
 
 @pytest.mark.slow
 def test_a_search_killed_five_times(undisturbed, tmp_path):
-    whole = undisturbed
-    share = search_runs.iterations(whole) // 6
+    share = search_runs.iterations(undisturbed) // 6
     folder = search_runs.make(tmp_path / 's', asha=ASHA)
     rng = random.Random(0)
     kills = 0
@@ -297,7 +295,7 @@ def test_a_search_killed_five_times(undisturbed, tmp_path):
         kills += search_runs.kill_at(folder, rng.randint(0, share), name)
     assert kills == 5
     search_runs.finish(folder)
-    search_runs.assert_same_search(folder, whole)
+    search_runs.assert_same_search(folder, undisturbed)
 
 
 @pytest.mark.slow

@@ -251,8 +251,8 @@ class TokenSamplingMixin:
         forward has the same noise: place b of a batch keeps the same patches.
 
         Raises:
-            RuntimeError: In torch.jit.trace, torch.export and torch.onnx,
-                which would keep one generator whose noise goes on.
+            RuntimeError: In torch.jit.trace, torch.export and torch.onnx:
+                a graph has one generator, and other noise in each call.
         """
         # Never true under torch.compile, which leaves this function alone.
         if torch.jit.is_tracing() or is_compiling():
