@@ -13,8 +13,6 @@ from torch.nn.utils import clip_grad_norm_
 
 from mask_plugins.apis.model import build_model
 from mask_plugins.core.weights import named_masks
-from mask_plugins.models.heads import MaskedFeatureHead, SwAVHead
-from mask_plugins.models.teachers import EMATeacher, SnapshotTeacher
 from mask_plugins.utils.checks import check_choice
 from mask_plugins.utils.first_few import first_few
 
@@ -28,6 +26,18 @@ FULL = dict(
     state_dict_type='FULL_STATE_DICT',
     state_dict_config=dict(type='FullStateDictConfig'),
     optim_state_dict_config=dict(type='FullOptimStateDictConfig'),
+)
+
+OF_STUDENT = (
+    'it is made of the weights of the student, of which each process has a '
+    'part'
+)
+# Classes by name, as some of them need mmpretrain.
+PARTS = dict(
+    MaskedFeatureHead='its weights have other names in a checkpoint',
+    SwAVHead='it normalizes its prototypes in place',
+    EMATeacher=OF_STUDENT,
+    SnapshotTeacher=OF_STUDENT,
 )
 
 
@@ -118,18 +128,10 @@ def _reasons(model: nn.Module) -> Iterator[str]:
             'that they belong to'
         )
     for name, module in model.named_modules():
-        kind = type(module).__name__
-        if isinstance(module, MaskedFeatureHead):
-            yield (
-                f'{name}, {kind}: its weights have other names in a checkpoint'
-            )
-        if isinstance(module, (EMATeacher, SnapshotTeacher)):
-            yield (
-                f'{name}, {kind}: it is made of the weights of the student, '
-                'of which each process has a part'
-            )
-        if isinstance(module, SwAVHead):
-            yield f'{name}, {kind}: it normalizes its prototypes in place'
+        for base in type(module).__mro__:
+            if base.__name__ in PARTS:
+                kind = type(module).__name__
+                yield f'{name}, {kind}: {PARTS[base.__name__]}'
     scalars = [name for name, p in model.named_parameters() if not p.ndim]
     if scalars:
         yield f'{first_few(scalars)}: a parameter without dimensions'
