@@ -14,10 +14,6 @@ import argparse
 import statistics
 import tempfile
 
-import torch
-from mmengine.config import Config
-from mmengine.runner import Runner
-
 from mask_plugins.utils.files import write_json
 
 SIZE = (64, 128)  # of the images, height and width
@@ -160,7 +156,7 @@ def loader(task: dict, root: str, split: str, batch_size: int) -> dict:
     )
 
 
-def config(args: argparse.Namespace, sampling: dict, seed: int) -> Config:
+def config(args: argparse.Namespace, sampling: dict, seed: int) -> dict:
     """The config of one training."""
     task = TASKS[args.format](args.root)
     backbone = dict(
@@ -175,40 +171,41 @@ def config(args: argparse.Namespace, sampling: dict, seed: int) -> Config:
         ),
         **sampling,
     )
-    return Config(
-        dict(
-            default_scope=task['default_scope'],
-            model=dict(task['model'], backbone=backbone),
-            train_dataloader=loader(task, args.root, 'train', 8),
-            val_dataloader=loader(task, args.root, 'val', 1),
-            train_cfg=dict(
-                by_epoch=False,
-                max_iters=args.iterations,
-                val_interval=args.iterations,
-            ),
-            val_cfg=dict(),
-            val_evaluator=task['evaluator'],
-            optim_wrapper=dict(
-                optimizer=dict(type='AdamW', lr=args.lr),
-                clip_grad=dict(max_norm=1.0),
-            ),
-            param_scheduler=dict(
-                type='CosineAnnealingLR', T_max=args.iterations, by_epoch=False
-            ),
-            default_hooks=dict(
-                checkpoint=dict(type='CheckpointHook', save_last=False)
-            ),
-            custom_hooks=[dict(type='mask_plugins.SeedHook')],
-            randomness=dict(seed=seed),
-            log_level='ERROR',
-        )
+    return dict(
+        default_scope=task['default_scope'],
+        model=dict(task['model'], backbone=backbone),
+        train_dataloader=loader(task, args.root, 'train', 8),
+        val_dataloader=loader(task, args.root, 'val', 1),
+        train_cfg=dict(
+            by_epoch=False,
+            max_iters=args.iterations,
+            val_interval=args.iterations,
+        ),
+        val_cfg=dict(),
+        val_evaluator=task['evaluator'],
+        optim_wrapper=dict(
+            optimizer=dict(type='AdamW', lr=args.lr),
+            clip_grad=dict(max_norm=1.0),
+        ),
+        param_scheduler=dict(
+            type='CosineAnnealingLR', T_max=args.iterations, by_epoch=False
+        ),
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', save_last=False)
+        ),
+        custom_hooks=[dict(type='mask_plugins.SeedHook')],
+        randomness=dict(seed=seed),
+        log_level='ERROR',
     )
 
 
 def score(args: argparse.Namespace, sampling: dict, seed: int) -> float:
     """Train and validate; the mAP or the mIoU in percent."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
     _, key, scale = TASKS[args.format](args.root)['score']
-    cfg = config(args, sampling, seed)
+    cfg = Config(config(args, sampling, seed))
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         name = f'{sampling}, seed {seed}'
@@ -232,6 +229,9 @@ def main(argv=None) -> None:
         default=(0.0, 0.4, 0.8))  # fmt: skip
     parser.add_argument('--out', help='a JSON file for the numbers')
     args = parser.parse_args(argv)
+
+    import torch  # only now: --help needs none of it
+
     torch.set_num_threads(1)
     rows = []
     for ratio in args.drop_ratios:

@@ -10,6 +10,20 @@ image's own patches, so they look like those of a first layer.
 import argparse
 import os
 
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--out', default='outputs/four_masks.png')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before all that --help does not need
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -139,17 +153,11 @@ def draw(image: Tensor) -> Figure:
     return figure
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Draw and save."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--out', default='outputs/four_masks.png')
-    args = parser.parse_args()
     os.makedirs(os.path.dirname(args.out) or '.', exist_ok=True)
     print('wrote', save_figure(draw(load_image()), args.out, dpi=120))
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -11,6 +11,21 @@ a small ``torch.nn`` transformer on scikit-learn's digits so, in half a minute.
 import argparse
 import time
 
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--epochs', type=int, default=20)
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before all that --help does not need
+
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
@@ -51,15 +66,8 @@ class Net(nn.Module):
         return self.head(self.encoder(x).mean(dim=1))
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train, printing accuracy and time per epoch."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--epochs', type=int, default=20)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
     torch.manual_seed(args.seed)
 
     digits = load_digits()
@@ -89,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

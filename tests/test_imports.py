@@ -218,6 +218,7 @@ def test_the_demo_of_plain_pytorch_runs_without_openmmlab():
 def test_hooks_need_mmengine_only():
     code = BLOCK.format(blocked=OPENMMLAB[1:]) + (
         'import mask_plugins.engine\n'
+        'import mask_plugins.engine.launching.run_config\n'
         'from mmengine.registry import HOOKS\n'
         'print(HOOKS.get("mask_plugins.PSSHook").__name__)'
     )

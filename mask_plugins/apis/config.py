@@ -1,10 +1,12 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """From a path to a config."""
 
+import json
 import os
 import os.path as osp
 from typing import Optional
 
+import yaml
 from mmengine.config import Config
 
 from mask_plugins.utils.checks import PathLike, check_path
@@ -47,6 +49,48 @@ is no folder missing
     raise FileNotFoundError(f'{name}: file not found: {path}; {why}')
 
 
+def read_config(path: PathLike) -> Config:
+    """Read a config file; what is wrong in it is said with its name.
+
+    Args:
+        path (str | PathLike): The file.
+
+    Returns:
+        Config: As it is.
+
+    Raises:
+        FileNotFoundError: If it, or a base, is missing.
+        ValueError: If it, or a base, is no text of its kind. Errors of the
+            code in it are its own.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = open(f'{folder}/some.py', 'w').write('model = (')
+        ...     read_config(f'{folder}/some.py')  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: config ...some.py, or a base, cannot be read: ...
+    """
+    try:
+        return Config.fromfile(path)
+    except (
+        AttributeError,
+        RecursionError,
+        SyntaxError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+        yaml.YAMLError,
+    ) as error:
+        ours = isinstance(error, AttributeError)
+        if ours and os.fspath(path).endswith('.py'):
+            raise
+        why = 'it holds no keys' if ours else error
+        raise ValueError(
+            f'config {os.fspath(path)}, or a base, cannot be read: {why}'
+        ) from error
+
+
 def load_config(
     path: PathLike,
     work_dir: Optional[str] = None,
@@ -71,7 +115,8 @@ def load_config(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If an option changes a variable that is used up.
+        ValueError: If an option changes a variable that is used up, or the
+            file cannot be read.
 
     Examples:
         >>> import os, tempfile
@@ -83,7 +128,7 @@ def load_config(
     """
     path = find_config(path)
     check_file(path, 'config')
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     check_options(cfg, options)
     if options:
         cfg.merge_from_dict(options)

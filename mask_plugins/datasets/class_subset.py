@@ -23,8 +23,8 @@ class ClassSubset(Subset):
             False.
 
     Raises:
-        ValueError: If ``classes`` is empty or has doubles, if a class is
-            unknown, or if one has no samples.
+        ValueError: If ``classes`` is empty, a text or has doubles, if a class
+            is unknown, or if one has no samples.
 
     Examples:
         >>> digits = dict(type='mask_plugins.Digits')
@@ -38,11 +38,11 @@ class ClassSubset(Subset):
         classes: Sequence[Union[int, str]],
         lazy_init: bool = False,
     ) -> None:
-        self.classes = list(classes)
+        # A text is a sequence of names of one letter, which nobody means.
+        self.classes = [] if isinstance(classes, str) else list(classes)
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ValueError(
-                'classes must be labels or names, each once, got '
-                f'{self.classes!r}'
+                f'classes must be labels or names, each once, got {classes!r}'
             )
         super().__init__(dataset, lazy_init)
 

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 import torch
 
 from mask_plugins.utils.checked import checked
-from mask_plugins.utils.checks import check_choice, check_int
+from mask_plugins.utils.checks import check_choice, check_int, check_size
 from mask_plugins.utils.markdown import markdown_table
 
 Matrix = Sequence[Sequence[float]]
@@ -42,7 +42,7 @@ def class_order(num_classes: int, seed: int = -1) -> List[int]:
         >>> sorted(class_order(4, seed=0))
         [0, 1, 2, 3]
     """
-    check_int('num_classes', num_classes, 1)
+    check_size('num_classes', num_classes)
     check_int('seed', seed, -1)
     if seed < 0:
         return list(range(num_classes))

@@ -53,7 +53,7 @@ def distillation_loss(
 
     Returns:
         Tensor: Scalar, the mean over the N samples; of maps, over all
-        positions (or channels) of all samples.
+        positions (or channels) of all samples. 0 for an empty batch.
 
     Raises:
         TypeError, ValueError: If the shapes differ, ``temperature`` is not
@@ -71,6 +71,8 @@ def distillation_loss(
     check_choice('kind', kind, KINDS)
     check_bool('scale', scale)
     pred, target = _logits(pred, target, detach_target, softmax_over)
+    if not pred.numel():
+        return pred.sum()  # a mean over no samples is NaN
     student = F.log_softmax(pred / temperature, dim=-1)  # NxC
     teacher = F.log_softmax(target / temperature, dim=-1)  # NxC
     difference = -student if kind == 'cross_entropy' else teacher - student
@@ -100,7 +102,7 @@ def logit_distance(
             Defaults to True.
 
     Returns:
-        Tensor: Scalar.
+        Tensor: Scalar; 0 for an empty batch.
 
     Raises:
         ValueError: If the shapes differ or ``kind`` is unknown.
@@ -113,6 +115,8 @@ def logit_distance(
     check_choice('kind', kind, DISTANCES)
     check_bool('softmax', softmax)
     pred, target = _logits(pred, target, detach_target)
+    if not pred.numel():
+        return pred.sum()
     if softmax:
         pred, target = pred.softmax(dim=-1), target.softmax(dim=-1)
     if kind == 'cosine':

@@ -65,6 +65,8 @@ def check_rows(
             f'{name} must have shape (N, D) with N of at least 1, got '
             f'{tuple(rows.shape)}'
         )
+    if rows.is_complex():
+        raise ValueError(f'{name} must be real numbers, got {rows.dtype}')
     if labels is not None and (
         labels.shape != rows.shape[:1] or labels.dtype != torch.int64
     ):

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from mask_plugins.utils.checks import check_int, check_number, check_pair
 
+from .labels import check_labels
+
 BLOCK = 2048  # centers at a time in the decorrelation
 
 
@@ -63,16 +65,28 @@ def hard_softmin(
 
     Args:
         logits (Tensor): z, :math:`(B, C)`, higher is nearer.
-        labels (Tensor): int64 :math:`(B,)`.
+        labels (Tensor): int64 :math:`(B,)`, in 0..C-1.
         top_k (int): Size of H; 0 means all classes. Defaults to 0.
         margin (float | Tensor, optional): Taken off the target's logit, also
             where H is chosen, so that it has to be higher than the others by
             so much. Defaults to None.
 
     Returns:
-        Tensor: A scalar.
+        Tensor: A scalar; 0 for an empty batch.
+
+    Raises:
+        TypeError, ValueError: If labels are no classes, not one per row, or
+            ``top_k`` or ``margin`` is out of range.
     """
     check_int('top_k', top_k, 0)
+    if logits.ndim != 2 or not logits.shape[1]:
+        raise ValueError(
+            'logits must have shape (B, C) with C of at least 1, got '
+            f'{tuple(logits.shape)}'
+        )
+    check_labels('labels', labels, *logits.shape)
+    if not len(logits):
+        return logits.sum()  # a mean over no samples is NaN
     target = logits.gather(1, labels[:, None])
     if margin is not None:
         if not isinstance(margin, Tensor):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mask_plugins.utils.checked import checked
-from mask_plugins.utils.checks import check_int, check_number
+from mask_plugins.utils.checks import check_int, check_number, check_size
 
 from .feature_vectors import check_rows
 from .neighbors import best_of_rows, top_k_neighbors
@@ -63,6 +63,7 @@ def knn_predict(
     check_rows('bank', bank, labels)
     check_int('the least of the labels', int(labels.min()), 0)
     check_int('k', k, 1)
+    check_size('top', top)
     temperature = check_number('temperature', temperature, 0, ends='()')
     most = len(bank) - (exclude is not None)
     if most < 1:
@@ -70,15 +71,17 @@ def knn_predict(
     near, where = top_k_neighbors(
         query, bank, min(k, most), chunk=chunk, exclude=exclude
     )
-    classes = int(labels.max()) + 1
+    # A vote per class that is there, however high its number is.
+    names, labels = labels.unique(return_inverse=True)
     found = where.new_full((len(query), top), -1)
     for start in range(0, len(query), chunk):
         rows = slice(start, start + chunk)
         # The same factor for all votes of a query; exp cannot overflow.
         weights = ((near[rows] - near[rows, :1]) / temperature).exp()
         weights.nan_to_num_(0)
-        votes = weights.new_zeros(len(weights), classes)  # BxC
+        votes = weights.new_zeros(len(weights), len(names))  # BxC
         votes.scatter_add_(1, labels[where[rows]], weights)
-        votes, order = best_of_rows(votes, min(top, classes))
-        found[rows, : order.shape[1]] = order.masked_fill(votes <= 0, -1)
+        votes, order = best_of_rows(votes, min(top, len(names)))
+        best = names[order].masked_fill(votes <= 0, -1)
+        found[rows, : order.shape[1]] = best
     return found

@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_int, check_number
+from mask_plugins.utils.checks import check_number, check_size
 
 from .rankme import effective_rank
 
@@ -38,8 +38,8 @@ def lidar(
         float: About 1 to min(n - 1, D); NaN if something is not finite.
 
     Raises:
-        TypeError, ValueError: If ``delta`` is not above 0, or the shapes do
-            not fit.
+        TypeError, ValueError: If ``delta`` is not above 0, or the shapes or
+            the values do not fit.
 
     Examples:
         >>> import torch
@@ -49,7 +49,7 @@ def lidar(
         2.0
     """
     delta = check_number('delta', delta, 0, 1e30, '(]')
-    check_int('views', views, 1)
+    check_size('views', views)
     if gram.shape != (means.shape[1],) * 2 or len(means) < 2:
         raise ValueError(
             'means must have shape (n, D) with n of at least 2, and gram '
@@ -64,7 +64,12 @@ def lidar(
     within.diagonal().add_(delta)
     # The eigenvalues are those of a generalized problem: with L L^T = within,
     # of L^-1 between L^-T.
-    lower = torch.linalg.cholesky(within)
+    lower, failed = torch.linalg.cholesky_ex(within)
+    if failed:
+        raise ValueError(
+            f'gram and means must be those of views={views} embeddings of '
+            'each image, but gram is less than its part of the means'
+        )
     half = torch.linalg.solve_triangular(lower, between, upper=False)
     whitened = torch.linalg.solve_triangular(lower, half.T, upper=False)
     values = torch.linalg.eigvalsh(whitened).clamp_min(0)

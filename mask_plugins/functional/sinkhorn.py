@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_int, check_number
+from mask_plugins.utils.checks import check_number, check_size
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def sinkhorn(
         [[0.14, 0.86], [1.0, 0.0]]
     """
     epsilon = check_number('epsilon', epsilon, 0, ends='()')
-    check_int('iterations', iterations, 1)
+    check_size('iterations', iterations)
     if scores.ndim != 2 or not scores.shape[1]:
         raise ValueError(
             'scores must have shape (B, K) with K of at least 1, got '

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import List
+from typing import Callable, List, Optional
 
 from rich.live import Live
 
@@ -41,7 +41,7 @@ from .measure import measure_epoch
 from .options import parse_assignment, parse_values
 from .prune import prune as prune_run
 from .run_status import last_error, newest_logs, sweep_status
-from .script import array_text, write_script
+from .script import array_text, check_script, write_script
 from .search.command import search  # noqa: F401  (a subcommand)
 from .search.spec import SEARCH
 from .slurm_options import SlurmOptions
@@ -51,7 +51,7 @@ PLAN_ARGUMENTS = ('set', 'seeds', 'out', 'keep', 'amp')
 
 def plan(args: argparse.Namespace, tools: str) -> int:
     """Print the table and the script, and write both."""
-    manifest = _make(args)
+    manifest = _make(args, check_script)
     if args.measure:
         print('measure: training one epoch of the first run ...', flush=True)
         seconds, machine = measure_epoch(manifest, osp.join(tools, 'train.py'))
@@ -72,12 +72,12 @@ def plan(args: argparse.Namespace, tools: str) -> int:
 
 def submit(args: argparse.Namespace, tools: str) -> int:
     """Submit what is neither done nor active."""
-    manifest = _make_or_read(args)
+    limits = slurm_client.limits()
+    manifest = _make_or_read(args, check_script)
     runs = _to_do(manifest)
     if not runs:
         print('there is nothing to submit: see `sweep.py status`')
         return 0
-    limits = slurm_client.limits()
     room = limits.submitted
     if room is not None:
         room = max(0, room - slurm_client.queue_length())
@@ -203,8 +203,10 @@ def _options(args: argparse.Namespace, stored: SlurmOptions) -> SlurmOptions:
     return SlurmOptions.parse({**stored._asdict(), **given})
 
 
-def _make(args: argparse.Namespace) -> Manifest:
-    """Plan a sweep and write its manifest."""
+def _make(
+    args: argparse.Namespace, check: Optional[Callable] = None
+) -> Manifest:
+    """Plan a sweep, check it and write its manifest."""
     changes = {}
     for text in args.set:
         changes.update(parse_assignment(text))
@@ -212,13 +214,16 @@ def _make(args: argparse.Namespace) -> Manifest:
     spec = read_spec(args.target, changes, seeds)
     folder = args.out or osp.join('work_dirs', spec.name)
     options = _options(args, SlurmOptions())
-    return make_manifest(spec, folder, options, args.keep or '', args.amp)
+    keep = args.keep or ''
+    return make_manifest(spec, folder, options, keep, args.amp, check)
 
 
-def _make_or_read(args: argparse.Namespace) -> Manifest:
+def _make_or_read(
+    args: argparse.Namespace, check: Optional[Callable] = None
+) -> Manifest:
     """The sweep in a folder, or one that is planned now."""
     if not osp.isdir(args.target) and osp.isfile(find_config(args.target)):
-        return _make(args)
+        return _make(args, check)
     if osp.isfile(osp.join(args.target, SEARCH)):
         raise ValueError(
             f'{args.target} holds a search: `sweep.py search` works on it'

@@ -7,10 +7,11 @@ and the checked names of runs and configs.
 
 import json
 import os.path as osp
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 
+from mask_plugins.apis.config import read_config
 from mask_plugins.engine.checkpoint.keep_policy import KeepPolicy
 from mask_plugins.utils.checks import (
     PathLike,
@@ -131,6 +132,7 @@ def make_manifest(
     slurm: SlurmOptions,
     keep: str = '',
     amp: bool = False,
+    check: Optional[Callable[[Manifest, Dict[str, Config]], None]] = None,
 ) -> Manifest:
     """Check every run against its config, and copy the configs.
 
@@ -143,6 +145,10 @@ def make_manifest(
         slurm (SlurmOptions): How it is submitted.
         keep (str): See :class:`Manifest`. Defaults to ''.
         amp (bool): See :class:`Manifest`. Defaults to False.
+        check (Callable, optional): Called with the manifest and its configs,
+            by their name, before anything is written, such as
+            :func:`~mask_plugins.sweeps.script.check_script`. Defaults to
+            None.
 
     Raises:
         ValueError: If a setting is not in a config, nothing reads it, it has
@@ -168,7 +174,7 @@ def make_manifest(
         if path not in configs:
             if not osp.isfile(path):
                 raise FileNotFoundError(f'there is no config {path}')
-            configs[path] = Config.fromfile(path)
+            configs[path] = read_config(path)
         cfg = apply_overrides(configs[path], overrides)
         overrides = without_marks(overrides)
         format_options(overrides)
@@ -193,6 +199,8 @@ def make_manifest(
                 f'{folder} holds another sweep ({len(old.runs)} runs): take '
                 'another folder (--out), or remove that one'
             )
+    if check is not None:
+        check(manifest, {osp.basename(p): cfg for p, cfg in configs.items()})
     for path, cfg in configs.items():
         copy = osp.join(folder, 'configs', osp.basename(path))
         write_atomically(copy, cfg.pretty_text)

@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import re
 import shlex
-from typing import Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from mmengine.config import Config
 
@@ -31,15 +31,7 @@ def render(manifest: Manifest, template: str, chunks: Sequence[Chunk]) -> str:
         ValueError: If no path in a config is in the data to be staged, or
             the sweep's folder has a name that sbatch cannot take.
     """
-    slurm = manifest.slurm
-    sweep = osp.relpath(manifest.folder)
-    if sweep.startswith('..'):
-        sweep = osp.abspath(manifest.folder)
-    if not re.fullmatch(r'[\w./+@-]+', sweep):
-        raise ValueError(
-            f'the folder {sweep!r} has characters that #SBATCH lines cannot '
-            'have: take a path of letters, digits and . / + @ - _'
-        )
+    slurm, sweep = manifest.slurm, _folder(manifest)
     args = manifest.train_args()
     if slurm.nodes * slurm.tasks_per_node > 1:
         args += ['--launcher', 'slurm']
@@ -59,6 +51,22 @@ def render(manifest: Manifest, template: str, chunks: Sequence[Chunk]) -> str:
         train_args=shlex.join(args),
     )
     return re.sub(r'@@(\w+)@@', lambda found: str(fields[found[1]]), template)
+
+
+def check_script(manifest: Manifest, configs: Dict[str, Config]) -> None:
+    """Raise what :func:`render` would, before there is a folder.
+
+    Args:
+        manifest (Manifest): The sweep.
+        configs (dict[str, Config]): Its configs, by name.
+
+    Raises:
+        ValueError: As :func:`render`.
+    """
+    _folder(manifest)
+    if manifest.slurm.stage:
+        for run in manifest.runs:
+            _staged(manifest, run, configs[run.config])
 
 
 def write_script(
@@ -94,6 +102,19 @@ def array_text(tasks: Sequence[int], throttle: int = 0) -> str:
             parts.append([index, index])
     text = ','.join(f'{a}-{b}' if b > a else str(a) for a, b in parts)
     return f'{text}%{throttle}' if throttle else text
+
+
+def _folder(manifest: Manifest) -> str:
+    """The sweep's folder, as #SBATCH lines name it."""
+    sweep = osp.relpath(manifest.folder)
+    if sweep.startswith('..'):
+        sweep = osp.abspath(manifest.folder)
+    if not re.fullmatch(r'[\w./+@-]+', sweep):
+        raise ValueError(
+            f'the folder {sweep!r} has characters that #SBATCH lines cannot '
+            'have: take a path of letters, digits and . / + @ - _'
+        )
+    return sweep
 
 
 def _cases(manifest: Manifest, chunks: Sequence[Chunk]) -> Iterator[str]:

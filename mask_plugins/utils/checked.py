@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Callable, Dict, Optional
 
-from .checks import fits_64_bits, is_finite, shown
+from .checks import MAX_SIZE, fits_64_bits, is_finite, shown
 
 _PLAIN = (bool, int, float, str, bytes, list, tuple, dict, type(None))
 _TYPES = {
@@ -23,6 +23,12 @@ _TYPES = {
     inspect.Parameter.empty: lambda value: True,
     Any: lambda value: True,
 }
+# Arguments that are built: beyond MAX_SIZE they only take memory and time. An
+# interval or a seed may be any number.
+_SIZES = re.compile(
+    r'args|num_\w+|(\w+_)?(channels|classes|depth|dims?|features|heads'
+    r'|iterations|kernel|layers|len|length|multi|num|patches|sizes?|width)'
+)
 # These say what they mean, whatever the arguments are.
 _CLEAR = (ImportError, NotImplementedError, OSError, Warning)
 
@@ -32,7 +38,8 @@ def checked(function: Callable, bases: Sequence[type] = ()) -> Callable:
 
     An argument that is not of its annotation is an error even if the function
     takes it: a bool is not a number, NaN and infinity are not floats, a text
-    is neither a number nor a flag.
+    is neither a number nor a flag. Sizes, also those in a config that is an
+    argument, are bounded before anything is built.
 
     Args:
         function (Callable): A function or an ``__init__`` with annotations.
@@ -73,6 +80,8 @@ def checked(function: Callable, bases: Sequence[type] = ()) -> Callable:
         given = _given(function, args, kwargs)
         # First: a loop over one of these would never end.
         _raise_misfit({k: v for k, v in given.items() if _is_huge(v)}, hints)
+        for name, value in given.items():
+            _check_sizes(name, value)
         try:
             result = function(*args, **kwargs)
         except Exception as error:
@@ -132,6 +141,22 @@ def _raise_misfit(
             raise kind(
                 f'{name} must be of the type {hint}{more}, got {_short(value)}'
             ) from cause
+
+
+def _check_sizes(path: str, value: Any) -> None:
+    """Raise if something of this name, or inside it, is too large a size."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            _check_sizes(f'{path}.{key}', part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check_sizes(path, part)
+    elif _is_number(value, Integral) and abs(value) > MAX_SIZE:
+        if _SIZES.fullmatch(path.rpartition('.')[2]):
+            raise ValueError(
+                f'{path} must be an int of at most {MAX_SIZE}, got '
+                f'{_short(value)}'
+            )
 
 
 def _fits(value: Any, hint: Any) -> bool:

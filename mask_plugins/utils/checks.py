@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, Collection, Optional, Sequence, Tuple, Union
 
 PathLike = Union[str, os.PathLike]
+MAX_SIZE = 2**31 - 1  # kernels index a dimension by 32 bits
 
 
 def check_int(
@@ -53,6 +54,24 @@ def check_int(
         allowed += ' and of at most 64 bits'
         raise ValueError(_message(name, allowed, value, optional))
     return int(value)
+
+
+def check_size(
+    name: str, value: Any, low: int = 1, optional: bool = False
+) -> Any:
+    """:func:`check_int` up to what a dimension or a number of parts can be.
+
+    Beyond it nothing computes, but building it takes all memory first.
+
+    Examples:
+        >>> check_size('depth', 4)
+        4
+        >>> check_size('depth', 2**40)
+        Traceback (most recent call last):
+        ...
+        ValueError: depth must be an int in [1, 2147483647], got 1099511627776
+    """
+    return check_int(name, value, low, MAX_SIZE, optional)
 
 
 def check_number(

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 import mask_plugins.engine  # noqa: F401
 from mask_plugins.registry import HOOKS
@@ -133,7 +134,9 @@ class EqualRanksHook(Hook):
         self._compare(metrics)
 
     def after_train(self, runner):
-        model = getattr(runner.model, 'module', runner.model)
+        model = runner.model  # FSDP's own gathers what each rank has
+        if not isinstance(model, FullyShardedDataParallel):
+            model = getattr(model, 'module', model)
         self._compare({k: v.tolist() for k, v in model.state_dict().items()})
 
     def _compare(self, values):

@@ -189,3 +189,24 @@ class TestCost:
     def test_deit_small(self):
         # 4.6 G multiply-adds in all, 0.06 of them in the patch embedding.
         assert 12 * T.block_macs(197, 384) == pytest.approx(4.54e9, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda x, i: T.select_tokens(x[0, 0], 1), 'scores must be real'),
+        (lambda x, i: T.select_tokens(x[0] * 1j, 1), 'scores .*complex64'),
+        (lambda x, i: T.gather_tokens(x, i.float()), 'index must be int64'),
+        (lambda x, i: T.gather_tokens(x, i.int()), 'got torch.int32'),
+        (lambda x, i: T.gather_tokens(x, i[0]), r'\(B, N, C\) and \(B, n\)'),
+        (lambda x, i: T.gather_tokens(x[0], i), r'got \(3, 4\) and \(2, 3\)'),
+        (lambda x, i: T.gather_tokens(x, i[:1]), 'index must have a row per'),
+        (lambda x, i: T.scatter_tokens(x, i[:1], 5), 'index must have a row'),
+        (lambda x, i: T.scatter_tokens(x, i[:, :2], 5), 'a place each'),
+    ],
+)
+def test_what_does_not_fit_is_named(call, message):
+    """Torch broadcasts or cuts some of it without a word."""
+    index = torch.tensor([[0, 1, 2]]).expand(2, -1)
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(torch.randn(2, 3, 4), index)

@@ -160,6 +160,7 @@ def test_packed_samples_are_numbered_anew():
     [
         ([], 'each once'),
         ([1, 1], 'each once'),
+        ('14', "each once, got '14'"),
         ([1, 12], r'no samples of \[12\]'),
         (['one'], "there is no 'one'"),
     ],

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.hooks import Hook
 from torch import nn
 
 from mask_plugins.datasets.class_numbers import check_same_numbers
 from mask_plugins.engine.hooks import ClassCountHook
 from mask_plugins.evaluation.metrics import RetrievalMetrics
-from mask_plugins.registry import DATASETS, METRICS
+from mask_plugins.registry import DATASETS, HOOKS, METRICS
 
 from .feature_runs import build
 
@@ -25,6 +27,41 @@ def test_too_few_are_an_error(tmp_path, holder):
     message = rf'has 10 classes \(0, 1.*the model has {name}.num_classes=4'
     with pytest.raises(ValueError, match=message):
         runner.train()
+
+
+@HOOKS.register_module(force=True)
+class WrongLabelHook(Hook):
+    """A label of the second batch is one that no class has."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, label):
+        self.label = label
+
+    def before_train(self, runner):
+        dataset = runner.train_dataloader.dataset
+        dataset.metainfo.clear()  # it does not tell its classes
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx == 1:
+            data_batch['data_samples'][2].set_gt_label(self.label)
+
+
+@pytest.mark.parametrize(
+    ('label', 'message'),
+    [
+        (10, r'gt_label of train_.*\(for .*head\).* got 10 in row 2'),
+        (-1, r'classes in \[0, 9\], got -1'),
+        (torch.tensor([0.5]), 'must be int64, got torch.float32'),
+    ],
+)
+def test_labels_of_each_batch(tmp_path, label, message):
+    """Of any head, before they are on a device."""
+    wrong = dict(type='mask_plugins.WrongLabelHook', label=label)
+    with pytest.raises((TypeError, ValueError), match=message) as error:
+        build(tmp_path, [HOOK, wrong]).train()
+    frames = [entry.name for entry in error.traceback]
+    assert 'train_step' not in frames
 
 
 def warnings_of(dataset, **counts):

@@ -161,6 +161,8 @@ def test_without_the_hook(tmp_path):
         (lambda: RankMe(max_samples=-1), 'at least 0, got -1'),
         (lambda: KNNAccuracy(k=0), 'k must be an int of at least 1, got 0'),
         (lambda: KNNAccuracy(topk=(1, 0)), 'topk must be .* got 0'),
+        (lambda: KNNAccuracy(topk=()), r'topk must be .* got \(\)'),
+        (lambda: KNNAccuracy(topk=(1, 1)), 'topk must be .* each once'),
         (lambda: KNNAccuracy(temperature=0), 'above 0, got 0'),
         (lambda: KNNAccuracy(bank='test'), "one of .*got 'test'"),
     ],

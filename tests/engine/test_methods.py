@@ -3,7 +3,6 @@
 
 import shutil
 import signal
-import time
 
 import pytest
 
@@ -189,17 +188,15 @@ def test_a_dead_rank_ends_the_other(tmp_path, method):
     code = [1, -signal.SIGKILL]
     output = train(tmp_path / 'run', method, ranks=2, hooks=[end], code=code)
     assert 'another process of this run has ended or hangs' in output
-    death = (tmp_path / 'run.signal').stat().st_mtime
-    assert time.time() - death < 60
 
 
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_a_rank_that_hangs_ends_the_other(tmp_path):
-    """The timeout of the config, here half a minute, says when."""
+    """The timeout of the config says when; all processes begin within it."""
     end = end_at(2, rank=1, name='SIGSTOP')
     output = train(
-        tmp_path / 'run', 'ce', ranks=2, hooks=[end], timeout=60,
-        code=[1, -signal.SIGKILL], **{'env_cfg.dist_cfg.timeout': 30},
+        tmp_path / 'run', 'ce', ranks=2, hooks=[end],
+        code=[1, -signal.SIGKILL], **{'env_cfg.dist_cfg.timeout': 60},
     )  # fmt: skip
     assert 'another process of this run has ended or hangs' in output

@@ -7,12 +7,9 @@ from mmengine.config import Config
 
 from mask_plugins.apis.config import check_file, load_config
 from mask_plugins.engine.launching.run_config import (
-    build_runner,
     set_dataloader_defaults,
     set_resume,
 )
-
-from ..common.methods import method_config
 
 
 def test_a_missing_file_says_what_is_there(tmp_path):
@@ -98,12 +95,6 @@ def test_auto_resume_leaves_the_choice_to_the_hook(tmp_path):
     set_resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, None)
     assert cfg.default_hooks.checkpoint.start_from == 'w.pth'
-
-
-def test_masks_are_not_sharded():
-    wrapper = {'model_wrapper_cfg.type': 'MMFullyShardedDataParallel'}
-    with pytest.raises(ValueError, match='model_wrapper_cfg.type=.*flattens'):
-        build_runner(method_config('smn', **wrapper))
 
 
 def test_a_stock_run_without_last_checkpoint_is_resumed(tmp_path):

@@ -45,3 +45,11 @@ def test_bad_input(change, message):
     arguments = dict(query=BANK, bank=BANK, labels=LABELS)
     with pytest.raises(ValueError, match=message):
         knn_predict(**{**arguments, **change})
+
+
+def test_numbers_of_classes_may_be_any():
+    """Memory goes by how many classes there are, not by their numbers."""
+    query = bank = torch.eye(4)
+    labels = torch.tensor([2**62, 0, 7, 2**62])
+    found = knn_predict(query, bank, labels, k=1, top=3)
+    assert found.tolist() == [[label, -1, -1] for label in labels.tolist()]

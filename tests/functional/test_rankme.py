@@ -65,3 +65,9 @@ def test_bad_input():
         rankme(torch.zeros(2, 2), 'column')
     with pytest.raises(ValueError, match=r'got \(0, 3\)'):
         rankme(torch.zeros(0, 3))
+
+
+def test_complex_features_are_refused():
+    """Half of what they say would be left out."""
+    with pytest.raises(ValueError, match='features must be real .*complex64'):
+        rankme(torch.eye(3).cfloat())

@@ -2,6 +2,7 @@
 """The sampling vision transformer."""
 
 import copy
+import io
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from mask_plugins.models.backbones import PSSVisionTransformer
+from mask_plugins.utils.compat_torch import COMPILES_MASKS
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 
@@ -311,3 +313,27 @@ class TestContracts:
         assert graphs[0] == graphs[1] == graphs[2]
         assert graphs[0] == len(down)
         assert not torch._dynamo.utils.counters['graph_break']
+
+
+@pytest.mark.skipif(not COMPILES_MASKS, reason='is never told of a trace')
+@pytest.mark.parametrize('way', ['trace', 'export', 'onnx'])
+def test_a_random_scorer_is_not_exported(way):
+    """The noise would go on, or be that of one batch."""
+
+    def exported(model):
+        if way == 'trace':
+            return torch.jit.trace(model, (images(),), check_trace=False)
+        if way == 'export':
+            return torch.export.export(model, (images(),)).module()
+        return torch.onnx.export(
+            model, (images(),), io.BytesIO(), dynamo=False
+        )
+
+    model = build(scorer='random', drop_ratio=0.5)
+    with pytest.raises(RuntimeError, match="take scorer='magnitude'"):
+        exported(model)
+    if way == 'onnx':
+        return
+    other = images().flip(0)
+    for model.scorer, model.drop_ratio in (('random', 0), ('magnitude', 0.5)):
+        close(exported(model)(other)[0], model(other)[0])

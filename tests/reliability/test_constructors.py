@@ -1,15 +1,19 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Any value of any argument: it works, or the error names the argument."""
 
+import contextlib
 import math
 import re
+import resource
+import sys
+from pathlib import Path
 from typing import Optional
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mask_plugins.registry import HOOKS
+from mask_plugins.registry import HOOKS, MODELS
 from tests.reliability.mutations import ODD
 from tests.reliability.targets import made, targets
 
@@ -19,10 +23,12 @@ TARGETS = targets()
 SIZES = [*range(-3, 40), -(2**63)]
 # No tensor holds these, and the last is not even a float.
 HUGE = [2**64, 10**30, -(10**30), 10**400]
+# No dimension is so long, but an interval may be.
+LONG = [2**32, 2**40, 2**62, 2**63 - 1]
 VALUES = st.one_of(
     st.sampled_from([x for x in ODD if type(x) is not int]),
     st.sampled_from(SIZES),
-    st.sampled_from(HUGE),
+    st.sampled_from(HUGE + LONG),
     st.floats(-1e3, 1e3),
     st.text(max_size=5),
     st.lists(st.sampled_from(SIZES) | st.none(), max_size=3),
@@ -69,6 +75,66 @@ def check(call, figures):
     else:
         assert re.search(rf'\b{parameter}\b', str(error)), error
     figures[f'arguments {"accepted" if error is None else "refused"}'] += 1
+
+
+@contextlib.contextmanager
+def little_memory(more=2**31):
+    """As on a machine that has no more than this to give."""
+    pages = int(Path('/proc/self/statm').read_text().split()[0])
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='limits its memory')
+@pytest.mark.parametrize('value', [2**32, 2**62])
+def test_a_size_that_cannot_be_meant_takes_no_memory(value):
+    """It is refused by name before anything is built."""
+    refused = {}
+    for function, needs, kinds in TARGETS.values():
+        for parameter, kind in kinds.items():
+            if 'int' not in str(kind):
+                continue
+            try:
+                with little_memory():
+                    function(**{**made(needs), parameter: value})
+            except (KeyError, OSError, TypeError, ValueError) as error:
+                refused.setdefault(parameter, []).append(str(error))
+    for parameter, texts in refused.items():
+        for text in texts:
+            assert re.search(rf'\b{parameter}\b', text), text
+            assert not re.search('alloc|Storage|memory', text), text
+    sizes = {'depth', 'in_channels', 'num_classes', 'image_size'}
+    assert sizes <= refused.keys()
+    assert not refused.keys() & {'interval', 'seed'}
+
+
+@pytest.mark.parametrize(
+    ('kind', 'given', 'named'),
+    [
+        ('SoftMaskLinear', dict(in_features=2**40, out_features=2),
+         'in_features'),
+        ('PSSVisionTransformer', dict(arch=dict(
+            embed_dims=8, num_layers=2**40, num_heads=2,
+            feedforward_channels=8)), 'arch.num_layers'),
+        ('MaskedFeatureHead', dict(head=dict(
+            type='LinearClsHead', num_classes=2**33, in_channels=8)),
+         'head.num_classes'),
+        ('MaskedLinearClsHead', dict(
+            num_classes=2, in_channels=2, hidden_channels=[4, 2**33]),
+         'hidden_channels'),
+        ('GatedConv2d', dict(
+            in_channels=3, out_channels=2**50, kernel_size=1),
+         'out_channels'),
+    ],
+)  # fmt: skip
+def test_sizes_inside_and_those_of_the_base(kind, given, named):
+    with pytest.raises(ValueError, match=f'^{named} must be an int of at'):
+        MODELS.build(dict(type=f'mask_plugins.{kind}', **given))
 
 
 def tried(count):

@@ -4,7 +4,6 @@
 import json
 import random
 import signal
-import time
 
 import pytest
 
@@ -38,14 +37,13 @@ def assert_whole(folder):
 def test_one_worker(tmp_path, figures):
     """It ends bit-identical with the undisturbed search."""
     whole, folder = make(tmp_path / 'whole'), make(tmp_path / 'killed')
-    started = time.monotonic()
     search_runs.finish(whole)
-    share = (time.monotonic() - started) / KILLS
+    share = search_runs.iterations(whole) // (KILLS + 1)
     rng = random.Random(1)
     kills = 0
     for _ in range(KILLS):
         name = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-        kills += search_runs.kill_at(folder, rng.uniform(0.1, 1) * share, name)
+        kills += search_runs.kill_at(folder, rng.randint(0, share), name)
     search_runs.finish(folder)
     search_runs.assert_same_search(folder, whole)
     assert_whole(folder)

@@ -116,13 +116,21 @@ def finish(folder, timeout=300):
     return trials(folder)
 
 
-def kill_at(folder, seconds, signum=signal.SIGKILL):
-    """Work for so long, then be killed; whether it came to that."""
+def iterations(folder):
+    """How many all runs have logged."""
+    found = folder.glob('runs/*/train_log.json')
+    return sum(path.read_text().count('\n') for path in found)
+
+
+def kill_at(folder, more, signum=signal.SIGKILL):
+    """Work for so many more iterations, then be killed; whether it was."""
+    goal = iterations(folder) + more
     process = start_worker(folder)
-    process.join(seconds)
+    while process.exitcode is None and iterations(folder) < goal:
+        process.join(0.02)
     if process.exitcode is None:
         os.kill(process.pid, signum)
-    process.join(60)
+    process.join()
     assert process.exitcode in (0, 75, -signum), logs(folder)
     return process.exitcode != 0
 

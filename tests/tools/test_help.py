@@ -37,6 +37,6 @@ def test_help_has_an_example(tool, monkeypatch, capsys):
 
 def test_help_comes_before_heavy_imports():
     """Mim asks for it before each run."""
-    demos = ('demo/playground.py', 'demo/stream_demo.py')
-    paths = [f'tools/{tool}.py' for tool in TOOLS] + [*demos]
+    demos = sorted(ROOT.glob('demo/*.py'))
+    paths = [*(f'tools/{tool}.py' for tool in TOOLS), *demos]
     run_python('-c', CODE.format(heavy=HEAVY), *(ROOT / p for p in paths))

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from mask_plugins.sweeps.prune import prune
 from mask_plugins.sweeps.run_status import last_error, sweep_status
 
 from ..common.processes import run_python, start
+from ..common.tools import end_of
 from ..small_run import QUICKSTART, ROOT, SMALL
 
 SWEEP = ROOT / 'tools' / 'slurm' / 'sweep.py'
@@ -91,6 +93,32 @@ def test_bad_input_is_named(tmp_path):
     assert "error: 'a' is not in the config" in said
     said = sweep('status', tmp_path, code=1)
     assert 'holds no sweep' in said
+
+
+@pytest.mark.parametrize(
+    ('command', 'options', 'message'),
+    [
+        ('plan', ['--out', 'a b'], r'#SBATCH lines cannot'),
+        ('plan', ['--out', 'new/[1]'], r'#SBATCH lines cannot'),
+        ('plan', ['--out', 'new', '--stage', 'none'], 'nothing at'),
+        ('plan', ['--out', 'new', '--stage', 'data'], 'stage: no path'),
+        ('plan', ['--out', 'new', '--keep', 'all'], 'all'),
+        ('plan', ['--out', 'new', '--prologue', 'none'], 'none'),
+        ('plan', ['--out', 'new', '--pack', '0'], 'pack'),
+        ('submit', ['--out', 'new'], 'run --local'),
+    ],
+)
+def test_what_is_refused_writes_nothing(
+    tmp_path, monkeypatch, capsys, command, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('PATH', str(tmp_path))  # without SLURM
+    (tmp_path / 'data').mkdir()
+    args = (command, QUICKSTART, *settings(), *options)
+    code = end_of(monkeypatch, 'slurm/sweep', *args)
+    captured = capsys.readouterr()
+    assert re.search(message, f'{code}{captured.err}')
+    assert os.listdir(tmp_path) == ['data']
 
 
 def test_the_last_error_of_a_log(tmp_path):

@@ -126,7 +126,7 @@ def test_a_signal_that_comes_too_early_is_not_lost(tmp_path):
     # Python needs some milliseconds to begin, and torch seconds to load.
     status = Path(f'/proc/{process.pid}/status')
     blocked = f'SigBlk:\t{1 << (signal.SIGUSR1 - 1):016x}'
-    while blocked not in status.read_text():
+    while process.poll() is None and blocked not in status.read_text():
         time.sleep(0.01)
     process.send_signal(signal.SIGUSR1)
     out, _ = process.communicate(timeout=600)

@@ -8,6 +8,7 @@ import yaml
 from mmengine.config import Config
 from yaml import YAMLError
 
+from mask_plugins.apis.config import read_config
 from mask_plugins.apis.find_config import find_config
 from mask_plugins.functional.combine import METHODS
 from mask_plugins.utils.checks import (
@@ -68,7 +69,7 @@ class CascadeSettings(NamedTuple):
 
     def config(self) -> Config:
         """The config of the dispatcher, with seed and overrides."""
-        cfg = Config.fromfile(find_config(self.dispatcher))
+        cfg = read_config(find_config(self.dispatcher))
         cfg.merge_from_dict({**self.overrides, 'randomness.seed': self.seed})
         return cfg
 

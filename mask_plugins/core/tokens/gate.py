@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.checks import check_size
 
 
 class TokenGate(nn.Module):
@@ -34,8 +34,8 @@ class TokenGate(nn.Module):
         self, embed_dims: int, hidden_dims: Optional[int] = None
     ) -> None:
         super().__init__()
-        check_int('embed_dims', embed_dims, 1)
-        check_int('hidden_dims', hidden_dims, 1, optional=True)
+        check_size('embed_dims', embed_dims)
+        check_size('hidden_dims', hidden_dims, optional=True)
         hidden_dims = hidden_dims or max(embed_dims // 4, 1)
         self.norm = nn.LayerNorm(embed_dims)
         self.fc1 = nn.Linear(embed_dims, hidden_dims)

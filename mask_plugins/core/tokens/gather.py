@@ -3,9 +3,10 @@
 
 from typing import Union
 
+import torch
 from torch import Tensor
 
-from mask_plugins.utils.checks import check_int, check_number
+from mask_plugins.utils.checks import check_number, check_size
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
@@ -18,12 +19,16 @@ def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
     Returns:
         Tensor: :math:`(B, n, C)`.
 
+    Raises:
+        TypeError, ValueError: If ``index`` is no int64 of one row per image.
+
     Examples:
         >>> import torch
         >>> x = torch.arange(3.0).view(1, 3, 1)
         >>> gather_tokens(x, torch.tensor([[0, 2]])).flatten().tolist()
         [0.0, 2.0]
     """
+    _check_index(x, index)
     return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.size(-1)))
 
 
@@ -46,6 +51,10 @@ def scatter_tokens(
     Returns:
         Tensor: :math:`(B, N, C)`.
 
+    Raises:
+        TypeError, ValueError: If ``index`` is no int64 of one place per token,
+            ``num_tokens`` is less than they are, or ``fill`` does not fit.
+
     Examples:
         >>> import torch
         >>> kept = torch.tensor([[[5.0], [7.0]]])
@@ -56,7 +65,8 @@ def scatter_tokens(
         >>> scatter_tokens(kept, index, 3, fill=whole).flatten().tolist()
         [5.0, 2.0, 7.0]
     """
-    check_int('num_tokens', num_tokens, index.shape[1])
+    _check_index(x, index, 2)
+    check_size('num_tokens', num_tokens, index.shape[1])
     batch, _, width = x.shape
     shape = (batch, num_tokens, width)
     if isinstance(fill, Tensor):
@@ -69,3 +79,21 @@ def scatter_tokens(
     else:
         full = x.new_full(shape, check_number('fill', fill))
     return full.scatter(1, index.unsqueeze(-1).expand(-1, -1, width), x)
+
+
+def _check_index(x: Tensor, index: Tensor, alike: int = 1) -> None:
+    """Raise unless the first dimensions of both are the same."""
+    if index.dtype != torch.int64:
+        raise TypeError(f'index must be int64, got {index.dtype}')
+    if x.ndim != 3 or index.ndim != 2:
+        raise ValueError(
+            'x and index must have the shapes (B, N, C) and (B, n), got '
+            f'{tuple(x.shape)} and {tuple(index.shape)}'
+        )
+    if torch.jit.is_tracing():  # sizes are no numbers then
+        return
+    if x.shape[:alike] != index.shape[:alike]:
+        raise ValueError(
+            f'index must have a row per image (and of kept tokens, a place '
+            f'each), got {tuple(index.shape)} for tokens {tuple(x.shape)}'
+        )

@@ -86,8 +86,9 @@ def select_tokens(
         Tensor: int64 indices into the N tokens, :math:`(B, n)`.
 
     Raises:
-        ValueError: If ``order`` is unknown, or ``num_keep`` is less than the
-            prefix or more than all tokens.
+        ValueError: If ``scores`` are no real numbers (B, P), ``order`` is
+            unknown, or ``num_keep`` is less than the prefix or more than all
+            tokens.
 
     Examples:
         >>> scores = torch.tensor([[0.1, 0.9, 0.5, 0.7]])
@@ -96,6 +97,11 @@ def select_tokens(
     """
     check_choice('order', order, TOKEN_ORDERS)
     check_int('num_prefix_tokens', num_prefix_tokens, 0)
+    if scores.ndim != 2 or scores.is_complex():
+        raise ValueError(
+            'scores must be real numbers of shape (B, P), got '
+            f'{scores.dtype} of shape {tuple(scores.shape)}'
+        )
     batch, patches = scores.shape
     most = num_prefix_tokens + patches
     name = 'num_keep (num_prefix_tokens included)'

@@ -16,7 +16,7 @@ from .masked_module import (
     masked_names,
     update_scopes,
 )
-from .named_masks import base_state, named_masks, named_tensors
+from .named_masks import base_state, check_values, named_masks, named_tensors
 
 
 class AdapterBank:
@@ -57,7 +57,9 @@ class AdapterBank:
         Raises:
             KeyError: If there is no such adapter.
             TypeError: If a parameter cannot be masked.
+            ValueError: If a part of the model is on the meta device.
         """
+        check_values(model, 'a switch of masks')
         adapter = adapter or self.get(name)
         bits = _unpacked(adapter)
         masks = {item.name: item.mask for item in named_masks(model)}

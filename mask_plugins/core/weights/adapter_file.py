@@ -19,6 +19,7 @@ from typing import Any, Dict, Optional, Union
 
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_type
 from mask_plugins.utils.safetensors_file import (
     read_safetensors,
     write_safetensors,
@@ -34,7 +35,13 @@ from .adapter_content import (
     tensor_hash,
 )
 from .binary_mask import check_settings
-from .named_masks import base_state, clean_name, named_masks, named_tensors
+from .named_masks import (
+    base_state,
+    check_values,
+    clean_name,
+    named_masks,
+    named_tensors,
+)
 
 FORMAT = 'mask_plugins.masks'
 VERSION = '1'
@@ -135,8 +142,11 @@ def pack_masks(
         Adapter: What was written.
 
     Raises:
+        TypeError: If ``info`` is no dict, or has a key that is no text, as
+            in a file all are.
         ValueError: If the model has no masks, some logits or scores are
-            NaN, or ``state_dtype`` is unknown or has no such large numbers.
+            NaN, tensors are on the meta device, or ``state_dtype`` is unknown
+            or has no such large numbers.
 
     Examples:
         >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
@@ -148,6 +158,9 @@ def pack_masks(
     items = list(named_masks(model))
     if not items:
         raise ValueError('pack_masks: the model has no masks')
+    if info is not None:
+        _check_info('info', info)
+    check_values(model, 'pack_masks')
     broken = [item.name for item in items if not item.mask.finite()]
     if broken:
         raise ValueError(
@@ -173,6 +186,14 @@ def pack_masks(
     if path is not None:
         write_adapter(adapter, path)
     return adapter
+
+
+def _check_info(name: str, value: Any) -> None:
+    check_type(name, value, dict, 'a dict')
+    for key, part in value.items():
+        check_type(f'a key of {name}', key, str, 'a text')
+        if isinstance(part, dict) and part is not value:
+            _check_info(f'{name}[{key!r}]', part)
 
 
 def task_state(model: nn.Module) -> Dict[str, Tensor]:

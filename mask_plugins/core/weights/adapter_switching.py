@@ -18,7 +18,7 @@ from .adapter_content import base_hash, dtype_name, tensor_hash
 from .adapter_file import Adapter, read_adapter
 from .binary_mask import BinaryMask
 from .lifecycle import BANK
-from .named_masks import base_state, named_masks, unwrap
+from .named_masks import base_state, check_values, named_masks, unwrap
 
 
 def load_masks(
@@ -52,7 +52,8 @@ def load_masks(
     Raises:
         FileNotFoundError: If there is no such file.
         TypeError: If a parameter of the model cannot be masked.
-        ValueError: If the file cannot be read, or does not fit the model.
+        ValueError: If the file cannot be read, or does not fit the model,
+            or a part of the model is on the meta device.
 
     Examples:
         >>> import copy
@@ -65,9 +66,13 @@ def load_masks(
         'task'
     """
     check_type('name', name, str, 'a text')
+    check_type('only', only, str, 'a text')
+    allowed = 'a path or an Adapter'
+    check_type('source', source, (str, os.PathLike, Adapter), allowed)
     check_bool('activate', activate)
     check_bool('strict', strict)
     root = unwrap(model)
+    check_values(root, 'load_masks')
     adapter, where = source, 'the adapter'
     if not isinstance(source, Adapter):
         adapter, where = read_adapter(source), repr(os.fspath(source))
@@ -100,6 +105,7 @@ def activate_masks(model: nn.Module, name: Optional[str]) -> None:
 
     Raises:
         KeyError: If there is none of that name; it lists those there are.
+        ValueError: If a part of the model is on the meta device.
 
     Examples:
         >>> from mask_plugins.core import weights

@@ -15,8 +15,9 @@ from .masked_module import (
     masked_names,
     update_scopes,
 )
-from .named_masks import named_masks, unwrap
+from .named_masks import check_values, named_masks, unwrap
 from .scope import Scope, current_scope, entered
+from .use_check import KEPT
 
 _RECORD = '_merged_masks'
 # Where adapters keep what is loaded; what is merged cannot be switched.
@@ -123,7 +124,7 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
         nn.Module: The same model; `requires_grad` stays as it is.
 
     Raises:
-        ValueError: If it has no masks.
+        ValueError: If it has no masks, or a part of it is on the meta device.
 
     Examples:
         >>> from mask_plugins.core.weights import SoftMaskLinear
@@ -131,6 +132,7 @@ def merge_masks(model: nn.Module, keep: bool = False) -> nn.Module:
         'Linear'
     """
     root = _with_masks(model, 'merge_masks')
+    check_values(root, 'merge_masks')
     records, merged = [], {}
     for path, module in root.named_modules():
         for name in masked_names(module):
@@ -164,7 +166,8 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
         nn.Module: The same model.
 
     Raises:
-        ValueError: If nothing was kept.
+        ValueError: If nothing was kept, or a part of the model is on the
+            meta device.
 
     Examples:
         >>> from mask_plugins.core.weights import SoftMaskLinear
@@ -178,6 +181,7 @@ def unmerge_masks(model: nn.Module) -> nn.Module:
             'unmerge_masks: nothing was kept; call merge_masks(model, '
             'keep=True) to be able to undo it'
         )
+    check_values(root, 'unmerge_masks')
     records, bank = root.__dict__[_RECORD]
     for path, name, *_ in records:
         check_maskable(root, f'{path}.{name}' if path else name)
@@ -223,6 +227,7 @@ def remove_weight_masks(model: nn.Module) -> nn.Module:
     else:
         _with_masks(model, 'remove_weight_masks')
     detach_all(root)
+    root.__dict__.pop(KEPT, None)
     _forget_trained(root, restore=True)
     return model
 

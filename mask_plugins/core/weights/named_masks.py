@@ -5,6 +5,9 @@ from typing import Dict, Iterator, NamedTuple, Tuple
 
 from torch import Tensor, nn
 
+from mask_plugins.utils.checks import check_type
+from mask_plugins.utils.first_few import first_few
+
 from .masked_module import SUFFIX, masked_names
 from .weight_mask import WeightMask
 
@@ -34,6 +37,7 @@ def unwrap(model: nn.Module) -> nn.Module:
         >>> unwrap(nn.DataParallel(layer)) is layer
         True
     """
+    check_type('model', model, nn.Module, 'a module')
     while True:
         if isinstance(model, _WRAPPERS):
             model = model.module
@@ -127,6 +131,33 @@ def write_settings(model: nn.Module, checkpoint: Dict[str, dict]) -> None:
                     state = checkpoint.get(f'{part}state_dict', {})
                     if f'{start}{path}.{key}' in state:
                         state[f'{start}{path}.{key}'] = value.clone()
+
+
+def check_values(model: nn.Module, what: str) -> None:
+    """Raise if a part of the model has shapes only, on the meta device.
+
+    Args:
+        model (nn.Module): Any module, wrapped or not.
+        what (str): Who needs the values, for the error.
+
+    Raises:
+        ValueError: It names the first tensors without values.
+
+    Examples:
+        >>> check_values(nn.Linear(2, 3, device='meta'), 'pack_masks')
+        Traceback (most recent call last):
+        ...
+        ValueError: pack_masks: weight, bias of the model have no values, \
+they are on the meta device: load the weights first
+    """
+    root = unwrap(model)
+    named = (*root.named_parameters(), *root.named_buffers())
+    empty = [clean_name(name) for name, tensor in named if tensor.is_meta]
+    if empty:
+        raise ValueError(
+            f'{what}: {first_few(empty)} of the model have no values, they '
+            'are on the meta device: load the weights first'
+        )
 
 
 def base_state(model: nn.Module) -> Dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from torch import nn
 
-from .named_masks import named_masks
+from .named_masks import check_values, named_masks
 
 
 @dataclass
@@ -132,6 +132,9 @@ def mask_report(model: nn.Module) -> MaskReport:
     Returns:
         MaskReport: Without rows if the model has no masks.
 
+    Raises:
+        ValueError: If a part of the model is on the meta device.
+
     Examples:
         >>> from mask_plugins.core.weights import ScoreMask, apply_weight_masks
         >>> net = nn.Linear(4, 2)
@@ -141,6 +144,7 @@ def mask_report(model: nn.Module) -> MaskReport:
         (1.0, 8, 10)
     """
     rows, own = [], set()
+    check_values(model, 'mask_report')
     for item in named_masks(model):
         hard = item.mask.hard()
         own |= {id(p) for p in item.mask.parameters()}

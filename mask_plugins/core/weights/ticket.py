@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from mask_plugins.utils.checks import check_choice, check_number
 
-from .named_masks import named_masks
+from .named_masks import check_values, named_masks
 from .soft_mask import SoftMask
 from .two_of_four import fits_two_of_four, keep_two_of_four
 
@@ -49,7 +49,7 @@ def make_ticket(
     Raises:
         ValueError: If ``sparsity`` is not in [0, 1), or not 0.5 for 2:4,
             ``scope``, ``by`` or ``pattern`` is unknown, or the model has no
-            soft masks.
+            soft masks, or tensors on the meta device.
 
     Examples:
         >>> from mask_plugins.core.weights import SoftMaskLinear
@@ -66,6 +66,7 @@ def make_ticket(
     items = [i for i in named_masks(model) if isinstance(i.mask, SoftMask)]
     if not items:
         raise ValueError('make_ticket: the model has no soft masks')
+    check_values(model, 'make_ticket')
     if sparsity is not None:
         values = [
             item.mask.logits

@@ -15,6 +15,8 @@ UNUSED = (
     'masks of {} were not used in the first forward of the {}: their layer '
     'has not read them, or read the bare weight. Take them out of the rules{}'
 )
+# Where a model without masks, as between two adapters, keeps ``unused``.
+KEPT = '_unused_masks'
 
 
 class UseCheck:
@@ -122,13 +124,16 @@ def put_use_check(module: nn.Module) -> None:
     """Have a model checked, unless it is."""
     if find_use_check(module) is None:
         check = UseCheck()
+        check.unused = module.__dict__.pop(KEPT, check.unused)
         module.register_forward_pre_hook(check.begin)
         module.register_forward_hook(check.end, always_call=True)
 
 
 def drop_use_check(module: nn.Module) -> None:
-    """Take the check off, if there is one."""
+    """Take the check off, if there is one; the next one is like it."""
     check = find_use_check(module)
+    if check is not None and check.unused != UseCheck().unused:
+        module.__dict__[KEPT] = check.unused
     for name in ('_forward_pre_hooks', '_forward_hooks'):
         hooks = getattr(module, name)
         for key, hook in list(hooks.items()):

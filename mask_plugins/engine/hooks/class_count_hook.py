@@ -3,12 +3,14 @@
 
 from typing import Any, Dict, Sequence
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
 from mask_plugins.datasets.class_numbers import check_same_numbers
 from mask_plugins.datasets.subset import labels_of
+from mask_plugins.functional.labels import check_labels, ignored_labels
 from mask_plugins.registry import HOOKS
 
 from .attribute_target import unwrap
@@ -26,7 +28,8 @@ class ClassCountHook(Hook):
     batch that has one (on a GPU an assertion of the device), and unused
     classes go unnoticed. This hook compares ``num_classes`` of every head and
     of the data preprocessor with the classes of the training set: too few are
-    an error, too many are a warning.
+    an error, too many are a warning. Labels of each batch are compared before
+    they leave the CPU, so that no step waits for a GPU.
 
     So are the names. A class that has one number in the training set and
     another in the validation set, such as of folders that were numbered for
@@ -39,8 +42,9 @@ class ClassCountHook(Hook):
     labels were renumbered fits a smaller head.
 
     Raises:
-        ValueError: If a label of the training set is beyond ``num_classes``,
-            or a class has another number elsewhere.
+        TypeError, ValueError: If a label of the training set is beyond
+            ``num_classes`` or no int64, or a class has another number
+            elsewhere.
 
     Examples:
         >>> from torch import nn
@@ -54,6 +58,7 @@ class ClassCountHook(Hook):
 
     def __init__(self) -> None:
         self.loaded: Sequence[str] = ()  # classes of the checkpoint
+        self._heads: Dict[str, nn.Module] = {}  # what takes labels
 
     def after_load_checkpoint(
         self, runner: Runner, checkpoint: Dict[str, Any]
@@ -66,6 +71,7 @@ class ClassCountHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compare."""
         loaded, self.loaded = self.loaded, ()
+        self._heads = counted(unwrap(runner.model))
         dataset = runner.train_dataloader.dataset
         names = classes_of(dataset)
         if not names:
@@ -86,6 +92,22 @@ class ClassCountHook(Hook):
             elif count < len(names):
                 if count <= highest_label(dataset, len(names) - 1):
                     raise ValueError(f'{found}: set it to {len(names)}')
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Compare the labels of the batch."""
+        samples = data_batch if isinstance(data_batch, dict) else {}
+        samples = samples.get('data_samples') or ()
+        labels = [x.gt_label for x in samples if 'gt_label' in x]
+        if not labels or not self._heads:
+            return
+        labels = torch.cat(labels)
+        heads = self._heads.values()
+        least = min(head.num_classes for head in heads)
+        name = f'gt_label of train_dataloader (for {", ".join(self._heads)})'
+        ignored = {label for head in heads for label in ignored_labels(head)}
+        check_labels(name, labels, len(labels), least, ignored=ignored)
 
     def before_val(self, runner: Runner) -> None:
         """Compare, unless it is a validation while training."""
@@ -121,8 +143,13 @@ def judges_numbers(evaluator: Any) -> bool:
 
 def class_counts(model: nn.Module) -> Dict[str, int]:
     """``num_classes`` of heads and data preprocessor, by dotted path."""
+    return {k: v.num_classes for k, v in counted(model).items()}
+
+
+def counted(model: nn.Module) -> Dict[str, nn.Module]:
+    """Heads and data preprocessor with ``num_classes``, by dotted path."""
     return {
-        name: module.num_classes
+        name: module
         for name, module in model.named_modules()
         if name.rpartition('.')[2] in HOLDERS
         and 'teacher' not in name.split('.')

@@ -10,14 +10,13 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mask_plugins.apis.config import check_file, load_config  # noqa: F401
-from mask_plugins.apis.model import build_model
-from mask_plugins.core.weights import named_masks
 from mask_plugins.utils.checks import check_choice
 
 from ..checkpoint.checkpoint_guard import CheckpointGuardHook, guard_loading
 from ..checkpoint.keep_policy import KeepPolicy
 from ..checkpoint.resume import checkpoint_folders, choose_checkpoint
 from .quiet_runner import QuietRunner
+from .sharding import ShardedClipHook, prepare_sharding
 
 SAFE = 'mask_plugins.SafeCheckpointHook'
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -137,19 +136,16 @@ def build_runner(cfg: Config, quiet: bool = False) -> Runner:
             ``runner_type`` of the config keeps its console. Defaults to False.
 
     Raises:
-        ValueError: If FSDP is to shard a model with weight masks.
+        ValueError: If FSDP is to shard what it cannot, see
+            :func:`~mask_plugins.engine.launching.sharding.prepare_sharding`.
     """
-    wrapper = (cfg.get('model_wrapper_cfg') or {}).get('type')
-    if 'FullySharded' in str(wrapper) and any(named_masks(build_model(cfg))):
-        raise ValueError(
-            f'model_wrapper_cfg.type={wrapper!r} flattens the parameters that '
-            'weight masks belong to; use MMDistributedDataParallel'
-        )
+    prepare_sharding(cfg)
     guard_loading()
     plain = QuietRunner if quiet else Runner
     build = RUNNERS.build if 'runner_type' in cfg else plain.from_cfg
     runner = build(cfg)
     runner.register_hook(CheckpointGuardHook())
+    runner.register_hook(ShardedClipHook())
     return runner
 
 

@@ -45,8 +45,9 @@ class KNNAccuracy(FeatureMetric):
         **kwargs: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        TypeError, ValueError: If ``k`` or ``topk`` is below 1,
-            ``temperature`` is not above 0, or ``bank`` is unknown.
+        TypeError, ValueError: If ``k`` or ``topk`` is below 1, ``topk`` is
+            empty or has doubles, ``temperature`` is not above 0, or ``bank``
+            is unknown.
 
     Examples:
         >>> KNNAccuracy(k=20, bank='self', topk=1).topk
@@ -70,6 +71,8 @@ class KNNAccuracy(FeatureMetric):
         )
         self.bank = check_choice('bank', bank, BANKS)
         self.topk = tuple(check_int('topk', one, 1) for one in topk)
+        if not topk or len(set(topk)) < len(topk):
+            raise ValueError(f'topk must be numbers, each once, got {topk}')
         super().__init__(**kwargs)
 
     def reset(self) -> None:

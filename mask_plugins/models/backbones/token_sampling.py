@@ -24,6 +24,7 @@ from mask_plugins.utils.checks import (
     check_pair,
     check_ratio,
 )
+from mask_plugins.utils.compat_torch import is_compiling
 
 from .state_dicts import GRID, fit_positions
 
@@ -248,7 +249,18 @@ class TokenSamplingMixin:
         that seeding that stream (see SeedHook) makes the selection
         repeatable, and a CUDA stream is left alone. In eval mode every
         forward has the same noise: place b of a batch keeps the same patches.
+
+        Raises:
+            RuntimeError: In torch.jit.trace, torch.export and torch.onnx:
+                a graph has one generator, and other noise in each call.
         """
+        # Never true under torch.compile, which leaves this function alone.
+        if torch.jit.is_tracing() or is_compiling():
+            raise RuntimeError(
+                "scorer='random' cannot be traced or exported, its noise is "
+                "not in the graph: take scorer='magnitude', or drop_ratio=0 "
+                'for all tokens'
+            )
         seed = torch.randint(2**62, ()) if self.training else 0
         return torch.Generator(device=device).manual_seed(int(seed))
 

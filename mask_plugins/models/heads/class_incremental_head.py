@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_choice
 
+from .labels import check_head_labels
+
 LOSS_CLASSES = ('new', 'seen')
 
 
@@ -106,6 +108,8 @@ class ClassIncrementalHead(ClsHead):
         """Cross entropy among the classes of ``loss_classes``."""
         first = self._old if self.loss_classes == 'new' else 0
         kept = slice(first, self._seen)
+        classes = range(first, self._seen)
+        check_head_labels(self.head, cls_score, data_samples, classes)
         among = [
             DataSample().set_gt_score(sample.gt_score[kept])
             if 'gt_score' in sample

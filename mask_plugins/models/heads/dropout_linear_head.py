@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_ratio
 
+from .labels import ChecksLabels
+
 
 @MODELS.register_module()
-class DropoutLinearClsHead(LinearClsHead):
+class DropoutLinearClsHead(ChecksLabels, LinearClsHead):
     """mmpretrain's ``LinearClsHead`` with dropout before its layer.
 
     mmpretrain's ``StackedLinearClsHead`` has dropout after hidden layers

@@ -27,6 +27,7 @@ from mask_plugins.utils.checks import (
 )
 
 from .embedding import Feats, last_embedding
+from .labels import batch_labels
 
 
 @MODELS.register_module()
@@ -179,16 +180,16 @@ class HardGlobalSoftminHead(ClsHead):
         """Both parts of the loss.
 
         Raises:
-            ValueError: If labels are mixed (mixup, CutMix).
+            TypeError, ValueError: If labels are mixed (mixup, CutMix), or are
+                not one class per row.
         """
-        if 'gt_score' in data_samples[0]:
+        if len(data_samples) and 'gt_score' in data_samples[0]:
             raise ValueError(
                 'HardGlobalSoftminHead needs one class per image, got mixed '
                 'labels (gt_score): take Mixup and CutMix out of the config'
             )
         logits, scale = self(feats), self.scale()
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        labels = labels.to(logits.device)
+        labels = batch_labels(data_samples, logits, self.num_classes)
         with torch.autocast(logits.device.type, enabled=False):
             margin = self.hard_margin * scale if self.hard_margin else None
             hard = hard_softmin(logits, labels, self.top_k, margin)

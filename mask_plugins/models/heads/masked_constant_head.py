@@ -11,11 +11,13 @@ from mask_plugins.models.layers.masked_linear import masked_linear
 from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import check_choice
 
+from .labels import ChecksLabels
+
 SIGNS = ('positive', 'negative', 'dual')
 
 
 @MODELS.register_module()
-class MaskedConstantClsHead(LinearClsHead):
+class MaskedConstantClsHead(ChecksLabels, LinearClsHead):
     r"""Weights of 1 / sqrt(in_channels), or minus that, behind a mask.
 
     A class score is a sum of some of the features: nothing but the mask has

@@ -26,6 +26,8 @@ from mask_plugins.utils.checks import (
     check_type,
 )
 
+from .labels import check_head_labels
+
 INNER = 'head.'
 # The letters of masked-analysis and its README, accepted in configs.
 ALIASES = dict(s='scalar', a='per_rank', d='dropout', v1='add', v2='subtract')
@@ -169,7 +171,12 @@ class MaskedFeatureHead(BaseModule):
         Returns:
             dict[str, Tensor]: ``loss_ce`` and, with a teacher, ``loss_msk``,
             already weighted: the total is their sum.
+
+        Raises:
+            TypeError, ValueError: If labels are not classes of the head, or
+                not one per row.
         """
+        check_head_labels(self.head, feats[-1], data_samples)
         losses = total_as_ce(self.head.loss(feats, data_samples, **kwargs))
         if teacher_logits is not None and self.loss_weight:
             losses['loss_msk'] = self.loss_weight * self.masked_loss(

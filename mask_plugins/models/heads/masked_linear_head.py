@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from mask_plugins.models.layers.masked_linear import masked_linear
 from mask_plugins.registry import MODELS
 
+from .labels import ChecksLabels
+
 
 @MODELS.register_module()
-class MaskedLinearClsHead(LinearClsHead):
+class MaskedLinearClsHead(ChecksLabels, LinearClsHead):
     """A linear head without bias over a frozen random weight, masked.
 
     The head of supervised masking (Self-Masking Networks, GCPR 2024): the

@@ -16,6 +16,7 @@ from mask_plugins.utils.checks import check_number
 from mask_plugins.utils.openmmlab import imports_for
 
 from .embedding import Feats, last_embedding
+from .labels import batch_labels
 
 PARTS = ('losses', 'miners', 'distances', 'reducers', 'regularizers')
 
@@ -67,6 +68,9 @@ class PMLLossHead(ClsHead):
         del self.loss_module  # cross entropy, which is not used
         sizes = dict(num_classes=num_classes, embedding_size=in_channels)
         self.metric_loss = _build(loss, sizes)
+        taken = inspect.signature(type(self.metric_loss)).parameters
+        #: None where the loss compares samples alone.
+        self.num_classes = num_classes if 'num_classes' in taken else None
         self.miner = None if miner is None else _build(miner, sizes)
         self.loss_weight = check_number('loss_weight', loss_weight, 0)
 
@@ -77,10 +81,15 @@ class PMLLossHead(ClsHead):
     def loss(
         self, feats: Feats, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, Tensor]:
-        """The loss over the pairs that the miner chooses, or all."""
+        """The loss over the pairs that the miner chooses, or all.
+
+        Raises:
+            TypeError, ValueError: If labels are not one class per row.
+        """
         embeddings = self.pre_logits(feats)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        labels = labels.to(embeddings.device)
+        # Without proxies any number of a class will do.
+        most = self.num_classes or 2**63 - 1
+        labels = batch_labels(data_samples, embeddings, most)
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = F.normalize(embeddings.float())
             pairs = (self.miner(embeddings, labels),) if self.miner else ()

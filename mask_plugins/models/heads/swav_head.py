@@ -114,9 +114,15 @@ class SwAVHead(BaseModule):
             embeddings (Tensor): Of length 1, :math:`(V B, D)`, crop by crop.
 
         Raises:
-            ValueError: If they are not those of V crops.
+            ValueError: If they are not those of V crops of some images.
         """
-        if len(embeddings) % self.num_crops:
+        width = self.queue.shape[2]
+        if embeddings.ndim != 2 or embeddings.shape[1] != width:
+            raise ValueError(
+                f'embeddings must have shape (V B, {width}), got '
+                f'{tuple(embeddings.shape)}'
+            )
+        if len(embeddings) % self.num_crops or not len(embeddings):
             raise ValueError(
                 f'{len(embeddings)} embeddings cannot be those of '
                 f'{self.num_crops} crops: set num_crops as in MultiView'

@@ -17,9 +17,11 @@ from mask_plugins.registry import MODELS
 from mask_plugins.utils.checks import PathLike, check_int
 from mask_plugins.utils.safe_load import read_checkpoint
 
+from .labels import ChecksLabels
+
 
 @MODELS.register_module()
-class TextPrototypeClsHead(ClsHead):
+class TextPrototypeClsHead(ChecksLabels, ClsHead):
     """exp(logit_scale) x cosine of projected feature and text prototypes.
 
     Prototypes and scale are frozen. With ``mask`` the projection is frozen

@@ -6,7 +6,7 @@ from typing import Union
 from torch import Tensor, nn
 
 from mask_plugins.registry import MODELS
-from mask_plugins.utils.checks import check_number
+from mask_plugins.utils.checks import check_int, check_number
 
 from .logit_loss import build_logit_loss
 
@@ -59,8 +59,12 @@ class OldClassesLoss(nn.Module):
         Args:
             old (int): Classes of the tasks before: the first ones.
             seen (int): Those and the classes of the task that is trained.
+
+        Raises:
+            TypeError, ValueError: Unless 0 <= old < seen.
         """
-        self.old = old
+        check_int('seen', seen, 1)
+        self.old = check_int('old', old, 0, seen - 1)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """The loss.
@@ -71,7 +75,17 @@ class OldClassesLoss(nn.Module):
 
         Returns:
             Tensor: Scalar.
+
+        Raises:
+            ValueError: If the shapes differ, or there are fewer classes than
+                the old ones.
         """
+        if pred.shape != target.shape or pred.shape[1] < self.old:
+            raise ValueError(
+                'pred and target must be logits of one shape (N, C) with the '
+                f'{self.old} old classes, got {tuple(pred.shape)} and '
+                f'{tuple(target.shape)}'
+            )
         pred, target = pred[:, : self.old], target[:, : self.old]
         if not self.old:
             return pred.sum()  # 0, with the gradients that DDP waits for

@@ -96,7 +96,16 @@ class PASSLoss(nn.Module):
             ``loss_ceiling`` and ``loss_consistency`` where their weights are
             not 0, and without "loss" in the name, for the log,
             ``distance_positive`` and ``distance_negative``.
+
+        Raises:
+            ValueError: If the batch is empty, or shapes differ.
         """
+        shapes = [tuple(x.shape) for x in (anchor, positive, negative)]
+        if not anchor.numel() or len(set(shapes)) > 1 or anchor.ndim < 2:
+            raise ValueError(
+                'anchor, positive and negative must have one shape (B, *) of '
+                f'a batch that is not empty, got {shapes}'
+            )
         anchor = anchor.detach().flatten(1).float()
         positive = positive.flatten(1).float()
         d_ap = self.distance(anchor, positive)

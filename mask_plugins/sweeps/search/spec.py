@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from mmengine.config import Config
 
 from mask_plugins.analysis.runs.run_comparison import Metric
+from mask_plugins.apis.config import read_config
 from mask_plugins.apis.find_config import find_config
 from mask_plugins.utils.checks import (
     PathLike,
@@ -125,7 +126,7 @@ def make_search(
     config = config if osp.isfile(config) else find_config(found)
     if not osp.isfile(config):
         raise FileNotFoundError(f'{path}: there is no config {found}')
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     try:
         base = {SEED: 0, **check_settings('base', content.get('base') or {})}
         values = dict(check_type('search', content['search'], dict, 'a map'))

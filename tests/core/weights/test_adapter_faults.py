@@ -11,10 +11,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mask_plugins.core.weights import (
+    activate_masks,
     active_masks,
     load_masks,
     loaded_masks,
+    make_ticket,
+    mask_report,
+    merge_masks,
     pack_masks,
+    unmerge_masks,
     write_adapter,
 )
 from mask_plugins.core.weights.adapter_content import content_hash
@@ -274,3 +279,52 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_flag_is_a_flag(wrong, tmp_path):
     with pytest.raises(TypeError, match=f'{next(iter(wrong))} must be'):
         load_masks(nn.Linear(2, 2), tmp_path / 'a.safetensors', **wrong)
+
+
+def loaded():
+    model = load_masks(base_of(trained('score')), pack_masks(trained('score')))
+    return activate_masks(model, None) or model
+
+
+ON_META = dict(
+    pack=(trained, pack_masks),
+    compiled=(trained, lambda m: pack_masks(torch.compile(m))),
+    merge=(trained, merge_masks),
+    report=(trained, mask_report),
+    ticket=(trained, make_ticket),
+    load=(nets.masked_small, lambda m: load_masks(m, 'none.safetensors')),
+    activate=(loaded, lambda m: activate_masks(m, 'default')),
+    unmerge=(lambda: merge_masks(trained('soft'), keep=True), unmerge_masks),
+)
+
+
+@pytest.mark.parametrize('part', ['', 'conv1', 'bn'])
+@pytest.mark.parametrize('act', ON_META)
+def test_shapes_on_the_meta_device_are_no_values(act, part):
+    make, change = ON_META[act]
+    model = make(*['soft'] * (make in (trained, nets.masked_small)))
+    model.get_submodule(part).to('meta')
+    before, inside = nets.classes(model), set(vars(model))
+    named = f'{part}.' if part else 'conv1.'
+    with pytest.raises(ValueError, match=rf'{named}\w+.* on the meta device'):
+        change(model)
+    assert nets.classes(model) == before
+    assert set(vars(model)) == inside
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda m: pack_masks(m, info={1: 2}), 'a key of info must be'),
+        (lambda m: pack_masks(m, info=dict(a={2.0: 1})), r"key of info\['a'"),
+        (lambda m: pack_masks(m, info=['task']), 'info must be a dict'),
+        (lambda m: load_masks(m, {}), 'source must be a path or an Adapter'),
+        (lambda m: load_masks(m, 'x', only=None), 'only must be a text'),
+        (lambda m: pack_masks(None), 'model must be a module, got None'),
+        (lambda m: merge_masks(m.state_dict()), 'model must be a module'),
+        (lambda m: mask_report([m]), 'model must be a module'),
+    ],
+)
+def test_what_is_of_another_kind_is_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(nets.masked_small('score'))

@@ -12,13 +12,16 @@ from torch.nn.functional import linear
 
 from mask_plugins.core.weights import (
     ScoreMask,
+    activate_masks,
     apply_weight_masks,
     disable_masks,
     hold_masks,
     load_masks,
+    merge_masks,
     named_masks,
     pack_masks,
     remove_weight_masks,
+    unmerge_masks,
 )
 from mask_plugins.core.weights.scope import WATCHES
 from mask_plugins.models.masked_model import build_masked_model
@@ -173,6 +176,27 @@ def test_the_option_of_masked_model(tmp_path):
         MODELS.build(dict(cfg, module=Net(), unused='no'))
     nothing = dict(cfg, module=Net(), rules=[('*', 'freeze')])
     assert not list(named_masks(MODELS.build(nothing)))
+
+
+@pytest.mark.parametrize('way', ['off and on', 'other names', 'unmerged'])
+def test_the_option_outlives_the_masks(way):
+    model = MODELS.build(dict(CONFIG, module=Net(), mask=MASK))
+    adapter = pack_masks(model)
+    if way == 'unmerged':
+        unmerge_masks(merge_masks(model, keep=True))
+    else:
+        load_masks(merge_masks(model), adapter, strict=False)
+    if way == 'off and on':
+        activate_masks(model, None)
+        model = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+        activate_masks(model, 'default')
+    elif way == 'other names':
+        load_masks(model, adapter, 'a', only='body.a.*', strict=False)
+    with pytest.raises(RuntimeError, match='masks of body.a.weight'):
+        model(X)
+    # A stock model, and what is put on it later, knows nothing of it.
+    remove_weight_masks(model)
+    assert not any(key.startswith('_unused') for key in vars(model))
 
 
 def test_compiled_models_are_not_checked():
