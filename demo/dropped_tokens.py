@@ -211,7 +211,9 @@ def score(args: argparse.Namespace, sampling: dict, seed: int) -> float:
         name = f'{sampling}, seed {seed}'
         runner = Runner.from_cfg(cfg.copy())
         runner.train()
-        found = scale * runner.message_hub.get_scalar(key).current()
+        # Without one detection mmdet has no score.
+        scores = runner.message_hub.log_scalars
+        found = scale * scores[key].current() if key in scores else 0.0
     print(f'{name}: {found:.1f}', flush=True)
     return found
 

@@ -84,15 +84,17 @@ def event_start(event: Any) -> int:
 
 
 class StepWatch:
-    """Calls back after each step of an optimizer; 2.3.
+    """Calls back after, or before, each step of an optimizer; 2.3.
 
     Before, a process that has compiled anything loses the hooks of
-    ``register_step_post_hook``, and so this wraps the method of the instance.
+    ``register_step_post_hook`` and ``register_step_pre_hook``, and so this
+    wraps the method of the instance.
 
     Args:
         optimizer (Optimizer): Is watched until :meth:`remove`.
         callback (Callable): Is called with the optimizer, and the arguments
             of the step as a tuple and a dict.
+        before (bool): Call before the step. Defaults to False.
 
     Examples:
         >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
@@ -102,13 +104,23 @@ class StepWatch:
         >>> watch.remove()
     """
 
-    def __init__(self, optimizer: Any, callback: Callable) -> None:
+    def __init__(
+        self, optimizer: Any, callback: Callable, before: bool = False
+    ) -> None:
         if TORCH >= (2, 3):
-            self.remove = optimizer.register_step_post_hook(callback).remove
+            register = (
+                optimizer.register_step_pre_hook
+                if before
+                else optimizer.register_step_post_hook
+            )
+            self.remove = register(callback).remove
             return
         step = optimizer.step
 
         def stepped(*args: Any, **kwargs: Any) -> Any:
+            if before:
+                callback(optimizer, args, kwargs)
+                return step(*args, **kwargs)
             result = step(*args, **kwargs)
             callback(optimizer, args, kwargs)
             return result

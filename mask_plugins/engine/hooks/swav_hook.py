@@ -11,6 +11,7 @@ from torch import Tensor
 from mask_plugins.datasets.samplers import locate_step
 from mask_plugins.registry import HOOKS
 from mask_plugins.utils.checks import check_int
+from mask_plugins.utils.compat_torch import StepWatch
 
 from .attribute_target import unwrap
 
@@ -48,7 +49,7 @@ class SwAVHook(Hook):
             'freeze_prototypes', freeze_prototypes, 0
         )
         self._frozen: List[Tensor] = []
-        self._handles: List[Any] = []
+        self._watches: List[StepWatch] = []
 
     def before_train(self, runner: Runner) -> None:
         """Find the head; let the optimizer skip frozen prototypes."""
@@ -61,8 +62,8 @@ class SwAVHook(Hook):
         wrapper = runner.optim_wrapper
         all_ = isinstance(wrapper, OptimWrapperDict)
         for one in wrapper.values() if all_ else [wrapper]:
-            handle = one.optimizer.register_step_pre_hook(self._skip)
-            self._handles.append(handle)
+            watch = StepWatch(one.optimizer, self._skip, before=True)
+            self._watches.append(watch)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
@@ -76,9 +77,9 @@ class SwAVHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Leave the optimizer as it was."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        for watch in self._watches:
+            watch.remove()
+        self._watches.clear()
 
     def _skip(self, optimizer: Any, args: tuple, kwargs: Dict) -> None:
         # After the reduction over ranks, which needs all gradients. Without a
