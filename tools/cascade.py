@@ -117,7 +117,7 @@ def show(folder: str) -> None:
     from mask_plugins.visualization.figure import save_figure
 
     found = read_json(osp.join(folder, 'results.json'))
-    table = Table('method', 'dims', 'k-NN top-1 (%)', 'probe top-1 (%)')
+    table = Table('method', 'dims', 'k-NN top-1 [%]', 'probe top-1 [%]')
     for row in found['rows']:
         table.add_row(
             row['method'],

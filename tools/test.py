@@ -167,7 +167,8 @@ def main():
     metrics = runner.test()
     if args.quiet and is_main_process():
         for name, value in metrics.items():
-            print(f'{name}: {value}')
+            text = f'{value:.4g}' if isinstance(value, float) else value
+            print(f'{name}: {text}')
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
     leave_process_group()

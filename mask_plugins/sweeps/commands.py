@@ -139,14 +139,14 @@ def status(args: argparse.Namespace, tools: str) -> int:
     if args.json:
         print(json.dumps([one.to_dict() for one in found], indent=1))
     elif args.watch is None:
-        show(tables.status_page(found, metric.key))
+        show(tables.status_page(found, metric.title))
     else:
-        page = tables.status_page(found, metric.key)
+        page = tables.status_page(found, metric.title)
         with Live(page, auto_refresh=False) as live:
             while any(one.active for one in found):
                 time.sleep(args.watch)
                 found = sweep_status(manifest, metric)
-                page = tables.status_page(found, metric.key)
+                page = tables.status_page(found, metric.title)
                 live.update(page, refresh=True)
     return 0
 

@@ -12,7 +12,7 @@ from .figure import color_of, new_figure, run_style, shared_legend, styled
 @styled
 def draw_accuracy_rank(
     groups: Sequence[Mapping[str, Any]],
-    accuracy: str = 'top-1 accuracy [%]',
+    accuracy: str = 'top-1 [%]',
     rank: str = 'RankMe',
 ) -> Figure:
     """Draw where runs end: each a point, groups by color and marker.

@@ -84,6 +84,6 @@ def draw_cascade(rows: Sequence[Mapping[str, Any]]) -> Figure:
         )
     axes.set_yticks(places, [row['method'] for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel('top-1 (%)')
+    axes.set_xlabel('top-1 [%]')
     shared_legend(figure, axes)
     return figure

@@ -134,7 +134,7 @@ def draw_overview(
         style['markerfacecolor'] = 'none'
         left.plot(hours[-1:], curve['value'][-1:], **style)
     left.set(
-        xlabel=f'training time [{unit}]', ylabel='top-1 accuracy [%]',
+        xlabel=f'training time [{unit}]', ylabel='top-1 [%]',
         title='accuracy over training time',
     )  # fmt: skip
     if sweeps:

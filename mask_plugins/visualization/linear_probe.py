@@ -51,7 +51,7 @@ def draw_linear_probe(
     axes.margins(y=0.15)
     axes.set(
         xscale='log', xlabel=r'weight of L2, $\lambda$',
-        ylabel='top-1 accuracy [%]', title=title,
+        ylabel='top-1 [%]', title=title,
     )  # fmt: skip
     shared_legend(figure, axes)
     return figure

@@ -55,7 +55,7 @@ def draw_sweep(sweeps: Mapping[str, Records]) -> Figure:
 def draw_accuracy(axes: Axes, sweeps: Mapping[str, Records]) -> None:
     """One line per model: top-1 accuracy in %."""
     _lines(axes, sweeps, 'acc1')
-    axes.set(title='accuracy', ylabel='top-1 accuracy [%]')
+    axes.set(title='accuracy', ylabel='top-1 [%]')
     axes.margins(y=0.12)
 
 

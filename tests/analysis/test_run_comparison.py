@@ -93,6 +93,7 @@ def test_unfinished_runs_are_noticed(tmp_path):
 
 def test_metrics(tmp_path):
     assert comparison.Metric.parse('acc1') == ('acc1', 'max')
+    assert comparison.Metric.parse('top-1:min') == ('acc1', 'min')
     assert comparison.Metric.parse('val/loss') == ('val/loss', 'min')
     assert comparison.Metric.parse('time:min') == ('time', 'min')
     with pytest.raises(ValueError, match='acc1:up'):
@@ -109,7 +110,7 @@ def test_tables(tmp_path):
     groups = comparison.group_runs(seeds(tmp_path))
     rows = comparison.summarize(groups, [comparison.Metric('acc1')])
     text = run_tables.to_markdown(rows, ['left out: one'])
-    assert text.startswith('| run | n | acc1 final | acc1 best | hours |')
+    assert text.startswith('| run | n | final top-1 [%] | best top-1 [%] |')
     assert '| recipe | 3 | 81.00 ± 1.00 | 81.00 ± 1.00 |' in text
     assert '- left out: one' in text
     (line,) = csv.DictReader(io.StringIO(run_tables.to_csv(rows)))

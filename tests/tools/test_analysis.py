@@ -280,7 +280,7 @@ def test_a_grid_with_ranks(tmp_path):
     out = tmp_path / 'out'
     call('compare_runs', *grid(tmp_path), '--out', out)
     table = (out / 'compare_runs.md').read_text()
-    assert 'rankme/rank final' in table
+    assert 'final RankMe' in table
     assert '| mask_ratio=0.85, inv_mode=v2 | 2 | 80.50 ±' in table
     assert [name for name in names(out) if name.endswith('.png')] == [
         'compare_runs.png', 'compare_runs_accuracy-rank.png',

@@ -49,7 +49,7 @@ def test_run_here_status_and_collect(tmp_path):
     shown = sweep('status', out)
     assert '2/2 (100 %)' in shown
     assert '2 runs: 2 done' in shown
-    sweep('collect', out, '--metrics', 'acc1', 'loss')
+    sweep('collect', out, '--metrics', 'top-1', 'loss')
     groups = json.loads((out / 'compare_runs.json').read_text())['groups']
     assert groups[0]['n'] == 2
     work_dir = out / 'runs' / 'seed-0'

@@ -14,7 +14,7 @@ def parse_args(argv=None):
         'deviation. Writes compare_runs.md, .csv, .json and a picture.',
         'compare_runs',
         'work_dirs/baseline-seed{0,1,2} work_dirs/cyclic-seed{0,1,2} '
-        '--metrics acc1 loss:min',
+        '--metrics top-1 loss:min',
     )
     parser.fromfile_prefix_chars = '@'
     parser.add_argument(
@@ -33,7 +33,7 @@ def parse_args(argv=None):
         nargs='+',
         metavar='KEY[:max|:min]',
         help='keys of val_log.json or train_log.json, and which end is better '
-        '(default: acc1, and where there are any, RankMe, linear probe, k-NN '
+        '(default: top-1, and where there are any, RankMe, linear probe, k-NN '
         'and accuracies on other test sets)',
     )
     parser.add_argument(
@@ -87,14 +87,14 @@ def run(args):
             if any('spread' in curve for curve in curves):
                 title = 'mean and standard deviation over seeds'
             figures[f'compare_runs{suffix}'] = draw_curves(
-                curves, axis_label(metric), title
+                curves, metric.title, title
             )
     rank = run_columns.rank_metric(metrics)
     if rank is not None and metrics[0] is not rank:
         points = run_columns.accuracy_and_rank(rows, metrics[0].key, rank.key)
         if points:
             figures['compare_runs_accuracy-rank'] = draw_accuracy_rank(
-                points, axis_label(metrics[0]), axis_label(rank)
+                points, metrics[0].title, rank.title
             )
     cells = [run_tables.cells(row) for row in rows]
     cli.print_table(run_tables.header(rows), cells)
@@ -117,19 +117,6 @@ def run(args):
         path = osp.join(out, f'{name}.{args.format}')
         written.append(save_figure(figure, path))
     cli.print_written(written)
-
-
-def axis_label(metric):
-    """What an axis calls a metric."""
-    known = {
-        'acc1': 'top-1 accuracy [%]',
-        'acc5': 'top-5 accuracy [%]',
-        'rankme/rank': 'RankMe',
-        'rank': 'RankMe of training batches',
-        'probe/top1': 'accuracy of the linear probe [%]',
-        'knn/top1': 'k-NN accuracy [%]',
-    }
-    return known.get(metric.key, metric.key)
 
 
 def read(args):

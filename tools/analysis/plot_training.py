@@ -119,7 +119,7 @@ def draw(args, runs):
         figures['training_loss'] = draw_curves(curves, 'training loss')
     for key, figure, label in (
         ('loss', 'validation_loss', 'validation loss'),
-        ('acc1', 'validation_accuracy', 'top-1 accuracy [%]'),
+        ('acc1', 'validation_accuracy', 'top-1 [%]'),
     ):
         curves = [c for one in runs for c in val_curve(one, key)]
         if curves:

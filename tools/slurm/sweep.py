@@ -61,7 +61,7 @@ def parse_args(argv=None):
 
     one = command('status', 'say how far each run is')
     one.add_argument('folder', help='folder of a sweep')
-    one.add_argument('--metric', default='acc1', help='(default: acc1)')
+    one.add_argument('--metric', default='top-1', help='(default: top-1)')
     one.add_argument(
         '--watch',
         type=float,
@@ -79,7 +79,7 @@ def parse_args(argv=None):
 
     one = command('collect', 'compare the runs that are done (compare_runs)')
     one.add_argument('folder', help='folder of a sweep')
-    one.add_argument('--metrics', nargs='+', default=['acc1'])
+    one.add_argument('--metrics', nargs='+', default=['top-1'])
     one.add_argument('--group', metavar='REGEX', help='see compare_runs')
     one.add_argument('--out', help='where to write (default: the folder)')
 

@@ -23,12 +23,26 @@ _OWN = re.compile(r'(?<=^work_dir = ).*$|(?<=\bseed=)\d+', re.MULTILINE)
 SEED = re.compile(r'[-_.]?\bseed[-_=]?\d+|[-_.]seed[-_=]?\d+', re.IGNORECASE)
 
 
+# What tables and pictures call the keys of the logs.
+TITLES = {
+    'acc1': 'top-1 [%]',
+    'acc5': 'top-5 [%]',
+    'rankme/rank': 'RankMe',
+    'rank': 'RankMe of training batches',
+    'probe/top1': 'linear probe top-1 [%]',
+    'knn/top1': 'k-NN top-1 [%]',
+}
+SHORT = {'top-1': 'acc1', 'top-5': 'acc5'}
+
+
 class Metric(NamedTuple):
     """A column: a key of ``val_log.json`` or else of ``train_log.json``.
 
     Examples:
         >>> Metric.parse('loss')
         Metric(key='loss', best='min')
+        >>> Metric.parse('top-1').key, Metric('acc1').title
+        ('acc1', 'top-1 [%]')
     """
 
     key: str
@@ -39,6 +53,7 @@ class Metric(NamedTuple):
         """``KEY`` or ``KEY:max`` or ``KEY:min``.
 
         Without a direction, a key with "loss" in it is best when small.
+        ``top-1`` and ``top-5`` are ``acc1`` and ``acc5`` of the logs.
 
         Raises:
             ValueError: If the direction is another.
@@ -47,7 +62,12 @@ class Metric(NamedTuple):
         if not best:
             best = 'min' if 'loss' in key.lower() else 'max'
         check_choice(f'the end of the metric {text!r}', best, ('max', 'min'))
-        return cls(key, best)
+        return cls(SHORT.get(key, key), best)
+
+    @property
+    def title(self) -> str:
+        """What tables and pictures call it."""
+        return TITLES.get(self.key, self.key)
 
 
 ACCURACY = Metric('acc1')

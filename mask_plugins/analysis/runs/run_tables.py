@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Sequence
 
 from mask_plugins.utils.markdown import markdown_table
 
+from .run_comparison import Metric
+
 
 def header(rows: Sequence[Dict[str, Any]]) -> List[str]:
     """Names of the columns of :func:`cells`.
@@ -15,9 +17,15 @@ def header(rows: Sequence[Dict[str, Any]]) -> List[str]:
         >>> mean = dict(mean=90.0, std=1.0, n=2)
         >>> rows = [dict(name='a', n=2, columns={'acc1 final': mean})]
         >>> header(rows)
-        ['run', 'n', 'acc1 final']
+        ['run', 'n', 'final top-1 [%]']
     """
-    return ['run', 'n', *(rows[0]['columns'] if rows else ())]
+    return ['run', 'n', *map(_title, rows[0]['columns'] if rows else ())]
+
+
+def _title(column: str) -> str:
+    """``acc1 final`` to ``final top-1 [%]``."""
+    key, _, kind = column.rpartition(' ')
+    return f'{kind} {Metric(key).title}' if key else column
 
 
 def cells(row: Dict[str, Any], digits: int = 2) -> List[str]:

@@ -100,9 +100,9 @@ def write_result(found: Search) -> None:
 
     rows = result_rows(found)
     spec = found.spec
-    key = Metric.parse(spec.metric).key
+    metric = Metric.parse(spec.metric)
     keys = [axis.key.lstrip('+') for axis in spec.space]
-    columns = ['trial', 'state', 'epochs', key, *keys]
+    columns = ['trial', 'state', 'epochs', metric.title, *keys]
     cells = [
         [
             row['number'],
@@ -120,14 +120,21 @@ def write_result(found: Search) -> None:
         pick = max if spec.direction == 'maximize' else min
         best = pick(complete, key=lambda row: row['value'])
         print(
-            f'best: trial {best["number"]}, {key} {best["value"]:.4g}, '
+            f'best: trial {best["number"]}, {metric.title} '
+            f'{best["value"]:.4g}, '
             f'{osp.join(found.folder, "runs", best["run"])}'
         )
-    result = dict(metric=key, direction=spec.direction, best=best, trials=rows)
+    result = dict(
+        metric=metric.key,
+        direction=spec.direction,
+        best=best,
+        trials=rows,
+    )
     path = write_json(osp.join(found.folder, RESULT), result)
     print(f'wrote {path}')
     picture = osp.join(found.folder, PICTURE)
-    print(f'wrote {save_figure(draw_search(result), picture, dpi=150)}')
+    figure = draw_search(dict(result, metric=metric.title))
+    print(f'wrote {save_figure(figure, picture, dpi=150)}')
 
 
 def result_rows(found: Search) -> List[Dict[str, Any]]:

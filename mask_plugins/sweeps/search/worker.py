@@ -225,7 +225,7 @@ class Worker:
         best = (max if self.metric.best == 'max' else min)(values.values())
         self._failed = 0
         self.search.finish(claimed.number, 'COMPLETE', best)
-        print(f'trial {claimed.number}: {self.metric.key} {best:.2f}')
+        print(f'trial {claimed.number}: {self.metric.title} {best:.2f}')
 
     def _end(
         self, claimed: Claimed, work_dir: str, state: str, where: str
