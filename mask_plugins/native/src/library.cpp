@@ -44,7 +44,7 @@ EXPORT int mask_plugins_runs_bf16() {
 
 // The fastest of our builds on this CPU. An AMD EPYC multiplies pairs of
 // bfloat16 1.7 to 2.0 times as fast as it widens and multiplies them, an Intel
-// Xeon (Sapphire Rapids) 0.7 to 0.8 times.
+// Xeon (model 207) 0.7 to 0.8 times.
 EXPORT const char* mask_plugins_cpu() {
 #if defined(__x86_64__)
   if (runs_avx512())

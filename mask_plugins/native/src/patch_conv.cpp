@@ -33,22 +33,30 @@ inline Floats activate(Floats value, int activation) {
   return value;
 }
 
-// Adds to the sums of M pixels and V vectors of output channels.
-template <int M, int V>
-inline void add_row(Floats (&sums)[M][V], const float* const* row, long offset,
-                    int length, const float*& weight) {
-  const float* from[M];
-#pragma GCC unroll 6
-  for (int m = 0; m < M; ++m) from[m] = row[m] + offset;
-  for (int c = 0; c < length; ++c, weight += V * LANES) {
+// Adds U inputs to the sums of M pixels and V vectors of output channels.
+template <int U, int M, int V>
+inline void add_inputs(Floats (&sums)[M][V], const float* const* row,
+                       long first, const float*& weight) {
+#pragma GCC unroll 4
+  for (int u = 0; u < U; ++u, weight += V * LANES) {
     Floats factors[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) factors[v] = load<Floats>(weight + v * LANES);
 #pragma GCC unroll 6
-    for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m) {
+      const float value = row[m][first + u];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) sums[m][v] += from[m][c] * factors[v];
+      for (int v = 0; v < V; ++v) sums[m][v] += value * factors[v];
+    }
   }
+}
+
+template <int M, int V>
+inline void add_row(Floats (&sums)[M][V], const float* const* row, long offset,
+                    int length, const float*& weight) {
+  int c = 0;
+  for (; c + 4 <= length; c += 4) add_inputs<4>(sums, row, offset + c, weight);
+  for (; c < length; ++c) add_inputs<1>(sums, row, offset + c, weight);
 }
 
 #if defined(__AVX512BF16__)
