@@ -10,4 +10,4 @@ model = dict(
         ]
     )
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-4))
+optim_wrapper = dict(optimizer=dict(lr=2e-5))

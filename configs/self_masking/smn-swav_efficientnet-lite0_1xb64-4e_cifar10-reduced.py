@@ -5,7 +5,10 @@ _base_ = [
 ]
 
 # Four epochs of 31 iterations.
-optim_wrapper = dict(paramwise_cfg=dict(head_modules=('neck', 'head')))
+optim_wrapper = dict(
+    optimizer=dict(lr=3e-5),
+    paramwise_cfg=dict(head_modules=('neck', 'head')),
+)
 custom_hooks = [
     *_base_.custom_hooks,
     dict(

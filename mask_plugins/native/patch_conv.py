@@ -110,7 +110,7 @@ class PatchConv:
         if bias is not None:
             padded[: self.outputs] = bias.detach()
         #: Held as long as their addresses are used.
-        self._held = weight, padded
+        self._held = [weight, padded]
         op.weight, op.bias = weight.data_ptr(), padded.data_ptr()
 
     def pad(self, before: Pair) -> None:
@@ -143,9 +143,9 @@ class PatchConv:
         if not self.outputs:
             self._operation.inputs = self._operation.outputs = x.shape[1]
         if self._takes_pairs and x.dtype is torch.bfloat16:
-            weight, *_ = self._held
+            weight = self._held[0]
             pairs = _pair(weight, self._blocks, self._row)
-            self._held += (pairs,)
+            self._held.append(pairs)  # in one step: threads may share this
             self._operation.pairs = pairs.data_ptr()
             self._takes_pairs = False
         self._run(
