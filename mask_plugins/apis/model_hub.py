@@ -24,7 +24,7 @@ def register_models() -> List[str]:
         >>> model = get_model(name, pretrained=True)
         Loads checkpoint by local backend from path: ...
         >>> name, model.head.num_classes
-        ('pretrain_resnet18-narrow_1xb64-15e_digits', 5)
+        ('cs_resnet8_1xb64-3x10e_digits', 10)
     """
     root = config_folder('mask_plugins').parent
     models = ModelHub._models_dict

@@ -18,6 +18,7 @@ from mmpretrain.apis import (
 
 import mask_plugins as mp
 from mask_plugins.apis.data import build_test_set
+from mask_plugins.registry import METRICS
 
 from ..small_run import QUICKSTART
 
@@ -73,11 +74,26 @@ def test_weights_of_the_package(hub):
             found = hashlib.sha256(file.read()).hexdigest()
         assert found == data['Weights SHA-256']
         model = get_model(name, pretrained=True).eval()
-        assert model._dataset_meta['classes'][:2] == ['0', '1']
-        dataset = build_test_set(about.config)
+        dataset = build_test_set(about.config, model)
         batch = pseudo_collate([dataset[i] for i in range(len(dataset))])
         with torch.no_grad():
             scores = model.test_step(batch)
         right = [int(s.pred_label == s.gt_label) for s in scores]
         accuracy = 100 * sum(right) / len(right)
         assert abs(accuracy - data['Weights Top 1 Accuracy']) < 0.6
+
+
+def test_what_is_masked_in_the_weights_of_the_package(hub):
+    ticket = get_model('cs_resnet8_1xb64-3x10e_digits', pretrained=True)
+    report = mp.mask_report(ticket)
+    assert 100 * (1 - report.density) == pytest.approx(90.13, abs=0.01)
+    name = 'pass-stream_resnet8_1xb1_synthetic-32px'
+    model = get_model(name, pretrained=True).eval()
+    dataset = build_test_set(ModelHub.get(name).config)
+    with torch.no_grad():
+        streams = model.test_step(pseudo_collate([dataset[0], dataset[1]]))
+    metric = METRICS.build(dict(type='mask_plugins.SkipRatio'))
+    metric.process(None, [one.to_dict() for one in streams])
+    found = metric.evaluate(len(streams))
+    assert 0.2 < found['stream/skip_ratio'] < 0.5
+    assert found['stream/agreement'] > 90
