@@ -21,7 +21,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         'only the patches that have changed. Thresholds are found on the '
         'first frames; where nothing is gained on this machine and video, '
         'the network runs dense. Writes stream_demo.mp4 (active patches '
-        'tinted, frames per second, latency, skip ratio and error), a '
+        'in color, frames per second, latency, skip ratio and error), a '
         'picture and the numbers of each frame.',
         epilog='example: python demo/stream_demo.py video.avi --frames 200 '
         '--target-error 0.2 --out work_dirs/stream_demo',

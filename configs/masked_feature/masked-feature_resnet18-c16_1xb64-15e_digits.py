@@ -1,7 +1,8 @@
 _base_ = './ce_resnet18-c16_1xb64-15e_digits.py'
 
-# mask_mode: 's', 'a', 'sgf', 'agf', 'd'; inv_mode: 'none', 'v1', 'v2' (not
-# with 'd'). The reference is the student of an epoch ago, from epoch 8 on.
+# mask_mode: 'scalar', 'per_rank', 'zero', 'dropout'; inv_mode: 'none', 'add',
+# 'subtract' (not with 'dropout'). The reference is the student of an epoch
+# ago, from epoch 8 on.
 model = dict(
     type='mask_plugins.ReferenceClassifier',
     scope='whole',
@@ -11,8 +12,8 @@ model = dict(
         type='mask_plugins.MaskedFeatureHead',
         head=_base_.model.head,
         mask_ratio=0.85,
-        mask_mode='s',
-        inv_mode='v1',
+        mask_mode='scalar',
+        inv_mode='add',
         mask_multi=1,
         loss_weight=1.0,
         mask_loss=dict(type='mask_plugins.DistillationLoss', scale=False),

@@ -42,7 +42,7 @@ def plot_reference_model_benchmark(result: dict) -> Figure:
     ema.legend(fontsize='small')
     settings, machine = result['settings'], result['machine']
     what = (
-        f'{machine["threads"]} threads, ResNet-18 of {settings["channels"]} '
+        f'threads: {machine["threads"]}, ResNet-18 of {settings["channels"]} '
         f'channels, batch {settings["batch_size"]}'
     )
     figure.suptitle(machine_title(machine, what), fontsize='small')

@@ -20,8 +20,8 @@ def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
             (names), ``axes`` (what they are called) and ``title``.
 
     Returns:
-        Figure: With more than 16 classes there is no legend, and colors
-        repeat with other markers.
+        Figure: Classes differ in color and marker. With more than 16 there
+        is no legend, and colors repeat with other markers.
 
     Examples:
         >>> record = dict(
@@ -36,7 +36,7 @@ def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     present = np.unique(labels)
     for number, label in enumerate(present):
-        look = dict(color=color_of(number), marker=marker_of(number // 8))
+        look = dict(color=color_of(number), marker=marker_of(number + number // 8))
         name = str(record['classes'][label])
         places = points[labels == label].T
         dots = dict(s=12, alpha=0.7, linewidths=0, label=name)

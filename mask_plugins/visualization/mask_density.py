@@ -58,7 +58,7 @@ def draw_mask_density(report: Mapping[str, Any], title: str = '') -> Figure:
         )  # fmt: skip
     axes.axvline(
         report['density'], color='black', linestyle='--', linewidth=1,
-        label=f'all masks: {100 * report["density"]:.4g} %',
+        label=f'all masks: {report["density"]:.4f}',
     )  # fmt: skip
     layer_rows(axes, [mask['name'] for mask in masks])
     axes.set_xlim(0, upper_limit([*density, *soft]))

@@ -27,8 +27,8 @@ def draw_retrieval_sheet(
             :math:`(h, w, 3)`, RGB.
 
     Returns:
-        Figure: Frames are green for the query's class, orange for another,
-        gray where a class is not known.
+        Figure: Frames are green for the query's class, orange and dashed for
+        another, gray where a class is not known.
 
     Examples:
         >>> hit = dict(similarity=0.9, hit=True)
@@ -47,11 +47,13 @@ def draw_retrieval_sheet(
             color = {True: HIT, False: MISS, None: UNKNOWN}[result['hit']]
             text = f'{result["similarity"]:.2f} {result["class"] or ""}'
             _draw(axes, picture(result), color, text)
+            if result['hit'] is False:
+                axes.spines[:].set(linestyle='--', capstyle='butt')
         for axes in row[1 + len(record['results']) :]:
             axes.set_axis_off()
     figure.supxlabel(
-        'first column: query; then the nearest by cosine. Green: same class, '
-        'orange: another, gray: not known',
+        'first column: query; then the nearest, with their cosine similarity. '
+        'Green: same class, orange and dashed: another, gray: not known',
         fontsize=8,
     )
     return figure

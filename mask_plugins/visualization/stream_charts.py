@@ -52,9 +52,9 @@ def draw_stream(
     time.plot(at, dense, color=color_of(0), linewidth=1, label='dense')
     time.plot(at, gated, label='gated', **thin)
     # A frame that waited for the machine would flatten all others.
-    top = 1.25 * float(np.percentile([dense, gated], 98))
+    top = 1.4 * float(np.percentile([dense, gated], 98))
     time.set(title='latency', ylabel='ms per frame', ylim=(0, top))
-    time.legend(loc='lower right')
+    time.legend(loc='upper right', ncols=2)
     skip.plot(at, ratio, **thin)
     skip.set(title='skip ratio', ylabel='share of the work', ylim=(0, 1))
     error.plot(at, 100 * off, **thin)

@@ -5,21 +5,24 @@ from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
-# Okabe and Ito's, as RGB: computed again, dense, gated.
-ACTIVE = (230, 159, 0)
+from .patches import whiten
+
+# Okabe and Ito's, as RGB.
 DENSE = (86, 180, 233)
 GATED = (240, 228, 66)
 TEXT = (235, 235, 235)
 PAPER = (24, 24, 24)
 HEADER, STRIP = 44, 66
-# Of the tint; frames that the curves are wide.
-OPACITY, SPAN = 0.45, 120
+# Frames that the curves are wide.
+SPAN = 120
 #: Frames over which the rate is measured.
 MEAN = 20
 
 
 def overlay_active(frame: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """Tint the patches that were computed again, and outline them.
+    """Pale what was skipped, and outline what was computed again.
+
+    The outline is white within black, which shows on any picture.
 
     Args:
         frame (np.ndarray): uint8 RGB, :math:`(H, W, 3)`.
@@ -40,13 +43,12 @@ def overlay_active(frame: np.ndarray, active: np.ndarray) -> np.ndarray:
         raise ValueError(f'active must be (h, w), got {active.shape}')
     grid, size = active.astype(np.uint8), frame.shape[1::-1]
     grid = cv2.resize(grid, size, interpolation=cv2.INTER_NEAREST)
-    tinted, where = frame.astype(np.float32), grid.astype(bool)
-    tint = OPACITY * np.asarray(ACTIVE, np.float32)
-    tinted[where] = (1 - OPACITY) * tinted[where] + tint
-    tinted = tinted.round().astype(np.uint8)
-    edges, _ = cv2.findContours(grid, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(tinted, edges, -1, ACTIVE, 1)
-    return tinted
+    shown = whiten(frame.astype(np.float32) / 255, ~grid.astype(bool))
+    shown = (255 * shown).round().astype(np.uint8)
+    around = np.ones((3, 3), np.uint8)
+    shown[cv2.dilate(grid, around) > grid] = 0
+    shown[cv2.erode(grid, around) < grid] = 255
+    return shown
 
 
 def compose_stream_frame(

@@ -21,16 +21,19 @@ def record(frame, **more):
     return dict(same, frame=frame, dense_ms=50.0 + frame, **more)
 
 
-def test_overlay_tints_active_patches_alone():
-    frame = np.full((32, 64, 3), 100, np.uint8)
+@pytest.mark.parametrize('gray', [0, 100, 255])
+def test_active_patches_keep_their_color_inside_an_outline(gray):
+    frame = np.full((32, 64, 3), gray, np.uint8)
     active = np.zeros((4, 8), bool)
     active[1, 2] = True
-    tinted = overlay_active(frame, active)
-    changed = (tinted != frame).any(-1)
-    assert changed[8:16, 16:24].all()
-    changed[8:16, 16:24] = False
-    assert not changed.any()
-    assert (frame == 100).all()
+    shown = overlay_active(frame, active)
+    assert (shown[9:15, 17:23] == gray).all()
+    assert (shown[8:16, 16] == 255).all()
+    assert (shown[7:17, 15] == 0).all()
+    changed = (shown != frame).any(-1)
+    changed[7:17, 15:25] = True
+    assert changed.all()
+    assert (frame == gray).all()
     with pytest.raises(ValueError, match=r'frame must be \(H, W, 3\)'):
         overlay_active(frame[..., 0], active)
     with pytest.raises(ValueError, match=r'active must be \(h, w\)'):
@@ -46,7 +49,11 @@ def test_stream_frame_has_even_sides_and_both_views(size):
     assert image.shape[0] % 2 == 0 == image.shape[1] % 2
     assert image.shape[1] >= 2 * size[1]
     assert (image[60, 5] == 100).all()  # dense: as it is
-    assert (image[60, size[1] + 20] != 100).any()  # gated: all active
+    assert (image[60, size[1] + 20] == 100).all()  # gated: all active
+    nothing = np.zeros((4, 4), bool)
+    image = compose_stream_frame(frame, nothing, history[-1], history)
+    assert (image[60, 5] == 100).all()
+    assert (image[60, size[1] + 20] != 100).all()
 
 
 def test_a_video_frame_survives_what_is_not_finite():

@@ -9,7 +9,7 @@ model = dict(
         _delete_=True,
         type='mask_plugins.MaskedFeatureHead',
         mask_ratio=0.5,
-        mask_mode='s',
+        mask_mode='scalar',
         inv_mode='none',
         loss_weight=0.75,
         mask_loss=dict(type='mask_plugins.OldClassesLoss', loss='kd'),
