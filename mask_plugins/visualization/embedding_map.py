@@ -36,7 +36,9 @@ def draw_embedding_map(record: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     present = np.unique(labels)
     for number, label in enumerate(present):
-        look = dict(color=color_of(number), marker=marker_of(number + number // 8))
+        look = dict(
+            color=color_of(number), marker=marker_of(number + number // 8)
+        )
         name = str(record['classes'][label])
         places = points[labels == label].T
         dots = dict(s=12, alpha=0.7, linewidths=0, label=name)
