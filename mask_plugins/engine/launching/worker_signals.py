@@ -1,7 +1,9 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Keep data workers alive when their job is told to end."""
 
+import os
 import signal
+import threading
 from functools import partial
 from typing import Any, Sequence
 
@@ -18,7 +20,9 @@ def shield_workers(
     """Have the workers of a loader outlive the signals.
 
     SLURM sends a signal to every process of a job. The training process
-    wants to finish its iteration, and a worker that ends makes it fail.
+    wants to finish its iteration, and a worker that ends makes it fail. What
+    the training process itself sends to its workers still ends them: it does
+    so when it exits, and would wait for them.
 
     Args:
         loader (DataLoader): Its workers must not have been started.
@@ -36,11 +40,23 @@ def shield_workers(
 
 
 def _init_worker(signals: list, init: Any, worker_id: int) -> None:
-    # After torch has set its own, which ends the worker.
-    for signum in signals:
-        signal.signal(signum, _end_later)
+    if hasattr(signal, 'sigwaitinfo'):
+        # A handler is not told who sent a signal, so a thread waits for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        threading.Thread(target=_wait, args=[signals], daemon=True).start()
+    else:  # macOS
+        for signum in signals:
+            signal.signal(signum, _end_later)
     if init is not None:
         init(worker_id)
+
+
+def _wait(signals: list) -> None:
+    while True:
+        sender = signal.sigwaitinfo(signals).si_pid
+        if sender == os.getppid():
+            os._exit(0)
+        signal.alarm(GRACE)
 
 
 def _end_later(signum: int, frame: Any) -> None:
