@@ -124,6 +124,8 @@ def apply_args(cfg, args):
         if args.resume != 'auto':
             check_file(args.resume, '--resume')
         run_config.set_resume(cfg, args.resume)
+    elif cfg.get('load_from') is not None:
+        check_file(os.path.expanduser(cfg.load_from), 'load_from')
     if args.keep is not None:
         run_config.set_keep(cfg, args.keep)
     run_config.set_dataloader_defaults(

@@ -23,7 +23,7 @@ def find_config(name: PathLike) -> str:
 
     Raises:
         FileNotFoundError: If a basename or a name with ``::`` is none of the
-            package's; it names near ones.
+            package's; it names near ones, in the working folder too.
 
     Examples:
         >>> path = find_config('mask_plugins::_base_/default_runtime.py')
@@ -48,6 +48,8 @@ def find_config(name: PathLike) -> str:
         return str(same[0])
     # What `_base_` holds is no whole config.
     names = [file.name for file in files if '_base_' not in file.parts]
+    if suffix and not colons:
+        names += [file.name for file in Path().glob(f'*{suffix}')]
     found = difflib.get_close_matches(osp.basename(path), names, n=3)
     raise FileNotFoundError(
         f'config: no file {name}, and {package or "mask_plugins"} has no '

@@ -44,6 +44,13 @@ def test_a_name_of_none_is_an_error(name, message):
         find_config(name)
 
 
+def test_near_names_are_of_the_working_folder_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'my_images.py').write_text('')
+    with pytest.raises(FileNotFoundError, match='near names: my_images.py'):
+        find_config('my_image.py')
+
+
 CONFIG = Config.fromstring(
     """
 base_lr, image_size, half = 5e-4, 8, 4

@@ -38,6 +38,10 @@ def test_mim_does_not_see_options_of_openmmlab_1():
         (None, 'config: file not found'),
         (['--resume', 'none.pth'], '--resume: file not found: none.pth'),
         (
+            ['--cfg-options', 'load_from=none/x.pth'],
+            'load_from: file not found: none/x.pth; there is no folder none',
+        ),
+        (
             ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'],
             'auto_scale_lr=dict(base_batch_size=',
         ),

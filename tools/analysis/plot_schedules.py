@@ -125,8 +125,9 @@ def make_plans(args):
 
 def print_plan(summary):
     """Print the table of one schedule."""
+    what = summary['attribute'].replace('_', ' ')
     title = (
-        f'{summary["name"]}: {summary["attribute"]}, mean '
+        f'{summary["name"]}: {what}, mean '
         f'{summary["mean"]:.4f}, {summary["max_iters"]} iterations, '
         f'{summary["iters_per_epoch"]} per epoch'
     )
@@ -141,7 +142,7 @@ def print_plan(summary):
         if 'tokens' in level:
             row += [level['tokens'], f'{100 * level["mac_share"]:.1f}']
         rows.append(row)
-    columns = [summary['attribute'], 'iterations [%]', 'tokens', 'MACs [%]']
+    columns = [what, 'iterations [%]', 'tokens', 'MACs [%]']
     cli.print_table(columns[: len(rows[0])], rows, title)
 
 
