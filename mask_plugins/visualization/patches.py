@@ -227,7 +227,7 @@ def _draw(rows: Sequence[Tuple[Record, int]], labels: List[str]) -> Figure:
         panels[line, 0].set_ylabel(label, fontsize=8)
     figure.supxlabel(
         'columns: drop ratio $d$; above each picture: predicted class '
-        '(probability)',
+        '(probability), with a cross where it is wrong',
         fontsize=8,
     )
     return figure
@@ -240,6 +240,8 @@ def _title(axes: Axes, record: Record, ratio: int, index: int) -> None:
     name = _class_name(record, best).split(',')[0]
     name = name if len(name) <= 15 else f'{name[:14]}…'
     text = f'{name} ({100 * probabilities[best]:.1f} %)'
+    if color == WRONG:  # red and green look alike to some
+        text = f'× {text}'
     axes.set_title(text, fontsize=7.5, color=color, pad=2.5)
 
 

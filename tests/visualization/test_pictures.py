@@ -72,6 +72,11 @@ def test_grid_tells_class_and_softmax_probability():
     assert frames == [0, 3, 0, 3]
 
 
+def test_a_wrong_class_is_told_without_its_color():
+    shown = set(texts(vis.draw_patch_grid(record(targets=[0, 0]))))
+    assert {'× dog (75.0 %)', 'cat (99.3 %)'} <= shown
+
+
 def test_grid_takes_the_original_schema():
     content = record()
     for key in ('mean', 'std', 'class_to_idx'):
