@@ -241,7 +241,7 @@ def _title(axes: Axes, record: Record, ratio: int, index: int) -> None:
     name = name if len(name) <= 15 else f'{name[:14]}…'
     text = f'{name} ({100 * probabilities[best]:.1f} %)'
     if color == WRONG:  # red and green look alike to some
-        text = f'× {text}'
+        text = f'✗ {text}'
     axes.set_title(text, fontsize=7.5, color=color, pad=2.5)
 
 

@@ -74,7 +74,7 @@ def test_grid_tells_class_and_softmax_probability():
 
 def test_a_wrong_class_is_told_without_its_color():
     shown = set(texts(vis.draw_patch_grid(record(targets=[0, 0]))))
-    assert {'× dog (75.0 %)', 'cat (99.3 %)'} <= shown
+    assert {'✗ dog (75.0 %)', 'cat (99.3 %)'} <= shown
 
 
 def test_grid_takes_the_original_schema():
