@@ -81,9 +81,14 @@ def read_config(path: PathLike) -> Config:
         UnicodeDecodeError,
         json.JSONDecodeError,
         yaml.YAMLError,
+        ValueError,
     ) as error:
         ours = isinstance(error, AttributeError)
         if ours and os.fspath(path).endswith('.py'):
+            raise
+        # A SyntaxError since Python 3.12; other ones say what is wrong.
+        plain = type(error) is ValueError
+        if plain and 'null bytes' not in str(error):
             raise
         why = 'it holds no keys' if ours else error
         raise ValueError(

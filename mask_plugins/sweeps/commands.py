@@ -72,12 +72,17 @@ def plan(args: argparse.Namespace, tools: str) -> int:
 
 def submit(args: argparse.Namespace, tools: str) -> int:
     """Submit what is neither done nor active."""
-    limits = slurm_client.limits()
-    manifest = _make_or_read(args, check_script)
+
+    def check(manifest: Manifest, configs: dict) -> None:
+        check_script(manifest, configs)
+        slurm_client.limits()  # an error without SLURM: nothing is written
+
+    manifest = _make_or_read(args, check)
     runs = _to_do(manifest)
     if not runs:
         print('there is nothing to submit: see `sweep.py status`')
         return 0
+    limits = slurm_client.limits()
     room = limits.submitted
     if room is not None:
         room = max(0, room - slurm_client.queue_length())

@@ -20,6 +20,9 @@ TORCH = TorchVersion(torch.__version__)
 # tried.
 COMPILES_MASKS = TORCH >= (2, 6)
 # Comparing versions takes longer than what these decide about.
+#: Whether FSDP runs on a CPU: 2.1 makes streams there that take no arguments.
+#: Tried with 2.11; the versions between are not known to fail.
+SHARDS_ON_CPU = TORCH >= (2, 2)
 _NAMED_AUTOCAST = TORCH >= (2, 4)
 _NANOSECONDS = TORCH >= (2, 4)
 

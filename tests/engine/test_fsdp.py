@@ -4,8 +4,10 @@
 import pytest
 import torch
 
+from mask_plugins.engine.launching import sharding
 from mask_plugins.engine.launching.run_config import build_runner
 from mask_plugins.engine.launching.sharding import prepare_sharding
+from mask_plugins.utils.compat_torch import SHARDS_ON_CPU
 
 from ..common.methods import METHODS, method_config, train
 from ..common.runs import load_last
@@ -24,11 +26,15 @@ REFUSED = {
     'masked-lwf': 'head, MaskedFeatureHead',
     'hgsl': 'head.alpha',
 }
+can_shard = pytest.mark.skipif(
+    not SHARDS_ON_CPU, reason='FSDP on a CPU needs torch 2.2'
+)
 # Of the gradients of all ranks, the norm is some 0.15.
 CLIPPED = {'optim_wrapper.clip_grad': dict(max_norm=0.01)}
 ACCUMULATED = {'optim_wrapper.accumulative_counts': 3}
 
 
+@can_shard
 @pytest.mark.ddp
 @pytest.mark.parametrize(
     ('method', 'options'),
@@ -54,6 +60,7 @@ def test_what_cannot_be_sharded_is_refused_at_the_start(method):
     assert 'use DistributedDataParallel' in str(error.value)
 
 
+@can_shard
 def test_mixed_precision_has_one_loss_scale():
     amp = {'optim_wrapper.type': 'AmpOptimWrapper'}
     cfg = method_config('pss', **FSDP, **amp)
@@ -88,3 +95,9 @@ def test_each_method_is_one_of_them():
 def test_how_to_ask_for_it(options, message):
     with pytest.raises(ValueError, match=message):
         build_runner(method_config('pss', **options))
+
+
+def test_an_old_torch_is_refused_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(sharding, 'SHARDS_ON_CPU', False)
+    with pytest.raises(ValueError, match='needs a GPU or torch 2.2'):
+        prepare_sharding(method_config('pss', **FSDP))

@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from mask_plugins.apis.model import build_model
 from mask_plugins.core.weights import named_masks
 from mask_plugins.utils.checks import check_choice
+from mask_plugins.utils.compat_torch import SHARDS_ON_CPU, TORCH
 from mask_plugins.utils.first_few import first_few
 
 FSDP = 'FullySharded'
@@ -113,6 +114,12 @@ def prepare_sharding(cfg: Config) -> None:
     if optim.get('type') == 'AmpOptimWrapper':
         optim.setdefault('use_fsdp', True)  # one loss scale for all ranks
     if get_device() == 'cpu':
+        if not SHARDS_ON_CPU:
+            raise ValueError(
+                f"strategy.type='FSDPStrategy' needs a GPU or torch 2.2, got "
+                f'torch {TORCH}; use DistributedDataParallel: leave out '
+                'runner_type and strategy'
+            )
         if not strategy.get('model_wrapper'):
             strategy.model_wrapper = dict(type='MMFullyShardedDataParallel')
         strategy.model_wrapper.setdefault('device_id', 'cpu')
