@@ -9,17 +9,6 @@ import os
 import re
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from mask_plugins.visualization.figure import (
-    new_figure,
-    note,
-    run_style,
-    save_figure,
-    shared_legend,
-    styled,
-)
-
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / 'configs' / 'self_masking' / 'README.md'
 ROW = re.compile(
@@ -42,24 +31,30 @@ def read_rows(text: str) -> dict:
     return {data: sorted(rows) for data, rows in found.items()}
 
 
-@styled
-def draw(found: dict) -> Figure:
-    """A line per data set; only means over seeds have bars."""
-    figure = new_figure(6.2, 3.6)
+def draw(found: dict):
+    """A figure: a line per data set; only means over seeds have bars."""
+    # Here, so that --help does not wait for it.
+    from mask_plugins.visualization import figure as style
+
+    return style.styled(_draw)(found, style)
+
+
+def _draw(found, style):
+    figure = style.new_figure(6.2, 3.6)
     axes = figure.subplots()
     for number, (data, rows) in enumerate(found.items()):
         sizes, top1, spreads, methods = zip(*rows)
         seeds = 'one seed' if spreads[0] is None else 'three seeds'
         bars = None if spreads[0] is None else spreads
-        style = run_style(number, capsize=3, label=f'{data}, {seeds}')
-        axes.errorbar(sizes, top1, bars, **style)
+        look = style.run_style(number, capsize=3, label=f'{data}, {seeds}')
+        axes.errorbar(sizes, top1, bars, **look)
         for at, method in zip(zip(sizes, top1), methods if not number else ()):
             name = NAMES.get(method, method.replace('-', ' '))
-            note(axes, name, at, (8, 11), fontsize=9, ha='right')
+            style.note(axes, name, at, (8, 11), fontsize=9, ha='right')
     axes.set(xscale='log', xlim=(3e2, 1e7), ylim=(70, 105))
     axes.set(xlabel='bytes stored for the task, next to the base')
     axes.set(ylabel='top-1 [%]', yticks=range(70, 101, 5))
-    shared_legend(figure, axes)
+    style.shared_legend(figure, axes)
     return figure
 
 
@@ -71,6 +66,8 @@ def main() -> None:
     )
     parser.add_argument('--out', default='outputs/accuracy_storage.png')
     args = parser.parse_args()
+    from mask_plugins.visualization.figure import save_figure
+
     os.makedirs(os.path.dirname(args.out) or '.', exist_ok=True)
     figure = draw(read_rows(README.read_text(encoding='utf-8')))
     print('wrote', save_figure(figure, args.out, dpi=160))

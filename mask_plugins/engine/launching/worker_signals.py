@@ -40,13 +40,14 @@ def shield_workers(
 
 
 def _init_worker(signals: list, init: Any, worker_id: int) -> None:
-    if hasattr(signal, 'sigwaitinfo'):
+    # After torch has set its own, which ends the worker.
+    for signum in signals:
+        signal.signal(signum, _end_later)
+    if hasattr(signal, 'sigwaitinfo'):  # not on macOS
         # A handler is not told who sent a signal, so a thread waits for it.
+        # Threads that were there before may still take one to the handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         threading.Thread(target=_wait, args=[signals], daemon=True).start()
-    else:  # macOS
-        for signum in signals:
-            signal.signal(signum, _end_later)
     if init is not None:
         init(worker_id)
 
