@@ -1,7 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """From a path to a config."""
 
-import json
 import os
 import os.path as osp
 from typing import Optional
@@ -78,15 +77,14 @@ def read_config(path: PathLike) -> Config:
         AttributeError,
         RecursionError,
         SyntaxError,
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-        yaml.YAMLError,
         ValueError,
+        yaml.YAMLError,
     ) as error:
         ours = isinstance(error, AttributeError)
         if ours and os.fspath(path).endswith('.py'):
             raise
-        # A SyntaxError since Python 3.12; other ones say what is wrong.
+        # Of JSON and of decoding it is a kind of its own, and of null bytes
+        # a SyntaxError since Python 3.12. All others are the config's words.
         plain = type(error) is ValueError
         if plain and 'null bytes' not in str(error):
             raise

@@ -19,10 +19,10 @@ TORCH = TorchVersion(torch.__version__)
 # what opens a scope and the masks' backward functions. 2.6 to 2.10 were not
 # tried.
 COMPILES_MASKS = TORCH >= (2, 6)
-# Comparing versions takes longer than what these decide about.
-#: Whether FSDP runs on a CPU: 2.1 makes streams there that take no arguments.
-#: Tried with 2.11; the versions between are not known to fail.
+# 2.2: before, streams on a CPU take no arguments, and FSDP gives them some.
+# Tried with 2.11; 2.2 to 2.10 were not.
 SHARDS_ON_CPU = TORCH >= (2, 2)
+# Comparing versions takes longer than what these decide about.
 _NAMED_AUTOCAST = TORCH >= (2, 4)
 _NANOSECONDS = TORCH >= (2, 4)
 
