@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from mask_plugins.analysis import cli
+from mask_plugins.utils.cpus import cpu_name
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 PUBLISHED = osp.join(ROOT, 'docs', 'results')
@@ -177,16 +178,6 @@ def about(args, name):
         date=datetime.date.today().isoformat(),
         **(dict(note=args.note) if args.note else {}),
     )
-
-
-def cpu_name():
-    """The model of the CPU, as far as it can be known."""
-    try:
-        with open('/proc/cpuinfo', encoding='utf-8') as file:
-            names = [x for x in file if x.startswith('model name')]
-        return names[0].split(':', 1)[1].strip()
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
 
 
 def commit():

@@ -1,7 +1,7 @@
 # The baseline of smn: what would be masked is trained.
 _base_ = [
     '../_base_/models/smn_efficientnet-lite0.py',
-    '../_base_/datasets/cifar10_64px_reduced.py',
+    '../_base_/datasets/cifar10_96px_reduced.py',
     '../_base_/schedules/smn_adam_4e.py',
 ]
 

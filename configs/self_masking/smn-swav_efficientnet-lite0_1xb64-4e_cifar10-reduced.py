@@ -1,10 +1,10 @@
 _base_ = [
     '../_base_/models/smn_swav_efficientnet-lite0.py',
-    '../_base_/datasets/cifar10_two-crop_64px_reduced.py',
+    '../_base_/datasets/cifar10_two-crop_96px_reduced.py',
     '../_base_/schedules/smn_adam_4e.py',
 ]
 
-# Four epochs of 31 iterations.
+# Four epochs of 78 iterations.
 optim_wrapper = dict(
     optimizer=dict(lr=3e-5),
     paramwise_cfg=dict(head_modules=('neck', 'head')),
@@ -12,7 +12,7 @@ optim_wrapper = dict(
 custom_hooks = [
     *_base_.custom_hooks,
     dict(
-        type='mask_plugins.SwAVHook', queue_start_epoch=1, freeze_prototypes=31
+        type='mask_plugins.SwAVHook', queue_start_epoch=1, freeze_prototypes=78
     ),
     dict(type='mask_plugins.LinearProbeHook', layer='backbone'),
 ]

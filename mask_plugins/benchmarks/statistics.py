@@ -8,6 +8,8 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from mask_plugins.utils.cpus import cpu_name
+
 
 def spread(values: Sequence[float]) -> dict:
     """Median, quartiles and their distance.
@@ -92,18 +94,16 @@ def machine(device: str) -> dict:
     """
     import torch  # the tools' --help does without
 
-    cpu = platform.processor() or platform.machine()
-    if os.path.exists('/proc/cpuinfo'):
-        with open('/proc/cpuinfo') as file:
-            names = [line for line in file if line.startswith('model name')]
-        cpu = names[0].split(':')[1].strip() if names else cpu
+    from mask_plugins import native
+
     gpu = None
     if torch.device(device).type == 'cuda':
         gpu = torch.cuda.get_device_name(device)
     return dict(
-        cpu=cpu,
+        cpu=cpu_name(),
         cores=os.cpu_count(),
         threads=torch.get_num_threads(),
+        kernels=native.status(),
         gpu=gpu,
         system=platform.platform(),
         python=platform.python_version(),

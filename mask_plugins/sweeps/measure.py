@@ -3,13 +3,13 @@
 
 import os
 import os.path as osp
-import platform
 import sys
 import tempfile
 import time
 from typing import Optional, Tuple
 
 from mask_plugins.analysis.runs.run_log import RunLog
+from mask_plugins.utils.cpus import cpu_name
 
 from .local_runner import start_logged
 from .manifest import Manifest
@@ -70,4 +70,4 @@ def _machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     threads = os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())
-    return f'{platform.machine()} CPU, {threads} threads'
+    return f'{cpu_name()}, {threads} threads'

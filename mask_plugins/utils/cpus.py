@@ -1,9 +1,10 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""How many cores may this process use?"""
+"""The CPU: its name, and how many cores this process may use."""
 
 import contextlib
 import math
 import os
+import platform
 from pathlib import Path
 from typing import Iterator, Union
 
@@ -25,6 +26,20 @@ def available_cpus(root: Union[str, Path] = '/') -> int:
         count = len(os.sched_getaffinity(0))
     quotas = [math.ceil(quota) for quota in _quotas(Path(root))]
     return max(1, min([count, *quotas]))
+
+
+def cpu_name() -> str:
+    """The model of the CPU, as far as the system says it.
+
+    Examples:
+        >>> bool(cpu_name())
+        True
+    """
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _quotas(root: Path) -> Iterator[float]:

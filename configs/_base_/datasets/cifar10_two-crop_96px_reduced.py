@@ -1,6 +1,6 @@
-# Two crops of each image of cifar10_64px_reduced: small crops cost a CPU more
+# Two crops of each image of cifar10_96px_reduced: small crops cost a CPU more
 # time than they are worth here.
-_base_ = './cifar10_64px_reduced.py'
+_base_ = './cifar10_96px_reduced.py'
 
 num_crops = [2]
 data_preprocessor = dict(
@@ -29,7 +29,7 @@ distort = [
     dict(type='PILToNumpy', to_bgr=True),
 ]
 large = [
-    dict(type='torchvision/RandomResizedCrop', size=64, scale=(0.3, 1.0)),
+    dict(type='torchvision/RandomResizedCrop', size=96, scale=(0.3, 1.0)),
     *distort,
 ]
 train_pipeline = [
