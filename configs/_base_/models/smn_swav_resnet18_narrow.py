@@ -1,4 +1,6 @@
-# SwAV on the masks of smn_resnet18_narrow; four small crops.
+# SwAV on the masks of smn_resnet18_narrow; four small crops. At the paper's
+# epsilon of 0.05 the loss of networks this small stays at log(50), that of even
+# predictions.
 _base_ = './smn_resnet18_narrow.py'
 
 model = dict(
@@ -16,5 +18,6 @@ model = dict(
         num_prototypes=50,
         num_crops=[2, 4],
         queue_length=512,
+        epsilon=0.03,
     ),
 )
