@@ -56,7 +56,8 @@ define test_stack
 endef
 
 test-reliability: setup  ## kills, foreign and mutated files, odd arguments, long runs
-	$(BIN)/python -m pytest tests/reliability $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --dist load \
+		tests/reliability $(PYTEST_ARGS)
 
 test-all: test test-slow test-slurm  ## all three; test-reliability and the stacks take longer
 

@@ -14,6 +14,16 @@ def figures():
     return COUNTS
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, 'workeroutput'):  # one process of xdist
+        session.config.workeroutput['reliability'] = dict(COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    COUNTS.update(getattr(node, 'workeroutput', {}).get('reliability', {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     for what, count in COUNTS.items():
         terminalreporter.write_line(f'reliability: {count:,} {what}')
