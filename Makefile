@@ -16,11 +16,11 @@ export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-slow test-slurm test-openmmlab \
-	test-onedl test-reliability test-all lint docs results-small doctor clean
+	test-onedl test-py39 test-reliability test-all lint docs results-small doctor clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 setup:  ## build the virtual environment (skipped when it is there)
@@ -48,6 +48,10 @@ test-openmmlab:  ## Python 3.10, torch 2.1.2, full mmcv, mmdet, mmseg
 test-onedl:  ## the OneDL forks on the pinned torch
 	@tests/stacks/build.sh onedl
 	$(call test_stack,onedl,mim or not ($(SLOW)))
+
+test-py39:  ## Python 3.9, torch 2.5.1, mmcv-lite
+	@tests/stacks/build.sh py39
+	$(call test_stack,py39,mim or not ($(SLOW)))
 
 # $(1) is the stack, $(2) the markers.
 define test_stack

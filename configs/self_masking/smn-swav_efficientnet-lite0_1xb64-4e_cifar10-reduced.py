@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/smn_swav_efficientnet-lite0.py',
-    '../_base_/datasets/cifar10_two-crop_96px_reduced.py',
+    '../_base_/datasets/cifar10_two-crop_64px_reduced.py',
     '../_base_/schedules/smn_adam_4e.py',
 ]
 

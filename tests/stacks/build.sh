@@ -6,6 +6,7 @@
 #
 #   tests/stacks/build.sh openmmlab   # Python 3.10, torch 2.1.2, full mmcv
 #   tests/stacks/build.sh onedl       # the OneDL forks on the pinned torch
+#   tests/stacks/build.sh py39        # Python 3.9, torch 2.5.1, mmcv-lite
 #   tests/stacks/build.sh --where     # the cache folder
 #   tests/stacks/build.sh --ready onedl   # exit code 0 if it is in the cache
 #
@@ -35,8 +36,9 @@ case $stack in
 --where) echo "$cache" && exit ;;
 openmmlab) series=3.10 ;;
 onedl) series=3.11 ;;
+py39) series=3.9 ;;
 *)
-    echo "usage: tests/stacks/build.sh [--ready] openmmlab|onedl|--where" >&2
+    echo "usage: tests/stacks/build.sh [--ready] openmmlab|onedl|py39|--where" >&2
     exit 2
     ;;
 esac
@@ -114,12 +116,26 @@ build_onedl() {
         fail "installed, but it cannot be imported"
 }
 
+build_py39() {
+    local numpy='numpy==1.26.4' opencv='opencv-python-headless<4.12'
+    local setuptools='setuptools>=64,<81'
+    # Those of a new Python 3.9 cannot install a checkout, editable.
+    pip_install 'pip>=23.1' "$setuptools" wheel
+    say "torch 2.5.1"
+    pip_install torch==2.5.1 torchvision==0.20.1 "$numpy"
+    pip_install mmengine==0.10.7 mmcv-lite==2.1.0 mmpretrain==1.2.0 \
+        openmim==0.3.7 'click<8.3' ftfy regex "$numpy" "$opencv" "$setuptools"
+    test_tools "$numpy" 'timm<1'
+    "$python" -c 'import mmcv, mmpretrain.models' ||
+        fail "installed, but it cannot be imported"
+}
+
 # ---------------------------------------------------------------- build
 # What decides on the environment; the checkout does not.
 state=$({
     echo "$venv"
-    cat "${BASH_SOURCE[0]}"
-    [ "$stack" = openmmlab ] || cat "$root"/requirements/{onedl,pinned}.txt
+    declare -f pip_install test_tools "build_$stack"
+    [ "$stack" != onedl ] || cat "$root"/requirements/{onedl,pinned}.txt
 } | cksum)
 is_built() { [ "$(cat "$venv/built" 2>/dev/null)" = "$state" ]; }
 if [ -n "$ready" ]; then
