@@ -82,7 +82,7 @@ def test_a_few(tmp_path, undisturbed, figures):
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('seed', range(8))
 @pytest.mark.parametrize('method', METHODS)
 def test_all_methods(tmp_path, undisturbed, method, seed, figures):
     moments = random.Random(f'{seed} {method}').sample([*MOMENTS, 'stop'], 4)
