@@ -220,7 +220,10 @@ def score(args: argparse.Namespace, sampling: dict, seed: int) -> float:
 
 def main(argv=None) -> None:
     """Run the script."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('format', choices=TASKS)
     parser.add_argument('root', help='folder of generated_shapes.py')
     parser.add_argument('--iterations', type=int, default=300)

@@ -95,7 +95,10 @@ def write_cityscapes(
 
 def main(argv=None) -> None:
     """Run the script."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('format', choices=('coco', 'cityscapes'))
     parser.add_argument('root', type=Path, help='folder to write to')
     parser.add_argument('--images', type=int, nargs=2, default=(64, 16),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mask_plugins.apis.find_config import find_config
 
@@ -105,6 +106,23 @@ def test_the_config_for_own_images_trains(tmp_path):
     )
     assert 'epoch 1/1' in done.stdout, done.stderr
     assert (tmp_path / 'work_dirs/my_images/epoch_1.pth').exists()
+
+
+def test_pretrained_weights_are_masked_as_they_were_measured():
+    """At other settings this network ends at chance."""
+    page = ROOT / 'docs' / 'guides' / 'own_data.md'
+    scope = dict(num_classes=10)
+    exec(blocks(page, 'python')[-1], scope)
+    name = 'smn_efficientnet-lite0_1xb64-4e_cifar10-reduced.py'
+    measured = Config.fromfile(find_config(name))
+    backbone = scope['model']['backbone']
+    assert backbone['rules'] == measured.model.backbone.rules
+    mask = dict(measured.model.backbone.mask)
+    assert mask.pop('threshold') == 0  # the default
+    assert backbone['mask'] == mask
+    for key in ('constructor', 'optimizer', 'paramwise_cfg'):
+        assert scope['optim_wrapper'][key] == measured.optim_wrapper[key]
+    assert scope['custom_hooks'][-1] in measured.custom_hooks
 
 
 @pytest.mark.slow

@@ -7,14 +7,15 @@ import pytest
 from mmengine.config import Config
 
 from mask_plugins.core.weights import named_masks
+from mask_plugins.registry import MODELS
 
 from .configs import CONFIGS, load, shorten, train
 
 
-def pasted(folder):
+def pasted(folder, number=0):
     """The config snippet of a README, on the digits and a small network."""
     text = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')
-    snippet = re.findall(r'```python\n(.*?)```', text, re.S)[0]
+    snippet = re.findall(r'```python\n(.*?)```', text, re.S)[number]
     return Config.fromstring(snippet, '.py')
 
 
@@ -71,3 +72,11 @@ def test_continuous_sparsification(tmp_path):
     for item in masks:
         assert item.mask.ticket
         assert item.mask.logits.any(), item.name  # they have left their start
+
+
+def test_soft_masks_of_a_transformer_leave_the_norms_alone():
+    backbone = pasted('continuous_sparsification', 1).model.backbone
+    backbone.module.arch = 'deit-tiny'
+    masks = list(named_masks(MODELS.build(backbone)))
+    assert len(masks) == 4 * 12
+    assert not [item.name for item in masks if '.ln' in item.name]

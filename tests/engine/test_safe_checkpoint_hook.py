@@ -239,7 +239,8 @@ class TestResume:
         options = dict(resume=True, load_from=load_from)
         if not UNPICKLES:  # our own reader has no need to refuse
             with pytest.raises(
-                UnsafeCheckpointError, match='HistoryBuffer.*TORCH_FORCE'
+                UnsafeCheckpointError,
+                match='HistoryBuffer.*stock_to_safe.*TORCH_FORCE',
             ):
                 train(tmp_path, **options)
         monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')

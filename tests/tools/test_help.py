@@ -11,6 +11,7 @@ TOOLS = sorted(
     for path in ROOT.glob('tools/**/*.py')
     if not path.name.startswith('_')
 )
+DEMOS = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob('demo/*.py'))
 #: What takes seconds to import.
 HEAVY = ('torch', 'matplotlib.figure', 'mmpretrain', 'mmcv', 'sklearn')
 # One process for all: what the first imports, each would import.
@@ -35,8 +36,13 @@ def test_help_has_an_example(tool, monkeypatch, capsys):
     assert f'python tools/{tool}.py' in help_text.partition('example: ')[2]
 
 
+@pytest.mark.parametrize('demo', DEMOS)
+def test_help_of_a_demo_has_an_example(demo):
+    help_text = run_python(ROOT / demo, '--help')
+    assert f'python {demo}' in help_text
+
+
 def test_help_comes_before_heavy_imports():
     """Mim asks for it before each run."""
-    demos = sorted(ROOT.glob('demo/*.py'))
-    paths = [*(f'tools/{tool}.py' for tool in TOOLS), *demos]
+    paths = [*(f'tools/{tool}.py' for tool in TOOLS), *DEMOS]
     run_python('-c', CODE.format(heavy=HEAVY), *(ROOT / p for p in paths))

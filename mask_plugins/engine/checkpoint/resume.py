@@ -141,8 +141,9 @@ def _unsafe(path: str, error: Exception) -> str:
     message = f'{path} holds pickled objects ({what}), which can run any code'
     if what.startswith(('mmengine.logging.', 'numpy.')):
         message += (
-            ". mmengine's CheckpointHook writes such objects. If you trust the"
-            ' file, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run'
+            ". mmengine's CheckpointHook writes such objects. Convert the file"
+            ' by tools/model_converters/stock_to_safe.py or, if you trust it,'
+            ' set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for this one run'
         )
     return message
 
