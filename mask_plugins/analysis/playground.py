@@ -67,7 +67,7 @@ config of this name; near names: none
         # A score is the magnitude, so the threshold is one of magnitude.
         apply_weight_masks(
             self.masked.backbone,
-            [('layers.*.weight', 'mask'), ('*', 'freeze')],
+            [('type:Linear.weight', 'mask'), ('*', 'freeze')],
             lambda weight: ScoreMask(weight, _relative_magnitude),
         )
         self.digits = data.build_test_set(self.cfg)
