@@ -27,5 +27,5 @@ except ImportError as error:
 
 def test_the_rest_works_and_the_error_says_what_to_install():
     said = run_python('-c', BLOCK.format(blocked=('mmpretrain',)) + SCRIPT)
-    assert said.startswith('1433')
+    assert '1433' in said.splitlines()  # torch 2.5 warns before it
     assert 'needs mmpretrain, which is not installed: pip install' in said

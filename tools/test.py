@@ -10,6 +10,7 @@ import mask_plugins  # noqa: F401
 from mask_plugins.utils.known_warnings import hide_known_warnings
 from mask_plugins.utils.openmmlab import imports_for
 
+hide_known_warnings()  # in data workers, too, which import this file
 with imports_for('tools/test.py'):
     from mmengine.config import ConfigDict, DictAction
 
@@ -143,7 +144,6 @@ def apply_args(cfg, args):
 def main():
     """Test."""
     args = parse_args()
-    hide_known_warnings()
     # Only now: they import torch, and mim asks for the help before each run.
     import mmengine
     from mmengine.dist import is_main_process

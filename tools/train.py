@@ -10,6 +10,7 @@ import mask_plugins  # noqa: F401
 from mask_plugins.utils.known_warnings import hide_known_warnings
 from mask_plugins.utils.openmmlab import imports_for
 
+hide_known_warnings()  # in data workers, too, which import this file
 with imports_for('tools/train.py'):
     from mmengine.config import DictAction
 
@@ -138,7 +139,6 @@ def apply_args(cfg, args):
 def main():
     """Train."""
     args = parse_args()
-    hide_known_warnings()
     # "Stop and save" has to wait until there is something to save: the
     # PreemptionHook takes it when training begins.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})

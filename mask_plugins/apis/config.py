@@ -77,9 +77,15 @@ def read_config(path: PathLike) -> Config:
         AttributeError,
         RecursionError,
         SyntaxError,
+        UnboundLocalError,
         ValueError,
         yaml.YAMLError,
     ) as error:
+        if isinstance(error, UnboundLocalError):
+            # mmengine's, where no stack is left to make its temporary file.
+            if not isinstance(error.__context__, RecursionError):
+                raise
+            error = error.__context__
         ours = isinstance(error, AttributeError)
         if ours and os.fspath(path).endswith('.py'):
             raise

@@ -1,12 +1,15 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Warnings of other packages that nobody can act on."""
 
+import re
 import warnings
+from typing import Any
 
 # What each says; the pinned versions of the packages still say it.
 KNOWN = (
     r'.*pkg_resources is deprecated',  # mim and mmcv import it
     r'.*Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite
+    r'.*`TorchScript` support for functional optimizers',  # torch before 2.6
 )
 
 
@@ -22,5 +25,11 @@ def hide_known_warnings() -> None:
         >>> [str(warning.message) for warning in seen]
         ['the learning rate is 0']
     """
-    for message in KNOWN:
-        warnings.filterwarnings('ignore', message=message)
+    show = warnings.showwarning
+
+    # Not a filter: torch shows its own whatever the filters are.
+    def show_others(message: Any, *args: Any, **kwargs: Any) -> None:
+        if not any(re.match(known, str(message)) for known in KNOWN):
+            show(message, *args, **kwargs)
+
+    warnings.showwarning = show_others

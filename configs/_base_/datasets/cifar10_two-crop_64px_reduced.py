@@ -1,6 +1,6 @@
-# Two crops of 64 px of each image of cifar10_96px_reduced. Smaller crops cost a
-# CPU more time than they are worth here; at 64 px an object is about as large
-# as in a test image, which is not cropped.
+# Two crops of 64 px of each image of cifar10_96px_reduced. Smaller crops cost
+# a CPU more time than they are worth here; at 64 px an object is about as
+# large as in a test image, which is not cropped.
 _base_ = './cifar10_96px_reduced.py'
 
 num_crops = [2]

@@ -1,6 +1,6 @@
 # SwAV on the masks of smn_resnet18_narrow; four small crops. At the paper's
-# epsilon of 0.05 the loss of networks this small stays at log(50), that of even
-# predictions.
+# epsilon of 0.05 the loss of networks this small stays at log(50), that of
+# even predictions.
 _base_ = './smn_resnet18_narrow.py'
 
 model = dict(

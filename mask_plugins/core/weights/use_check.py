@@ -6,7 +6,7 @@ from typing import Any, List, Optional, Set, Tuple
 
 from torch import nn
 
-from mask_plugins.utils.compat_torch import is_compiling
+from mask_plugins.utils.compat_torch import is_compiling, run_eagerly
 
 from .scope import WATCHES
 from .weight_mask import WeightMask
@@ -49,6 +49,7 @@ class UseCheck:
         self._left = {True, False}
         self._read: Optional[Set[int]] = None
 
+    @run_eagerly
     def begin(self, module: nn.Module, args: Any) -> None:
         """Before the forward of the model."""
         replica = getattr(module, '_is_replica', False)  # of DataParallel
@@ -61,6 +62,7 @@ class UseCheck:
             self._read = set()
             WATCHES.append(self._read)
 
+    @run_eagerly
     def end(self, module: nn.Module, args: Any, output: Any) -> None:
         """After it, or with None where it has failed.
 
