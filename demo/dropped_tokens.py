@@ -15,6 +15,7 @@ import statistics
 import tempfile
 
 from mask_plugins.utils.files import write_json
+from mask_plugins.utils.known_warnings import hide_known_warnings
 
 SIZE = (64, 128)  # of the images, height and width
 BLOCKS = 4
@@ -234,6 +235,7 @@ def main(argv=None) -> None:
         default=(0.0, 0.4, 0.8))  # fmt: skip
     parser.add_argument('--out', help='a JSON file for the numbers')
     args = parser.parse_args(argv)
+    hide_known_warnings()
 
     import torch  # only now: --help needs none of it
 

@@ -12,6 +12,8 @@ import argparse
 import os
 from pathlib import Path
 
+from mask_plugins.utils.known_warnings import hide_known_warnings
+
 # Before gradio is imported, which asks for its newest version otherwise.
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
 
@@ -117,6 +119,7 @@ def launch(page, port, **options):
 def main(argv=None):
     """Load, then serve until Ctrl-C."""
     args = parse_args(argv)
+    hide_known_warnings()
     try:
         import gradio  # noqa: F401
     except ImportError:

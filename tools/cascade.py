@@ -10,6 +10,8 @@ import os
 import os.path as osp
 import sys
 
+from mask_plugins.utils.known_warnings import hide_known_warnings
+
 HERE = osp.dirname(osp.abspath(__file__))
 STEPS = {
     'run': ('', 'all steps, then the table'),
@@ -73,6 +75,7 @@ def parse_args(argv=None):
 def main(argv=None) -> None:
     """Run the tool."""
     args = parse_args(argv)
+    hide_known_warnings()
     # Imported here: `--help` needs none of it.
     from mask_plugins.analysis.cascade.plan import Plan
     from mask_plugins.analysis.cascade.settings import read_settings

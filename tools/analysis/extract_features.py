@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from mask_plugins.utils.known_warnings import hide_known_warnings
+
 
 def main(argv=None) -> None:
     """Run the tool."""
@@ -27,6 +29,7 @@ def main(argv=None) -> None:
     add('--launcher', choices=('none', 'pytorch', 'slurm'), default='none',
         help='several processes share the images')  # fmt: skip
     args = parser.parse_args(argv)
+    hide_known_warnings()
     # Imported here: `--help` needs none of it.
     from mmengine.dist import init_dist, is_distributed
 

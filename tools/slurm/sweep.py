@@ -5,6 +5,8 @@ import argparse
 import os.path as osp
 import sys
 
+from mask_plugins.utils.known_warnings import hide_known_warnings
+
 HERE = osp.dirname(osp.abspath(__file__))
 EXAMPLE = """example: python tools/slurm/sweep.py plan CONFIG --set \\
     train_cfg.max_epochs=3,5 --seeds 0,1 --out work_dirs/two
@@ -163,6 +165,7 @@ def add_slurm_arguments(parser):
 def main(argv=None):
     """Run one command."""
     args = parse_args(argv)
+    hide_known_warnings()
     # Only now: it imports torch.
     from mask_plugins.analysis.cli import clear_errors
 
