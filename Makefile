@@ -16,7 +16,8 @@ export PYTHON VENV OUT CONFIG
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-slow test-slurm test-openmmlab \
-	test-onedl test-py39 test-reliability test-all lint docs results-small doctor clean
+	test-onedl test-py39 test-reliability test-all lint docs results-small \
+	doctor clean
 
 help:  ## say what there is
 	@echo 'Two commands do everything: make quickstart, make test'

@@ -18,7 +18,7 @@ from mask_plugins.utils.checks import (
 )
 
 from .options import NAME, check_name, check_settings
-from .sweep_yaml import read_yaml
+from .sweep_yaml import read_sweep_yaml
 
 SEED = 'randomness.seed'
 CONFIG = 'config'
@@ -81,7 +81,7 @@ def read_spec(
     content: Dict[str, Any] = dict(config=osp.abspath(path), seeds=[0])
     try:
         if path.endswith(('.yaml', '.yml')):
-            content = read_yaml(path)
+            content = read_sweep_yaml(path)
         if 'search' in content:
             raise ValueError('it describes a search: `sweep.py search`')
         if seeds is not None:

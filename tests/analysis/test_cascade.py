@@ -284,3 +284,9 @@ def test_wrong_settings_are_named(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(ValueError, match=words):
         read_settings(path)
+
+
+def test_numbers_are_those_of_sweeps(tmp_path):
+    path = tmp_path / 'cascade.yaml'
+    path.write_text(f'dispatcher: {CONFIG}\noverrides: {{a.lr: 1e-3}}')
+    assert read_settings(path).overrides == {'a.lr': 0.001}

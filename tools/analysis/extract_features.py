@@ -1,19 +1,18 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Write the features of the training and test set of a config."""
 
-import argparse
 import sys
 
-from mask_plugins.utils.known_warnings import hide_known_warnings
+from mask_plugins.analysis import cli
 
 
 def main(argv=None) -> None:
     """Run the tool."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='example: python tools/analysis/extract_features.py '
-        'CONFIG CHECKPOINT --out work_dirs/features.safetensors. The same '
-        'command continues one that was killed.',
+    parser = cli.make_parser(
+        'Write the features of the training and test set of a config. The '
+        'same command continues one that was killed.',
+        'extract_features',
+        'CONFIG CHECKPOINT --out work_dirs/features.safetensors',
     )
     add = parser.add_argument
     add('config', help='a path, or the name of a config of mask_plugins')
@@ -29,7 +28,6 @@ def main(argv=None) -> None:
     add('--launcher', choices=('none', 'pytorch', 'slurm'), default='none',
         help='several processes share the images')  # fmt: skip
     args = parser.parse_args(argv)
-    hide_known_warnings()
     # Imported here: `--help` needs none of it.
     from mmengine.dist import init_dist, is_distributed
 

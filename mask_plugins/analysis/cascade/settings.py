@@ -4,9 +4,7 @@
 import os.path as osp
 from typing import Any, Dict, List, NamedTuple, Optional
 
-import yaml
 from mmengine.config import Config
-from yaml import YAMLError
 
 from mask_plugins.apis.config import read_config
 from mask_plugins.apis.find_config import find_config
@@ -19,6 +17,7 @@ from mask_plugins.utils.checks import (
     check_path,
     check_type,
 )
+from mask_plugins.utils.yaml_file import read_yaml
 
 
 class CascadeSettings(NamedTuple):
@@ -93,15 +92,14 @@ def read_settings(path: PathLike) -> CascadeSettings:
     """
     path = find_config(check_path('path', path))
     try:
-        with open(path, encoding='utf-8') as file:
-            content = yaml.safe_load(file)
+        content = read_yaml(path)
         check_type('the file', content, dict, 'keys and values')
         for key in content:
             check_choice('a key', key, CascadeSettings._fields)
         if 'dispatcher' not in content:
             raise ValueError('dispatcher must name a config')
         settings = CascadeSettings(**content).check()
-    except (TypeError, ValueError, YAMLError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from error
     near = osp.join(osp.dirname(osp.abspath(path)), settings.dispatcher)
     if osp.isfile(near):

@@ -26,7 +26,7 @@ from ..options import (
     format_options,
     without_marks,
 )
-from ..sweep_yaml import read_yaml
+from ..sweep_yaml import read_sweep_yaml
 from .asha import rungs
 from .axis import Axis
 
@@ -113,7 +113,7 @@ def make_search(
     path = find_config(path)
     if not osp.isfile(path) or not path.endswith(('.yaml', '.yml')):
         raise FileNotFoundError(f'there is no sweep file (.yaml) {path}')
-    content = read_yaml(path)
+    content = read_sweep_yaml(path)
     if 'search' not in content:
         raise ValueError(f'{path} has no `search`: see `sweep.py submit`')
     wrong = set(content) - {'name', 'config', 'base', 'search'}
