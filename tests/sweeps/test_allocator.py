@@ -12,10 +12,9 @@ from tests.tools.test_doctor import facts_module
 
 SCRIPTS = [
     'quickstart.sh',
-    *[
-        f'slurm/{n}.sbatch'
-        for n in ('array', 'one_node', 'search', 'several_nodes')
-    ],
+    *sorted(
+        f'slurm/{path.name}' for path in ROOT.glob('tools/slurm/*.sbatch')
+    ),
 ]
 # One that is set, and one that is set to nothing.
 USER = dict(MALLOC_TRIM_THRESHOLD_='5', MALLOC_TOP_PAD_='')
