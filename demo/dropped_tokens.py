@@ -14,8 +14,8 @@ import argparse
 import statistics
 import tempfile
 
+from mask_plugins.utils.entry_point import entry_point
 from mask_plugins.utils.files import write_json
-from mask_plugins.utils.known_warnings import hide_known_warnings
 
 SIZE = (64, 128)  # of the images, height and width
 BLOCKS = 4
@@ -235,8 +235,12 @@ def main(argv=None) -> None:
         default=(0.0, 0.4, 0.8))  # fmt: skip
     parser.add_argument('--out', help='a JSON file for the numbers')
     args = parser.parse_args(argv)
-    hide_known_warnings()
+    with entry_point():
+        run(args)
 
+
+def run(args: argparse.Namespace) -> None:
+    """Train and print."""
     import torch  # only now: --help needs none of it
 
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mask_plugins.utils.known_warnings import hide_known_warnings
+from mask_plugins.utils.entry_point import entry_point
 
 # Before gradio is imported, which asks for its newest version otherwise.
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
@@ -119,17 +119,15 @@ def launch(page, port, **options):
 def main(argv=None):
     """Load, then serve until Ctrl-C."""
     args = parse_args(argv)
-    hide_known_warnings()
     try:
         import gradio  # noqa: F401
     except ImportError:
         raise SystemExit(
             "playground: gradio is missing: pip install 'mask_plugins[demo]'"
         ) from None
-    from mask_plugins.analysis import cli
     from mask_plugins.analysis.playground import Playground
 
-    with cli.clear_errors():
+    with entry_point():
         playground = Playground(args.config, args.checkpoint)
     launch(build(playground), args.port)
 

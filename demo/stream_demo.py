@@ -7,7 +7,6 @@ from itertools import chain, islice
 
 from mask_plugins.analysis import cli
 from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
-from mask_plugins.utils.known_warnings import hide_known_warnings
 from mask_plugins.utils.progress import track
 
 NO_GAIN = (
@@ -42,8 +41,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(argv=None) -> None:
     """Run the demonstration."""
     args = parse_args(argv)
-    hide_known_warnings()
-    with cli.clear_errors():
+    with cli.entry_point():
         run(args)
 
 

@@ -8,9 +8,8 @@ already stays, and a killed command continues where it was.
 import argparse
 import os
 import os.path as osp
-import sys
 
-from mask_plugins.utils.known_warnings import hide_known_warnings
+from mask_plugins.utils.entry_point import entry_point
 
 HERE = osp.dirname(osp.abspath(__file__))
 STEPS = {
@@ -75,8 +74,12 @@ def parse_args(argv=None):
 def main(argv=None) -> None:
     """Run the tool."""
     args = parse_args(argv)
-    hide_known_warnings()
-    # Imported here: `--help` needs none of it.
+    with entry_point(RuntimeError):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what is not done yet, then print."""
     from mask_plugins.analysis.cascade.plan import Plan
     from mask_plugins.analysis.cascade.settings import read_settings
     from mask_plugins.analysis.cascade.steps import Cascade
@@ -86,28 +89,24 @@ def main(argv=None) -> None:
     experts = ['run', '-j', str(args.jobs)]
     if args.slurm is not None:
         experts = ['submit', *args.slurm]
-    try:
-        settings = read_settings(args.file)
-        cascade = Cascade(settings, HERE, experts, args.device)
-        plan = Plan(folder, cascade.steps())
-        if args.dry_run:
-            for step, where, done in plan.state():
-                state = 'done' if done else 'to do'
-                print(f'{step:12}{state:8}{where}')
-            how = ' '.join(experts)
-            print(f'{settings.clusters} experts by slurm/sweep.py {how}')
-            return
-        os.makedirs(folder, exist_ok=True)
-        plan.run(STEPS[args.command][0], print)
-        if args.command == 'export':
-            where = {step: folder for step, folder, _ in plan.state()}
-            cascade.export(where, args.method, args.classifier)
-            print(f'wrote {args.classifier}')
-        rows = {step: where for step, where, _ in plan.state()}
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f'error: {error}')
+    settings = read_settings(args.file)
+    cascade = Cascade(settings, HERE, experts, args.device)
+    plan = Plan(folder, cascade.steps())
+    if args.dry_run:
+        for step, where, done in plan.state():
+            state = 'done' if done else 'to do'
+            print(f'{step:12}{state:8}{where}')
+        how = ' '.join(experts)
+        print(f'{settings.clusters} experts by slurm/sweep.py {how}')
+        return
+    os.makedirs(folder, exist_ok=True)
+    plan.run(STEPS[args.command][0], print)
+    where = {step: folder for step, folder, _ in plan.state()}
+    if args.command == 'export':
+        cascade.export(where, args.method, args.classifier)
+        print(f'wrote {args.classifier}')
     if args.command in ('run', 'evaluate'):
-        show(rows['results'])
+        show(where['results'])
 
 
 def show(folder: str) -> None:

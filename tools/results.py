@@ -61,7 +61,7 @@ def parse_args(argv=None):
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.clear_errors():
+    with cli.entry_point():
         rows = read_rows()
         left = write_page(rows) if args.page else run(args, rows)
     for line in left:

@@ -6,11 +6,11 @@ import os
 import shlex
 import sys
 import textwrap
-from contextlib import contextmanager, suppress
-from typing import Callable, Iterator, Optional, Sequence
+from contextlib import suppress
+from typing import Callable, Optional, Sequence
 
 from mask_plugins.utils.checks import check_int, check_ratio
-from mask_plugins.utils.known_warnings import hide_known_warnings
+from mask_plugins.utils.entry_point import entry_point  # noqa: F401
 from mask_plugins.utils.openmmlab import imports_for
 
 from .printing import (  # noqa: F401  (for the tools)
@@ -41,7 +41,6 @@ def make_parser(
         example: python tools/analysis/plot_training.py work_dirs/a
         after an installation: mim run mask_plugins plot_training -- --help
     """
-    hide_known_warnings()
     path = '/'.join(filter(None, ('tools', folder, f'{tool}.py')))
     return argparse.ArgumentParser(
         description=textwrap.fill(description, 78),
@@ -256,23 +255,6 @@ def parse_options(pairs: Sequence[str]) -> dict:
     namespace = argparse.Namespace()
     DictAction(['--x'], 'options')(None, namespace, list(pairs))
     return namespace.options
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn errors of the input into one line on stderr and exit code 1.
-
-    Examples:
-        >>> with clear_errors():
-        ...     raise ValueError('k must be positive')
-        Traceback (most recent call last):
-        ...
-        SystemExit: error: k must be positive
-    """
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
 
 
 def output_folder(out: Optional[str], default: str) -> str:

@@ -44,7 +44,7 @@ def parse_args(argv=None):
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.clear_errors():
+    with cli.entry_point():
         run(args)
 
 

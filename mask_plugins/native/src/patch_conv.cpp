@@ -18,13 +18,6 @@ namespace {
 enum Kind { CONVOLUTION, DEPTHWISE, MAXIMUM };
 enum Activation { NONE, RELU, RELU6 };
 
-#if defined(__AVX512F__)
-constexpr int VECTORS = 4;
-#else
-constexpr int VECTORS = 2;
-#endif
-constexpr int BLOCK = VECTORS * LANES;  // output channels at once
-
 // NaN stays NaN.
 inline Floats activate(Floats value, int activation) {
   const Floats zero = {}, six = zero + 6.0f;
@@ -33,110 +26,116 @@ inline Floats activate(Floats value, int activation) {
   return value;
 }
 
-// Adds U inputs to the sums of M pixels and V vectors of output channels.
+// Adds U inputs to the sums of M pixels and V vectors of output channels. The
+// weights of an input are `step` values behind those of the one before.
 template <int U, int M, int V>
-inline void add_inputs(Floats (&sums)[M][V], const float* const* row,
-                       long first, const float*& weight) {
-#pragma GCC unroll 4
-  for (int u = 0; u < U; ++u, weight += V * LANES) {
+ALWAYS_INLINE inline void add_inputs(Floats (&sums)[M][V],
+                                     const float* const* row, long first,
+                                     const float*& weight, long step) {
+  each<U>([&](auto u) ALWAYS_INLINE {
     Floats factors[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) factors[v] = load<Floats>(weight + v * LANES);
-#pragma GCC unroll 6
-    for (int m = 0; m < M; ++m) {
+    each<V>([&](auto v) ALWAYS_INLINE {
+      factors[v] = load<Floats>(weight + v * LANES);
+    });
+    each<M>([&](auto m) ALWAYS_INLINE {
       const float value = row[m][first + u];
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) sums[m][v] += value * factors[v];
-    }
-  }
+      each<V>([&](auto v) ALWAYS_INLINE { sums[m][v] += value * factors[v]; });
+    });
+    weight += step;
+  });
 }
 
 template <int M, int V>
-inline void add_row(Floats (&sums)[M][V], const float* const* row, long offset,
-                    int length, const float*& weight) {
+ALWAYS_INLINE inline void add_row(Floats (&sums)[M][V],
+                                  const float* const* row, long offset,
+                                  int length, const float*& weight, long step) {
   int c = 0;
-  for (; c + 4 <= length; c += 4) add_inputs<4>(sums, row, offset + c, weight);
-  for (; c < length; ++c) add_inputs<1>(sums, row, offset + c, weight);
+  for (; c + 4 <= length; c += 4)
+    add_inputs<4>(sums, row, offset + c, weight, step);
+  for (; c < length; ++c)
+    add_inputs<1>(sums, row, offset + c, weight, step);
+}
+
+// Two bfloat16, or one and another that is not there.
+template <bool PAIR>
+ALWAYS_INLINE inline uint32_t load_word(const Bfloat16* from) {
+  uint32_t word = from->bits;
+  if (PAIR) std::memcpy(&word, from, sizeof(word));
+  return word;
 }
 
 #if defined(__AVX512BF16__)
 // Pairs of bfloat16 are multiplied and added to a float32 by one instruction,
 // which takes subnormal values for zero. Weights are pairs of consecutive
 // inputs; the last input of an odd row is read alone.
-template <int M, int V>
-inline void add_row(Floats (&sums)[M][V], const Bfloat16* const* row,
-                    long offset, int length, const Bfloat16*& weight) {
-  const Bfloat16* from[M];
-#pragma GCC unroll 6
-  for (int m = 0; m < M; ++m) from[m] = row[m] + offset;
-  for (int c = 0; c < length; c += 2, weight += 2 * V * LANES) {
-    __m512bh factors[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v)
-      factors[v] = load<__m512bh>(weight + 2 * v * LANES);
-#pragma GCC unroll 6
-    for (int m = 0; m < M; ++m) {
-      uint32_t word = from[m][c].bits;
-      if (c + 1 < length) std::memcpy(&word, from[m] + c, sizeof(word));
-      const __m512bh pair = (__m512bh)_mm512_set1_epi32(static_cast<int>(word));
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v)
-        sums[m][v] = (Floats)_mm512_dpbf16_ps((__m512)sums[m][v], pair,
-                                              factors[v]);
-    }
-  }
+template <bool PAIR, int M, int V>
+ALWAYS_INLINE inline void add_pair(Floats (&sums)[M][V],
+                                   const Bfloat16* const* row, long first,
+                                   const Bfloat16*& weight, long step) {
+  __m512bh factors[V];
+  each<V>([&](auto v) ALWAYS_INLINE {
+    factors[v] = load<__m512bh>(weight + 2 * v * LANES);
+  });
+  each<M>([&](auto m) ALWAYS_INLINE {
+    const uint32_t word = load_word<PAIR>(row[m] + first);
+    const __m512bh pair = (__m512bh)_mm512_set1_epi32(static_cast<int>(word));
+    each<V>([&](auto v) ALWAYS_INLINE {
+      sums[m][v] =
+          (Floats)_mm512_dpbf16_ps((__m512)sums[m][v], pair, factors[v]);
+    });
+  });
+  weight += 2 * step;
 }
 
 inline const Bfloat16* weight_of(const Operation& op, const Bfloat16*) {
   return op.pairs;
 }
-// Elements of a vector of weights for a row, per lane.
-inline long depth_of(const Bfloat16*, long length) {
-  return (length + 1) / 2 * 2;
-}
+template <class Element>
+constexpr bool PAIRS = sizeof(Element) == 2;  // of inputs, packed together
 #else
 // Two bfloat16 are read at once; the halves of a word are widened by a shift
 // and by a mask.
-template <int M, int V>
-inline void add_row(Floats (&sums)[M][V], const Bfloat16* const* row,
-                    long offset, int length, const float*& weight) {
-  const Bfloat16* from[M];
-#pragma GCC unroll 6
-  for (int m = 0; m < M; ++m) from[m] = row[m] + offset;
-  for (int c = 0; c < length; c += 2) {
-    const bool pair = c + 1 < length;
-    Floats first[V], second[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      first[v] = load<Floats>(weight + v * LANES);
-      second[v] = pair ? load<Floats>(weight + (V + v) * LANES) : Floats{};
-    }
-#pragma GCC unroll 6
-    for (int m = 0; m < M; ++m) {
-      uint32_t word = from[m][c].bits;
-      if (pair) std::memcpy(&word, from[m] + c, sizeof(word));
-      const Words words = Words{} + word;
-      const Floats low = (Floats)(words << 16);
-      const Floats high = (Floats)(words & 0xffff0000u);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        sums[m][v] += low * first[v];
-        sums[m][v] += high * second[v];
-      }
-    }
-    weight += (pair ? 2 : 1) * V * LANES;
-  }
+template <bool PAIR, int M, int V>
+ALWAYS_INLINE inline void add_pair(Floats (&sums)[M][V],
+                                   const Bfloat16* const* row, long first,
+                                   const float*& weight, long step) {
+  Floats factors[2][V];
+  each<V>([&](auto v) ALWAYS_INLINE {
+    factors[0][v] = load<Floats>(weight + v * LANES);
+    if constexpr (PAIR) factors[1][v] = load<Floats>(weight + step + v * LANES);
+  });
+  each<M>([&](auto m) ALWAYS_INLINE {
+    const Words words = Words{} + load_word<PAIR>(row[m] + first);
+    const Floats low = (Floats)(words << 16);
+    const Floats high = (Floats)(words & 0xffff0000u);
+    each<V>([&](auto v) ALWAYS_INLINE {
+      sums[m][v] += low * factors[0][v];
+      if constexpr (PAIR) sums[m][v] += high * factors[1][v];
+    });
+  });
+  weight += (PAIR ? 2 : 1) * step;
 }
 
 inline const float* weight_of(const Operation& op, const Bfloat16*) {
   return op.weight;
 }
+template <class Element>
+constexpr bool PAIRS = false;
 #endif
 
 inline const float* weight_of(const Operation& op, const float*) {
   return op.weight;
 }
-inline long depth_of(const float*, long length) { return length; }
+
+template <int M, int V, class Weight>
+ALWAYS_INLINE inline void add_row(Floats (&sums)[M][V],
+                                  const Bfloat16* const* row, long offset,
+                                  int length, const Weight*& weight, long step) {
+  int c = 0;
+  for (; c + 2 <= length; c += 2)
+    add_pair<true>(sums, row, offset + c, weight, step);
+  if (c < length) add_pair<false>(sums, row, offset + c, weight, step);
+}
 
 // What all pixels of a call have in common.
 template <class Element>
@@ -153,37 +152,50 @@ struct Call {
   }
 };
 
+// What a block of output channels reads: `length` inputs of each row, from
+// `offset`.
+template <class Weight>
+struct Block {
+  long offset, length;
+  const Weight* weight;
+  long step;
+  int channel, count;  // the first output channel, and how many there are
+};
+
 template <int M, int V, class Element, class Weight>
 void convolve(const Call<Element>& call, const Chunk<Element>& chunk, int group,
-              long offset, int length, const Weight* weight, int channel,
-              int count) {
+              const Block<Weight>& block) {
   Floats sums[M][V];
-  const float* bias = call.op.bias + channel;
-#pragma GCC unroll 6
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) sums[m][v] = load<Floats>(bias + v * LANES);
+  const float* bias = call.op.bias + block.channel;
+  each<M>([&](auto m) ALWAYS_INLINE {
+    each<V>([&](auto v) ALWAYS_INLINE {
+      sums[m][v] = load<Floats>(bias + v * LANES);
+    });
+  });
   const Element* const* rows = chunk.rows_of(group);
-  for (int row = 0; row < chunk.per_pixel; ++row)
-    add_row<M, V>(sums, rows + row * GROUP, offset, length, weight);
-#pragma GCC unroll 6
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v)
-      call.finish(chunk.pixels[group * GROUP + m].out, channel + v * LANES,
-                  sums[m][v], count - v * LANES);
+  const Weight* weight = block.weight;
+  for (int row = 0; row < chunk.per_pixel; ++row, rows += chunk.SIZE)
+    add_row<M, V>(sums, rows, block.offset, block.length, weight, block.step);
+  each<M>([&](auto m) ALWAYS_INLINE {
+    const long pixel = chunk.pixels[group * chunk.SIZE + m].out;
+    each<V>([&](auto v) ALWAYS_INLINE {
+      call.finish(pixel, block.channel + v * LANES, sums[m][v],
+                  block.count - v * LANES);
+    });
+  });
 }
 
-template <int V, class Element, class... Rest>
-void convolve(int pixels, Rest&&... rest) {
-  switch (pixels) {
-    case 1: return convolve<1, V, Element>(rest...);
-    case 2: return convolve<2, V, Element>(rest...);
-    case 3: return convolve<3, V, Element>(rest...);
-    case 4: return convolve<4, V, Element>(rest...);
-    case 5: return convolve<5, V, Element>(rest...);
-    default: return convolve<6, V, Element>(rest...);
-  }
+// The one for so many pixels and vectors.
+template <int M, int V, class Element, class... Rest>
+void convolve_some(int pixels, int vectors, const Call<Element>& call,
+                   const Rest&... rest) {
+  if constexpr (V > 1)
+    if (vectors < V)
+      return convolve_some<M, V - 1>(pixels, vectors, call, rest...);
+  if constexpr (M > 1)
+    if (pixels < M)
+      return convolve_some<M - 1, V>(pixels, vectors, call, rest...);
+  convolve<M, V>(call, rest...);
 }
 
 // Blocks of output channels `part`, `part + parts`, ... of all pixels: the
@@ -191,35 +203,62 @@ void convolve(int pixels, Rest&&... rest) {
 template <class Element>
 void convolve_chunk(const Call<Element>& call, const Chunk<Element>& chunk,
                     int part, int parts) {
+  constexpr int M = GROUP<Element>, V = VECTORS<Element>;
   const Operation& op = call.op;
   const int inputs = op.inputs / op.groups, outputs = op.outputs / op.groups;
-  const int length = chunk.taps * inputs;
+  const long length = static_cast<long>(chunk.taps) * inputs;
   auto* weight = weight_of(op, static_cast<const Element*>(nullptr));
+  const int pair = PAIRS<Element> ? 2 : 1;
+  const long depth = (length + pair - 1) / pair * pair;
   int number = 0;
   for (int g = 0; g < op.groups; ++g)
-    for (int first = 0; first < outputs; first += BLOCK, ++number) {
-      const int count = std::min(BLOCK, outputs - first);
-      const int vectors = (count + LANES - 1) / LANES;
-      if (number % parts == part)
-        for (int group = 0; group < chunk.groups(); ++group) {
-          const int pixels = chunk.size_of(group);
-          const long offset = static_cast<long>(g) * inputs;
-          const int channel = g * outputs + first;
-          auto run = [&](auto convolve_pixels) {
-            convolve_pixels(pixels, call, chunk, group, offset, length, weight,
-                            channel, count);
-          };
-          switch (vectors) {
-            case 1: run([](int n, auto&&... a) { convolve<1, Element>(n, a...); }); break;
-            case 2: run([](int n, auto&&... a) { convolve<2, Element>(n, a...); }); break;
-#if defined(__AVX512F__)
-            case 3: run([](int n, auto&&... a) { convolve<3, Element>(n, a...); }); break;
-            case 4: run([](int n, auto&&... a) { convolve<4, Element>(n, a...); }); break;
-#endif
-          }
-        }
-      weight += chunk.per_pixel * depth_of(weight, length) * vectors * LANES;
+    for (int first = 0; first < outputs; first += BLOCK) {
+      const int all = std::min(BLOCK, outputs - first);
+      const long step = (all + LANES - 1) / LANES * LANES;
+      for (int begin = 0; begin < all; begin += V * LANES, ++number) {
+        if (number % parts != part) continue;
+        const int count = std::min(V * LANES, all - begin);
+        const Block<std::decay_t<decltype(*weight)>> block{
+            static_cast<long>(g) * inputs, length, weight + pair * begin, step,
+            g * outputs + first + begin, count};
+        for (int group = 0; group < chunk.groups(); ++group)
+          convolve_some<M, V>(chunk.size_of(group),
+                              (count + LANES - 1) / LANES, call, chunk, group,
+                              block);
+      }
+      weight += chunk.per_pixel * depth * step;
     }
+}
+
+// V vectors of channels from c on, the last with `count` channels, of a pixel.
+template <bool MAX, int V, class Element>
+ALWAYS_INLINE inline void channels_of(const Call<Element>& call,
+                                      const Chunk<Element>& chunk, int number,
+                                      int c, int count) {
+  const int channels = call.op.inputs;
+  const Element* zeros = chunk.zeros.data();
+  const Element* const* rows =
+      chunk.rows_of(number / chunk.SIZE) + number % chunk.SIZE;
+  Floats sums[V];
+  each<V>([&](auto v) ALWAYS_INLINE {
+    sums[v] = Floats{} - __builtin_inff();
+    if (!MAX) sums[v] = load_floats(call.op.bias + c + v * LANES, count);
+  });
+  for (int row = 0; row < chunk.per_pixel; ++row, rows += chunk.SIZE) {
+    if (MAX && *rows == zeros) continue;  // outside of the map
+    const Element* from = *rows + c;
+    const float* weight = call.op.weight + row * channels + c;
+    each<V>([&](auto v) ALWAYS_INLINE {
+      const Floats value = load_floats(from + v * LANES, count);
+      if (MAX)
+        sums[v] = (value > sums[v]) | (value != value) ? value : sums[v];
+      else
+        sums[v] += value * load_floats(weight + v * LANES, count);
+    });
+  }
+  each<V>([&](auto v) ALWAYS_INLINE {
+    call.finish(chunk.pixels[number].out, c + v * LANES, sums[v], count);
+  });
 }
 
 // Each channel by itself: a depthwise convolution, or the maximum.
@@ -227,29 +266,21 @@ template <bool MAX, class Element>
 void each_channel(const Call<Element>& call, const Chunk<Element>& chunk,
                   int part, int parts) {
   const int channels = call.op.inputs;
-  const Element* zeros = chunk.zeros.data();
-  for (size_t number = 0; number < chunk.pixels.size(); ++number) {
-    const Element* const* rows =
-        chunk.rows_of(static_cast<int>(number) / GROUP) + number % GROUP;
-    for (int c = part * LANES; c < channels; c += parts * LANES) {
-      const int count = std::min(LANES, channels - c);
-      Floats sum = {};
-      if (MAX)
-        sum += -__builtin_inff();
-      else
-        sum = load_floats(call.op.bias + c, count);
-      for (int row = 0; row < chunk.per_pixel; ++row) {
-        const Element* from = rows[row * GROUP];
-        if (MAX && from == zeros) continue;  // outside of the map
-        const Floats value = load_floats(from + c, count);
-        if (MAX)
-          sum = (value > sum) | (value != value) ? value : sum;
-        else
-          sum += value * load_floats(call.op.weight + row * channels + c, count);
-      }
-      call.finish(chunk.pixels[number].out, c, sum, count);
-    }
-  }
+  const int share = (channels + parts * LANES - 1) / (parts * LANES) * LANES;
+  const int end = std::min(channels, (part + 1) * share);
+  const int pixels = static_cast<int>(chunk.pixels.size());
+  // Weights of some channels stay in the cache for all pixels.
+  int c = part * share;
+  const auto run = [&](auto vectors, int count) {
+    for (int number = 0; number < pixels; ++number)
+      channels_of<MAX, vectors>(call, chunk, number, c, count);
+    c += vectors * LANES;
+  };
+  const std::integral_constant<int, 4> four{};
+  const std::integral_constant<int, 1> one{};
+  while (c + 4 * LANES <= end) run(four, LANES);
+  while (c + LANES <= end) run(one, LANES);
+  if (c < end) run(one, end - c);
 }
 
 template <class Element>
@@ -293,13 +324,7 @@ using namespace mask_plugins;
 EXPORT int patch_lanes() { return LANES; }
 EXPORT int patch_block() { return BLOCK; }
 // Whether bfloat16 maps take weights in pairs.
-EXPORT int patch_pairs() {
-#if defined(__AVX512BF16__)
-  return 1;
-#else
-  return 0;
-#endif
-}
+EXPORT int patch_pairs() { return PAIRS<Bfloat16>; }
 
 // Runs an operation over patches `numbers`, of all samples, of the output.
 // Elements have 4 bytes (float32) or 2 (bfloat16).

@@ -28,14 +28,30 @@ struct Map {
   int32_t height, width;
 };
 
-constexpr int GROUP = 6;        // pixels that are computed together
-constexpr int CHUNK = 16 * GROUP;  // pixels that a thread takes at once
+// Pixels, and vectors of output channels, that are computed together: their sums
+// fill the registers. Many pixels read weights seldom; many channels widen a
+// bfloat16 seldom.
+#if defined(__AVX512F__)
+template <class Element>
+constexpr int GROUP = sizeof(Element) == 4 ? 12 : 6;
+template <class Element>
+constexpr int VECTORS = sizeof(Element) == 4 ? 2 : 4;
+constexpr int BLOCK = 4 * LANES;  // output channels that are packed together
+#else
+template <class>
+constexpr int GROUP = 6;
+template <class>
+constexpr int VECTORS = 2;
+constexpr int BLOCK = 2 * LANES;
+#endif
+constexpr int CHUNK = 96;  // pixels that a thread takes at once
 
 // Rows of input values that the pixels of a chunk read: a row is one tap of
 // the kernel, or all taps next to each other where these are so in memory.
 // What is outside of the map is zero: it is read from a place with zeros.
 template <class Element>
 struct Chunk {
+  static constexpr int SIZE = GROUP<Element>;
   struct Pixel {
     const Element* sample;
     int y, x;
@@ -47,13 +63,13 @@ struct Chunk {
   int taps, per_pixel;  // taps of a row, rows of a pixel
 
   int groups() const {
-    return static_cast<int>(pixels.size() + GROUP - 1) / GROUP;
+    return static_cast<int>(pixels.size() + SIZE - 1) / SIZE;
   }
   const Element* const* rows_of(int group) const {
-    return rows.data() + static_cast<long>(group) * per_pixel * GROUP;
+    return rows.data() + static_cast<long>(group) * per_pixel * SIZE;
   }
   int size_of(int group) const {
-    return std::min<int>(GROUP, static_cast<int>(pixels.size()) - group * GROUP);
+    return std::min<int>(SIZE, static_cast<int>(pixels.size()) - group * SIZE);
   }
 
   // Pixels first to last of all tiles; those outside of the map are left out,
@@ -65,33 +81,34 @@ struct Chunk {
     const long in_size = static_cast<long>(in_map.height) * in_map.width;
     const int64_t patches = static_cast<int64_t>(tiles.grid[0]) * tiles.grid[1];
     pixels.clear();
-    for (long at = first; at < last; ++at) {
-      const long tile = at / area;
-      const int row = static_cast<int>(at % area) / tiles.size[1];
-      const int column = static_cast<int>(at % area) % tiles.size[1];
+    long tile = first / area;
+    int within = static_cast<int>(first % area);
+    for (long at = first; at < last; ++tile, within = 0) {
       const int64_t sample = numbers[tile] / patches;
       const int patch = static_cast<int>(numbers[tile] % patches);
-      const int y = patch / tiles.grid[1] * tiles.pitch[0] + tiles.start[0] + row;
-      const int x =
-          patch % tiles.grid[1] * tiles.pitch[1] + tiles.start[1] + column;
-      const bool inside =
-          y >= 0 && x >= 0 && y < out_map.height && x < out_map.width;
-      if (!inside && !tiles.to_tiles) continue;
-      const long to = tiles.to_tiles
-                          ? at
-                          : (sample * out_map.height + y) * out_map.width + x;
-      if (!inside) {
-        std::memset(out + to * op.outputs, 0, sizeof(Element) * op.outputs);
-        continue;
-      }
+      const int top = patch / tiles.grid[1] * tiles.pitch[0] + tiles.start[0];
+      const int left = patch % tiles.grid[1] * tiles.pitch[1] + tiles.start[1];
       // A tile begins where its first pixel reads: there is no padding.
       const bool local = tiles.from_tiles;
-      const long map = local ? tile : sample;
-      pixels.push_back(
-          {in + map * in_size * op.inputs,
-           local ? row * op.stride[0] : y * op.stride[0] - op.before[0],
-           local ? column * op.stride[1] : x * op.stride[1] - op.before[1],
-           to});
+      const Element* map = in + (local ? tile : sample) * in_size * op.inputs;
+      int row = within / tiles.size[1], column = within % tiles.size[1];
+      for (; within < area && at < last; ++within, ++at) {
+        const int y = top + row, x = left + column;
+        const bool inside =
+            y >= 0 && x >= 0 && y < out_map.height && x < out_map.width;
+        const long to = tiles.to_tiles
+                            ? at
+                            : (sample * out_map.height + y) * out_map.width + x;
+        if (inside)
+          pixels.push_back(
+              {map,
+               local ? row * op.stride[0] : y * op.stride[0] - op.before[0],
+               local ? column * op.stride[1] : x * op.stride[1] - op.before[1],
+               to});
+        else if (tiles.to_tiles)
+          std::memset(out + to * op.outputs, 0, sizeof(Element) * op.outputs);
+        if (++column == tiles.size[1]) column = 0, ++row;
+      }
     }
   }
 
@@ -110,13 +127,30 @@ struct Chunk {
     if (copies.size() < static_cast<size_t>(cut * per_pixel * length))
       copies.resize(cut * per_pixel * length);
     Element* copy = copies.data();
-    rows.resize(static_cast<size_t>(groups()) * per_pixel * GROUP);
+    // What a pixel reads, and the way from one row to the next.
+    const int high = (op.kernel[0] - 1) * op.dilation[0] + 1;
+    const int wide = (op.kernel[1] - 1) * op.dilation[1] + 1;
+    const long down = static_cast<long>(op.dilation[0]) * map.width * inputs;
+    const long right = static_cast<long>(op.dilation[1]) * inputs;
+    rows.resize(static_cast<size_t>(groups()) * per_pixel * SIZE);
     for (size_t number = 0; number < pixels.size(); ++number) {
       const Pixel& pixel = pixels[number];
       const Element** to = rows.data() +
-                           number / GROUP * per_pixel * GROUP + number % GROUP;
+                           number / SIZE * per_pixel * SIZE + number % SIZE;
+      const bool within = pixel.y >= 0 && pixel.x >= 0 &&
+                          pixel.y + high <= map.height &&
+                          pixel.x + wide <= map.width;
+      if (within) {  // most are
+        const Element* corner =
+            pixel.sample +
+            (static_cast<long>(pixel.y) * map.width + pixel.x) * inputs;
+        for (int ky = 0; ky < op.kernel[0]; ++ky, corner += down)
+          for (int kx = 0; kx < across; ++kx, to += SIZE)
+            *to = corner + kx * right;
+        continue;
+      }
       for (int ky = 0; ky < op.kernel[0]; ++ky)
-        for (int kx = 0; kx < across; ++kx, to += GROUP) {
+        for (int kx = 0; kx < across; ++kx, to += SIZE) {
           const int y = pixel.y + ky * op.dilation[0];
           const int x = pixel.x + kx * op.dilation[1];
           const int begin = std::max(x, 0);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace mask_plugins {
 
@@ -25,6 +26,18 @@ typedef uint16_t Halves __attribute__((vector_size(LANES * 2)));
 struct Bfloat16 {
   uint16_t bits;
 };
+
+#define ALWAYS_INLINE __attribute__((always_inline))
+
+// Calls work(0), ..., work(N - 1) with constants. In a loop, which is unrolled
+// too late, compilers keep an array of vectors in memory.
+template <int N, class Work>
+ALWAYS_INLINE inline void each(const Work& work) {
+  if constexpr (N > 0) {
+    each<N - 1>(work);
+    work(std::integral_constant<int, N - 1>{});
+  }
+}
 
 template <class Vector, class Element>
 inline Vector load(const Element* from) {
