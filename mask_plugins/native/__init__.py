@@ -53,14 +53,15 @@ def library_for(*tensors: torch.Tensor) -> Optional[ctypes.CDLL]:
         >>> library_for(torch.ones(1, dtype=torch.int64)) is None
         True
     """
-    fit = all(
-        t.dtype in DTYPES
-        and t.dtype is tensors[0].dtype
-        and t.device.type == 'cpu'
-        and not (t.requires_grad and torch.is_grad_enabled())
-        for t in tensors
-    )
-    return library() if fit and not is_compiling() else None
+    dtype, grad = tensors[0].dtype, torch.is_grad_enabled()
+    if dtype not in DTYPES or is_compiling():
+        return None
+    for tensor in tensors:  # asked for each frame and layer
+        if tensor.dtype is not dtype or tensor.device.type != 'cpu':
+            return None
+        if grad and tensor.requires_grad:
+            return None
+    return library()
 
 
 def status() -> str:
