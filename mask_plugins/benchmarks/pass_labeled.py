@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mask_plugins.analysis.streams.dense_rivals import Rival
 from mask_plugins.analysis.streams.gate_comparison import classify
 from mask_plugins.analysis.streams.gated_stream import GatedStream, gate_alike
 from mask_plugins.analysis.streams.stream_comparison import (
@@ -21,9 +22,7 @@ from mask_plugins.core.patches import remove_patch_gates
 def dense_and_gated(
     model: nn.Module, threshold: float
 ) -> Tuple[nn.Module, nn.Module]:
-    """Backbones of a gated classifier: the best dense one, and a gated one.
-
-    Both have their norms folded and are channels-last.
+    """Backbones of a gated classifier, its norms folded, channels-last.
 
     Args:
         model (nn.Module): With a gated ``backbone``.
@@ -37,6 +36,7 @@ def dense_and_gated(
 @torch.no_grad()
 def measure_labeled(
     model: nn.Module,
+    rival: Rival,
     clips: Tensor,
     labels: Sequence[int],
     threshold: float,
@@ -46,13 +46,15 @@ def measure_labeled(
 
     Args:
         model (nn.Module): A trained gated classifier in eval mode.
+        rival (Rival): The dense form of its backbone to compare with.
         clips (Tensor): :math:`(B, T, C, H, W)`, normalized.
         labels (Sequence[int]): Of the clips.
         threshold (float): Of all gates.
         tick (Callable): Goes through an iterable, to show progress.
 
     Returns:
-        dict: ``top1``, ``dense_top1``, ``agreement`` in percent;
+        dict: ``dense``, the name of the rival; ``top1``, ``dense_top1``,
+        ``agreement`` in percent;
         ``speed_up`` (sum of dense over sum of gated times, the first frame of
         each clip, which is computed in full, included), ``speed_up_later``
         without it; ``speed_up_p50``, of the medians, which a disturbed
@@ -61,12 +63,12 @@ def measure_labeled(
         ``skipped_patches`` (share); ``dense_p50``, ``gated_p50``,
         ``dense_p95``, ``gated_p95`` in milliseconds.
     """
-    dense, gated = dense_and_gated(model, threshold)
+    _, gated = dense_and_gated(model, threshold)
     records, hits, skips, patches = [], [], [], []
     for number in tick(range(len(clips))):
         stream = GatedStream(gated)
         comparison = StreamComparison(
-            lambda x: classify(model, dense(x)),
+            lambda x: classify(model, (rival.step(x),)),
             lambda x, stream=stream: classify(model, (stream(x),)),
             stream.skip_ratio,
             head=lambda scores: scores,
@@ -83,6 +85,7 @@ def measure_labeled(
     top1, dense_top1 = 100 * np.mean(hits, axis=0)
     names = ('dense_p50', 'gated_p50', 'dense_p95', 'gated_p95')
     return dict(
+        dense=rival.name,
         threshold=threshold,
         frames=len(records),
         top1=top1,

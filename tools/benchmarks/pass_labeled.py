@@ -13,8 +13,8 @@ COLUMNS = ('threshold', 'skipped_patches', 'skip_ratio', 'top1', 'dense_top1',
 def parse_args(argv=None):
     """Read the command line."""
     parser = cli.make_parser(
-        'Run a trained gated classifier and its best dense form (norms '
-        'folded, channels-last) over the test clips of its config, frame by '
+        'Run a trained gated classifier and its fastest dense form (eager, '
+        'packed or compiled) over the test clips of its config, frame by '
         'frame and in turn, at several thresholds. Writes pass_labeled.json.',
         'pass_labeled',
         'CONFIG CHECKPOINT --thresholds 0.05 0.1 0.2',
@@ -31,6 +31,8 @@ def parse_args(argv=None):
     parser.add_argument(
         '--clips', type=int, default=20, help='test clips (default: 20)'
     )
+    parser.add_argument('--no-inductor', dest='inductor', action='store_false',
+        help='do not compile the dense form')  # fmt: skip
     cli.add_output_arguments(parser, 'that of the checkpoint')
     return parser.parse_args(argv)
 
@@ -44,11 +46,15 @@ def main(argv=None):
 
 def run(args):
     """Measure, then write."""
+    from mask_plugins.analysis.streams.dense_rivals import dense_rivals
     from mask_plugins.analysis.streams.gate_comparison import load_clips
     from mask_plugins.apis.config import check_file, load_config
     from mask_plugins.apis.data import build_test_set
     from mask_plugins.apis.model import load_trained_model
-    from mask_plugins.benchmarks.pass_labeled import measure_labeled
+    from mask_plugins.benchmarks.pass_labeled import (
+        dense_and_gated,
+        measure_labeled,
+    )
     from mask_plugins.utils.files import write_json
     from mask_plugins.utils.progress import track
 
@@ -59,9 +65,12 @@ def run(args):
     cfg.test_dataloader.dataset.indices = args.clips
     dataset = build_test_set(cfg, model)
     clips, labels = load_clips(model, dataset)
+    dense, _ = dense_and_gated(model, args.thresholds[0])
+    rivals = dense_rivals(dense, clips[0][:1], args.inductor, log=print)
     records = [
         measure_labeled(
             model,
+            rivals['fp32'],
             clips,
             labels,
             threshold,
@@ -72,7 +81,7 @@ def run(args):
     cli.print_table(
         list(COLUMNS),
         [[f'{record[key]:.3g}' for key in COLUMNS] for record in records],
-        f'{records[0]["frames"]} frames; times in ms',
+        '{frames} frames; times in ms; dense: {dense}'.format(**records[0]),
     )
     path = osp.join(out, 'pass_labeled.json')
     write_json(path, records)

@@ -26,6 +26,10 @@ inline Floats activate(Floats value, int activation) {
   return value;
 }
 
+// Weights of so many inputs later are fetched: those of wide layers are read
+// from memory, for a few pixels.
+constexpr int AHEAD = 48;
+
 // Adds U inputs to the sums of M pixels and V vectors of output channels. The
 // weights of an input are `step` values behind those of the one before.
 template <int U, int M, int V>
@@ -36,6 +40,7 @@ ALWAYS_INLINE inline void add_inputs(Floats (&sums)[M][V],
     Floats factors[V];
     each<V>([&](auto v) ALWAYS_INLINE {
       factors[v] = load<Floats>(weight + v * LANES);
+      __builtin_prefetch(weight + AHEAD * step + v * LANES);
     });
     each<M>([&](auto m) ALWAYS_INLINE {
       const float value = row[m][first + u];
@@ -75,6 +80,7 @@ ALWAYS_INLINE inline void add_pair(Floats (&sums)[M][V],
   __m512bh factors[V];
   each<V>([&](auto v) ALWAYS_INLINE {
     factors[v] = load<__m512bh>(weight + 2 * v * LANES);
+    __builtin_prefetch(weight + AHEAD * step + 2 * v * LANES);
   });
   each<M>([&](auto m) ALWAYS_INLINE {
     const uint32_t word = load_word<PAIR>(row[m] + first);
@@ -102,7 +108,11 @@ ALWAYS_INLINE inline void add_pair(Floats (&sums)[M][V],
   Floats factors[2][V];
   each<V>([&](auto v) ALWAYS_INLINE {
     factors[0][v] = load<Floats>(weight + v * LANES);
-    if constexpr (PAIR) factors[1][v] = load<Floats>(weight + step + v * LANES);
+    __builtin_prefetch(weight + AHEAD * step + v * LANES);
+    if constexpr (PAIR) {
+      factors[1][v] = load<Floats>(weight + step + v * LANES);
+      __builtin_prefetch(weight + (AHEAD + 1) * step + v * LANES);
+    }
   });
   each<M>([&](auto m) ALWAYS_INLINE {
     const Words words = Words{} + load_word<PAIR>(row[m] + first);
