@@ -116,6 +116,7 @@ def launch(page, port, **options):
     )
 
 
+@entry_point()
 def main(argv=None):
     """Load, then serve until Ctrl-C."""
     args = parse_args(argv)
@@ -127,8 +128,7 @@ def main(argv=None):
         ) from None
     from mask_plugins.analysis.playground import Playground
 
-    with entry_point():
-        playground = Playground(args.config, args.checkpoint)
+    playground = Playground(args.config, args.checkpoint)
     launch(build(playground), args.port)
 
 

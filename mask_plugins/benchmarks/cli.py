@@ -11,7 +11,6 @@ import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
-from mask_plugins.utils.entry_point import entry_point
 from mask_plugins.utils.files import write_json
 
 if TYPE_CHECKING:
@@ -90,8 +89,7 @@ def run_benchmark(
         seconds = time.perf_counter() - begin
         print(f'[{seconds:6.1f} s] {message}', flush=True)
 
-    with entry_point():
-        result = benchmark(**given, log=log).run()
+    result = benchmark(**given, log=log).run()
     show(result)
     written = [write_json(args.out, result)]
     if plot is not None:

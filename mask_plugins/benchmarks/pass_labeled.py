@@ -2,7 +2,7 @@
 """Accuracy and speed of a gated classifier on labeled clips."""
 
 import copy
-from typing import Callable, Dict, Iterable, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -22,7 +22,9 @@ from mask_plugins.core.patches import remove_patch_gates
 def dense_and_gated(
     model: nn.Module, threshold: float
 ) -> Tuple[nn.Module, nn.Module]:
-    """Backbones of a gated classifier, its norms folded, channels-last.
+    """Backbones of a classifier: a dense one, and one with threshold gates.
+
+    Both have their norms folded and are channels-last.
 
     Args:
         model (nn.Module): With a gated ``backbone``.
@@ -41,7 +43,7 @@ def measure_labeled(
     labels: Sequence[int],
     threshold: float,
     tick: Callable[[Iterable], Iterable] = iter,
-) -> Dict[str, float]:
+) -> Dict[str, Union[str, float]]:
     """Both networks on the same frames, in turn, one stream at a time.
 
     Args:

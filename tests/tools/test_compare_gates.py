@@ -67,6 +67,19 @@ def test_labeled_benchmark(trained, tmp_path):
     assert exact['dense'] in ('eager fp32', 'packed fp32')
 
 
+def test_labeled_benchmark_wants_as_many_clips_as_there_are(trained, tmp_path):
+    with pytest.raises(SystemExit, match='at most 4, .*, got 5 '):
+        call_tool(
+            'benchmarks/pass_labeled',
+            *trained,
+            '--clips',
+            5,
+            '--out',
+            tmp_path,
+        )
+    assert not (tmp_path / 'pass_labeled.json').exists()
+
+
 @pytest.mark.parametrize('place', ['block', 'conv'])
 def test_the_labeled_benchmark_keeps_the_gates_of_the_model(place):
     options = dict(type='mask_plugins.GatedResNet', depth=18, place=place)

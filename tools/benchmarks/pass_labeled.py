@@ -29,7 +29,10 @@ def parse_args(argv=None):
         help='relative to the map (default: 0.05 0.1 0.2)',
     )
     parser.add_argument(
-        '--clips', type=int, default=20, help='test clips (default: 20)'
+        '--clips',
+        type=cli.positive,
+        default=20,
+        help='test clips (default: 20)',
     )
     parser.add_argument('--no-inductor', dest='inductor', action='store_false',
         help='do not compile the dense form')  # fmt: skip
@@ -64,6 +67,12 @@ def run(args):
     model = load_trained_model(cfg, args.checkpoint)
     cfg.test_dataloader.dataset.indices = args.clips
     dataset = build_test_set(cfg, model)
+    if len(dataset) < args.clips:
+        raise ValueError(
+            f'--clips must be at most {len(dataset)}, those of the test set, '
+            f'got {args.clips} (drawn clips: --cfg-options '
+            f'test_dataloader.dataset.num_clips={args.clips})'
+        )
     clips, labels = load_clips(model, dataset)
     dense, _ = dense_and_gated(model, args.thresholds[0])
     rivals = dense_rivals(dense, clips[0][:1], args.inductor, log=print)

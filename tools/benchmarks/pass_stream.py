@@ -10,6 +10,7 @@ from mask_plugins.benchmarks.cli import (
     run_benchmark,
 )
 from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.entry_point import entry_point
 
 QUICK = dict(
     size=128,
@@ -117,6 +118,7 @@ def print_result(result: dict) -> None:
         print(format_target(found))
 
 
+@entry_point()
 def main() -> None:
     """Run the tool."""
     args = parse_args(make_parser())

@@ -15,6 +15,7 @@ from mask_plugins.benchmarks.cli import (
 )
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.entry_point import entry_point
 
 # Four blocks of each size say what twelve do, but for the patch embedding,
 # which no ratio shortens and which weighs three times as much.
@@ -145,6 +146,7 @@ def print_result(result: dict) -> None:
         print(format_target(target))
 
 
+@entry_point()
 def main() -> None:
     """Run the tool."""
     parser = make_parser()

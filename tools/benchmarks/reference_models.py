@@ -14,6 +14,7 @@ from mask_plugins.benchmarks.cli import (
 )
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.entry_point import entry_point
 
 QUICK = dict(channels=16, batch_size=16, rounds=4, rows=4_096, dims=128)
 
@@ -79,6 +80,7 @@ def print_result(result: dict) -> None:
         print(format_target(target))
 
 
+@entry_point()
 def main() -> None:
     """Run the tool."""
     args = parse_args(make_parser())

@@ -12,6 +12,7 @@ from mask_plugins.benchmarks.cli import (
     run_benchmark,
 )
 from mask_plugins.benchmarks.statistics import format_spread
+from mask_plugins.utils.entry_point import entry_point
 
 
 def make_parser():
@@ -53,6 +54,7 @@ def print_result(result):
     Console().print(table)
 
 
+@entry_point()
 def main():
     """Run the tool."""
     args = parse_args(make_parser())

@@ -12,6 +12,7 @@ from mask_plugins.benchmarks.cli import (
     run_benchmark,
 )
 from mask_plugins.benchmarks.statistics import format_spread, format_target
+from mask_plugins.utils.entry_point import entry_point
 
 
 def make_parser():
@@ -54,6 +55,7 @@ def print_result(result):
         print(format_target(found))
 
 
+@entry_point()
 def main():
     """Run the tool."""
     quick = dict(sizes=[100, 200], rounds=1, warmup=0, lines=10)

@@ -12,6 +12,7 @@ from mask_plugins.benchmarks.cli import (
     run_benchmark,
 )
 from mask_plugins.benchmarks.statistics import format_spread, format_target
+from mask_plugins.utils.entry_point import entry_point
 
 QUICK = dict(
     arch='resnet18', batch_size=6, image_size=64, prototypes=300, samples=64,
@@ -72,6 +73,7 @@ def print_result(result):
         print(format_target(target))
 
 
+@entry_point()
 def main():
     """Run the tool."""
     args = parse_args(make_parser())

@@ -14,6 +14,7 @@ from mask_plugins.benchmarks.cli import (
 )
 from mask_plugins.benchmarks.statistics import format_spread as cell
 from mask_plugins.benchmarks.statistics import format_target
+from mask_plugins.utils.entry_point import entry_point
 
 # Masks cost the same at any batch, so small ones show a higher ratio.
 QUICK = dict(batch_size=4, rounds=4, warmup=1)
@@ -118,6 +119,7 @@ def print_result(result: dict) -> None:
         print(format_target(target))
 
 
+@entry_point()
 def main() -> None:
     """Run the tool."""
     args = parse_args(make_parser())

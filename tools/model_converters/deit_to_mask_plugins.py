@@ -8,8 +8,10 @@ from mask_plugins.analysis.weights.converter_cli import (
     convert_file,
     make_parser,
 )
+from mask_plugins.utils.entry_point import entry_point
 
 
+@entry_point()
 def main() -> None:
     """Run the tool."""
     parser = make_parser('DeiT', 'deit_to_mask_plugins')

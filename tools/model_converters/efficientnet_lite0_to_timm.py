@@ -15,6 +15,7 @@ from mask_plugins.analysis.weights.converter_cli import (
 from mask_plugins.utils.entry_point import entry_point
 
 
+@entry_point(ImportError)
 def main() -> None:
     """Run the tool."""
     parser = make_parser(
@@ -33,11 +34,10 @@ def main() -> None:
         packaged_weights,
     )
 
-    with entry_point(ImportError):
-        if args.src == 'package':
-            args.src = packaged_weights()
-        convert = partial(convert_efficientnet_lite0, head=args.head)
-        convert_file(args, convert)
+    if args.src == 'package':
+        args.src = packaged_weights()
+    convert = partial(convert_efficientnet_lite0, head=args.head)
+    convert_file(args, convert)
 
 
 if __name__ == '__main__':

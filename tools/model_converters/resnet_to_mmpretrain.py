@@ -11,10 +11,12 @@ from mask_plugins.analysis.weights.converter_cli import (
     convert_file,
     make_parser,
 )
+from mask_plugins.utils.entry_point import entry_point
 
 SOURCES = ('torchvision', 'timm', 'swav', 'dino', 'moco')
 
 
+@entry_point()
 def main() -> None:
     """Run the tool."""
     parser = make_parser(

@@ -48,7 +48,8 @@ def dense_rivals(
 
     Args:
         network (nn.Module): Of :func:`best_dense`.
-        image (Tensor): An input :math:`(1, 3, H, W)` of the size that counts.
+        image (Tensor): An input :math:`(1, 3, H, W)` of the size that counts;
+            frames are channels-last, too.
         inductor (bool): Whether to compile, which takes a minute and a C++
             compiler; what cannot be compiled is told to ``log`` and left out.
             Defaults to True.
@@ -65,6 +66,8 @@ def dense_rivals(
         >>> sorted(rivals), sorted(rivals['fp32'].ms)
         (['bf16', 'fp32'], ['eager fp32', 'packed fp32'])
     """
+    # In the order of the frames to come: another one is compiled again.
+    image = image.contiguous(memory_format=torch.channels_last)
     steps: Dict[str, Step] = {}
     for name, dtype in DTYPES.items():
         own = copy.deepcopy(network).to(dtype)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace mask_plugins {
 
@@ -29,14 +30,17 @@ struct Bfloat16 {
 
 #define ALWAYS_INLINE __attribute__((always_inline))
 
+template <class Work, int... I>
+ALWAYS_INLINE inline void each(const Work& work,
+                               std::integer_sequence<int, I...>) {
+  (work(std::integral_constant<int, I>{}), ...);
+}
+
 // Calls work(0), ..., work(N - 1) with constants. In a loop, which is unrolled
 // too late, compilers keep an array of vectors in memory.
 template <int N, class Work>
 ALWAYS_INLINE inline void each(const Work& work) {
-  if constexpr (N > 0) {
-    each<N - 1>(work);
-    work(std::integral_constant<int, N - 1>{});
-  }
+  each(work, std::make_integer_sequence<int, N>{});
 }
 
 template <class Vector, class Element>
