@@ -42,6 +42,7 @@ def test_the_switch(built, monkeypatch):
 
 
 def test_not_built(fresh, monkeypatch, tmp_path, caplog):
+    monkeypatch.delenv(native.SWITCH, raising=False)
     monkeypatch.setattr(native, 'FOLDER', tmp_path)
     with caplog.at_level(logging.INFO):
         assert native.library() is None
@@ -58,6 +59,7 @@ def test_another_version(built, fresh, monkeypatch):
 
 
 def test_a_file_that_is_no_library(fresh, monkeypatch, tmp_path):
+    monkeypatch.delenv(native.SWITCH, raising=False)
     (tmp_path / 'kernels_baseline.so').write_text('text')
     monkeypatch.setattr(native, 'FOLDER', tmp_path)
     assert native.library() is None
