@@ -219,6 +219,7 @@ def score(args: argparse.Namespace, sampling: dict, seed: int) -> float:
     return found
 
 
+@entry_point()
 def main(argv=None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(
@@ -235,8 +236,7 @@ def main(argv=None) -> None:
         default=(0.0, 0.4, 0.8))  # fmt: skip
     parser.add_argument('--out', help='a JSON file for the numbers')
     args = parser.parse_args(argv)
-    with entry_point():
-        run(args)
+    run(args)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 from mask_plugins.analysis import cli
 from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
+from mask_plugins.utils.entry_point import entry_point
 from mask_plugins.utils.progress import track
 
 NO_GAIN = (
@@ -38,11 +39,11 @@ def parse_args(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None) -> None:
     """Run the demonstration."""
     args = parse_args(argv)
-    with cli.entry_point():
-        run(args)
+    run(args)
 
 
 def run(args: argparse.Namespace) -> None:

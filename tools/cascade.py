@@ -71,11 +71,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point(RuntimeError)
 def main(argv=None) -> None:
     """Run the tool."""
     args = parse_args(argv)
-    with entry_point(RuntimeError):
-        run(args)
+    run(args)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         return
     os.makedirs(folder, exist_ok=True)
     plan.run(STEPS[args.command][0], print)
-    where = {step: folder for step, folder, _ in plan.state()}
+    where = {step: path for step, path, _ in plan.state()}
     if args.command == 'export':
         cascade.export(where, args.method, args.classifier)
         print(f'wrote {args.classifier}')

@@ -11,6 +11,7 @@ import sys
 
 from mask_plugins.analysis import cli
 from mask_plugins.utils.cpus import cpu_name
+from mask_plugins.utils.entry_point import entry_point
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 PUBLISHED = osp.join(ROOT, 'docs', 'results')
@@ -58,12 +59,12 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        rows = read_rows()
-        left = write_page(rows) if args.page else run(args, rows)
+    rows = read_rows()
+    left = write_page(rows) if args.page else run(args, rows)
     for line in left:
         print(f'left its spread: {line}')
     if left:

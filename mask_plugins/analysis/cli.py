@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Callable, Optional, Sequence
 
 from mask_plugins.utils.checks import check_int, check_ratio
-from mask_plugins.utils.entry_point import entry_point  # noqa: F401
 from mask_plugins.utils.openmmlab import imports_for
 
 from .printing import (  # noqa: F401  (for the tools)

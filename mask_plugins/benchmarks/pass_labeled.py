@@ -2,7 +2,7 @@
 """Accuracy and speed of a gated classifier on labeled clips."""
 
 import copy
-from typing import Callable, Dict, Iterable, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, Sequence, Union
 
 import numpy as np
 import torch
@@ -19,20 +19,26 @@ from mask_plugins.analysis.streams.stream_model import best_dense
 from mask_plugins.core.patches import remove_patch_gates
 
 
-def dense_and_gated(
-    model: nn.Module, threshold: float
-) -> Tuple[nn.Module, nn.Module]:
-    """Backbones of a classifier: a dense one, and one with threshold gates.
+def dense_backbone(model: nn.Module) -> nn.Module:
+    """The backbone of a gated classifier without its gates.
 
-    Both have their norms folded and are channels-last.
+    Its norms are folded, and it is channels-last.
+
+    Args:
+        model (nn.Module): With a gated ``backbone``.
+    """
+    return best_dense(remove_patch_gates(copy.deepcopy(model.backbone)))
+
+
+def gated_backbone(model: nn.Module, threshold: float) -> nn.Module:
+    """:func:`dense_backbone` with threshold gates where the model has gates.
 
     Args:
         model (nn.Module): With a gated ``backbone``.
         threshold (float): Of all gates, relative to the map.
     """
-    dense = best_dense(remove_patch_gates(copy.deepcopy(model.backbone)))
     gate = dict(type='threshold', threshold=threshold)
-    return dense, gate_alike(dense, model.backbone, gate)
+    return gate_alike(dense_backbone(model), model.backbone, gate)
 
 
 @torch.no_grad()
@@ -65,7 +71,7 @@ def measure_labeled(
         ``skipped_patches`` (share); ``dense_p50``, ``gated_p50``,
         ``dense_p95``, ``gated_p95`` in milliseconds.
     """
-    _, gated = dense_and_gated(model, threshold)
+    gated = gated_backbone(model, threshold)
     records, hits, skips, patches = [], [], [], []
     for number in tick(range(len(clips))):
         stream = GatedStream(gated)

@@ -1,5 +1,5 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
-"""How each tool and demo runs."""
+"""How tools and demos run."""
 
 import sys
 from contextlib import contextmanager
@@ -12,7 +12,8 @@ from .known_warnings import hide_known_warnings
 def entry_point(*also: Type[Exception]) -> Iterator[None]:
     """Errors of the input become one line and exit code 1.
 
-    Warnings of other packages that nobody can act on are not shown.
+    Warnings of other packages that nobody can act on are not shown. For the
+    ``main`` of a script, ``@entry_point()``, or a block.
 
     Args:
         *also (type): Errors that are of the input too, besides

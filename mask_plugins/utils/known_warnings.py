@@ -26,10 +26,13 @@ def hide_known_warnings() -> None:
         ['the learning rate is 0']
     """
     show = warnings.showwarning
+    if hasattr(show, 'hides_known'):
+        return
 
     # Not a filter: torch shows its own whatever the filters are.
     def show_others(message: Any, *args: Any, **kwargs: Any) -> None:
         if not any(re.match(known, str(message)) for known in KNOWN):
             show(message, *args, **kwargs)
 
+    show_others.hides_known = True  # once is enough
     warnings.showwarning = show_others

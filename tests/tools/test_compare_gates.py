@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mask_plugins.apis.model import build_model
-from mask_plugins.benchmarks.pass_labeled import dense_and_gated
+from mask_plugins.benchmarks.pass_labeled import dense_backbone, gated_backbone
 from mask_plugins.core.patches import gated_layers
 from mask_plugins.engine.launching.run_config import load_config
 from mask_plugins.registry import MODELS
@@ -86,7 +86,8 @@ def test_the_labeled_benchmark_keeps_the_gates_of_the_model(place):
     rules = [('layer4.*', 'skip')]
     backbone = MODELS.build(dict(options, rules=rules, reuse='input'))
     wanted = gated_layers(backbone)
-    dense, gated = dense_and_gated(SimpleNamespace(backbone=backbone), 0.1)
+    model = SimpleNamespace(backbone=backbone)
+    dense, gated = dense_backbone(model), gated_backbone(model, 0.1)
     found = gated_layers(gated)
     assert list(found) == list(wanted)
     assert {layer.reuse for layer in found.values()} == {'input'}

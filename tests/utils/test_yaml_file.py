@@ -68,3 +68,18 @@ def test_neither_circles_nor_doubled_maps_hang(read):
     begin = time.monotonic()
     assert read('\n'.join(lines))['a60'] == dict(x=1, y=2)
     assert time.monotonic() - begin < 30  # 2^60 pairs would not end
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '!!python/object/apply:pathlib.Path.touch [{path}]',
+        'a: !!python/object/apply:os.system ["touch {path}"]',
+        'a: !!python/name:os.system ""',
+        'a: {{<<: !!python/object/new:dict [[[x, 1]]]}}',
+    ],
+)
+def test_a_file_builds_no_objects(read, tmp_path, text):
+    with pytest.raises(ValueError, match='not YAML'):
+        read(text.format(path=tmp_path / 'ran'))
+    assert not (tmp_path / 'ran').exists()

@@ -5,6 +5,7 @@ import os.path as osp
 
 from mask_plugins.analysis import cli
 from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
+from mask_plugins.utils.entry_point import entry_point
 
 
 def parse_args(argv=None):
@@ -33,11 +34,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        run(args)
+    run(args)
 
 
 def run(args):

@@ -2,8 +2,10 @@
 """Write the features of the training and test set of a config."""
 
 from mask_plugins.analysis import cli
+from mask_plugins.utils.entry_point import entry_point
 
 
+@entry_point(RuntimeError)
 def main(argv=None) -> None:
     """Run the tool."""
     parser = cli.make_parser(
@@ -26,8 +28,7 @@ def main(argv=None) -> None:
     add('--launcher', choices=('none', 'pytorch', 'slurm'), default='none',
         help='several processes share the images')  # fmt: skip
     args = parser.parse_args(argv)
-    with cli.entry_point(RuntimeError):
-        run(args)
+    run(args)
 
 
 def run(args) -> None:

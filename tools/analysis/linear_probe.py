@@ -4,6 +4,7 @@
 import os.path as osp
 
 from mask_plugins.analysis import cli
+from mask_plugins.utils.entry_point import entry_point
 
 # 0 is 0.01 / N, the weight of the self-masking paper.
 L2 = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
@@ -48,11 +49,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        run(args)
+    run(args)
 
 
 def run(args):

@@ -5,6 +5,7 @@ import os
 import os.path as osp
 
 from mask_plugins.analysis import cli
+from mask_plugins.utils.entry_point import entry_point
 
 
 def parse_args(argv=None):
@@ -46,11 +47,11 @@ def parse_args(argv=None):
     return args
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        run(args)
+    run(args)
 
 
 def run(args):

@@ -5,6 +5,7 @@ import os.path as osp
 
 from mask_plugins.analysis import cli
 from mask_plugins.analysis.streams.cli import add_stream_arguments, prepare
+from mask_plugins.utils.entry_point import entry_point
 
 THRESHOLDS = [0.01, 0.02, 0.05, 0.1, 0.2]
 
@@ -30,11 +31,11 @@ def parse_args(argv=None):
     return args
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        run(args)
+    run(args)
 
 
 def run(args):

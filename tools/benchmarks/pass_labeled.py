@@ -4,6 +4,7 @@
 import os.path as osp
 
 from mask_plugins.analysis import cli
+from mask_plugins.utils.entry_point import entry_point
 
 COLUMNS = ('threshold', 'skipped_patches', 'skip_ratio', 'top1', 'dense_top1',
            'agreement', 'speed_up', 'speed_up_p50', 'dense_p50',
@@ -40,11 +41,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        run(args)
+    run(args)
 
 
 def run(args):
@@ -55,7 +56,7 @@ def run(args):
     from mask_plugins.apis.data import build_test_set
     from mask_plugins.apis.model import load_trained_model
     from mask_plugins.benchmarks.pass_labeled import (
-        dense_and_gated,
+        dense_backbone,
         measure_labeled,
     )
     from mask_plugins.utils.files import write_json
@@ -74,7 +75,7 @@ def run(args):
             f'test_dataloader.dataset.num_clips={args.clips})'
         )
     clips, labels = load_clips(model, dataset)
-    dense, _ = dense_and_gated(model, args.thresholds[0])
+    dense = dense_backbone(model)
     rivals = dense_rivals(dense, clips[0][:1], args.inductor, log=print)
     records = [
         measure_labeled(

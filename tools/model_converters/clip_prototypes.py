@@ -45,11 +45,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point(ImportError)
 def main(argv=None):
     """Run the tool; a wrong file is told in one line."""
     args = parse_args(argv)
-    with entry_point(ImportError):
-        run(args)
+    run(args)
 
 
 def run(args):

@@ -26,11 +26,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool; a wrong file is told in one line."""
     args = parse_args(argv)
-    with entry_point():
-        run(args.src, args.dst)
+    run(args.src, args.dst)
 
 
 def run(src, dst):

@@ -162,15 +162,15 @@ def add_slurm_arguments(parser):
     )
 
 
+@entry_point()
 def main(argv=None):
     """Run one command."""
     args = parse_args(argv)
-    with entry_point():
-        # Only now: it imports torch.
-        from mask_plugins.sweeps import commands
+    # Only now: it imports torch.
+    from mask_plugins.sweeps import commands
 
-        name = 'submit' if args.command == 'resubmit' else args.command
-        sys.exit(getattr(commands, name)(args, osp.dirname(HERE)))
+    name = 'submit' if args.command == 'resubmit' else args.command
+    sys.exit(getattr(commands, name)(args, osp.dirname(HERE)))
 
 
 if __name__ == '__main__':

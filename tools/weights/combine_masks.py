@@ -1,8 +1,8 @@
 # Copyright (c) mask_plugins contributors. Licensed under Apache-2.0.
 """Vote on the bits of several adapters of one base."""
 
-from mask_plugins.analysis import cli
 from mask_plugins.analysis.weights import cli as weights_cli
+from mask_plugins.utils.entry_point import entry_point
 
 
 def parse_args(argv=None):
@@ -25,15 +25,15 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@entry_point()
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
-    with cli.entry_point():
-        from mask_plugins.core.weights import combine_adapters, write_adapter
+    from mask_plugins.core.weights import combine_adapters, write_adapter
 
-        combined = combine_adapters(args.adapters, args.how, args.weights)
-        write_adapter(combined, args.out)
-        print(f'wrote {combined} to {args.out}')
+    combined = combine_adapters(args.adapters, args.how, args.weights)
+    write_adapter(combined, args.out)
+    print(f'wrote {combined} to {args.out}')
 
 
 if __name__ == '__main__':

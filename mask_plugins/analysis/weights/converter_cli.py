@@ -7,8 +7,6 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Callable, Dict
 
-from mask_plugins.utils.entry_point import entry_point
-
 from .. import cli
 
 if TYPE_CHECKING:  # torch, which `--help` does not need
@@ -62,9 +60,6 @@ def convert_file(
 ) -> 'Conversion':
     """Read ``args.src``, convert it, write ``args.dst``, print what was done.
 
-    A file that cannot be converted ends the program with a message and exit
-    code 1, and nothing is written.
-
     Args:
         args (argparse.Namespace): What the parser of :func:`make_parser`
             returned.
@@ -73,26 +68,29 @@ def convert_file(
     Returns:
         Conversion: What was written.
 
+    Raises:
+        ValueError: If the file cannot be converted; nothing is written.
+        OSError: If it cannot be read or written.
+
     Examples:
         >>> args = make_parser('DeiT', 'deit').parse_args(['a.pth', 'b.pth'])
         >>> convert_file(args, dict)
         Traceback (most recent call last):
         ...
-        SystemExit: error: checkpoint not found: 'a.pth'
+        FileNotFoundError: checkpoint not found: 'a.pth'
     """
     from mask_plugins.models.converters.files import (
         read_weights,
         write_checkpoint,
     )
 
-    with entry_point():
-        if os.path.abspath(args.src) == os.path.abspath(args.dst):
-            raise ValueError(f'dst would overwrite src, {args.src!r}')
-        weights = read_weights(args.src, args.key)
-        try:
-            result = convert(weights)
-        except ValueError as error:
-            raise ValueError(f'{args.src!r}: {error}') from error
+    if os.path.abspath(args.src) == os.path.abspath(args.dst):
+        raise ValueError(f'dst would overwrite src, {args.src!r}')
+    weights = read_weights(args.src, args.key)
+    try:
+        result = convert(weights)
+    except ValueError as error:
+        raise ValueError(f'{args.src!r}: {error}') from error
     meta = dict(source=os.path.basename(args.src), backbone=result.backbone)
     write_checkpoint(args.dst, result.state_dict, meta)
     _print_conversion(result)
